@@ -1,0 +1,145 @@
+"""The contracts of integer arithmetic, as data: number formats, and every choice that implementations dispute.
+
+Choices are string enums: a function takes the member or its name (``"half_even"``). Inside compiled kernels a choice is
+its ``code``, the position of the member in its enum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Self
+
+import numpy as np
+
+INT32_MAX = 2**31 - 1
+
+
+class Choice(StrEnum):
+    """A disputed choice: a closed set of named rules."""
+
+    @classmethod
+    def of(cls, value: str) -> Self:
+        """The member called `value`; a ValueError lists the allowed names."""
+        try:
+            return cls(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not one of: {', '.join(cls)}") from None
+
+    @property
+    def code(self) -> int:
+        """The member's position, by which compiled kernels know it."""
+        return list(type(self)).index(self)
+
+
+class Rounding(Choice):
+    """How a quotient that is not whole becomes an integer."""
+
+    FLOOR = "floor"  # towards minus infinity
+    TRUNC = "trunc"  # towards zero
+    HALF_UP = "half_up"  # nearest; ties towards plus infinity
+    HALF_EVEN = "half_even"  # nearest; ties to the even neighbour
+    HALF_AWAY = "half_away"  # nearest; ties away from zero
+
+
+class Division(Choice):
+    """Which integer quotient: C's ``/`` truncates, Python's ``//`` floors."""
+
+    FLOOR = "floor"
+    TRUNC = "trunc"
+
+
+class Overflow(Choice):
+    """What becomes of an i32 intermediate that leaves 32 bits."""
+
+    EXACT = "exact"  # kept whole; 64 bits are proved enough
+    WRAP32 = "wrap32"  # two's-complement wrap
+    FORBID = "forbid"  # an error; a graph is proved free of it when loaded
+
+
+class Sqrt(Choice):
+    """How layernorm takes its square root."""
+
+    NEWTON10 = "newton10"  # ten Newton steps from 2**16: not converged for small values
+    FLOOR = "floor"  # the true integer square root
+
+
+class Variance(Choice):
+    """The width of layernorm's sum of squares."""
+
+    EXACT = "exact"  # unsigned 64 bits
+    WRAP32 = "wrap32"  # modulo 2**32, unsigned
+
+
+class HalfBit(Choice):
+    """When shift_exp halves its remainder."""
+
+    KEPT = "kept"  # after the shift: the half bit counts
+    DROPPED = "dropped"  # before the shift
+
+
+class X0Rounding(Choice):
+    """How the real ``-1 / scale`` becomes the integer x0."""
+
+    FLOOR = "floor"  # floor(-1/s)
+    TRUNC = "trunc"  # trunc(-1/s - 1)
+
+
+class ExpSum(Choice):
+    """What becomes of a sum of exponentials above 2**31 - 1."""
+
+    SATURATE = "saturate"
+    WRAP32 = "wrap32"
+
+
+class Gelu(Choice):
+    """Which operator stands for GELU."""
+
+    SHIFTGELU = "shiftgelu"
+    LAMBDA_SHIFTGELU = "lambda_shiftgelu"
+
+
+@dataclass(frozen=True)
+class Format:
+    """An integer format: its name (``i8``), the lowest and the highest value it holds."""
+
+    name: str
+    lo: int
+    hi: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The narrowest NumPy type that stores it."""
+        kinds = ("u1", "i1", "i2", "i4", "i8")
+        return next(np.dtype(k) for k in kinds if self.within(np.iinfo(k).min, np.iinfo(k).max))
+
+    def within(self, lo: int, hi: int) -> bool:
+        """Whether every value of the format lies in ``[lo, hi]``."""
+        return lo <= self.lo and self.hi <= hi
+
+    def holds(self, lo: int, hi: int) -> bool:
+        """Whether the whole interval ``[lo, hi]`` lies in the format."""
+        return self.lo <= lo and hi <= self.hi
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@cache
+def signed(bits: int) -> Format:
+    """The two's-complement format of `bits` bits."""
+    return Format(f"i{bits}", -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+U8 = Format("u8", 0, 255)
+I8, I16, I32, I64 = signed(8), signed(16), signed(32), signed(64)
+
+
+def format_named(name: str) -> Format:
+    """The format called `name`: ``u8`` or ``i2`` to ``i64``; a ValueError otherwise."""
+    if name == "u8":
+        return U8
+    if name[:1] == "i" and name[1:].isdecimal() and 2 <= int(name[1:]) <= 64:
+        return signed(int(name[1:]))
+    raise ValueError(f"{name!r} is not a format: u8, or i2 to i64")

@@ -1,0 +1,54 @@
+"""How intsim compiles: one decorator, one cache, and the list of everything compiled.
+
+Numba renews a cached kernel when the kernel's own file changes, not when a primitive it calls changes elsewhere. A golden
+model cannot live with stale arithmetic, so the cache folder bears the hash of every source a kernel may be built from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+KERNELS: list[Any] = []  # every compiled function, for the tests that read their machine-independent code
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: below NUMBA_CACHE_DIR, XDG_CACHE_HOME or ~/.cache, by hash of the sources."""
+    package = Path(__file__).parent.parent
+    sources = hashlib.sha256(numba.__version__.encode())
+    for room in ("arith", "kernels", "ops"):
+        for path in sorted((package / room).glob("*.py")):
+            sources.update(path.name.encode() + path.read_bytes())
+    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "intsim" / sources.hexdigest()[:16]
+
+
+def is_warm() -> bool:
+    """Whether compiled kernels of exactly these sources are on disk already."""
+    return cache_folder().is_dir() and any(cache_folder().rglob("*.nbi"))
+
+
+def kernel(function: Callable) -> Any:
+    """Compile `function` with Numba: no Python objects, no interpreter lock, integer division as in NumPy, kept on disk.
+
+    Where no folder can be written the kernel is compiled anew in each process.
+    """
+    before = numba.config.CACHE_DIR
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        # The place is fixed when the decorator runs, so other packages' caches keep theirs.
+        numba.config.CACHE_DIR = str(cache_folder())
+        compiled = numba.njit(cache=True, **options)(function)
+    except (RuntimeError, OSError):
+        compiled = numba.njit(**options)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    KERNELS.append(compiled)
+    return compiled

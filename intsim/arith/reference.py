@@ -1,0 +1,156 @@
+"""The primitives in NumPy int64: one statement per line of their definition, exact, vectorised, no floating point.
+
+Arguments may be Python integers or integer arrays and broadcast. Float input is a TypeError; a value 64 bits cannot hold
+is a ValueError. Source: gemmlowp for the rounding shifts, I-ViT for ``newton10`` and ``dyadic``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .contracts import I32, Division, Format, Overflow, Rounding, Sqrt
+
+
+def integers(x: ArrayLike, name: str = "argument") -> NDArray:
+    """`x` as int64 (subclasses of ndarray are kept); floats are a TypeError, what 64 bits cannot hold a ValueError."""
+    a: NDArray = np.asanyarray(x)
+    if a.size == 0 and not hasattr(x, "dtype"):
+        a = a.astype(np.int64)  # an empty list has no type of its own
+    if a.dtype == np.uint64 and a.size and int(a.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name}: {int(a.max())} does not fit 64 signed bits")
+    if a.dtype == object and all(isinstance(v, int) and not isinstance(v, bool) for v in a.flat):
+        outside = [v for v in a.flat if not -(2**63) <= v < 2**63]
+        if outside:
+            raise ValueError(f"{name}: {outside[0]} does not fit 64 signed bits")
+    elif a.dtype.kind not in "iu":
+        raise TypeError(f"{name}: integers are due, not {a.dtype}; quantize first, there is no float in here")
+    return a.astype(np.int64, copy=False)
+
+
+def round_shift(p: ArrayLike, e: ArrayLike, mode: str) -> NDArray:
+    """``p / 2**e`` rounded by `mode` (a Rounding), ``0 <= e <= 62``, exact for every int64 `p`."""
+    mode = Rounding.of(mode)
+    p, e = integers(p, "p"), integers(e, "e")
+    if np.any((e < 0) | (e > 62)):
+        raise ValueError(f"round_shift: e must lie in 0..62, got {int(e.min())}..{int(e.max())}")
+    q = p >> e  # floor
+    r = p - (q << e)  # 0 <= r < 2**e
+    half = np.where(e > 0, (1 << e) >> 1, 1)  # e = 0 leaves r = 0, below any half
+    return q + _carry(p, q, r, half, mode)
+
+
+def round_divide(a: ArrayLike, n: ArrayLike, mode: str) -> NDArray:
+    """``a / n`` rounded by `mode` (a Rounding), ``n > 0``."""
+    mode = Rounding.of(mode)
+    a, n = integers(a, "a"), integers(n, "n")
+    if np.any(n <= 0):
+        raise ValueError(f"round_divide: n must be positive, got {int(n.min())}")
+    q = a // n  # floor
+    r = a - q * n  # 0 <= r < n
+    return q + _carry(a, q, r, n - r, mode)
+
+
+def _carry(p: NDArray, q: NDArray, r: NDArray, half: NDArray, mode: Rounding) -> NDArray:
+    """What to add to the floor `q` of `p` with remainder `r`: 0 or 1. ``r > half`` is past the middle, ``=`` a tie."""
+    if mode is Rounding.FLOOR:
+        return np.zeros_like(q)
+    if mode is Rounding.TRUNC:
+        return ((p < 0) & (r > 0)).astype(np.int64)
+    up = {Rounding.HALF_UP: True, Rounding.HALF_EVEN: (q & 1) == 1, Rounding.HALF_AWAY: p >= 0}[mode]
+    return ((r > half) | ((r == half) & up)).astype(np.int64)
+
+
+def divide(a: ArrayLike, b: ArrayLike, mode: str) -> NDArray:
+    """The integer quotient of `a` by `b`, `mode` a Division; ``b = 0`` is a ValueError."""
+    mode = Division.of(mode)
+    a, b = integers(a, "a"), integers(b, "b")
+    if np.any(b == 0):
+        raise ValueError("divide: division by zero")
+    if np.any((b == -1) & (a == np.iinfo(np.int64).min)):
+        raise ValueError("divide: -2**63 / -1 does not fit 64 bits")
+    q = a // b  # floor
+    return q if mode is Division.FLOOR else q + ((q < 0) & (q * b != a))
+
+
+def saturate(x: ArrayLike, fmt: Format) -> NDArray:
+    """`x` clamped to the ends of `fmt`."""
+    return np.minimum(np.maximum(integers(x, "x"), fmt.lo), fmt.hi)
+
+
+def wrap(x: ArrayLike, fmt: Format) -> NDArray:
+    """`x` modulo 2**bits into `fmt`: the low bits, read in two's complement (unsigned for u8)."""
+    low_bits, sign = fmt.hi - fmt.lo, -fmt.lo
+    return ((integers(x, "x") & low_bits) ^ sign) - sign
+
+
+def forbid(x: ArrayLike, fmt: Format, name: str = "value") -> NDArray:
+    """`x` unchanged; a ValueError names the first value outside `fmt`, its index and `name`."""
+    x = integers(x, name)
+    outside = (x < fmt.lo) | (x > fmt.hi)
+    if outside.any():
+        index = first_index(outside)
+        raise ValueError(f"{name}{index} = {int(x[tuple(index)])} is outside {fmt} [{fmt.lo}, {fmt.hi}]")
+    return x
+
+
+def overflow(x: NDArray, rule: Overflow, name: str, fmt: Format = I32) -> NDArray:
+    """What the dialect's `rule` makes of intermediates that leave `fmt`: kept, wrapped, or an error."""
+    if rule is Overflow.WRAP32:
+        return wrap(x, fmt)
+    return forbid(x, fmt, name) if rule is Overflow.FORBID else x
+
+
+def first_index(mask: NDArray) -> list[int]:
+    """The index of the first True of `mask` in C order."""
+    return [int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape)]
+
+
+def isqrt(v: ArrayLike, mode: str) -> NDArray:
+    """The integer square root of ``v >= 0`` (64 bits, unsigned), `mode` a Sqrt, as uint64.
+
+    ``newton10`` takes ten steps ``k = (k + v // k) // 2`` from 2**16 and has not converged for small `v`: 0 gives 64.
+    """
+    mode = Sqrt.of(mode)
+    v = np.asanyarray(v)
+    if v.dtype != np.uint64:
+        v = integers(v, "v")
+        if np.any(v < 0):
+            raise ValueError(f"isqrt: v must not be negative, got {int(v.min())}")
+        v = v.astype(np.uint64)
+    if mode is Sqrt.NEWTON10:
+        k = np.full_like(v, 1 << 16)
+        for _ in range(10):
+            k = (k + v // k) >> np.uint64(1)
+        return k
+    root = np.zeros_like(v)
+    for bit in range(31, -1, -1):  # the root's bits, from the highest
+        tried = root | np.uint64(1 << bit)
+        root = np.where(tried * tried <= v, tried, root)
+    return root
+
+
+def dyadic(f: Any) -> tuple[Any, Any]:
+    """The multiplier and shift ``(m, e)`` with ``f ~ m * 2**-e``: 31 bits of mantissa, ties up in magnitude, sign in m.
+
+    `f` is a finite real factor or a sequence of them (then `m` and `e` are int64 arrays). ``1 <= e <= 62``, else a
+    ValueError: the factor is too large or too small for a 31-bit multiplier. Zero is ``(0, 31)``.
+    Source: I-ViT's batch_frexp.
+    """
+    if isinstance(f, Sequence) or np.ndim(f):
+        pairs = [dyadic(float(v)) for v in np.ravel(f)]
+        return tuple(np.array([p[i] for p in pairs], np.int64).reshape(np.shape(f)) for i in (0, 1))
+    if not math.isfinite(f):
+        raise ValueError(f"dyadic: the factor must be finite, got {f}")
+    mantissa, exponent = math.frexp(abs(f))  # |f| = mantissa * 2**exponent, mantissa in [1/2, 1)
+    m = (int(math.ldexp(mantissa, 53)) + (1 << 21)) >> 22  # mantissa * 2**31 to nearest: 53 bits are exact
+    e = 31 - exponent
+    if m == 2**31:
+        m, e = 2**30, e - 1
+    if not 1 <= e <= 62:
+        raise ValueError(f"dyadic: factor {f:g} needs a shift of {e}, outside 1..62; its scales are too far apart")
+    return (-m if f < 0 else m), e

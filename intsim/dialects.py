@@ -1,0 +1,221 @@
+"""Dialects: every choice on which implementations of the same paper differ, as data.
+
+`IVIT` is the published PyTorch code, `IVIT_TVM` its deployment graph (as read, not executed), `ISEGMENTER` ours,
+`RTL` what hardware commonly does. `load` reads one more from TOML: the same keys, every one of them, spelled out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .arith import (
+    Choice,
+    Division,
+    ExpSum,
+    Gelu,
+    HalfBit,
+    Overflow,
+    Rounding,
+    Sqrt,
+    Variance,
+    X0Rounding,
+)
+from .errors import IntsimError
+
+AUTO = "auto"
+SOFTMAX_N_MAX, GELU_N_MAX = 15, 23
+GELU_SLOPE = 1.702  # gelu(x) ~ x * sigmoid(1.702 x)
+
+CHOICES: dict[str, type[Choice] | tuple[int | str, ...]] = {
+    "requant_rounding": Rounding,
+    "mean_rounding": Rounding,
+    "sqrt": Sqrt,
+    "variance": Variance,
+    "layernorm_half": Division,
+    "quotient": Division,
+    "half_bit": HalfBit,
+    "x0_rounding": X0Rounding,
+    "exp_sum": ExpSum,
+    "overflow": Overflow,
+    "softmax_n": (AUTO, *range(1, 31)),
+    "softmax_bits": tuple(range(2, 17)),
+    "gelu_n": (AUTO, *range(1, 31)),
+    "gelu_bits": tuple(range(2, 17)),
+    "gelu": Gelu,
+}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One complete set of choices; the table of allowed values is `CHOICES`."""
+
+    name: str
+    requant_rounding: Rounding
+    mean_rounding: Rounding
+    sqrt: Sqrt
+    variance: Variance
+    layernorm_half: Division
+    quotient: Division
+    half_bit: HalfBit
+    x0_rounding: X0Rounding
+    exp_sum: ExpSum
+    overflow: Overflow
+    softmax_n: int | str
+    softmax_bits: int
+    gelu_n: int | str
+    gelu_bits: int
+    gelu: Gelu
+
+    def __post_init__(self) -> None:
+        for key, allowed in CHOICES.items():
+            object.__setattr__(self, key, _allowed(key, getattr(self, key), allowed))
+
+    def choices(self) -> dict[str, int | str]:
+        """Every choice by its key, as plain strings and integers."""
+        return {key: v if isinstance(v := getattr(self, key), int) else str(v) for key in CHOICES}
+
+    def replace(self, **choices: Any) -> Dialect:
+        """The same dialect with some choices changed."""
+        return dataclasses.replace(self, **choices)
+
+
+def _allowed(key: str, value: Any, allowed: type[Choice] | tuple[int | str, ...]) -> Any:
+    values: list[Any] = list(allowed)
+    if isinstance(value, bool) or value not in values:
+        numbers = [v for v in values if isinstance(v, int)]
+        names = [str(v) for v in values if not isinstance(v, int)]
+        listed = names + ([f"{numbers[0]} to {numbers[-1]}"] if numbers else [])
+        raise IntsimError(f"{key} = {value!r} is not one of: {', '.join(listed)}")
+    return values[values.index(value)]
+
+
+def from_choices(choices: dict[str, Any], name: str) -> Dialect:
+    """A dialect from its keys and values; an unknown, missing or mistyped one is an IntsimError listing what is allowed."""
+    if unknown := [key for key in choices if key not in CHOICES]:
+        raise IntsimError(f"dialect {name}: unknown choice {unknown[0]!r}; the choices are: {', '.join(CHOICES)}")
+    if missing := [key for key in CHOICES if key not in choices]:
+        allowed = CHOICES[missing[0]]
+        listed = ", ".join(str(v) for v in allowed)
+        raise IntsimError(f"dialect {name}: missing choice {missing[0]!r}; it is one of: {listed}")
+    try:
+        return Dialect(name=name, **choices)
+    except IntsimError as error:
+        raise IntsimError(f"dialect {name}: {error}") from None
+
+
+def load(path: str | Path) -> Dialect:
+    """A dialect from a TOML file: every key of `CHOICES`, and optionally ``name`` (the file's stem otherwise)."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise IntsimError(f"{path}: not a TOML file ({error})") from None
+    try:
+        return from_choices({k: v for k, v in table.items() if k != "name"}, str(table.get("name", Path(path).stem)))
+    except IntsimError as error:
+        raise IntsimError(f"{path}: {error}") from None
+
+
+def resolve(dialect: Dialect | str) -> Dialect:
+    """A dialect as it is, or by the name of a built-in one."""
+    if isinstance(dialect, Dialect):
+        return dialect
+    if dialect in DIALECTS:
+        return DIALECTS[dialect]
+    raise IntsimError(f"{dialect!r} is not a dialect: {', '.join(DIALECTS)}, or load a TOML file")
+
+
+def exponential_x0(scale: float, dialect: Dialect) -> int:
+    """x0, the integer that stands for -1 at `scale`: ``floor(-1/s)``, or ``trunc(-1/s - 1)``; at most -1."""
+    rounded = math.floor(-1 / scale) if dialect.x0_rounding is X0Rounding.FLOOR else math.trunc(-1 / scale - 1)
+    return min(rounded, -1)
+
+
+def softmax_parameters(scale: float, tokens: int, dialect: Dialect) -> dict[str, int]:
+    """x0, n and b of shiftmax over rows of `tokens` logits at `scale`.
+
+    ``softmax_n = "auto"`` is the largest n up to 15 at which a row's sum cannot pass 2**31: ``tokens * -x0 * 2**n < 2**31``.
+    """
+    x0 = exponential_x0(scale, dialect)
+    n = _largest_n(SOFTMAX_N_MAX, tokens * -x0, "softmax") if dialect.softmax_n == AUTO else int(dialect.softmax_n)
+    return {"x0": x0, "n": n, "b": dialect.softmax_bits}
+
+
+def gelu_parameters(scale: float, dialect: Dialect) -> dict[str, int]:
+    """x0, n and b of the GELU operator on inputs at `scale`; ``auto`` is the largest n up to 23 with ``-x0 * 2**n < 2**31``."""
+    x0 = exponential_x0(GELU_SLOPE * scale, dialect)
+    n = _largest_n(GELU_N_MAX, -x0, "gelu") if dialect.gelu_n == AUTO else int(dialect.gelu_n)
+    return {"x0": x0, "n": n, "b": dialect.gelu_bits}
+
+
+def _largest_n(limit: int, magnitude: int, name: str) -> int:
+    for n in range(limit, 0, -1):
+        if magnitude << n < 2**31:
+            return n
+    raise IntsimError(f"{name}: no n fits, {magnitude} * 2 passes 2**31; the scale is too fine for so many tokens")
+
+
+_COMMON: dict[str, Any] = {
+    "x0_rounding": "floor",
+    "exp_sum": "saturate",
+    "variance": "exact",
+    "layernorm_half": "floor",
+    "quotient": "floor",
+    "half_bit": "kept",
+}
+_BOUNDED: dict[str, Any] = {
+    "overflow": "forbid",
+    "softmax_n": AUTO,
+    "softmax_bits": 16,
+    "gelu_n": AUTO,
+    "gelu_bits": 8,
+    "gelu": "lambda_shiftgelu",
+}
+
+IVIT = Dialect(
+    name="ivit",
+    requant_rounding="half_even",
+    mean_rounding="half_even",
+    sqrt="newton10",
+    overflow="exact",
+    softmax_n=15,
+    softmax_bits=16,
+    gelu_n=23,
+    gelu_bits=8,
+    gelu="shiftgelu",
+    **_COMMON,
+)
+IVIT_TVM = Dialect(
+    name="ivit-tvm",
+    requant_rounding="half_up",
+    mean_rounding="trunc",
+    sqrt="newton10",
+    variance="wrap32",
+    layernorm_half="trunc",
+    quotient="trunc",
+    half_bit="dropped",
+    x0_rounding="trunc",
+    exp_sum="wrap32",
+    overflow="wrap32",
+    softmax_n=16,
+    softmax_bits=8,
+    gelu_n=23,
+    gelu_bits=8,
+    gelu="shiftgelu",
+)
+ISEGMENTER = Dialect(
+    name="isegmenter",
+    requant_rounding="half_even",
+    mean_rounding="half_even",
+    sqrt="newton10",
+    **_BOUNDED,
+    **_COMMON,
+)
+RTL = Dialect(
+    name="rtl", requant_rounding="half_up", mean_rounding="half_up", sqrt="floor", **_BOUNDED, **_COMMON
+)
+DIALECTS = {dialect.name: dialect for dialect in (IVIT, IVIT_TVM, ISEGMENTER, RTL)}

@@ -1,0 +1,1 @@
+"""The hot loops several operators share, and how rows are spread over threads."""

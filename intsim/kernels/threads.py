@@ -1,0 +1,51 @@
+"""Rows over threads.
+
+Every kernel computes the rows ``[start, stop)`` of its output and no row depends on another, so the result cannot depend
+on the number of threads. The threads are Python's own: kernels release the interpreter lock, any number of callers may
+run at once, and nothing has to be compiled twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+_threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
+
+
+def available() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def limited_to(threads: int | None) -> Iterator[None]:
+    """Within: kernels called from here use `threads` threads (None: every processor). Other callers are not affected."""
+    token = _threads.set(threads or 0)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=available(), thread_name_prefix="intsim")
+
+
+def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
+    """Call ``kernel(start, stop, *arguments)`` over all rows; the first row it refused, or -1.
+
+    A kernel returns the first row of its range that it could not compute, or -1.
+    """
+    parts = min(_threads.get() or available(), rows)
+    if parts <= 1:
+        return kernel(0, rows, *arguments)
+    cuts = [rows * part // parts for part in range(parts + 1)]
+    calls = [_pool().submit(kernel, a, b, *arguments) for a, b in zip(cuts, cuts[1:], strict=False)]
+    refused = [row for call in calls if (row := call.result()) >= 0]
+    return min(refused, default=-1)

@@ -1,0 +1,21 @@
+"""The operators, one a file. ``ops.shiftmax(x, ...)`` is the fast face, ``ops.shiftmax.ref(x, ...)`` the reference.
+
+Every module of this folder registers one `Op` called ``OP``; it is found here by its file's name, so there is no list to
+keep. ``REGISTRY`` maps the names to the operators.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from ._op import REGISTRY, Op, Tensor
+
+for _module in iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        globals()[_module.name] = import_module(f"{__name__}.{_module.name}").OP
+
+__all__ = ["REGISTRY", "Op", "Tensor", *REGISTRY]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"there is no operator {name!r}; there are: {', '.join(sorted(REGISTRY))}")

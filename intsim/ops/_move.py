@@ -1,0 +1,46 @@
+"""What the operators of pure data movement have in common: one face serves as reference, fast and real form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from numpy.typing import NDArray
+
+from ..arith import I64
+from ._op import Op, Param, Tensor
+
+
+def data_movement(
+    steps: Callable[..., dict[str, NDArray]],
+    shape: Callable[..., tuple[int, ...]],
+    inputs: tuple[str, ...],
+    params: dict[str, Param],
+) -> Op:
+    """An operator that only moves values: `shape` says where to, format, bounds and scale pass through.
+
+    Values of any integer format are taken; called directly the result has the input's own type.
+    """
+
+    def fast(*arrays: NDArray, out: NDArray, **given: int) -> NDArray:
+        return steps(*arrays, **given)["out"]
+
+    def real(*arrays: NDArray, **given: int) -> NDArray:
+        return steps(*arrays, **given)["out"]
+
+    def infer(*tensors: Tensor, **given: int) -> Tensor:
+        lo, hi = min(t.lo for t in tensors), max(t.hi for t in tensors)
+        widest = max((t.fmt for t in tensors), key=lambda fmt: fmt.hi - fmt.lo)
+        return Tensor(shape(*(t.shape for t in tensors), **given), widest, lo, hi)
+
+    name = steps.__module__.rpartition(".")[2]
+    return Op(
+        steps=steps,
+        fast=fast,
+        infer=infer,
+        inputs=dict.fromkeys(inputs, I64),
+        params=params,
+        scale=lambda scales, node: scales[0],
+        real=real,
+        approximates=name,
+        moves_data=True,
+    )

@@ -1,0 +1,207 @@
+"""The registry: what an operator is, the checks at its door, and how its faces are called.
+
+An operator's file defines ``steps`` (the equation in NumPy int64, every intermediate by name), ``fast`` (Numba), ``infer``
+(shape, format and proven bounds of the output), ``scale`` (its real scale) and ``real`` (what it approximates), and
+registers them as one `Op`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arith import I64, Format, Overflow, first_index, forbid, integers
+from ..dialects import Dialect, resolve
+
+Scale = float | NDArray | None
+
+REGISTRY: dict[str, Op] = {}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What is known of a tensor before it is computed: its shape, its format, and bounds its values cannot leave.
+
+    `row_sum` bounds the sum of magnitudes along the last axis, where that is known to be less than length times maximum.
+    """
+
+    shape: tuple[int, ...]
+    fmt: Format
+    lo: int
+    hi: int
+    row_sum: int | None = None
+
+    @classmethod
+    def full(cls, shape: Sequence[int], fmt: Format) -> Tensor:
+        """Any values of the format."""
+        return cls(tuple(shape), fmt, fmt.lo, fmt.hi)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the bounds prove that every value lies in the format."""
+        return self.fmt.holds(self.lo, self.hi)
+
+    @property
+    def magnitude(self) -> int:
+        """The largest absolute value the bounds allow."""
+        return max(abs(self.lo), abs(self.hi))
+
+    def settled(self, overflow: Overflow) -> Tensor:
+        """The tensor after the overflow rule: an i32 that may leave its format becomes i64 (exact) or wraps (wrap32)."""
+        if self.fits or overflow is Overflow.FORBID:
+            return self
+        if overflow is Overflow.WRAP32:
+            return Tensor.full(self.shape, self.fmt)
+        return Tensor(self.shape, I64, self.lo, self.hi, self.row_sum)
+
+
+@dataclass(frozen=True)
+class Param:
+    """An integer parameter of a node: its range, and its number of axes (0: a plain integer, 1: one value a channel)."""
+
+    fmt: Format
+    ndim: tuple[int, ...] = (0,)
+
+    @classmethod
+    def integer(cls, lo: int, hi: int) -> Param:
+        """A plain integer in ``[lo, hi]``."""
+        return cls(Format("integer", lo, hi))
+
+
+def require(condition: bool, message: str) -> None:
+    """A requirement of an operator, written as a line: a ValueError with `message` where it does not hold."""
+    if not condition:
+        raise ValueError(message)
+
+
+def rows_of(x: NDArray) -> NDArray:
+    """`x` as contiguous rows of its last axis, all leading axes flattened; a view where `x` is contiguous."""
+    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+def per_channel(value: int | NDArray, rows: NDArray) -> NDArray:
+    """A parameter spread to one int64 a column of `rows`."""
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.int64), rows.shape[1]))
+
+
+class Op:
+    """One operator. Calling it checks the arguments and runs the fast face; ``.ref`` does the same with the reference."""
+
+    def __init__(
+        self,
+        *,
+        steps: Callable[..., dict[str, NDArray]],
+        fast: Callable[..., NDArray | None],
+        infer: Callable[..., Tensor],
+        inputs: dict[str, Format],
+        params: dict[str, Param],
+        scale: Callable[[list[Scale], Any], Scale],
+        real: Callable | None = None,
+        approximates: str | None = None,
+        moves_data: bool = False,
+    ) -> None:
+        module = sys.modules[steps.__module__]
+        self.name = module.__name__.rpartition(".")[2]
+        self.steps, self.fast, self.infer, self.scale, self.real = steps, fast, infer, scale, real
+        self.inputs, self.params = inputs, params
+        self.approximates, self.moves_data = approximates, moves_data
+        self.signature = inspect.signature(steps)
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in self.signature.parameters.values())
+        self.speaks_dialect = "dialect" in self.signature.parameters
+        self.__doc__ = module.__doc__
+        self.__signature__ = self.signature
+        REGISTRY[self.name] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NDArray:
+        """The operator's fast face. Raises TypeError for floats, ValueError naming the first value outside its format."""
+        return self._through_the_door("fast", args, kwargs)
+
+    def ref(self, *args: Any, **kwargs: Any) -> NDArray:
+        """The operator's reference face: NumPy int64, one statement per line of the equation; same arguments and result."""
+        return self._through_the_door("ref", args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}{self.signature}>"
+
+    def _through_the_door(self, face: str, args: tuple, kwargs: dict[str, Any]) -> NDArray:
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        dialect = resolve(given.pop("dialect")) if self.speaks_dialect else None
+        names = list(self.inputs)
+        raw = list(given.pop(names[0])) if self.variadic else [given.pop(name) for name in names]
+        if self.variadic:
+            names = [f"{names[0]}[{i}]" for i in range(len(raw))]
+        ports = [self.port(i) for i in range(len(raw))]
+        arrays = [self._checked(v, name, fmt, None) for v, name, fmt in zip(raw, names, ports, strict=True)]
+        params = {name: self.checked_param(name, value) for name, value in given.items()}
+        inputs = [Tensor.full(a.shape, fmt) for a, fmt in zip(arrays, ports, strict=True)]
+        try:
+            out = self.output(inputs, params, dialect)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        return self.compute(face, arrays, params, dialect, out)
+
+    def port(self, position: int) -> Format:
+        """The widest format the input at `position` takes."""
+        return list(self.inputs.values())[0 if self.variadic else position]
+
+    def output(self, inputs: list[Tensor], params: dict[str, Any], dialect: Dialect | None) -> Tensor:
+        """Shape, format and bounds of the output; a ValueError says what does not fit together."""
+        spoken = {"dialect": dialect} if self.speaks_dialect else {}
+        return self.infer(*inputs, **params, **spoken)
+
+    def compute(
+        self, face: str, arrays: list[NDArray], params: dict[str, Any], dialect: Dialect | None, out: Tensor
+    ) -> NDArray:
+        """Run one face on arrays already checked; `out` is what `output` said. No value is looked at before computing."""
+        rule = dialect.overflow if dialect is not None else Overflow.FORBID
+        unproved = not out.fits and rule is not Overflow.WRAP32
+        fmt = out.settled(rule).fmt
+        spoken = {"dialect": dialect} if self.speaks_dialect else {}
+        if face == "ref":
+            result = self.intermediates(arrays, params, dialect)["out"]
+        else:
+            result = np.empty(out.shape, np.int64 if unproved else fmt.dtype)
+            # A face may return another array than the one it was given: a view of its input, or Python integers.
+            result = returned if (returned := self.fast(*arrays, **params, **spoken, out=result)) is not None else result
+            if unproved and rule is Overflow.FORBID and fmt is not I64:
+                forbid(result, fmt, f"{self.name}: out")
+        return result if result.dtype == object else result.astype(fmt.dtype, copy=False)
+
+    def intermediates(
+        self, arrays: Sequence[NDArray], params: dict[str, Any], dialect: Dialect | None
+    ) -> dict[str, NDArray]:
+        """Every named step of the equation, the last one ``out``, in int64."""
+        spoken = {"dialect": dialect} if self.speaks_dialect else {}
+        wide = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in params.items()}
+        return self.steps(*(a.astype(np.int64) for a in arrays), **wide, **spoken)
+
+    def checked_param(self, name: str, value: Any) -> Any:
+        """A parameter's value checked against its range: a plain int, or an array of its format's type."""
+        param = self.params[name]
+        array = self._checked(value, name, param.fmt, param.ndim)
+        return int(array) if array.ndim == 0 else array.astype(param.fmt.dtype, copy=False)
+
+    def _checked(self, value: ArrayLike, name: str, fmt: Format, ndim: tuple[int, ...] | None) -> NDArray:
+        try:
+            array = integers(value, name)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.name}: {error}") from None
+        outside = (array < fmt.lo) | (array > fmt.hi)
+        if outside.any():
+            index = first_index(outside)
+            where = str(index) if index else ""
+            allowed = f"[{fmt.lo}, {fmt.hi}]" if fmt.name == "integer" else f"{fmt} [{fmt.lo}, {fmt.hi}]"
+            raise ValueError(f"{self.name}: {name}{where} = {int(array[tuple(index)])} is outside {allowed}")
+        if ndim is not None and array.ndim not in ndim:
+            raise ValueError(f"{self.name}: {name} has {array.ndim} axes, due are {' or '.join(map(str, ndim))}")
+        if ndim is None and array.ndim == 0:
+            raise ValueError(f"{self.name}: {name} needs at least one axis")
+        return array if ndim is not None else array.astype(fmt.dtype, copy=False)

@@ -1,0 +1,56 @@
+"""argmax: the class with the largest value along the last axis; ties go to the lowest class index.
+
+`x` is [..., classes] in any integer format; the result [...] is u8 up to 256 classes, i16 above.
+
+>>> import intsim.ops as ops
+>>> ops.argmax([[3, 7, 7], [-1, -2, -1]])
+array([1, 0], dtype=uint8)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I16, I64, U8
+from ..arith.jit import kernel
+from ..kernels.threads import over_rows
+from ._op import Op, Tensor, require, rows_of
+
+
+def steps(x: NDArray) -> dict[str, NDArray]:
+    return {"out": x.argmax(axis=-1)}
+
+
+@kernel
+def _rows(start, stop, x, out):
+    for row in range(start, stop):
+        best = 0
+        for j in range(1, x.shape[1]):
+            if x[row, j] > x[row, best]:
+                best = j
+        out[row] = best
+    return -1
+
+
+def fast(x: NDArray, out: NDArray) -> None:
+    rows = rows_of(x)
+    over_rows(_rows, len(rows), rows, out.reshape(-1))
+
+
+def infer(x: Tensor) -> Tensor:
+    classes = x.shape[-1]
+    require(1 <= classes <= I16.hi, f"{classes} classes; argmax takes 1 to {I16.hi}")
+    return Tensor(x.shape[:-1], U8 if classes <= 256 else I16, 0, classes - 1)
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I64},
+    params={},
+    scale=lambda inputs, node: None,
+    real=lambda x: np.argmax(x, axis=-1),
+    approximates="argmax",
+)

@@ -1,0 +1,34 @@
+"""concat: tensors of one scale joined along an axis (counted from the end: -2 joins tokens).
+
+>>> import intsim.ops as ops
+>>> ops.concat([[1, 2]], [[3, 4]], axis=-2)
+array([[1, 2],
+       [3, 4]])
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import Param, require
+
+
+def steps(*xs: NDArray, axis: int) -> dict[str, NDArray]:
+    return {"out": np.concatenate(xs, axis=axis)}
+
+
+def shape(*xs: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    require(len(xs) >= 1, "nothing to join")
+    require(all(-len(x) <= axis < 0 for x in xs), f"there is no axis {axis} in {[list(x) for x in xs]}")
+    joined = list(xs[0])
+    joined[axis] = sum(x[axis] for x in xs)
+    for x in xs:
+        others = [size for i, size in enumerate(x) if i != len(x) + axis]
+        expected = [size for i, size in enumerate(xs[0]) if i != len(xs[0]) + axis]
+        require(others == expected, f"{list(x)} does not join {list(xs[0])} along axis {axis}")
+    return tuple(joined)
+
+
+OP = data_movement(steps, shape, ("xs",), {"axis": Param.integer(-8, -1)})

@@ -1,0 +1,26 @@
+"""grid: rows of patches back on their grid: [..., height*width, classes] becomes [..., height, width, classes].
+
+>>> import intsim.ops as ops
+>>> ops.grid([[1], [2], [3], [4]], height=2).tolist()
+[[[1], [2]], [[3], [4]]]
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import Param, require
+
+
+def steps(x: NDArray, height: int) -> dict[str, NDArray]:
+    return {"out": x.reshape(*x.shape[:-2], height, x.shape[-2] // height, x.shape[-1])}
+
+
+def shape(x: tuple[int, ...], height: int) -> tuple[int, ...]:
+    require(len(x) >= 2, f"patches [..., patches, classes] are due, not {list(x)}")
+    require(x[-2] % height == 0, f"{x[-2]} patches do not fill {height} rows")
+    return (*x[:-2], height, x[-2] // height, x[-1])
+
+
+OP = data_movement(steps, shape, ("x",), {"height": Param.integer(1, 65536)})

@@ -1,0 +1,27 @@
+"""heads: tokens of joined heads, one head after the other: [..., tokens, heads*d] becomes [..., heads, tokens, d].
+
+>>> import intsim.ops as ops
+>>> ops.heads([[1, 2, 3, 4], [5, 6, 7, 8]], heads=2).tolist()
+[[[1, 2], [5, 6]], [[3, 4], [7, 8]]]
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import Param, require
+
+
+def steps(x: NDArray, heads: int) -> dict[str, NDArray]:
+    split = x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
+    return {"out": split.swapaxes(-2, -3)}
+
+
+def shape(x: tuple[int, ...], heads: int) -> tuple[int, ...]:
+    require(len(x) >= 2, f"tokens [..., tokens, channels] are due, not {list(x)}")
+    require(x[-1] % heads == 0, f"{x[-1]} channels do not split into {heads} heads")
+    return (*x[:-2], heads, x[-2], x[-1] // heads)
+
+
+OP = data_movement(steps, shape, ("x",), {"heads": Param.integer(1, 65536)})

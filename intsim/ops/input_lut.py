@@ -1,0 +1,62 @@
+"""input_lut: normalisation and quantization of pixels as one table a channel.
+
+    out[..., c] = table[c, image[..., c]]
+
+`image` is u8 [H, W, channels], `table` i8 [channels, 256], made offline: ``round_half_even(((v/255 - mean)/std) / s)``,
+saturated. Output scale s.
+
+>>> import numpy as np, intsim.ops as ops
+>>> ops.input_lut([[[0, 255]]], np.stack([np.arange(-128, 128), np.arange(127, -129, -1)]))
+array([[[-128, -128]]], dtype=int8)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, U8
+from ..arith.jit import kernel
+from ..kernels.threads import over_rows
+from ._op import Op, Param, Tensor, require, rows_of
+
+
+def steps(image: NDArray, table: NDArray) -> dict[str, NDArray]:
+    channels = np.arange(table.shape[0])
+    return {"out": table[channels, image]}
+
+
+@kernel
+def _rows(start, stop, image, table, out):
+    for row in range(start, stop):
+        for channel in range(image.shape[1]):
+            out[row, channel] = table[channel, image[row, channel]]
+    return -1
+
+
+def fast(image: NDArray, table: NDArray, out: NDArray) -> None:
+    pixels, result = rows_of(image), rows_of(out)
+    over_rows(_rows, len(pixels), pixels, table, result)
+
+
+def infer(image: Tensor, table: NDArray) -> Tensor:
+    require(table.shape[1] == 256, f"a table has 256 entries a channel, not {table.shape[1]}")
+    require(image.shape[-1] == len(table), f"the image has {image.shape[-1]} channels, the table {len(table)}")
+    return Tensor(image.shape, I8, int(table.min()), int(table.max()))
+
+
+def real(image: NDArray, mean: NDArray, std: NDArray) -> NDArray:
+    """Normalisation of 8-bit pixels, in real numbers."""
+    return (image / 255 - mean) / std
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"image": U8},
+    params={"table": Param(I8, (2,))},
+    scale=lambda inputs, node: node.scale,
+    real=real,
+    approximates="normalize",
+)

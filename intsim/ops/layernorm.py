@@ -1,0 +1,109 @@
+"""layernorm: mean and variance in integers, one division a row.
+
+    mean = round(sum(x) / n)             M = mean_rounding
+    y    = x - mean
+    v    = sum(y * y)                    unsigned 64 bits, or modulo 2**32 (variance)
+    std  = isqrt(v)                      S = sqrt; a std of 0 counts as 1
+    f    = (2**31 - 1) // std
+    out  = y * f / 2 + bias              halved by layernorm_half
+
+`x` is i16 [..., n], n at most 65536; `bias` i32 [n]; the result i32. Output scale per channel
+``gamma * sqrt(n) / 2**30``, and ``bias = floor(beta / gamma / (sqrt(n) / 2**30))``. Since ``|y| <= floor(sqrt(v)) <= std``
+(every Newton step from above stays at or above the root), ``|y * f / 2| <= 2**30``: only the bias can carry the result
+out of i32. Source: I-ViT's I-LayerNorm.
+
+>>> import intsim.ops as ops
+>>> ops.layernorm([1, 2, 3, 4], [0, 0, 0, 0], dialect="rtl")  # mean 2.5 becomes 3; v = 6, std = 2
+array([-1073741823,  -536870912,           0,   536870911], dtype=int32)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I16, I32, INT32_MAX, Overflow, Sqrt, Variance, divide, isqrt, overflow, round_divide, wrap
+from ..arith import compiled as c
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.threads import over_rows
+from ._op import Op, Param, Tensor, require, rows_of
+
+LONGEST = 1 << 16  # so that the sum of a row fits i32
+
+
+def steps(x: NDArray, bias: NDArray, dialect: Dialect) -> dict[str, NDArray]:
+    total = x.sum(axis=-1, keepdims=True)
+    mean = round_divide(total, x.shape[-1], dialect.mean_rounding)
+    y = x - mean
+    v = (y * y).sum(axis=-1, keepdims=True)
+    if dialect.variance is Variance.WRAP32:
+        v = v & 0xFFFFFFFF
+    std = np.maximum(isqrt(v, dialect.sqrt).astype(np.int64), 1)
+    f = INT32_MAX // std
+    product = y * f
+    if dialect.overflow is Overflow.WRAP32:
+        product = wrap(product, I32)
+    half = divide(product, 2, dialect.layernorm_half)
+    out = overflow(half + bias, dialect.overflow, "layernorm: out")
+    return {"sum": total, "mean": mean, "centred": y, "variance": v, "std": std, "factor": f, "half": half, "out": out}
+
+
+@kernel
+def _rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance, wraps, out):
+    n = x.shape[1]
+    for row in range(start, stop):
+        total = 0
+        for j in range(n):
+            total += int(x[row, j])
+        mean = c.round_divide(total, n, mean_mode)
+        v = 0
+        for j in range(n):
+            y = int(x[row, j]) - mean
+            v += y * y
+        if wraps_variance:
+            v &= 0xFFFFFFFF
+        f = INT32_MAX // max(c.isqrt(v, sqrt_mode), 1)
+        for j in range(n):
+            product = (int(x[row, j]) - mean) * f
+            if wraps:
+                out[row, j] = c.wrap32(c.divide(c.wrap32(product), 2, half_mode) + int(bias[j]))
+            else:
+                out[row, j] = c.divide(product, 2, half_mode) + int(bias[j])
+    return -1
+
+
+def fast(x: NDArray, bias: NDArray, dialect: Dialect, out: NDArray) -> None:
+    rows, result = rows_of(x), rows_of(out)
+    choices = (dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code)
+    wraps = (dialect.variance is Variance.WRAP32, dialect.overflow is Overflow.WRAP32)
+    over_rows(_rows, len(rows), rows, bias, *choices, *wraps, result)
+
+
+def infer(x: Tensor, bias: NDArray, dialect: Dialect) -> Tensor:
+    n = x.shape[-1]
+    require(1 <= n <= LONGEST, f"rows of {n} elements; layernorm takes 1 to {LONGEST}")
+    require(len(bias) == n, f"bias has {len(bias)} values for {n} channels")
+    reach = 1 << 30
+    if dialect.variance is Variance.WRAP32:  # a wrapped variance says nothing about y
+        smallest = 64 if dialect.sqrt is Sqrt.NEWTON10 else 1
+        reach = (x.hi - x.lo) * (INT32_MAX // smallest) // 2 + 1
+    return Tensor(x.shape, I32, int(bias.min()) - reach, int(bias.max()) + reach - 1)
+
+
+def real(x: NDArray, gamma: NDArray, beta: NDArray, eps: float = 1e-5) -> NDArray:
+    """Layer normalisation over the last axis, in real numbers."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps) * gamma + beta
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I16},
+    params={"bias": Param(I32, (1,))},
+    scale=lambda inputs, node: node.scales["bias"],
+    real=real,
+    approximates="layernorm",
+)

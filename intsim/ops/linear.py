@@ -1,0 +1,53 @@
+"""linear: a fully connected layer on 8-bit integers.
+
+    out = x @ weight.T + bias
+
+`x` is i8 [..., in], `weight` i8 [out, in], `bias` i32 [out], the result i32. A result outside i32 is forbidden: a
+ValueError when called directly, and proved impossible when a graph is loaded. Scales: weight per output channel
+max|w| / 127, bias and output ``s_x * s_w``.
+
+>>> import intsim.ops as ops
+>>> ops.linear([[1, 2, 3]], [[1, 0, -1], [127, 127, 127]], [10, -2])
+array([[  8, 760]], dtype=int32)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, I32, forbid
+from ..kernels import gemm
+from ._op import Op, Param, Tensor, require
+
+
+def steps(x: NDArray, weight: NDArray, bias: NDArray) -> dict[str, NDArray]:
+    return {"out": forbid(x @ weight.T + bias, I32, "linear: out")}
+
+
+def fast(x: NDArray, weight: NDArray, bias: NDArray, out: NDArray) -> None:
+    left = np.ascontiguousarray(x).reshape(1, -1, x.shape[-1])
+    gemm.product(left, weight.T[None], bias, out.reshape(1, -1, out.shape[-1]))
+
+
+def infer(x: Tensor, weight: NDArray, bias: NDArray) -> Tensor:
+    channels, depth = weight.shape
+    require(x.shape[-1] == depth, f"x has {x.shape[-1]} channels, weight {list(weight.shape)} takes {depth}")
+    require(len(bias) == channels, f"bias has {len(bias)} values for {channels} output channels")
+    wide = weight.astype(np.int64)
+    positive, negative = np.maximum(wide, 0).sum(axis=1), np.minimum(wide, 0).sum(axis=1)
+    lo = positive * x.lo + negative * x.hi + bias
+    hi = positive * x.hi + negative * x.lo + bias
+    return Tensor((*x.shape[:-1], channels), I32, int(lo.min(initial=0)), int(hi.max(initial=0)))
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I8},
+    params={"weight": Param(I8, (2,)), "bias": Param(I32, (1,))},
+    scale=lambda inputs, node: inputs[0] * node.scales["weight"],
+    real=lambda x, weight, bias: x @ weight.T + bias,
+    approximates="linear",
+)

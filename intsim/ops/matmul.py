@@ -1,0 +1,62 @@
+"""matmul: the product of two activations, as in attention.
+
+    out = a @ b        (a @ b^T with transpose_b)
+
+`a` is i8 or i16 [..., M, K] (attention probabilities have 16 bits), `b` i8 [..., K, N], or [..., N, K] with
+`transpose_b`; leading axes are equal; the result is i32, and outside i32 forbidden as in linear. Where rows of `a` are
+probabilities their sum is bounded, which is what proves long rows of attention free of overflow. Output scale s_a * s_b.
+
+>>> import intsim.ops as ops
+>>> ops.matmul([[1, 2]], [[3, 4], [5, 6]])
+array([[13, 16]], dtype=int32)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, I16, I32, forbid
+from ..kernels import gemm
+from ._op import Op, Param, Tensor, require
+
+
+def steps(a: NDArray, b: NDArray, transpose_b: int = 0) -> dict[str, NDArray]:
+    right = b.swapaxes(-1, -2) if transpose_b else b
+    return {"out": forbid(a @ right, I32, "matmul: out")}
+
+
+def fast(a: NDArray, b: NDArray, transpose_b: int, out: NDArray) -> None:
+    right = b.swapaxes(-1, -2) if transpose_b else b
+    batches = int(np.prod(a.shape[:-2]))
+    no_bias = np.zeros(out.shape[-1], np.int32)
+    gemm.product(
+        np.ascontiguousarray(a).reshape(batches, *a.shape[-2:]),
+        right.reshape(batches, *right.shape[-2:]),
+        no_bias,
+        out.reshape(batches, *out.shape[-2:]),
+    )
+
+
+def infer(a: Tensor, b: Tensor, transpose_b: int = 0) -> Tensor:
+    require(len(a.shape) >= 2 and len(b.shape) >= 2, f"two matrices are due, not {list(a.shape)} and {list(b.shape)}")
+    require(a.shape[:-2] == b.shape[:-2], f"leading axes differ: {list(a.shape)} and {list(b.shape)}")
+    depth, columns = b.shape[-2:] if not transpose_b else (b.shape[-1], b.shape[-2])
+    require(a.shape[-1] == depth, f"a has rows of {a.shape[-1]}, b columns of {depth}")
+    products = [left * right for left in (a.lo, a.hi) for right in (b.lo, b.hi)]
+    lo, hi = depth * min(products), depth * max(products)
+    if a.row_sum is not None:
+        lo, hi = max(lo, -a.row_sum * b.magnitude), min(hi, a.row_sum * b.magnitude)
+    return Tensor((*a.shape[:-1], columns), I32, lo, hi)
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"a": I16, "b": I8},
+    params={"transpose_b": Param.integer(0, 1)},
+    scale=lambda inputs, node: inputs[0] * inputs[1],
+    real=lambda a, b, transpose_b=0: a @ (b.swapaxes(-1, -2) if transpose_b else b),
+    approximates="matmul",
+)

@@ -1,0 +1,26 @@
+"""merge_heads: the inverse of heads: [..., heads, tokens, d] becomes [..., tokens, heads*d].
+
+>>> import intsim.ops as ops
+>>> ops.merge_heads([[[1, 2], [5, 6]], [[3, 4], [7, 8]]]).tolist()
+[[1, 2, 3, 4], [5, 6, 7, 8]]
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import require
+
+
+def steps(x: NDArray) -> dict[str, NDArray]:
+    heads, tokens, d = x.shape[-3:]
+    return {"out": x.swapaxes(-2, -3).reshape(*x.shape[:-3], tokens, heads * d)}
+
+
+def shape(x: tuple[int, ...]) -> tuple[int, ...]:
+    require(len(x) >= 3, f"heads [..., heads, tokens, d] are due, not {list(x)}")
+    return (*x[:-3], x[-2], x[-3] * x[-1])
+
+
+OP = data_movement(steps, shape, ("x",), {})

@@ -1,0 +1,37 @@
+"""patches: a picture cut into square patches, one a row.
+
+`x` is [..., H, W, C]; zeros are added below and to the right up to whole patches (after input_lut, so zero is the mean
+colour); the result is [..., h*w, C*size*size] with h = ceil(H/size), w = ceil(W/size), patches row by row and inside a
+patch channel by channel, as a convolution's weight [out, C, size, size] is flattened.
+
+>>> import numpy as np, intsim.ops as ops
+>>> ops.patches(np.arange(8).reshape(2, 4, 1), size=2)
+array([[0, 1, 4, 5],
+       [2, 3, 6, 7]])
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import Param, require
+
+
+def steps(x: NDArray, size: int) -> dict[str, NDArray]:
+    *leading, height, width, channels = x.shape
+    h, w = -(-height // size), -(-width // size)
+    padded = np.zeros_like(x, shape=(*leading, h * size, w * size, channels))
+    padded[..., :height, :width, :] = x
+    cut = padded.reshape(*leading, h, size, w, size, channels)
+    return {"out": np.moveaxis(cut, (-4, -2, -1), (-2, -1, -3)).reshape(*leading, h * w, channels * size * size)}
+
+
+def shape(x: tuple[int, ...], size: int) -> tuple[int, ...]:
+    require(len(x) >= 3, f"a picture [H, W, C] is due, not {list(x)}")
+    *leading, height, width, channels = x
+    return (*leading, -(-height // size) * -(-width // size), channels * size * size)
+
+
+OP = data_movement(steps, shape, ("x",), {"size": Param.integer(1, 1024)})

@@ -1,0 +1,79 @@
+"""requant: an accumulator to a narrower format by an integer multiplier and a shift.
+
+    out = saturate(round_shift(acc * m, e, R), b)
+
+`acc` is i32 [..., channels]; `m` (i32) and `e` (1..62) are one value or one a
+channel; the product is exact in 64 bits; `b` is the output's width in bits. The real factor is ``m * 2**-e``, the ratio of
+the two scales. The dialect says R, ``requant_rounding``. Source: Jacob et al. 2018 and I-ViT's QuantAct.
+
+>>> import intsim.ops as ops
+>>> ops.requant([-3, -1, 1, 3, 900], m=2**30, e=31, b=8, dialect="isegmenter")  # a half: ties to even, 450 saturates
+array([ -2,   0,   0,   2, 127], dtype=int8)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I32, Format, round_shift, saturate, signed
+from ..arith import compiled as c
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.threads import over_rows
+from ._op import Op, Param, Tensor, per_channel, require, rows_of
+
+MULTIPLIER = Param(I32, (0, 1))
+SHIFT = Param(Format("integer", 1, 62), (0, 1))
+WIDTH = Param.integer(2, 32)
+
+
+def steps(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect) -> dict[str, NDArray]:
+    product = acc * m
+    rounded = round_shift(product, e, dialect.requant_rounding)
+    return {"product": product, "rounded": rounded, "out": saturate(rounded, signed(b))}
+
+
+@kernel
+def _rows(start, stop, acc, m, e, mode, lo, hi, out):
+    for row in range(start, stop):
+        for j in range(acc.shape[1]):
+            scaled = c.round_shift(int(acc[row, j]) * int(m[j]), int(e[j]), mode)
+            out[row, j] = c.saturate(scaled, lo, hi)
+    return -1
+
+
+def fast(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect, out: NDArray) -> None:
+    fmt = signed(b)
+    flat, result = rows_of(acc), rows_of(out)
+    m, e = per_channel(m, flat), per_channel(e, flat)
+    over_rows(_rows, len(flat), flat, m, e, dialect.requant_rounding.code, fmt.lo, fmt.hi, result)
+
+
+def infer(acc: Tensor, m: NDArray, e: NDArray, b: int, dialect: Dialect) -> Tensor:
+    lo, hi = rescaled(acc, m, e, dialect)
+    fmt = signed(b)
+    return Tensor(acc.shape, fmt, min(max(lo, fmt.lo), fmt.hi), min(max(hi, fmt.lo), fmt.hi))
+
+
+def rescaled(x: Tensor, m: NDArray, e: NDArray, dialect: Dialect) -> tuple[int, int]:
+    """The interval of ``round_shift(x * m, e)``; multiplying and rounding are monotone, so the ends tell."""
+    for name, value in (("m", m), ("e", e)):
+        shape = np.shape(value)
+        require(shape in ((), x.shape[-1:]), f"{name} has {shape[0] if shape else 1} values for {x.shape[-1]} channels")
+    steepest = int(np.max(np.abs(np.asarray(m, np.int64)))) if np.size(m) else 0
+    require(x.magnitude * steepest < 2**63, f"the product {x.magnitude} * {steepest} passes 64 bits")
+    ends = np.asarray([x.lo, x.hi], np.int64)[:, None] * np.atleast_1d(np.asarray(m, np.int64))
+    ends = round_shift(ends, np.atleast_1d(np.asarray(e, np.int64)), dialect.requant_rounding)
+    return (int(ends.min()), int(ends.max())) if ends.size else (0, 0)
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"acc": I32},
+    params={"m": MULTIPLIER, "e": SHIFT, "b": WIDTH},
+    scale=lambda inputs, node: node.scale,
+    real=lambda x: x,
+)

@@ -1,0 +1,81 @@
+"""residual_add: two branches of different scales, added at a third.
+
+    out = saturate(round_shift(a * ma, ea, R) + round_shift(c * mc, ec, R), b)
+
+Each arm is rounded by itself, then added. `a` and `c` are integers of one shape (a leading axis of length 1 is not
+stretched); `ma, ea, mc, ec` one value or one a channel; `b` the output's width, 16 in the published network. The dialect
+says R, ``requant_rounding``. Source: I-ViT's QuantAct with an identity branch.
+
+>>> import intsim.ops as ops
+>>> ops.residual_add([3, 1], [5, 5], ma=2**30, ea=31, mc=2**30, ec=30, b=16, dialect="rtl")  # a/2 + c, halves up
+array([7, 6], dtype=int16)
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ..arith import I32, round_shift, saturate, signed
+from ..arith import compiled as c_
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.threads import over_rows
+from ._op import Op, Tensor, per_channel, require, rows_of
+from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
+
+
+def steps(
+    a: NDArray, c: NDArray, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect
+) -> dict[str, NDArray]:
+    arm_a = round_shift(a * ma, ea, dialect.requant_rounding)
+    arm_c = round_shift(c * mc, ec, dialect.requant_rounding)
+    return {"arm_a": arm_a, "arm_c": arm_c, "out": saturate(arm_a + arm_c, signed(b))}
+
+
+@kernel
+def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
+    for row in range(start, stop):
+        for j in range(a.shape[1]):
+            arm_a = c_.round_shift(int(a[row, j]) * int(ma[j]), int(ea[j]), mode)
+            arm_c = c_.round_shift(int(c[row, j]) * int(mc[j]), int(ec[j]), mode)
+            out[row, j] = c_.saturate(arm_a + arm_c, lo, hi)
+    return -1
+
+
+def fast(
+    a: NDArray,
+    c: NDArray,
+    ma: NDArray,
+    ea: NDArray,
+    mc: NDArray,
+    ec: NDArray,
+    b: int,
+    dialect: Dialect,
+    out: NDArray,
+) -> None:
+    fmt = signed(b)
+    left, right, result = rows_of(a), rows_of(c), rows_of(out)
+    factors = [per_channel(v, left) for v in (ma, ea, mc, ec)]
+    mode = dialect.requant_rounding.code
+    over_rows(_rows, len(left), left, right, *factors, mode, fmt.lo, fmt.hi, result)
+
+
+def infer(
+    a: Tensor, c: Tensor, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect
+) -> Tensor:
+    require(a.shape == c.shape, f"a is {list(a.shape)} and c is {list(c.shape)}; residual branches have one shape")
+    (a_lo, a_hi), (c_lo, c_hi) = rescaled(a, ma, ea, dialect), rescaled(c, mc, ec, dialect)
+    fmt = signed(b)
+    return Tensor(a.shape, fmt, min(max(a_lo + c_lo, fmt.lo), fmt.hi), min(max(a_hi + c_hi, fmt.lo), fmt.hi))
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"a": I32, "c": I32},
+    params={"ma": MULTIPLIER, "ea": SHIFT, "mc": MULTIPLIER, "ec": SHIFT, "b": WIDTH},
+    scale=lambda inputs, node: node.scale,
+    real=lambda a, c: a + c,
+    approximates="add",
+)

@@ -1,0 +1,95 @@
+"""shift_exp: the exponential by shifts, one division and one more shift.
+
+    t = x + (x >> 1) - (x >> 4)                     x * log2(e), with log2(e) ~ 1.4375
+    t = max(t, n * x0)
+    q = t // x0                                     floor, or trunc (quotient); q < 0 where x > 0
+    r = t - q * x0
+    e = max(((r - 2*x0) << (n - q)) >> 1, 0)        half_bit = kept
+    e = max(((r >> 1) - x0) << (n - q), 0)          half_bit = dropped
+
+`x` is i16 [...] at scale s, ``x0 = floor(-1/s) <= -1`` stands for -1, `n` is the precision: ``e ~ exp(s*x) * -x0 * 2**n``.
+Inside shiftmax and shiftgelu `x` is a difference to the row maximum. Called alone it is exact for any `x`: int64, or Python
+integers (an object array) where 64 bits are not enough; under ``overflow = wrap32`` the shifted value wraps to i32.
+Source: I-ViT's Shiftmax, int_exp_shift.
+
+>>> import intsim.ops as ops
+>>> ops.shift_exp([0, -20, -40], x0=-20, n=15, dialect="ivit")  # 1, 1/e, 1/e**2 in units of 1 / (20 * 2**15)
+array([655360, 262144,  94208])
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I16, I32, I64, HalfBit, Overflow, divide, wrap
+from ..arith import compiled as c
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.threads import over_rows
+from ._op import Op, Param, Tensor, rows_of
+
+X0 = Param.integer(-(1 << 20), -1)
+PRECISION = Param.integer(0, 31)
+BEYOND = 1 << 62  # what the compiled exponential says where a value is as large or larger
+
+
+def steps(x: NDArray, x0: int, n: int, dialect: Dialect) -> dict[str, NDArray]:
+    t = x + (x >> 1) - (x >> 4)
+    t = np.maximum(t, n * x0)
+    q = divide(t, x0, dialect.quotient)
+    r = t - q * x0
+    kept = dialect.half_bit is HalfBit.KEPT
+    k = r - 2 * x0 if kept else (r >> 1) - x0
+    e = _shifted(k, n - q, wraps=dialect.overflow is Overflow.WRAP32)
+    out = np.maximum(e >> 1 if kept else e, 0)
+    return {"log2": t, "quotient": q, "remainder": r, "out": out}
+
+
+def _shifted(k: NDArray, shift: NDArray, wraps: bool) -> NDArray:
+    """``k << shift``: wrapped to i32, or whole, then in Python integers where 62 bits are not enough."""
+    if wraps:
+        return np.where(shift < 32, wrap(k << np.minimum(shift, 31), I32), 0)
+    if k.size and (int(k.max()).bit_length() + int(shift.max())) > 62:
+        k, shift = k.astype(object), shift.astype(object)
+    return k << shift
+
+
+@kernel
+def _rows(start, stop, x, x0, n, quotient, half_bit, wraps, out):
+    for row in range(start, stop):
+        for j in range(x.shape[1]):
+            out[row, j] = c.shift_exp(int(x[row, j]), x0, n, quotient, half_bit, wraps)
+    return -1
+
+
+def fast(x: NDArray, x0: int, n: int, dialect: Dialect, out: NDArray) -> NDArray | None:
+    rows, result = rows_of(x), rows_of(out)
+    over_rows(_rows, len(rows), rows, x0, n, *codes(dialect), result)
+    if (result == BEYOND).any():
+        return steps(x.astype(np.int64), x0, n, dialect)["out"]  # astronomical values take unbounded integers
+    return None
+
+
+def codes(dialect: Dialect) -> tuple[int, int, bool]:
+    """The dialect's choices as the compiled exponential takes them."""
+    return dialect.quotient.code, dialect.half_bit.code, dialect.overflow is Overflow.WRAP32
+
+
+def infer(x: Tensor, x0: int, n: int, dialect: Dialect) -> Tensor:
+    if dialect.overflow is Overflow.WRAP32:
+        return Tensor(x.shape, I64, 0, I32.hi)
+    top = steps(np.asarray([max(x.hi, 0)], object), x0, n, dialect)["out"]
+    return Tensor(x.shape, I64, 0, int(top[0]))
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I16},
+    params={"x0": X0, "n": PRECISION},
+    scale=lambda inputs, node: node.scale,
+    real=np.exp,
+    approximates="exp",
+)

@@ -1,0 +1,128 @@
+"""shiftgelu: GELU as ``x * sigmoid(1.702 x)``, the sigmoid from exponentials relative to the row's maximum.
+
+    M   = max(x)
+    e   = shift_exp(x - M);  eM = shift_exp(-M)
+    S   = min(e + eM, 2**31 - 1)                    or wrapped to i32 (exp_sum); a wrapped sum of 0 is an error
+    f   = (2**31 - 1) // S
+    sig = (e * f) >> (31 - b + 1)
+    out = x * sig
+
+`x` is i8 [..., channels] at scale s, ``x0 = floor(-1 / (1.702 * s))``, `n` the precision, `b` the bits of the sigmoid
+(8); the result is i32 at scale ``s * 2**-(b-1)``. Where M < 0, eM can pass 2**31 and saturates with the sum.
+Source: I-ViT's ShiftGELU.
+
+>>> import intsim.ops as ops
+>>> ops.shiftgelu([-40, 0, 40], x0=-24, n=23, b=8, dialect="ivit")  # -1, 0 and 1 in units of 1/40; times 2**-7
+array([-760,    0, 3840], dtype=int32)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, overflow, signed
+from ..arith import compiled as c
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.threads import over_rows
+from ._op import Op, Tensor, require, rows_of
+from .shift_exp import PRECISION, X0, codes
+from .shift_exp import steps as exponential
+from .shiftmax import BITS, exponential_sum, scaled
+
+UNCLAMPED = 128  # a bound no i8 passes
+
+
+def steps(x: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
+    return gelu_steps(x, x, x0, n, b, dialect, "shiftgelu")
+
+
+def gelu_steps(
+    x: NDArray, g: NDArray, x0: int, n: int, b: int, dialect: Dialect, name: str
+) -> dict[str, NDArray]:
+    """The equation, the sigmoid taken of `g`: of `x` itself, or of `x` clamped (lambda_shiftgelu)."""
+    top = g.max(axis=-1, keepdims=True)
+    e = exponential(g - top, x0, n, dialect)["out"]
+    e_top = exponential(-top, x0, n, dialect)["out"]
+    total = exponential_sum(e + e_top, dialect, name)
+    f = INT32_MAX // total
+    sigmoid = scaled(e, f, b, dialect)
+    out = overflow(x * sigmoid, dialect.overflow, f"{name}: out")
+    e_top = np.minimum(e_top, INT32_MAX).astype(np.int64)
+    return {"max": top, "exp": e, "exp_max": e_top, "sum": total, "factor": f, "sigmoid": sigmoid, "out": out}
+
+
+@kernel
+def _rows(start, stop, x, lam, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
+    columns = x.shape[1]
+    for row in range(start, stop):
+        top = -lam
+        for j in range(columns):
+            top = max(top, c.saturate(int(x[row, j]), -lam, lam))
+        e_top = c.shift_exp(-top, x0, n, quotient, half_bit, wraps)
+        for j in range(columns):
+            value = int(x[row, j])
+            e = c.shift_exp(c.saturate(value, -lam, lam) - top, x0, n, quotient, half_bit, wraps)
+            total = c.add_exponential(e, e_top, wraps_sum)
+            if total == 0:
+                return row
+            product = e * (INT32_MAX // total)
+            if wraps:
+                product = c.wrap32(product)
+            result = value * (product >> (31 - b + 1))
+            out[row, j] = c.wrap32(result) if wraps else result
+    return -1
+
+
+def gelu_fast(x: NDArray, lam: int, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> bool:
+    """Run the compiled rows; whether all could be computed."""
+    rows, result = rows_of(x), rows_of(out)
+    wraps_sum = dialect.exp_sum is ExpSum.WRAP32
+    choices = (*codes(dialect), wraps_sum)
+    return over_rows(_rows, len(rows), rows, min(lam, UNCLAMPED), x0, n, b, *choices, result) < 0
+
+
+def fast(x: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> None:
+    if not gelu_fast(x, UNCLAMPED, x0, n, b, dialect, out):
+        steps(x.astype(np.int64), x0, n, b, dialect)  # the reference says which row, and what is wrong with it
+
+
+def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
+    require(x.shape[-1] >= 1, "a row needs at least one element")
+    sigmoid = signed(b)
+    lo, hi = 0, sigmoid.hi
+    if dialect.overflow is Overflow.WRAP32:
+        lo = sigmoid.lo
+    else:
+        largest = -x0 << n  # the exponential of the row's maximum
+        may_pass = dialect.overflow is Overflow.EXACT and dialect.exp_sum is ExpSum.SATURATE
+        require(largest < 2**31 or may_pass, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
+        hi = max(hi, largest >> (32 - b))
+        if dialect.exp_sum is ExpSum.WRAP32:  # nothing bounds the factor of a wrapped sum
+            hi = (largest << 31) >> (32 - b)
+            lo = -hi
+    products = [value * s for value in (x.lo, x.hi) for s in (lo, hi)]
+    return Tensor(x.shape, I32, min(products), max(products))
+
+
+def real(x: NDArray) -> NDArray:
+    """GELU with the error function, in real numbers."""
+    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I8},
+    params={"x0": X0, "n": PRECISION, "b": BITS},
+    scale=lambda inputs, node: inputs[0] * 2.0 ** -(node.params["b"] - 1),
+    real=real,
+    approximates="gelu",
+)

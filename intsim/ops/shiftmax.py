@@ -1,0 +1,126 @@
+"""shiftmax: softmax over the last axis, in shifts and one division a row.
+
+    e = shift_exp(x - max(x))
+    S = min(sum(e), 2**31 - 1)                      or wrapped to i32 (exp_sum); a wrapped sum of 0 is an error
+    f = (2**31 - 1) // S
+    p = (e * f) >> (31 - b + 1)
+
+`x` is i8 [..., tokens] at scale s, ``x0 = floor(-1/s)``, `n` the precision, `b` the output's bits: 0 <= p < 2**(b-1), and
+the sum of a row is below 2**(b-1) as long as S does not saturate. Output scale ``2**-(b-1)``. Source: I-ViT's Shiftmax.
+
+>>> import intsim.ops as ops
+>>> ops.shiftmax([0, 20, 40], x0=-20, n=15, b=16, dialect="isegmenter")  # 2, 1 and 0 natural units below the maximum
+array([ 3050,  8488, 21220], dtype=int16)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, first_index, forbid, signed, wrap
+from ..arith import compiled as c
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.threads import over_rows
+from ._op import Op, Param, Tensor, require, rows_of
+from .shift_exp import PRECISION, X0, codes
+from .shift_exp import steps as exponential
+
+BITS = Param.integer(2, 16)
+
+
+def steps(x: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
+    top = x.max(axis=-1, keepdims=True)
+    e = exponential(x - top, x0, n, dialect)["out"]
+    total = exponential_sum(e.sum(axis=-1, keepdims=True), dialect, "shiftmax")
+    f = INT32_MAX // total
+    p = scaled(e, f, b, dialect)
+    return {"max": top, "exp": e, "sum": total, "factor": f, "out": forbid(p, signed(b), "shiftmax: out")}
+
+
+def exponential_sum(total: NDArray, dialect: Dialect, name: str) -> NDArray:
+    """S: the sum of exponentials within i32, saturated or wrapped; a ValueError names the row whose wrapped sum is 0."""
+    if dialect.exp_sum is ExpSum.SATURATE:
+        total = np.minimum(total, INT32_MAX).astype(np.int64)
+    else:
+        total = wrap((total & 0xFFFFFFFF).astype(np.int64), I32)
+    if (total == 0).any():
+        row = first_index(total == 0)[:-1]
+        raise ValueError(f"{name}: the exponentials of row {row} wrap to a sum of 0; lower n")
+    return total
+
+
+def scaled(e: NDArray, f: NDArray, b: int, dialect: Dialect) -> NDArray:
+    """``(e * f) >> (31 - b + 1)``; under ``overflow = wrap32`` the product wraps first."""
+    product = e * f
+    if dialect.overflow is Overflow.WRAP32:
+        product = wrap(product, I32)
+    return product >> (31 - b + 1)
+
+
+@kernel
+def _rows(start, stop, x, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
+    columns = x.shape[1]
+    top_p = (1 << (b - 1)) - 1
+    for row in range(start, stop):
+        top = int(x[row, 0])
+        for j in range(1, columns):
+            top = max(top, int(x[row, j]))
+        total = 0
+        for j in range(columns):
+            e = c.shift_exp(int(x[row, j]) - top, x0, n, quotient, half_bit, wraps)
+            total = c.add_exponential(total, e, wraps_sum)
+        if total == 0:
+            return row
+        f = INT32_MAX // total
+        for j in range(columns):
+            product = c.shift_exp(int(x[row, j]) - top, x0, n, quotient, half_bit, wraps) * f
+            if wraps:
+                product = c.wrap32(product)
+            p = product >> (31 - b + 1)
+            if p > top_p or p < -top_p - 1:
+                return row
+            out[row, j] = p
+    return -1
+
+
+def fast(x: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> None:
+    rows, result = rows_of(x), rows_of(out)
+    wraps_sum = dialect.exp_sum is ExpSum.WRAP32
+    refused = over_rows(_rows, len(rows), rows, x0, n, b, *codes(dialect), wraps_sum, result)
+    if refused >= 0:
+        steps(x.astype(np.int64), x0, n, b, dialect)  # the reference says which row, and what is wrong with it
+
+
+def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
+    tokens = x.shape[-1]
+    require(tokens >= 1, "a row needs at least one element")
+    if dialect.overflow is Overflow.WRAP32:
+        return Tensor.full(x.shape, signed(b))
+    largest = -x0 << n  # the exponential of the row's maximum
+    require(largest < 2**31, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
+    if dialect.exp_sum is ExpSum.WRAP32:  # nothing bounds the factor of a wrapped sum
+        reach = (largest << 31) >> (32 - b)
+        return Tensor(x.shape, signed(b), -reach, reach)
+    # While the sum does not saturate a row of p sums to at most top; saturated, f is 1 and every p is at most e >> shift.
+    top = signed(b).hi
+    return Tensor(x.shape, signed(b), 0, top, row_sum=max(top, tokens * (largest >> (32 - b))))
+
+
+def real(x: NDArray) -> NDArray:
+    """Softmax over the last axis, in real numbers."""
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I8},
+    params={"x0": X0, "n": PRECISION, "b": BITS},
+    scale=lambda inputs, node: 2.0 ** -(node.params["b"] - 1),
+    real=real,
+    approximates="softmax",
+)

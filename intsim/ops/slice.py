@@ -1,0 +1,31 @@
+"""slice: the part ``[start, stop)`` of an axis (counted from the end: -2 takes tokens).
+
+>>> import intsim.ops as ops
+>>> ops.slice([[1, 2, 3, 4]], axis=-1, start=1, stop=3)
+array([[2, 3]])
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import Param, require
+
+_EXTENT = Param.integer(0, 2**31 - 1)
+
+
+def steps(x: NDArray, axis: int, start: int, stop: int) -> dict[str, NDArray]:
+    after = (slice(None),) * (-axis - 1)
+    return {"out": x[(..., slice(start, stop), *after)]}
+
+
+def shape(x: tuple[int, ...], axis: int, start: int, stop: int) -> tuple[int, ...]:
+    require(-len(x) <= axis < 0, f"there is no axis {axis} in {list(x)}")
+    require(start < stop <= x[axis], f"[{start}, {stop}) is not a part of an axis of {x[axis]}")
+    cut = list(x)
+    cut[axis] = stop - start
+    return tuple(cut)
+
+
+OP = data_movement(steps, shape, ("x",), {"axis": Param.integer(-8, -1), "start": _EXTENT, "stop": _EXTENT})

@@ -1,0 +1,34 @@
+"""upsample_nearest: every cell of a grid repeated `factor` times down and across.
+
+`x` is [..., h, w, classes], or a label map [h, w]; the result [..., h*factor, w*factor, classes]. It commutes with argmax.
+
+>>> import intsim.ops as ops
+>>> ops.upsample_nearest([[1, 2]], 2)
+array([[1, 1, 2, 2],
+       [1, 1, 2, 2]])
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import Param, require
+
+
+def steps(x: NDArray, factor: int) -> dict[str, NDArray]:
+    rows = _rows_axis(x.shape)
+    return {"out": x.repeat(factor, axis=rows).repeat(factor, axis=rows + 1)}
+
+
+def shape(x: tuple[int, ...], factor: int) -> tuple[int, ...]:
+    require(len(x) >= 2, f"a grid [h, w, classes] or [h, w] is due, not {list(x)}")
+    rows = _rows_axis(x)
+    return (*x[:rows], x[rows] * factor, x[rows + 1] * factor, *x[len(x) + rows + 2 :])
+
+
+def _rows_axis(x: tuple[int, ...]) -> int:
+    return -3 if len(x) > 2 else -2
+
+
+OP = data_movement(steps, shape, ("x",), {"factor": Param.integer(1, 1024)})
