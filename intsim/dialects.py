@@ -146,7 +146,7 @@ def softmax_parameters(scale: float, tokens: int, dialect: Dialect) -> dict[str,
 
 
 def gelu_parameters(scale: float, dialect: Dialect) -> dict[str, int]:
-    """x0, n and b of the GELU operator on inputs at `scale`; ``auto`` is the largest n up to 23 with ``-x0 * 2**n < 2**31``."""
+    """x0, n and b of the GELU operator on inputs at `scale`; ``auto``: the largest n up to 23 with ``-x0 * 2**n < 2**31``."""
     x0 = exponential_x0(GELU_SLOPE * scale, dialect)
     n = _largest_n(GELU_N_MAX, -x0, "gelu") if dialect.gelu_n == AUTO else int(dialect.gelu_n)
     return {"x0": x0, "n": n, "b": dialect.gelu_bits}
@@ -159,63 +159,45 @@ def _largest_n(limit: int, magnitude: int, name: str) -> int:
     raise IntsimError(f"{name}: no n fits, {magnitude} * 2 passes 2**31; the scale is too fine for so many tokens")
 
 
-_COMMON: dict[str, Any] = {
-    "x0_rounding": "floor",
-    "exp_sum": "saturate",
+_PUBLISHED: dict[str, Any] = {
+    "requant_rounding": "half_even",
+    "mean_rounding": "half_even",
+    "sqrt": "newton10",
     "variance": "exact",
     "layernorm_half": "floor",
     "quotient": "floor",
     "half_bit": "kept",
-}
-_BOUNDED: dict[str, Any] = {
-    "overflow": "forbid",
-    "softmax_n": AUTO,
+    "x0_rounding": "floor",
+    "exp_sum": "saturate",
+    "overflow": "exact",
+    "softmax_n": 15,
     "softmax_bits": 16,
-    "gelu_n": AUTO,
+    "gelu_n": 23,
     "gelu_bits": 8,
-    "gelu": "lambda_shiftgelu",
+    "gelu": "shiftgelu",
 }
+_DEPLOYED: dict[str, Any] = {
+    "requant_rounding": "half_up",
+    "mean_rounding": "trunc",
+    "sqrt": "newton10",
+    "variance": "wrap32",
+    "layernorm_half": "trunc",
+    "quotient": "trunc",
+    "half_bit": "dropped",
+    "x0_rounding": "trunc",
+    "exp_sum": "wrap32",
+    "overflow": "wrap32",
+    "softmax_n": 16,
+    "softmax_bits": 8,
+    "gelu_n": 23,
+    "gelu_bits": 8,
+    "gelu": "shiftgelu",
+}
+_BOUNDED = {"overflow": "forbid", "softmax_n": AUTO, "gelu_n": AUTO, "gelu": "lambda_shiftgelu"}
+_HARDWARE = {"requant_rounding": "half_up", "mean_rounding": "half_up", "sqrt": "floor"}
 
-IVIT = Dialect(
-    name="ivit",
-    requant_rounding="half_even",
-    mean_rounding="half_even",
-    sqrt="newton10",
-    overflow="exact",
-    softmax_n=15,
-    softmax_bits=16,
-    gelu_n=23,
-    gelu_bits=8,
-    gelu="shiftgelu",
-    **_COMMON,
-)
-IVIT_TVM = Dialect(
-    name="ivit-tvm",
-    requant_rounding="half_up",
-    mean_rounding="trunc",
-    sqrt="newton10",
-    variance="wrap32",
-    layernorm_half="trunc",
-    quotient="trunc",
-    half_bit="dropped",
-    x0_rounding="trunc",
-    exp_sum="wrap32",
-    overflow="wrap32",
-    softmax_n=16,
-    softmax_bits=8,
-    gelu_n=23,
-    gelu_bits=8,
-    gelu="shiftgelu",
-)
-ISEGMENTER = Dialect(
-    name="isegmenter",
-    requant_rounding="half_even",
-    mean_rounding="half_even",
-    sqrt="newton10",
-    **_BOUNDED,
-    **_COMMON,
-)
-RTL = Dialect(
-    name="rtl", requant_rounding="half_up", mean_rounding="half_up", sqrt="floor", **_BOUNDED, **_COMMON
-)
+IVIT = from_choices(_PUBLISHED, "ivit")
+IVIT_TVM = from_choices(_DEPLOYED, "ivit-tvm")
+ISEGMENTER = from_choices(_PUBLISHED | _BOUNDED, "isegmenter")
+RTL = from_choices(_PUBLISHED | _BOUNDED | _HARDWARE, "rtl")
 DIALECTS = {dialect.name: dialect for dialect in (IVIT, IVIT_TVM, ISEGMENTER, RTL)}

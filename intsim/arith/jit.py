@@ -40,15 +40,16 @@ def kernel(function: Callable) -> Any:
 
     Where no folder can be written the kernel is compiled anew in each process.
     """
-    before = numba.config.CACHE_DIR
-    options = {"nogil": True, "error_model": "numpy"}
+    config: Any = numba.config
+    options: Any = {"nogil": True, "error_model": "numpy"}
+    before = config.CACHE_DIR
     try:
         # The place is fixed when the decorator runs, so other packages' caches keep theirs.
-        numba.config.CACHE_DIR = str(cache_folder())
+        config.CACHE_DIR = str(cache_folder())
         compiled = numba.njit(cache=True, **options)(function)
     except (RuntimeError, OSError):
         compiled = numba.njit(**options)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     KERNELS.append(compiled)
     return compiled

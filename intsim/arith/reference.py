@@ -143,7 +143,8 @@ def dyadic(f: Any) -> tuple[Any, Any]:
     """
     if isinstance(f, Sequence) or np.ndim(f):
         pairs = [dyadic(float(v)) for v in np.ravel(f)]
-        return tuple(np.array([p[i] for p in pairs], np.int64).reshape(np.shape(f)) for i in (0, 1))
+        m, e = (np.array([p[i] for p in pairs], np.int64).reshape(np.shape(f)) for i in (0, 1))
+        return m, e
     if not math.isfinite(f):
         raise ValueError(f"dyadic: the factor must be finite, got {f}")
     mantissa, exponent = math.frexp(abs(f))  # |f| = mantissa * 2**exponent, mantissa in [1/2, 1)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from itertools import pairwise
 
 _threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
 
@@ -46,6 +47,6 @@ def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
     if parts <= 1:
         return kernel(0, rows, *arguments)
     cuts = [rows * part // parts for part in range(parts + 1)]
-    calls = [_pool().submit(kernel, a, b, *arguments) for a, b in zip(cuts, cuts[1:], strict=False)]
+    calls = [_pool().submit(kernel, a, b, *arguments) for a, b in pairwise(cuts)]
     refused = [row for call in calls if (row := call.result()) >= 0]
     return min(refused, default=-1)

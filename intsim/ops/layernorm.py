@@ -103,7 +103,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={"bias": Param(I32, (1,))},
-    scale=lambda inputs, node: node.scales["bias"],
+    scale=lambda inputs, node: node.scales.get("bias"),
     real=real,
     approximates="layernorm",
 )

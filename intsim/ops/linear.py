@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..arith import I8, I32, forbid
 from ..kernels import gemm
 from ._op import Op, Param, Tensor, require
+from .matmul import product_of_scales
 
 
 def steps(x: NDArray, weight: NDArray, bias: NDArray) -> dict[str, NDArray]:
@@ -47,7 +48,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I8},
     params={"weight": Param(I8, (2,)), "bias": Param(I32, (1,))},
-    scale=lambda inputs, node: inputs[0] * node.scales["weight"],
+    scale=lambda inputs, node: product_of_scales(inputs[0], node.scales.get("weight")),
     real=lambda x, weight, bias: x @ weight.T + bias,
     approximates="linear",
 )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..arith import I8, I16, I32, forbid
 from ..kernels import gemm
-from ._op import Op, Param, Tensor, require
+from ._op import Op, Param, Scale, Tensor, require
 
 
 def steps(a: NDArray, b: NDArray, transpose_b: int = 0) -> dict[str, NDArray]:
@@ -50,13 +50,18 @@ def infer(a: Tensor, b: Tensor, transpose_b: int = 0) -> Tensor:
     return Tensor((*a.shape[:-1], columns), I32, lo, hi)
 
 
+def product_of_scales(a: Scale, b: Scale) -> Scale:
+    """The scale of a product; unknown where one of the two is."""
+    return None if a is None or b is None else a * b
+
+
 OP = Op(
     steps=steps,
     fast=fast,
     infer=infer,
     inputs={"a": I16, "b": I8},
     params={"transpose_b": Param.integer(0, 1)},
-    scale=lambda inputs, node: inputs[0] * inputs[1],
+    scale=lambda inputs, node: product_of_scales(*inputs),
     real=lambda a, b, transpose_b=0: a @ (b.swapaxes(-1, -2) if transpose_b else b),
     approximates="matmul",
 )

@@ -60,9 +60,7 @@ def fast(
     over_rows(_rows, len(left), left, right, *factors, mode, fmt.lo, fmt.hi, result)
 
 
-def infer(
-    a: Tensor, c: Tensor, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect
-) -> Tensor:
+def infer(a: Tensor, c: Tensor, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect) -> Tensor:
     require(a.shape == c.shape, f"a is {list(a.shape)} and c is {list(c.shape)}; residual branches have one shape")
     (a_lo, a_hi), (c_lo, c_hi) = rescaled(a, ma, ea, dialect), rescaled(c, mc, ec, dialect)
     fmt = signed(b)

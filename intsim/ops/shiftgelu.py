@@ -29,6 +29,7 @@ from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
 from ._op import Op, Tensor, require, rows_of
+from .matmul import product_of_scales
 from .shift_exp import PRECISION, X0, codes
 from .shift_exp import steps as exponential
 from .shiftmax import BITS, exponential_sum, scaled
@@ -40,9 +41,7 @@ def steps(x: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, ND
     return gelu_steps(x, x, x0, n, b, dialect, "shiftgelu")
 
 
-def gelu_steps(
-    x: NDArray, g: NDArray, x0: int, n: int, b: int, dialect: Dialect, name: str
-) -> dict[str, NDArray]:
+def gelu_steps(x: NDArray, g: NDArray, x0: int, n: int, b: int, dialect: Dialect, name: str) -> dict[str, NDArray]:
     """The equation, the sigmoid taken of `g`: of `x` itself, or of `x` clamped (lambda_shiftgelu)."""
     top = g.max(axis=-1, keepdims=True)
     e = exponential(g - top, x0, n, dialect)["out"]
@@ -122,7 +121,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I8},
     params={"x0": X0, "n": PRECISION, "b": BITS},
-    scale=lambda inputs, node: inputs[0] * 2.0 ** -(node.params["b"] - 1),
+    scale=lambda inputs, node: product_of_scales(inputs[0], 2.0 ** -(node.params["b"] - 1)),
     real=real,
     approximates="gelu",
 )

@@ -16,8 +16,9 @@ _EXTENT = Param.integer(0, 2**31 - 1)
 
 
 def steps(x: NDArray, axis: int, start: int, stop: int) -> dict[str, NDArray]:
-    after = (slice(None),) * (-axis - 1)
-    return {"out": x[(..., slice(start, stop), *after)]}
+    part: list[slice] = [slice(None)] * x.ndim
+    part[axis] = slice(start, stop)
+    return {"out": x[tuple(part)]}
 
 
 def shape(x: tuple[int, ...], axis: int, start: int, stop: int) -> tuple[int, ...]:

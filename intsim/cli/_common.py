@@ -1,0 +1,147 @@
+"""What the commands share: options, loading, progress, and where output goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import resources
+from ..errors import FileError, IntsimError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..dialects import Dialect
+    from ..graph import Graph
+
+BUILT_IN_DIALECTS = "ivit, ivit-tvm, isegmenter, rtl"
+
+model_option = click.option(
+    "-m", "--model", type=click.Path(path_type=Path), default=None, help="Model file.  [default: the shipped model]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+resize_option = click.option("--resize", is_flag=True, help="Scale pictures of another size.")
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="Threads; results never depend on it.  [default: all]"
+)
+dialect_option = click.option(
+    "--dialect", default="isegmenter", show_default=True, help=f"{BUILT_IN_DIALECTS}, or a TOML file."
+)
+
+
+def output_option(what: str, default: str | None) -> Callable:
+    """``-o`` for a command that writes `what`."""
+    shown = default or "the screen"
+    path = Path(default) if default else None
+    return click.option("-o", "--output", type=click.Path(path_type=Path), default=path, help=f"{what}  [default: {shown}]")
+
+
+def load_model(path: Path | None) -> Graph:
+    """The graph of a model file, by default of the shipped one."""
+    from ..weights import load
+
+    return load(path or resources.model())
+
+
+def load_dialect(name: str) -> Dialect:
+    """A built-in dialect by name, or one from a TOML file."""
+    from .. import dialects
+
+    if name in dialects.DIALECTS:
+        return dialects.DIALECTS[name]
+    if Path(name).is_file():
+        return dialects.load(name)
+    raise IntsimError(f"--dialect {name!r} is neither one of {BUILT_IN_DIALECTS} nor a TOML file")
+
+
+def read_picture(path: Path, graph: Graph, resize: bool) -> Any:
+    """A picture file as the graph takes it."""
+    from ..pictures import read_picture as read
+
+    height, width, _ = graph.tensors[graph.input.name].shape
+    return read(path, height, width, resize)
+
+
+def class_names(graph: Graph) -> list[str]:
+    """The names of the model's classes, numbered where it gives none."""
+    classes = graph.tensors[graph.output.inputs[0]].shape[-1]
+    own = graph.config.get("class_names")
+    return [str(n) for n in own] if isinstance(own, list) and len(own) == classes else [f"class {i}" for i in range(classes)]
+
+
+def check_target(path: Path) -> None:
+    """Refuse an output that could not be written before anything is computed."""
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: its folder {path.parent} does not exist; make it first")
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
+    """A progress bar on the terminal's error stream, for what takes over a second; call what it yields at each step."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    begun = time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total, visible=False)
+
+        def step(*_: object) -> None:
+            bar.update(task, advance=1, visible=time.monotonic() - begun > 0.7)
+
+        yield step
+
+
+def status(text: str) -> AbstractContextManager:
+    """A spinner with `text` on the terminal's error stream, while something of unknown length goes on."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
+
+
+def announce_compiling() -> None:
+    """Say so when the first run has to compile, which takes seconds once."""
+    from ..arith.jit import is_warm
+
+    if not is_warm():
+        click.echo("Compiling the integer kernels for this machine (once; later runs start at once) ...", err=True)
+
+
+def put_json(record: Any, output: Path | None) -> None:
+    """JSON to the screen or a file."""
+    put_text(json.dumps(record, indent=2), output)
+
+
+def put_text(text: str, output: Path | None) -> None:
+    """Text to the screen or a file."""
+    if output is None:
+        click.echo(text)
+        return
+    from ..hdf5 import replacing
+
+    with replacing(output) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def put_rich(render: Callable[[Console], None], output: Path | None) -> None:
+    """A rich rendering to the screen, or as plain text to a file."""
+    import io
+
+    from rich.console import Console
+
+    if output is None:
+        console = Console()
+        render(console if console.is_terminal else Console(width=160))
+        return
+    text = io.StringIO()
+    render(Console(file=text, width=160))
+    put_text(text.getvalue().rstrip("\n"), output)

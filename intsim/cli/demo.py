@@ -1,0 +1,138 @@
+"""``intsim demo``: the main job on the shipped model and picture, on one screen."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import __version__, resources
+from ..errors import FileError
+from ._common import (
+    announce_compiling,
+    class_names,
+    load_model,
+    model_option,
+    output_option,
+    progress,
+    read_picture,
+    threads_option,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from ..diff import Diff
+    from ..graph import Graph
+
+DIFFERENT = 1
+
+
+@click.command("demo", epilog="Example: intsim demo -o /tmp/first-look")
+@model_option
+@output_option("Folder for the results.", "out")
+@threads_option
+def command(model: Path | None, output: Path, threads: int | None) -> int:
+    """Label the shipped street picture, write its golden file, and compare that with the shipped one.
+
+    With another --model the picture is scaled to its size, and there is no shipped golden file to compare with.
+    """
+    from rich.console import Console
+
+    from ..diff import diff
+    from ..golden import golden, opened
+    from ..pictures import palette_of, write_labels, write_overlay
+
+    if output.exists() and not output.is_dir():
+        raise FileError(f"{output}: is a file; the demo wants a folder to write into")
+    output.mkdir(parents=True, exist_ok=True)
+    graph = load_model(model)
+    image = read_picture(resources.picture(), graph, resize=model is not None)
+    level: str = "boundary"
+    layers: tuple[str, ...] = ()
+    reference = None if model else resources.golden_file()
+    if reference is not None:
+        with opened(reference) as shipped:
+            level, layers = shipped.level, shipped.layers
+
+    announce_compiling()
+    labels: dict[str, NDArray] = {}
+    begun = time.perf_counter()
+    with progress("running", len(graph.nodes)) as step:
+
+        def observe(name: str, value: NDArray) -> None:
+            step()
+            if name == graph.output.name:
+                labels[name] = value
+
+        content = golden(graph, image, output / "golden.h5", level, layers, threads=threads, observe=observe)
+    seconds = time.perf_counter() - begun
+
+    names = class_names(graph)
+    palette = palette_of(graph.config, len(names))
+    answer = labels[graph.output.name]
+    write_labels(output / "labels.png", answer, palette)
+    write_overlay(output / "overlay.png", image, answer, palette, names)
+
+    console = Console()
+    _tell(console, graph, model, output, seconds)
+    _classes(console, answer, names, palette)
+    if reference is None:
+        console.print(f"\ncontent hash {content}; only the shipped model has a golden file to compare with")
+        return 0
+    result = diff(reference, output / "golden.h5")
+    _verdict(console, result, content)
+    return 0 if result.identical else DIFFERENT
+
+
+def _tell(console: Console, graph: Graph, model: Path | None, output: Path, seconds: float) -> None:
+    parameters = sum(array.size for node in graph.nodes for array in node.arrays().values())
+    height, width, _ = graph.tensors[graph.input.name].shape
+    name = model or f"{graph.config.get('name', 'model')} (shipped)"
+    rows = [
+        ("model", f"{name}: {parameters:,} integer parameters, {len(graph.nodes)} operations, dialect {graph.dialect.name}"),
+        ("picture", f"{resources.picture().name}, {width} x {height} pixels"),
+        ("ran in", f"{seconds:.2f} s, writing every tensor; not one floating-point operation from pixels to labels"),
+        ("labels", f"{output / 'labels.png'}   one class index a pixel"),
+        ("overlay", f"{output / 'overlay.png'}   the same for people"),
+        ("golden file", f"{output / 'golden.h5'}   the tensors a device must reproduce bit for bit"),
+    ]
+    console.print(f"[bold]intsim {__version__}[/]: integer-only segmentation, from a picture to a golden file\n")
+    for title, text in rows:
+        console.print(f"  [cyan]{title:<12}[/]{text}", highlight=False, soft_wrap=True)
+
+
+def _classes(console: Console, labels: NDArray, names: list[str], palette: list[tuple[int, int, int]]) -> None:
+    import numpy as np
+
+    counts = np.bincount(labels.ravel(), minlength=len(names))
+    console.print()
+    for index in np.argsort(-counts, kind="stable"):
+        if counts[index]:
+            share = counts[index] / labels.size
+            r, g, b = palette[index]
+            bar = "█" * max(1, round(40 * share))
+            console.print(f"  {names[index]:<12}[rgb({r},{g},{b})]{bar}[/] {share:.1%}", highlight=False)
+
+
+def _verdict(console: Console, result: Diff, content: str) -> None:
+    console.print()
+    if result.identical:
+        elements = sum(node.total for node in result.nodes)
+        console.print(
+            f"[bold green]bit-exact[/]: {len(result.nodes)} tensors, {elements:,} integers, all as in the shipped golden file",
+            highlight=False,
+        )
+        console.print(f"content hash {content}", highlight=False)
+    else:
+        console.print(
+            f"[bold red]different[/] from the shipped golden file, first at {result.differing[0].name}: "
+            "this build of intsim does not compute what it should; please report it",
+            highlight=False,
+        )
+    console.print("\nnext: intsim inspect          every operation with its format, scale and proven bounds")
+    console.print("      intsim diff A B         the first differing element of two golden files")
+    console.print("      intsim golden PICTURE   a golden file of your own picture (intsim --help for the rest)")

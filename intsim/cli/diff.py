@@ -1,0 +1,71 @@
+"""``intsim diff``: two golden files, exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._common import json_option, load_model, model_option, output_option, put_json, put_rich
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..diff import Diff
+
+DIFFERENT = 1
+
+
+@click.command("diff", epilog="Example: intsim diff golden.h5 device.h5 --json")
+@click.argument("golden", type=click.Path(path_type=Path))
+@click.argument("dut", type=click.Path(path_type=Path))
+@model_option
+@output_option("Report file.", None)
+@json_option
+def command(golden: Path, dut: Path, model: Path | None, output: Path | None, as_json: bool) -> int:
+    """Compare the device's file DUT with GOLDEN, element by element.
+
+    Exit code 0: identical; 1: a difference was found; 2: the files cannot be compared. With --model both files must stem
+    from that model.
+    """
+    from ..diff import diff
+
+    result = diff(golden, dut, load_model(model).content_hash if model else None)
+    for warning in result.warnings:
+        click.echo(f"intsim: warning: {warning}", err=True)
+    if as_json:
+        put_json(result.record(), output)
+    else:
+        put_rich(lambda console: _report(console, result), output)
+    return 0 if result.identical else DIFFERENT
+
+
+def _report(console: Console, result: Diff) -> None:
+    from rich.table import Table
+
+    elements = sum(node.total for node in result.nodes)
+    compared = f"{len(result.nodes)} tensors, {elements:,} elements compared"
+    for side, names in (("golden file", result.only_golden), ("DUT", result.only_dut)):
+        if names:
+            compared += f"; {len(names)} only in the {side} were not ({names[0]}{', ...' if len(names) > 1 else ''})"
+    if result.identical:
+        console.print(f"[bold green]identical[/]: {compared}")
+        return
+    first = result.differing[0]
+    console.print(f"[bold red]different[/]: first at [bold]{first.name}[/]", highlight=False)
+    if first.first:
+        at = first.first
+        console.print(
+            f"  index {at.index}: golden {at.golden} ({at.hexadecimal(at.golden)}), dut {at.dut} ({at.hexadecimal(at.dut)})",
+            highlight=False,
+        )
+    table = Table(box=None, header_style="bold", padding=(0, 2))
+    for title, side in (("node", "left"), ("differing", "right"), ("of", "right"), ("share", "right"), ("", "left")):
+        table.add_column(title, justify=side)  # type: ignore[arg-type]
+    for node in result.differing:
+        differing = "?" if node.differing is None else f"{node.differing:,}"
+        share = "" if node.differing is None else f"{node.differing / node.total:.2%}"
+        table.add_row(node.name, differing, f"{node.total:,}", share, node.note or "")
+    console.print(table)
+    console.print(f"{len(result.differing)} of {compared}", highlight=False)

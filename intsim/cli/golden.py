@@ -1,0 +1,66 @@
+"""``intsim golden``: every tensor of a run, bit-exact, in one HDF5 file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._common import (
+    announce_compiling,
+    check_target,
+    json_option,
+    load_model,
+    model_option,
+    output_option,
+    progress,
+    put_json,
+    read_picture,
+    resize_option,
+    threads_option,
+)
+
+
+@click.command("golden", epilog="Example: intsim golden street.png --level full --layers 'encoder.blocks.0.*' -o block0.h5")
+@click.argument("picture", type=click.Path(path_type=Path))
+@model_option
+@output_option("Golden file (HDF5).", "golden.h5")
+@click.option(
+    "--level",
+    type=click.Choice(["boundary", "full", "steps", "digest"]),
+    default="boundary",
+    show_default=True,
+    help="boundary: 8- and 16-bit tensors; full: i32 accumulators too; steps: inside operators too; digest: hashes only.",
+)
+@click.option("--layers", multiple=True, metavar="GLOB", help="Only nodes whose name matches; may be repeated.")
+@resize_option
+@threads_option
+@json_option
+def command(
+    picture: Path,
+    model: Path | None,
+    output: Path,
+    level: str,
+    layers: tuple[str, ...],
+    resize: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Run the model on PICTURE and write its golden file."""
+    from ..golden import golden, opened
+
+    check_target(output)
+    graph = load_model(model)
+    image = read_picture(picture, graph, resize)
+    announce_compiling()
+    with progress("writing", len(graph.nodes)) as step:
+        content = golden(graph, image, output, level, layers, threads=threads, observe=step)
+    with opened(output) as written:
+        tensors, left_out = len(written.tensors), len(written.left_out)
+    size = output.stat().st_size
+    if as_json:
+        record = {"path": str(output), "level": level, "tensors": tensors, "left_out": left_out, "bytes": size}
+        put_json({**record, "content_sha256": content}, None)
+        return
+    click.echo(f"{output}: {tensors} tensors at level {level}, {left_out} nodes left out, {size / 1e6:.2f} MB")
+    click.echo(f"content hash {content}")

@@ -1,0 +1,85 @@
+"""``intsim inspect``: the graph of a model as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._common import json_option, load_model, model_option, output_option, put_json, put_rich
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..graph import Graph
+
+
+@click.command("inspect", epilog="Example: intsim inspect --json | jq '.nodes[].name'")
+@model_option
+@output_option("Report file.", None)
+@json_option
+def command(model: Path | None, output: Path | None, as_json: bool) -> None:
+    """Show every node: operator, shape, format, scale, and the bounds proved for any input."""
+    graph = load_model(model)
+    if as_json:
+        put_json(_record(graph), output)
+    else:
+        put_rich(lambda console: _table(console, graph), output)
+
+
+def _record(graph: Graph) -> dict[str, Any]:
+    return {
+        "config": graph.config,
+        "dialect": {"name": graph.dialect.name, **graph.dialect.choices()},
+        "provenance": graph.provenance,
+        "content_sha256": graph.content_hash,
+        "nodes": [_node(graph, node.name) for node in graph.nodes],
+    }
+
+
+def _node(graph: Graph, name: str) -> dict[str, Any]:
+    node, tensor, scale = graph.by_name[name], graph.tensors[name], graph.scales[name]
+    return {
+        "name": name,
+        "op": node.op,
+        "inputs": list(node.inputs),
+        "shape": list(tensor.shape),
+        "format": str(tensor.fmt),
+        "scale": scale if scale is None or isinstance(scale, (int, float)) else scale.tolist(),
+        "bounds": [tensor.lo, tensor.hi],
+        "params": node.integers() | {key: f"{a.dtype} {list(a.shape)}" for key, a in node.arrays().items()},
+    }
+
+
+def _table(console: Console, graph: Graph) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    table.add_column("node", no_wrap=True)
+    table.add_column("operator", no_wrap=True)
+    table.add_column("shape", no_wrap=True)
+    table.add_column("format", no_wrap=True)
+    table.add_column("scale", justify="right", no_wrap=True)
+    table.add_column("proven bounds", justify="right", no_wrap=True)
+    for node in graph.nodes:
+        tensor, scale = graph.tensors[node.name], graph.scales[node.name]
+        shape = " x ".join(map(str, tensor.shape))
+        bounds = f"{tensor.lo:,} .. {tensor.hi:,}"
+        table.add_row(node.name, node.op, shape, str(tensor.fmt), _scale(scale), bounds)
+    console.print(table, highlight=False)
+    arrays = [a for node in graph.nodes for a in node.arrays().values()]
+    name = graph.config.get("name", "model")
+    console.print(
+        f"{name}: {len(graph.nodes)} nodes, {sum(a.size for a in arrays):,} parameters in "
+        f"{sum(a.nbytes for a in arrays):,} bytes, dialect {graph.dialect.name}, content hash {graph.content_hash[:16]}",
+        highlight=False,
+    )
+
+
+def _scale(scale: Any) -> str:
+    if scale is None:
+        return "-"
+    if hasattr(scale, "min"):
+        return f"{scale.min():.3g} .. {scale.max():.3g}"
+    return f"{scale:.6g}"

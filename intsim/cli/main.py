@@ -1,0 +1,71 @@
+"""``intsim``: the group of commands, and what becomes of errors.
+
+Exit codes: 0 match or success, 1 difference found, 2 usage or unusable input, 130 interrupted, 70 a bug in intsim.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import IntsimError
+
+COMMANDS = ("demo", "run", "golden", "diff", "inspect", "quantize", "synth")
+UNUSABLE, INTERNAL, INTERRUPTED = 2, 70, 130
+
+
+class Commands(click.Group):
+    """Commands are imported when they are called, and errors leave as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f".{cmd_name}", __package__).command
+        return command
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
+        extra["standalone_mode"] = False
+        try:
+            sys.exit(super().main(args, **extra) or 0)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(UNUSABLE)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("intsim: interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except IntsimError as error:
+            click.echo(f"intsim: {error}", err=True)
+            sys.exit(UNUSABLE)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output has gone
+                sys.stderr.close()
+                sys.exit(INTERRUPTED)
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"intsim: {where}{error.strerror or error}", err=True)
+            sys.exit(UNUSABLE)
+        except Exception:  # noqa: BLE001  exit code 1 means "difference found": a bug must not look like one
+            traceback.print_exc()
+            click.echo("intsim: this is a bug in intsim; please report it with the lines above", err=True)
+            sys.exit(INTERNAL)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="intsim")
+def main() -> None:
+    """The reference machine for integer-only vision transformers.
+
+    It runs a quantized Segmenter without one floating-point operation and writes golden files: every tensor a correct
+    implementation must produce, bit for bit.
+
+    Start with: intsim demo
+    """

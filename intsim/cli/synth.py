@@ -1,0 +1,55 @@
+"""``intsim synth``: a random-weight model of any dimensions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._common import (
+    announce_compiling,
+    check_target,
+    dialect_option,
+    load_dialect,
+    load_model,
+    model_option,
+    output_option,
+    status,
+)
+
+
+@click.command("synth", epilog="Example: intsim synth seg-s16-mask@512 --seed 7 -o s16.h5")
+@click.argument("preset", required=False)
+@click.option("--config", type=click.Path(path_type=Path), default=None, help="Configuration file instead of a preset.")
+@click.option("--classes", type=click.IntRange(1, 32767), default=150, show_default=True, help="Classes of a preset.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of weights and picture.")
+@dialect_option
+@model_option
+@output_option("Model file (HDF5).", "synth.h5")
+def command(
+    preset: str | None, config: Path | None, classes: int, seed: int, dialect: str, model: Path | None, output: Path
+) -> None:
+    """Make a model with random weights, for bring-up and benchmarks.
+
+    PRESET is seg-SIZE PATCH-DECODER@SIDE without the blanks: seg-t16-linear@256, seg-b8-mask@640x480; sizes t, s, b, l.
+    Without one the dimensions come from --config, or from --model.
+    """
+    from ..quantize import quantize, read_config
+    from ..quantize import synth as random
+    from ..weights import save
+
+    check_target(output)
+    if preset is not None and config is not None:
+        raise click.UsageError("give a preset or --config, not both")
+    if preset is not None:
+        settings = random.preset(preset, classes)
+    else:
+        settings = read_config(config) if config else load_model(model).config
+    rules = load_dialect(dialect)
+    announce_compiling()
+    with status("making and calibrating random weights ..."):
+        weights = random.random_weights(settings, seed)
+        graph = quantize(weights, settings, [random.random_picture(settings, seed)], rules, f"random, seed {seed}")
+        save(graph, output)
+    click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, random weights of seed {seed}")
+    click.echo(f"content hash {graph.content_hash}")

@@ -1,0 +1,191 @@
+"""The golden file: the tensors a correct implementation must produce, in HDF5.
+
+Root attributes as in the model file (``config``, ``dialect``, ``provenance``), ``format`` "intsim-golden", ``version``,
+``level``, ``layers``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the library that wrote it).
+Dataset ``graph``: JSON, every node of the model in order, those left out included (``left_out`` lists them). Then one
+dataset a tensor, under its node's name, in execution order, with attributes shape, format, scale, sha256, min and max; the
+input picture is the first. At level ``steps`` the inside of operators stands under ``node:step``. At level ``digest`` the
+datasets are empty and only the attributes are there.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from . import hdf5
+from .errors import FileError, IntsimError
+from .graph import Graph, digest, hash_of
+from .run import Observer, run
+
+FORMAT, VERSION = "intsim-golden", 1
+LEVELS = {
+    "boundary": "every tensor between operators that is not an accumulator (u8, i8, i16)",
+    "full": "the i32 accumulators too",
+    "steps": "also what happens inside operators: maximum, exponentials, sum, factor, square root",
+    "digest": "hashes of the full level, no values",
+}
+
+
+def golden(
+    graph: Graph,
+    image: NDArray,
+    path: str | Path,
+    level: str = "boundary",
+    layers: Sequence[str] = (),
+    *,
+    threads: int | None = None,
+    observe: Observer | None = None,
+) -> str:
+    """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
+
+    `level` is a key of `LEVELS`; `layers` are globs of node names (none: all nodes). The same arguments give the same
+    content hash on any machine, and the same bytes with the same HDF5 library. `observe(name, value)` sees every node's
+    output, written or not.
+    """
+    if level not in LEVELS:
+        raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")
+    chosen = chosen_nodes(graph, level, layers)
+    with hdf5.writing(path) as file:
+        writer = _Writer(file, graph, values=level != "digest")
+
+        def write(name: str, value: NDArray) -> None:
+            if name in chosen:
+                writer.tensor(name, value)
+            if observe is not None:
+                observe(name, value)
+
+        def write_steps(name: str, steps: dict[str, NDArray]) -> None:
+            if name in chosen:
+                for step, value in steps.items():
+                    if step != "out":
+                        writer.step(f"{name}:{step}", value)
+
+        run(graph, image, write, observe_steps=write_steps if level == "steps" else None, threads=threads)
+        return writer.finish(level, layers, digest(image), [n.name for n in graph.nodes if n.name not in chosen])
+
+
+def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[str]:
+    """The nodes a golden file of this level and these globs holds. A glob that matches nothing is an IntsimError."""
+    names = [node.name for node in graph.nodes]
+    for glob in layers:
+        if not fnmatch.filter(names, glob):
+            raise IntsimError(f"--layers {glob!r} matches no node; 'intsim inspect' lists their names")
+    chosen = {name for name in names if not layers or any(fnmatch.fnmatchcase(name, glob) for glob in layers)}
+    if level == "boundary":
+        chosen = {name for name in chosen if graph.tensors[name].fmt.dtype.itemsize <= 2}
+    if not chosen:
+        raise IntsimError(f"level {level!r} and --layers {' '.join(layers)!r} leave no tensor to write")
+    return chosen
+
+
+class _Writer:
+    """Datasets as they come, and the one hash over all of them."""
+
+    def __init__(self, file: h5py.File, graph: Graph, values: bool) -> None:
+        self.file, self.graph, self.values = file, graph, values
+        self.hashes: list[list[Any]] = []
+        hdf5.store_json(file, "graph", graph.record())
+
+    def tensor(self, name: str, value: NDArray) -> None:
+        self._write(name, value, str(self.graph.tensors[name].fmt), self.graph.scales[name])
+
+    def step(self, name: str, value: NDArray) -> None:
+        wide = value.astype(np.int64)
+        self._write(name, wide, "i64", None)
+
+    def _write(self, name: str, value: NDArray, fmt: str, scale: Any) -> None:
+        if self.values:
+            dataset = hdf5.store(self.file, name, value)
+        else:
+            dataset = self.file.create_dataset(name, data=h5py.Empty(value.dtype), track_times=False)
+        sha256 = digest(value)
+        dataset.attrs["shape"] = np.asarray(value.shape, np.int64)
+        dataset.attrs["format"] = fmt
+        if scale is not None:
+            dataset.attrs["scale"] = scale
+        dataset.attrs["sha256"] = sha256
+        dataset.attrs["min"], dataset.attrs["max"] = int(value.min()), int(value.max())
+        self.hashes.append([name, fmt, list(value.shape), sha256])
+
+    def finish(self, level: str, layers: Sequence[str], image_sha256: str, left_out: list[str]) -> str:
+        attributes = self.file.attrs
+        content = hash_of({"model": self.graph.content_hash, "image": image_sha256, "tensors": self.hashes})
+        attributes["format"] = FORMAT
+        attributes["version"] = VERSION
+        attributes["level"] = level
+        attributes["layers"] = json.dumps(list(layers))
+        attributes["left_out"] = json.dumps(left_out)
+        attributes["model_sha256"] = self.graph.content_hash
+        attributes["image_sha256"] = image_sha256
+        attributes["content_sha256"] = content
+        attributes["hdf5"] = h5py.version.hdf5_version
+        attributes.update(self.graph.origin())
+        return content
+
+
+@dataclass(frozen=True)
+class Record:
+    """One tensor of a golden file; `dataset` is empty at level digest."""
+
+    name: str
+    shape: tuple[int, ...]
+    fmt: str
+    sha256: str
+    dataset: h5py.Dataset
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the values themselves are in the file."""
+        return self.dataset.shape is not None
+
+
+@dataclass(frozen=True)
+class GoldenFile:
+    """An open golden file: its header, its tensors in execution order, and the nodes it leaves out."""
+
+    path: Path
+    level: str
+    layers: tuple[str, ...]
+    model_sha256: str
+    image_sha256: str
+    content_sha256: str
+    hdf5: str
+    nodes: list[dict[str, Any]]
+    left_out: list[str]
+    tensors: dict[str, Record]
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[GoldenFile]:
+    """Open a golden file for reading; FileError says what is wrong with it. Values are read only when asked for."""
+    path = Path(path)
+    with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
+        nodes = hdf5.load_json(datasets, "graph", path)
+        tensors = {name: _record(name, d, path) for name, d in datasets.items() if name != "graph"}
+        try:
+            texts = {k: str(file.attrs[k]) for k in ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")}
+        except KeyError as error:
+            raise FileError(f"{path}: its attribute {error} is missing; it is damaged") from None
+        layers = tuple(hdf5.json_attribute(file, "layers", path))
+        left_out = hdf5.json_attribute(file, "left_out", path)
+        yield GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, **texts)
+
+
+def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
+    try:
+        attributes = dataset.attrs
+        shape = tuple(int(size) for size in attributes["shape"])
+        fmt, sha256 = str(attributes["format"]), str(attributes["sha256"])
+    except (KeyError, TypeError):
+        raise FileError(f"{path}: {name} lacks shape, format or sha256; it is not a tensor written by intsim") from None
+    return Record(name, shape, fmt, sha256, dataset)

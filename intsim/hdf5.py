@@ -1,0 +1,156 @@
+"""HDF5 with suspicion: what model and golden files share.
+
+Opening a file never follows a soft or external link, never loads a filter plugin, and never believes a declared size: all
+of it is checked before the first value is read. Writing goes to a file beside the target, renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FileError
+
+PLAIN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than 1032
+CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    path = Path(path)
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: its folder {path.parent} does not exist; make it first")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # mkstemp's files are private; an ordinary new file is not
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[h5py.File]:
+    """A new HDF5 file that replaces `path` when complete. Order is kept, no times are written."""
+    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+        yield file
+
+
+@contextmanager
+def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.File, dict[str, h5py.Dataset]]]:
+    """An intsim file of one kind, opened and searched: the file, and its datasets by path. Raises FileError."""
+    path = Path(path)
+    if not path.exists():
+        raise FileError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder, not a file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise FileError(f"{path}: may not be read (permission denied)") from None
+        raise FileError(f"{path}: not an HDF5 file, or a truncated one; an {kind} file is due") from None
+    with file:
+        try:
+            found = file.attrs.get("format")
+            if found != kind:
+                said = f"its format is {found!r}" if isinstance(found, str) else "it says no format"
+                raise FileError(f"{path}: not an {kind} file ({said})")
+            if file.attrs.get("version") != version:
+                raise FileError(f"{path}: {kind} version {file.attrs.get('version')}; this intsim reads version {version}")
+            yield file, _datasets(file, path)
+        except (OSError, RuntimeError, KeyError) as error:
+            raise FileError(f"{path}: damaged ({str(error).splitlines()[0]}); make it again") from None
+
+
+def _datasets(group: h5py.Group, path: Path, prefix: str = "", depth: int = 0) -> dict[str, h5py.Dataset]:
+    """All datasets below `group`, every link and size checked."""
+    found: dict[str, h5py.Dataset] = {}
+    for name in group:
+        where = prefix + name
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise FileError(f"{path}: {where} is a soft or external link; intsim follows none, copy the data into the file")
+        item = group[name]
+        if isinstance(item, h5py.Dataset):
+            _check_storage(item, path, where)
+            found[where] = item
+        elif isinstance(item, h5py.Group) and depth < 1:
+            found |= _datasets(item, path, f"{where}/", depth + 1)
+        else:
+            raise FileError(f"{path}: {where} is neither a dataset nor a group of datasets")
+    return found
+
+
+def _check_storage(dataset: h5py.Dataset, path: Path, where: str) -> None:
+    if dataset.is_virtual or dataset.external:
+        raise FileError(f"{path}: {where} keeps its values in other files; intsim opens none, copy the data into the file")
+    if dataset.shape is None:
+        return
+    plist = dataset.id.get_create_plist()
+    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    if filters - PLAIN_FILTERS:
+        raise FileError(f"{path}: {where} uses an HDF5 filter beyond gzip, shuffle and fletcher32; write it with plain h5py")
+    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+    held = dataset.id.get_storage_size() * (DEFLATE_LIMIT if filters else 1)
+    if declared > held or dataset.id.get_storage_size() > path.stat().st_size:
+        shape = list(dataset.shape)
+        raise FileError(f"{path}: {where} declares {shape} {dataset.dtype}, more than the file can hold; it is damaged")
+
+
+def store(group: h5py.Group, name: str, array: NDArray) -> h5py.Dataset:
+    """Write an array: gzip and shuffle, chunks of at most a megabyte along the first axis, the same bytes every time."""
+    if array.ndim == 0 or array.nbytes < 512:
+        return group.create_dataset(name, data=array, track_times=False)
+    row_bytes = max(array.nbytes // len(array), 1)
+    rows = min(max(CHUNK_BYTES // row_bytes, 1), len(array))
+    return group.create_dataset(
+        name,
+        data=np.ascontiguousarray(array),
+        chunks=(rows, *array.shape[1:]),
+        compression="gzip",
+        compression_opts=4,
+        shuffle=True,
+        track_times=False,
+    )
+
+
+def store_json(group: h5py.Group, name: str, content: Any) -> None:
+    """Write plain data as a JSON text dataset."""
+    store(group, name, np.frombuffer(json.dumps(content).encode(), np.uint8))
+
+
+def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) -> Any:
+    """Read what `store_json` wrote; FileError where it is missing or not JSON."""
+    if name not in datasets:
+        raise FileError(f"{path}: its dataset {name!r} is missing")
+    try:
+        return json.loads(np.asarray(datasets[name][()]).tobytes())
+    except (ValueError, TypeError):
+        raise FileError(f"{path}: its dataset {name!r} is not JSON text; the file is damaged") from None
+
+
+def json_attribute(file: h5py.File, name: str, path: str | Path) -> Any:
+    """A root attribute holding JSON; FileError where it is missing or not JSON."""
+    try:
+        return json.loads(file.attrs[name])
+    except (KeyError, TypeError, ValueError):
+        raise FileError(f"{path}: its attribute {name!r} is missing or damaged") from None

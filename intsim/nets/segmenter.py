@@ -1,0 +1,226 @@
+"""Segmenter (Strudel et al. 2021): a ViT encoder and a mask-transformer or linear decoder, as a real-valued graph.
+
+Parameter names are the published implementation's. Without L2 normalisation of patch and class features, as in
+I-Segmenter; upsampling to pixels is nearest-neighbour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IntsimError
+from .real import RealGraph
+
+Weights = Mapping[str, NDArray]
+
+MASK, LINEAR = "mask_transformer", "linear"
+NORMALIZATIONS = {
+    "vit": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "deit": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+_REQUIRED = ("image_size", "patch_size", "d_model", "n_heads", "n_layers", "n_cls", "decoder", "normalization")
+_OPTIONAL = ("name", "distilled", "class_names", "palette")
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """The dimensions of a Segmenter. `extra_tokens` is 1 (class), or 2 for a distilled encoder."""
+
+    height: int
+    width: int
+    patch: int
+    d_model: int
+    n_heads: int
+    n_layers: int
+    n_cls: int
+    decoder: str
+    decoder_layers: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    extra_tokens: int
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches, the last ones padded where the size is not a multiple."""
+        return -(-self.height // self.patch), -(-self.width // self.patch)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> SegmenterConfig:
+        """From the plain data of a configuration file; an IntsimError names the key that is wrong and what is due."""
+        given = dict(config)
+        if "normalisation" in given:
+            given["normalization"] = given.pop("normalisation")
+        for key in given:
+            if key not in _REQUIRED + _OPTIONAL:
+                raise IntsimError(f"configuration: unknown key {key!r}; the keys are {', '.join(_REQUIRED + _OPTIONAL)}")
+        for key in _REQUIRED:
+            if key not in given:
+                raise IntsimError(f"configuration: {key!r} is missing; the keys are {', '.join(_REQUIRED)}")
+        size = given["image_size"]
+        height, width = size if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
+        numbers = {"height": height, "width": width, "patch": given["patch_size"]}
+        numbers |= {key: given[key] for key in ("d_model", "n_heads", "n_layers", "n_cls")}
+        decoder, layers = _decoder(given["decoder"])
+        numbers["decoder_layers"] = layers
+        for key, value in numbers.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < (0 if "layers" in key else 1):
+                raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}")
+        if given["d_model"] % given["n_heads"]:
+            raise IntsimError(f"configuration: d_model {given['d_model']} is not a multiple of n_heads {given['n_heads']}")
+        mean, std = _normalization(given["normalization"])
+        tokens = 2 if given.get("distilled") else 1
+        return cls(decoder=decoder, mean=mean, std=std, extra_tokens=tokens, **numbers)
+
+
+def _decoder(decoder: Any) -> tuple[str, Any]:
+    given = {"name": decoder} if isinstance(decoder, str) else decoder
+    name = given.get("name") if isinstance(given, dict) else None
+    if name == LINEAR:
+        return LINEAR, 0
+    if name in (MASK, "mask"):
+        return MASK, given.get("n_layers", 2)
+    raise IntsimError(f'configuration: decoder {decoder!r} is neither "linear" nor {{"name": "{MASK}", "n_layers": 2}}')
+
+
+def _normalization(given: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if isinstance(given, str) and given in NORMALIZATIONS:
+        return NORMALIZATIONS[given]
+    try:
+        mean, std = (tuple(float(v) for v in given[key]) for key in ("mean", "std"))
+        if len(mean) == len(std) == 3 and min(std) > 0:
+            return mean, std
+    except (TypeError, KeyError, ValueError):
+        pass
+    names = ", ".join(NORMALIZATIONS)
+    raise IntsimError(f'configuration: normalization {given!r} is none of {names}, {{"mean": [r,g,b], "std": [r,g,b]}}')
+
+
+def parameters(config: SegmenterConfig) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of every tensor a checkpoint must hold."""
+    c, d = config, config.d_model
+    tokens = c.grid[0] * c.grid[1] + c.extra_tokens
+    shapes: dict[str, tuple[int, ...]] = {
+        "encoder.patch_embed.proj.weight": (d, 3, c.patch, c.patch),
+        "encoder.patch_embed.proj.bias": (d,),
+        "encoder.cls_token": (1, 1, d),
+        "encoder.pos_embed": (1, tokens, d),
+    }
+    if c.extra_tokens == 2:
+        shapes["encoder.dist_token"] = (1, 1, d)
+    for i in range(c.n_layers):
+        shapes |= _block_parameters(f"encoder.blocks.{i}", d)
+    shapes |= _norm_parameters("encoder.norm", d)
+    if c.decoder == LINEAR:
+        return shapes | {"decoder.head.weight": (c.n_cls, d), "decoder.head.bias": (c.n_cls,)}
+    shapes |= {"decoder.proj_dec.weight": (d, d), "decoder.proj_dec.bias": (d,), "decoder.cls_emb": (1, c.n_cls, d)}
+    for i in range(c.decoder_layers):
+        shapes |= _block_parameters(f"decoder.blocks.{i}", d)
+    shapes |= _norm_parameters("decoder.decoder_norm", d) | _norm_parameters("decoder.mask_norm", c.n_cls)
+    return shapes | {"decoder.proj_patch": (d, d), "decoder.proj_classes": (d, d)}
+
+
+def _norm_parameters(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+
+
+def _block_parameters(name: str, d: int) -> dict[str, tuple[int, ...]]:
+    shapes = _norm_parameters(f"{name}.norm1", d) | _norm_parameters(f"{name}.norm2", d)
+    for layer, out, depth in (("attn.qkv", 3 * d, d), ("attn.proj", d, d), ("mlp.fc1", 4 * d, d), ("mlp.fc2", d, 4 * d)):
+        shapes |= {f"{name}.{layer}.weight": (out, depth), f"{name}.{layer}.bias": (out,)}
+    return shapes
+
+
+def segmenter(config: SegmenterConfig, weights: Weights) -> RealGraph:
+    """The whole network; shapes in comments, N patches, D channels, K classes, P the patch size."""
+    c, net = config, RealGraph()
+    h, w = c.grid
+    image = net.image("image", c.height, c.width)  # (H, W, 3)
+    x = net.node("encoder.input", "normalize", image, mean=np.array(c.mean), std=np.array(c.std))
+    x = net.node("encoder.patches", "patches", x, size=c.patch)  # (N, 3*P*P)
+
+    kernel = weights["encoder.patch_embed.proj.weight"]
+    flat = kernel.reshape(len(kernel), -1)
+    x = net.linear("encoder.patch_embed.proj", x, flat, weights["encoder.patch_embed.proj.bias"], bits=16)  # (N, D)
+    tokens = [net.constant("encoder.cls_token", weights["encoder.cls_token"][0])]
+    if c.extra_tokens == 2:
+        tokens.append(net.constant("encoder.dist_token", weights["encoder.dist_token"][0]))
+    x = net.node("encoder.tokens", "concat", *tokens, x, axis=-2)  # (1+N, D)
+    x = net.add("encoder.embedded", x, net.constant("encoder.pos_embed", weights["encoder.pos_embed"][0]))
+    for i in range(c.n_layers):
+        x = block(net, f"encoder.blocks.{i}", x, c.n_heads, weights)
+    x = norm(net, "encoder.norm", x, weights)
+    stop = h * w + c.extra_tokens
+    x = net.node("encoder.patch_tokens", "slice", x, axis=-2, start=c.extra_tokens, stop=stop)  # (N, D)
+
+    decode = mask_decoder if c.decoder == MASK else linear_decoder
+    x = decode(net, x, c, weights)  # (N, K)
+    x = net.node("decoder.grid", "grid", x, height=h)  # (h, w, K)
+    x = net.node("decoder.upsample", "upsample_nearest", x, factor=c.patch)  # (h*P, w*P, K)
+    if h * c.patch != c.height:
+        x = net.node("decoder.crop_rows", "slice", x, axis=-3, start=0, stop=c.height)
+    if w * c.patch != c.width:
+        x = net.node("decoder.crop_columns", "slice", x, axis=-2, start=0, stop=c.width)
+    net.node("labels", "argmax", x)  # (H, W)
+    return net
+
+
+def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights) -> str:
+    """Masks as products of patch and class features."""
+    n = c.grid[0] * c.grid[1]
+    x = net.linear("decoder.proj_dec", x, weights["decoder.proj_dec.weight"], weights["decoder.proj_dec.bias"], bits=16)
+    classes = net.constant("decoder.cls_emb", weights["decoder.cls_emb"][0])
+    x = net.node("decoder.tokens", "concat", x, classes, axis=-2)  # (N+K, D)
+    for i in range(c.decoder_layers):
+        x = block(net, f"decoder.blocks.{i}", x, c.n_heads, weights)
+    x = norm(net, "decoder.decoder_norm", x, weights)
+    patches = net.node("decoder.patch_tokens", "slice", x, axis=-2, start=0, stop=n)  # (N, D)
+    classes = net.node("decoder.class_tokens", "slice", x, axis=-2, start=n, stop=n + c.n_cls)  # (K, D)
+    patches = net.linear("decoder.proj_patch", patches, weights["decoder.proj_patch"].T, None)
+    classes = net.linear("decoder.proj_classes", classes, weights["decoder.proj_classes"].T, None)
+    masks = net.matmul("decoder.masks", patches, classes, transpose_b=1, bits=16)  # (N, K)
+    return norm(net, "decoder.mask_norm", masks, weights, bits=16)
+
+
+def linear_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights) -> str:
+    """One linear layer a patch."""
+    return net.linear("decoder.head", x, weights["decoder.head.weight"], weights["decoder.head.bias"], bits=16)
+
+
+def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights) -> str:
+    """A pre-norm transformer block; T tokens, d channels a head."""
+
+    def linear(layer: str, x: str, bits: int = 8) -> str:
+        full = f"{name}.{layer}"
+        return net.linear(full, x, weights[f"{full}.weight"], weights[f"{full}.bias"], bits)
+
+    attn = f"{name}.attn"
+    head_dim = len(weights[f"{attn}.proj.bias"]) // heads
+    y = norm(net, f"{name}.norm1", x, weights)
+    y = linear("attn.qkv", y)  # (T, 3D)
+    y = net.node(f"{attn}.heads", "heads", y, heads=3 * heads)  # (3*heads, T, d)
+    q, k, v = (
+        net.node(f"{attn}.{part}", "slice", y, axis=-3, start=i * heads, stop=(i + 1) * heads)
+        for i, part in enumerate("qkv")
+    )
+    logits = net.matmul(f"{attn}.logits", q, k, transpose_b=1, gain=head_dim**-0.5)  # (heads, T, T)
+    p = net.node(f"{attn}.softmax", "softmax", logits)
+    y = net.matmul(f"{attn}.context", p, v)  # (heads, T, d)
+    y = net.node(f"{attn}.merged", "merge_heads", y)  # (T, D)
+    y = linear("attn.proj", y, bits=16)
+    x = net.add(f"{name}.residual1", y, x)
+
+    y = norm(net, f"{name}.norm2", x, weights)
+    y = linear("mlp.fc1", y)  # (T, 4D)
+    y = net.node(f"{name}.mlp.act", "gelu", y)
+    y = linear("mlp.fc2", y, bits=16)
+    return net.add(f"{name}.residual2", y, x)
+
+
+def norm(net: RealGraph, name: str, x: str, weights: Weights, bits: int = 8) -> str:
+    """A layer norm with its affine part."""
+    return net.layernorm(name, x, weights[f"{name}.weight"], weights[f"{name}.bias"], bits=bits)

@@ -1,0 +1,109 @@
+"""Pictures in and out: RGB pixels for a model, labels as a palette PNG, and an overlay for people."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+
+from .errors import FileError
+from .hdf5 import replacing
+
+Color = Sequence[int]
+
+
+def read_picture(path: str | Path, height: int, width: int, resize: bool = False) -> NDArray:
+    """The picture as u8 [height, width, 3]: grey is spread to three channels, alpha is laid on black.
+
+    FileError where the file is no picture or has another size; `resize` scales it instead (bilinear).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileError(f"{path}: there is no such file")
+    try:
+        with Image.open(path) as opened:
+            picture = _rgb(opened)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        known = "PNG, JPEG, BMP or another format Pillow reads is due"
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else f"not a readable picture ({error})"
+        raise FileError(f"{path}: {reason}; {known}") from None
+    if picture.size != (width, height):
+        if not resize:
+            raise FileError(
+                f"{path}: is {picture.width} x {picture.height} pixels; this model takes {width} x {height} "
+                "(width x height) only. --resize scales the picture"
+            )
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(picture, np.uint8)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16-bit grey: the high byte
+        wide = np.asarray(picture).astype(np.int64)
+        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def palette_of(config: dict, classes: int) -> list[tuple[int, int, int]]:
+    """One colour a class: the model's own, or evenly spread hues."""
+    own = config.get("palette")
+    if isinstance(own, list) and len(own) >= classes:
+        return [(int(r), int(g), int(b)) for r, g, b in own[:classes]]
+    hues = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.55 + 0.4 * (i % 2), 0.95 - 0.25 * (i % 3)) for i in range(classes)]
+    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues]
+
+
+def write_labels(path: str | Path, labels: NDArray, palette: Sequence[Color]) -> None:
+    """Labels [H, W] as PNG: a palette picture whose pixel values are the class indices; 16-bit grey above 256 classes."""
+    if len(palette) > 256:
+        picture = Image.fromarray(labels.astype(np.uint16))
+    else:
+        picture = Image.fromarray(labels.astype(np.uint8))
+        picture.putpalette([v for color in palette for v in color])
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def write_overlay(path: str | Path, image: NDArray, labels: NDArray, palette: Sequence[Color], names: Sequence[str]) -> None:
+    """The picture, and beside it the labels laid over it with a legend of the classes present, as PNG for people."""
+    zoom = max(1, 512 // max(image.shape[:2]))
+    colors = np.asarray(palette, np.int64)[labels]
+    blended = (image.astype(np.int64) * 2 + colors * 3) // 5
+    blended[_edges(labels)] = 255
+    pair = np.concatenate([image, np.full((len(image), 2, 3), 255), blended], axis=1).astype(np.uint8)
+    picture = Image.fromarray(pair)
+    picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    with replacing(path) as temporary:
+        _with_legend(picture, np.unique(labels), palette, names).save(temporary, format="PNG")
+
+
+def _edges(labels: NDArray) -> NDArray:
+    edges = np.zeros(labels.shape, bool)
+    edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= labels[1:] != labels[:-1]
+    return edges
+
+
+def _with_legend(picture: Image.Image, present: NDArray, palette: Sequence[Color], names: Sequence[str]) -> Image.Image:
+    size = max(14, picture.width // 50)
+    font = ImageFont.load_default(size)
+    entries = [(i, names[i] if i < len(names) else f"class {i}") for i in present.tolist()]
+    columns = max(1, picture.width // (size * 9))
+    rows = -(-len(entries) // columns)
+    line = size * 2
+    sheet = Image.new("RGB", (picture.width, picture.height + rows * line + size // 2), "white")
+    sheet.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    for place, (index, name) in enumerate(entries):
+        x = place % columns * (picture.width // columns) + size // 2
+        y = picture.height + place // columns * line + size // 2
+        draw.rectangle((x, y, x + size, y + size), fill=tuple(palette[index]), outline="black")
+        draw.text((x + size + size // 2, y - size // 8), name, fill="black", font=font)
+    return sheet

@@ -1,0 +1,33 @@
+"""What ships with intsim: a trained model, a picture for it, and the golden file of the two.
+
+In a checkout they stand in weights/, examples/ and golden/; an installed wheel carries copies in ``intsim/shipped``.
+"""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+_PLACES = {
+    "scenes.h5": "weights/scenes.h5",
+    "scene.png": "examples/scenes/scene_00.png",
+    "golden.h5": "golden/scenes.h5",
+}
+
+
+def _shipped(name: str) -> Path:
+    installed = _PACKAGE / "shipped" / name
+    return installed if installed.exists() else _PACKAGE.parent / _PLACES[name]
+
+
+def model() -> Path:
+    """The trained street-scene Segmenter."""
+    return _shipped("scenes.h5")
+
+
+def picture() -> Path:
+    """A held-out picture of the size the model takes."""
+    return _shipped("scene.png")
+
+
+def golden_file() -> Path:
+    """The golden file of that model on that picture."""
+    return _shipped("golden.h5")

@@ -1,0 +1,100 @@
+"""The model file: a graph with its parameters in HDF5, and back.
+
+Root attributes: ``format`` "intsim-model", ``version``, ``config``, ``dialect`` (every choice spelled out) and
+``provenance`` (checkpoint and calibration pictures by SHA-256, intsim's version), all three JSON, and ``content_sha256``.
+Dataset ``graph``: the nodes in order, JSON. Then one dataset a parameter, ``<node>/<parameter>``, its ``scale`` as an
+attribute. Plain integers stand in the JSON.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from . import hdf5
+from .arith import I8, I32, Format
+from .dialects import from_choices
+from .errors import FileError, IntsimError
+from .graph import CONSTANT, Graph, Node
+from .ops._op import REGISTRY, Scale
+
+FORMAT, VERSION = "intsim-model", 1
+
+
+def save(graph: Graph, path: str | Path) -> None:
+    """Write `graph` to `path`, whole or not at all."""
+    with hdf5.writing(path) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = VERSION
+        file.attrs["content_sha256"] = graph.content_hash
+        file.attrs.update(graph.origin())
+        hdf5.store_json(file, "graph", graph.record())
+        for node in graph.nodes:
+            for key, array in node.arrays().items():
+                dataset = hdf5.store(file.require_group(node.name), key, array)
+                scale = node.scales.get(key)
+                if scale is not None:
+                    dataset.attrs["scale"] = scale
+
+
+def load(path: str | Path) -> Graph:
+    """The graph of a model file, checked and proved. FileError or GraphError name what is wrong with it."""
+    path = Path(path)
+    with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
+        records = hdf5.load_json(datasets, "graph", path)
+        choices = hdf5.json_attribute(file, "dialect", path)
+        nodes = [_node(record, datasets, path) for record in _records(records, path)]
+        try:
+            dialect = from_choices({k: v for k, v in choices.items() if k != "name"}, str(choices.get("name")))
+            config = hdf5.json_attribute(file, "config", path)
+            provenance = hdf5.json_attribute(file, "provenance", path)
+            graph = Graph(nodes, dialect, config, provenance)
+        except FileError:
+            raise
+        except IntsimError as error:
+            raise type(error)(f"{path}: {error}") from None
+        if graph.content_hash != file.attrs.get("content_sha256"):
+            raise FileError(f"{path}: its contents do not match its content hash; it was altered, make it again")
+    return graph
+
+
+def _records(records: Any, path: Path) -> list[dict[str, Any]]:
+    kinds = {"name": str, "op": str, "inputs": list, "params": dict}
+    whole = isinstance(records, list) and all(
+        isinstance(r, dict) and all(isinstance(r.get(key), kind) for key, kind in kinds.items()) for r in records
+    )
+    if not whole:
+        raise FileError(f"{path}: its graph is not a list of nodes with name, op, inputs and params; it is damaged")
+    return records
+
+
+def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path) -> Node:
+    name, op = record["name"], record["op"]
+    params: dict[str, Any] = dict(record["params"])
+    scales: dict[str, Scale] = {}
+    for key in record.get("arrays", []):
+        dataset = datasets.get(f"{name}/{key}")
+        if dataset is None:
+            raise FileError(f"{path}: {name}: its parameter {key!r} is missing; quantize the checkpoint again")
+        params[key] = _integers(dataset, op, name, key, path)
+        scale = dataset.attrs.get("scale")
+        scales[key] = scale if scale is None or np.ndim(scale) else float(scale)
+    scale = scales["value"] if op == CONSTANT else record.get("scale")
+    return Node(name, op, tuple(record["inputs"]), params, scale, scales)
+
+
+def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> np.ndarray:
+    due = _due(op, key)
+    if dataset.shape is None or dataset.dtype.kind not in "iu":
+        raise FileError(
+            f"{path}: {name}: its parameter {key!r} is {dataset.dtype}, {due} is due; quantize the weights first"
+        )
+    return np.asarray(dataset[()])
+
+
+def _due(op: str, key: str) -> Format:
+    param = REGISTRY[op].params.get(key) if op in REGISTRY else None
+    return param.fmt if param is not None and param.fmt.name != "integer" else (I8 if key == "weight" else I32)
