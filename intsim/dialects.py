@@ -146,7 +146,10 @@ def softmax_parameters(scale: float, tokens: int, dialect: Dialect) -> dict[str,
 
 
 def gelu_parameters(scale: float, dialect: Dialect) -> dict[str, int]:
-    """x0, n and b of the GELU operator on inputs at `scale`; ``auto``: the largest n up to 23 with ``-x0 * 2**n < 2**31``."""
+    """x0, n and b of the GELU operator on inputs at `scale`.
+
+    ``gelu_n = "auto"`` is the largest n up to 23 at which one exponential fits: ``-x0 * 2**n < 2**31``.
+    """
     x0 = exponential_x0(GELU_SLOPE * scale, dialect)
     n = _largest_n(GELU_N_MAX, -x0, "gelu") if dialect.gelu_n == AUTO else int(dialect.gelu_n)
     return {"x0": x0, "n": n, "b": dialect.gelu_bits}

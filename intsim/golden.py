@@ -48,8 +48,8 @@ def golden(
 ) -> str:
     """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
 
-    `level` is a key of `LEVELS`; `layers` are globs of node names (none: all nodes). The same arguments give the same
-    content hash on any machine, and the same bytes with the same HDF5 library. `observe(name, value)` sees every node's
+    `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` for names to leave out (none: all nodes).
+    The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library. `observe(name, value)` sees every node's
     output, written or not.
     """
     if level not in LEVELS:
@@ -78,14 +78,20 @@ def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[st
     """The nodes a golden file of this level and these globs holds. A glob that matches nothing is an IntsimError."""
     names = [node.name for node in graph.nodes]
     for glob in layers:
-        if not fnmatch.filter(names, glob):
+        if not any(fnmatch.fnmatchcase(name, glob.removeprefix("!")) for name in names):
             raise IntsimError(f"--layers {glob!r} matches no node; 'intsim inspect' lists their names")
-    chosen = {name for name in names if not layers or any(fnmatch.fnmatchcase(name, glob) for glob in layers)}
+    wanted = [glob for glob in layers if not glob.startswith("!")] or ["*"]
+    unwanted = [glob[1:] for glob in layers if glob.startswith("!")]
+    chosen = {name for name in names if _matches(name, wanted) and not _matches(name, unwanted)}
     if level == "boundary":
         chosen = {name for name in chosen if graph.tensors[name].fmt.dtype.itemsize <= 2}
     if not chosen:
         raise IntsimError(f"level {level!r} and --layers {' '.join(layers)!r} leave no tensor to write")
     return chosen
+
+
+def _matches(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
 class _Writer:

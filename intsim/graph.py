@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ class Graph:
         """The node whose output is the graph's."""
         return self.nodes[-1]
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over everything that determines the results: nodes, parameters, the dialect's choices."""
         arrays = {

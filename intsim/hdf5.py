@@ -50,7 +50,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def writing(path: str | Path) -> Iterator[h5py.File]:
     """A new HDF5 file that replaces `path` when complete. Order is kept, no times are written."""
-    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    # The 1.10 format indexes a lone chunk for nothing; the older one spends kilobytes a dataset.
+    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True, libver=("v110", "v110")) as file:
         yield file
 
 
@@ -144,7 +145,7 @@ def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) ->
         raise FileError(f"{path}: its dataset {name!r} is missing")
     try:
         return json.loads(np.asarray(datasets[name][()]).tobytes())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise FileError(f"{path}: its dataset {name!r} is not JSON text; the file is damaged") from None
 
 
@@ -152,5 +153,5 @@ def json_attribute(file: h5py.File, name: str, path: str | Path) -> Any:
     """A root attribute holding JSON; FileError where it is missing or not JSON."""
     try:
         return json.loads(file.attrs[name])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise FileError(f"{path}: its attribute {name!r} is missing or damaged") from None

@@ -41,15 +41,22 @@ def kernel(function: Callable) -> Any:
     Where no folder can be written the kernel is compiled anew in each process.
     """
     config: Any = numba.config
-    options: Any = {"nogil": True, "error_model": "numpy"}
     before = config.CACHE_DIR
     try:
         # The place is fixed when the decorator runs, so other packages' caches keep theirs.
         config.CACHE_DIR = str(cache_folder())
-        compiled = numba.njit(cache=True, **options)(function)
-    except (RuntimeError, OSError):
-        compiled = numba.njit(**options)(function)
+        compiled = numba.njit(nogil=True, error_model="numpy", cache=_writable(cache_folder()))(function)
     finally:
         config.CACHE_DIR = before
     KERNELS.append(compiled)
     return compiled
+
+
+@cache
+def _writable(folder: Path) -> bool:
+    """Whether compiled code can be kept there. Numba's own fallback, beside the sources, would keep stale kernels."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

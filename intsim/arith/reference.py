@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .contracts import I32, Division, Format, Overflow, Rounding, Sqrt
+from .contracts import I32, I64, Division, Format, Overflow, Rounding, Sqrt
 
 
 def integers(x: ArrayLike, name: str = "argument") -> NDArray:
@@ -84,6 +84,8 @@ def saturate(x: ArrayLike, fmt: Format) -> NDArray:
 
 def wrap(x: ArrayLike, fmt: Format) -> NDArray:
     """`x` modulo 2**bits into `fmt`: the low bits, read in two's complement (unsigned for u8)."""
+    if fmt == I64:
+        return integers(x, "x")
     low_bits, sign = fmt.hi - fmt.lo, -fmt.lo
     return ((integers(x, "x") & low_bits) ^ sign) - sign
 
@@ -131,7 +133,7 @@ def isqrt(v: ArrayLike, mode: str) -> NDArray:
     for bit in range(31, -1, -1):  # the root's bits, from the highest
         tried = root | np.uint64(1 << bit)
         root = np.where(tried * tried <= v, tried, root)
-    return root
+    return root[()]  # a plain number for a plain number
 
 
 def dyadic(f: Any) -> tuple[Any, Any]:
@@ -142,9 +144,12 @@ def dyadic(f: Any) -> tuple[Any, Any]:
     Source: I-ViT's batch_frexp.
     """
     if isinstance(f, Sequence) or np.ndim(f):
-        pairs = [dyadic(float(v)) for v in np.ravel(f)]
-        m, e = (np.array([p[i] for p in pairs], np.int64).reshape(np.shape(f)) for i in (0, 1))
-        return m, e
+        pairs = np.array([_dyadic(float(v)) for v in np.ravel(f)], np.int64).reshape(-1, 2)
+        return pairs[:, 0].reshape(np.shape(f)), pairs[:, 1].reshape(np.shape(f))
+    return _dyadic(float(f))
+
+
+def _dyadic(f: float) -> tuple[int, int]:
     if not math.isfinite(f):
         raise ValueError(f"dyadic: the factor must be finite, got {f}")
     mantissa, exponent = math.frexp(abs(f))  # |f| = mantissa * 2**exponent, mantissa in [1/2, 1)

@@ -93,16 +93,16 @@ def _tell(console: Console, graph: Graph, model: Path | None, output: Path, seco
     height, width, _ = graph.tensors[graph.input.name].shape
     name = model or f"{graph.config.get('name', 'model')} (shipped)"
     rows = [
-        ("model", f"{name}: {parameters:,} integer parameters, {len(graph.nodes)} operations, dialect {graph.dialect.name}"),
+        ("model", f"{name}, {parameters:,} integer parameters, dialect {graph.dialect.name}"),
         ("picture", f"{resources.picture().name}, {width} x {height} pixels"),
-        ("ran in", f"{seconds:.2f} s, writing every tensor; not one floating-point operation from pixels to labels"),
-        ("labels", f"{output / 'labels.png'}   one class index a pixel"),
+        ("ran", f"{len(graph.nodes)} operations in {seconds:.2f} s, none of them in floating point"),
+        ("labels", f"{output / 'labels.png'}    one class index a pixel"),
         ("overlay", f"{output / 'overlay.png'}   the same for people"),
-        ("golden file", f"{output / 'golden.h5'}   the tensors a device must reproduce bit for bit"),
+        ("golden file", f"{output / 'golden.h5'}     the tensors a device must reproduce"),
     ]
     console.print(f"[bold]intsim {__version__}[/]: integer-only segmentation, from a picture to a golden file\n")
     for title, text in rows:
-        console.print(f"  [cyan]{title:<12}[/]{text}", highlight=False, soft_wrap=True)
+        console.print(f"  [cyan]{title:<13}[/]{text}", highlight=False, soft_wrap=True)
 
 
 def _classes(console: Console, labels: NDArray, names: list[str], palette: list[tuple[int, int, int]]) -> None:
@@ -112,10 +112,10 @@ def _classes(console: Console, labels: NDArray, names: list[str], palette: list[
     console.print()
     for index in np.argsort(-counts, kind="stable"):
         if counts[index]:
-            share = counts[index] / labels.size
             r, g, b = palette[index]
-            bar = "█" * max(1, round(40 * share))
-            console.print(f"  {names[index]:<12}[rgb({r},{g},{b})]{bar}[/] {share:.1%}", highlight=False)
+            bar = "█" * max(1, round(40 * counts[index] / counts.max()))
+            share = counts[index] / labels.size
+            console.print(f"  {names[index]:<12}[rgb({r},{g},{b})]{bar}[/] {share:.1%}", highlight=False, soft_wrap=True)
 
 
 def _verdict(console: Console, result: Diff, content: str) -> None:
@@ -123,7 +123,7 @@ def _verdict(console: Console, result: Diff, content: str) -> None:
     if result.identical:
         elements = sum(node.total for node in result.nodes)
         console.print(
-            f"[bold green]bit-exact[/]: {len(result.nodes)} tensors, {elements:,} integers, all as in the shipped golden file",
+            f"[bold green]bit-exact[/]: {len(result.nodes)} tensors, {elements:,} integers, as in the shipped golden file",
             highlight=False,
         )
         console.print(f"content hash {content}", highlight=False)
@@ -133,6 +133,6 @@ def _verdict(console: Console, result: Diff, content: str) -> None:
             "this build of intsim does not compute what it should; please report it",
             highlight=False,
         )
-    console.print("\nnext: intsim inspect          every operation with its format, scale and proven bounds")
-    console.print("      intsim diff A B         the first differing element of two golden files")
-    console.print("      intsim golden PICTURE   a golden file of your own picture (intsim --help for the rest)")
+    console.print("\nnext: intsim inspect          each operation, its format and proven bounds")
+    console.print("      intsim diff A B         where two golden files first differ")
+    console.print("      intsim golden PICTURE   a golden file of your own picture")

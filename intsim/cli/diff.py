@@ -65,7 +65,11 @@ def _report(console: Console, result: Diff) -> None:
         table.add_column(title, justify=side)  # type: ignore[arg-type]
     for node in result.differing:
         differing = "?" if node.differing is None else f"{node.differing:,}"
-        share = "" if node.differing is None else f"{node.differing / node.total:.2%}"
+        share = "" if node.differing is None else _share(node.differing / node.total)
         table.add_row(node.name, differing, f"{node.total:,}", share, node.note or "")
     console.print(table)
     console.print(f"{len(result.differing)} of {compared}", highlight=False)
+
+
+def _share(share: float) -> str:
+    return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"

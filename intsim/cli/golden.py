@@ -32,7 +32,12 @@ from ._common import (
     show_default=True,
     help="boundary: 8- and 16-bit tensors; full: i32 accumulators too; steps: inside operators too; digest: hashes only.",
 )
-@click.option("--layers", multiple=True, metavar="GLOB", help="Only nodes whose name matches; may be repeated.")
+@click.option(
+    "--layers",
+    multiple=True,
+    metavar="GLOB",
+    help="Only nodes whose name matches; '!GLOB' leaves nodes out; may be repeated.",
+)
 @resize_option
 @threads_option
 @json_option

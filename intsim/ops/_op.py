@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arith import I64, Format, Overflow, first_index, forbid, integers
+from ..arith import I8, I16, I32, I64, U8, Format, Overflow, first_index, forbid, integers
 from ..dialects import Dialect, resolve
 
 Scale = float | NDArray | None
@@ -72,6 +72,14 @@ class Param:
     def integer(cls, lo: int, hi: int) -> Param:
         """A plain integer in ``[lo, hi]``."""
         return cls(Format("integer", lo, hi))
+
+
+def _own_format(value: ArrayLike, port: Format) -> Format:
+    """What a port that takes any integers makes of `value`: the format of its type, so that moved data keep it."""
+    if port is not I64:
+        return port
+    own = {"|u1": U8, "|i1": I8, "<i2": I16, "<i4": I32}
+    return own.get(np.dtype(getattr(value, "dtype", np.int64)).str, I64)
 
 
 def require(condition: bool, message: str) -> None:
@@ -138,7 +146,7 @@ class Op:
         raw = list(given.pop(names[0])) if self.variadic else [given.pop(name) for name in names]
         if self.variadic:
             names = [f"{names[0]}[{i}]" for i in range(len(raw))]
-        ports = [self.port(i) for i in range(len(raw))]
+        ports = [_own_format(value, self.port(i)) for i, value in enumerate(raw)]
         arrays = [self._checked(v, name, fmt, None) for v, name, fmt in zip(raw, names, ports, strict=True)]
         params = {name: self.checked_param(name, value) for name, value in given.items()}
         inputs = [Tensor.full(a.shape, fmt) for a, fmt in zip(arrays, ports, strict=True)]
@@ -173,7 +181,9 @@ class Op:
             result = returned if (returned := self.fast(*arrays, **params, **spoken, out=result)) is not None else result
             if unproved and rule is Overflow.FORBID and fmt is not I64:
                 forbid(result, fmt, f"{self.name}: out")
-        return result if result.dtype == object else result.astype(fmt.dtype, copy=False)
+        if result.dtype == object and any(not I64.holds(v, v) for v in result.flat):
+            return result  # Python integers, where 64 bits are not enough
+        return result.astype(fmt.dtype, copy=False)
 
     def intermediates(
         self, arrays: Sequence[NDArray], params: dict[str, Any], dialect: Dialect | None

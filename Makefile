@@ -1,0 +1,75 @@
+# intsim: `make demo` and `make test` each set up all they need in .venv on a fresh machine.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# The committed golden file stays below 5 MB without what only moves values, and the attention of the middle blocks.
+LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
+            encoder.blocks.[12].attn.softmax
+
+.PHONY: help demo test lint wheel jit-off vectors model train clean
+
+help:
+	@echo "make demo     run the shipped model on the shipped picture"
+	@echo "make test     run the tests"
+	@echo "make lint     style, types, and the direction of imports"
+	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
+	@echo "make jit-off  the operator tests with the compiler switched off"
+	@echo "make vectors  make the operator vectors anew"
+	@echo "make model    quantize the shipped checkpoint and make its golden file anew"
+	@echo "make train    train the shipped checkpoint anew, and measure it"
+	@echo "make clean    remove .venv, caches and results"
+
+demo: $(VENV)/.core
+	$(BIN)/intsim demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A user's installation: no checkout in reach, another folder, another environment.
+wheel: $(VENV)/.dev
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
+	cd build/wheel && venv/bin/intsim demo -o results
+
+jit-off: $(VENV)/.test
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_arith.py tests/test_vectors.py -k "not mutant"
+
+vectors: $(VENV)/.test
+	$(BIN)/python tools/make_op_vectors.py
+
+model: $(VENV)/.core
+	$(BIN)/intsim quantize weights/scenes.safetensors --config weights/scenes.json \
+	    --calibrate examples/scenes/calibration.png -o weights/scenes.h5
+	$(BIN)/intsim golden examples/scenes/scene_00.png -m weights/scenes.h5 -o golden/scenes.h5 $(LEFT_OUT:%=--layers '!%')
+
+train: $(VENV)/.train
+	$(BIN)/python tools/train_scenes.py
+	$(MAKE) model
+	$(BIN)/python tools/evaluate_scenes.py
+
+clean:
+	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "intsim needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test $(VENV)/.dev $(VENV)/.train: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[$*]'
+	@touch $@

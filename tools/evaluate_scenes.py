@@ -1,0 +1,111 @@
+"""Measure the shipped models on scenes neither has seen: float with bilinear and nearest upsampling, and integers.
+
+    python tools/evaluate_scenes.py
+
+writes weights/evaluation.json. The float model runs in torch, written independently of intsim's own real-valued graph;
+how far the two differ is measured too. Needs the `train` extra.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+import intsim
+from intsim.nets.real import RealNode
+from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.quantize import read_checkpoint, read_config
+
+from scenes import CLASSES, render
+from segmenter_torch import Segmenter, normalize
+from train_scenes import EVAL_SEED, PATCH
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+CROSS_CHECKED = 5  # pictures on which the two real-valued implementations are compared
+
+
+def float_model(config: dict) -> Segmenter:
+    """The torch Segmenter with the shipped weights."""
+    size = (config["image_size"][0], config["image_size"][1])
+    dimensions = (config[key] for key in ("patch_size", "d_model", "n_heads", "n_layers", "n_cls"))
+    model = Segmenter(size, *dimensions, config["decoder"]["n_layers"])
+    model.load_state_dict(load_file(WEIGHTS / "scenes.safetensors"))
+    return model.eval()
+
+
+def confusion(labels: NDArray, predicted: NDArray) -> NDArray:
+    """Counts [true class, predicted class] over pixels."""
+    n = len(CLASSES)
+    cells = labels.astype(np.int64).ravel() * n + predicted.astype(np.int64).ravel()
+    return np.bincount(cells, minlength=n * n).reshape(n, n)
+
+
+def class_iou(counts: NDArray) -> NDArray:
+    """Intersection over union of each class."""
+    both = counts.diagonal()
+    return both / (counts.sum(0) + counts.sum(1) - both)
+
+
+@click.command()
+@click.option("--scenes", "count", default=200, show_default=True, help="Number of unseen scenes.")
+def main(count: int) -> None:
+    config = read_config(WEIGHTS / "scenes.json")
+    model = float_model(config)
+    graph = intsim.load(WEIGHTS / "scenes.h5")
+    real = segmenter(SegmenterConfig.of(config), read_checkpoint(WEIGHTS / "scenes.safetensors", config)[0])
+    names = ("float_bilinear", "float_nearest", "integer")
+    counts = {name: np.zeros((len(CLASSES), len(CLASSES)), np.int64) for name in names}
+    apart, agreeing = 0.0, 0
+    start = time.perf_counter()
+    for i in track(range(count), "evaluating"):
+        image, labels = render(EVAL_SEED + i)
+        with torch.no_grad():
+            scores = model(normalize(torch.from_numpy(image).permute(2, 0, 1)[None]))
+        smooth = F.interpolate(scores, labels.shape, mode="bilinear", align_corners=False)
+        predicted = {
+            "float_bilinear": smooth.argmax(1)[0].numpy(),
+            "float_nearest": scores.argmax(1)[0].numpy().repeat(PATCH, 0).repeat(PATCH, 1),
+            "integer": intsim.run(graph, image),
+        }
+        for name, value in predicted.items():
+            counts[name] += confusion(labels, value)
+        agreeing += int((predicted["integer"] == predicted["float_nearest"]).sum())
+        if i < CROSS_CHECKED:
+            apart = max(apart, _difference(real, image, scores))
+    iou = {name: class_iou(value) for name, value in counts.items()}
+    report = {
+        "scenes": count,
+        "seeds": [EVAL_SEED, EVAL_SEED + count - 1],
+        "seconds": round(time.perf_counter() - start, 1),
+        "miou": {name: round(float(value.mean()), 4) for name, value in iou.items()},
+        "class_iou": {n: dict(zip(CLASSES, (round(float(x), 4) for x in v), strict=True)) for n, v in iou.items()},
+        "integer_equals_float_nearest": round(agreeing / (count * config["image_size"][0] * config["image_size"][1]), 4),
+        "largest_difference_torch_to_real_graph": float(f"{apart:.2g}"),
+    }
+    (WEIGHTS / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+
+
+def _difference(real, image: NDArray, scores: torch.Tensor) -> float:  # type: ignore[no-untyped-def]
+    """The largest difference between torch's scores and those of intsim's real-valued graph."""
+    seen = {}
+
+    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.name == "decoder.grid":
+            seen["grid"] = value
+
+    real.run(image, observe)
+    return float(np.abs(seen["grid"] - scores[0].permute(1, 2, 0).numpy()).max())
+
+
+if __name__ == "__main__":
+    main()
