@@ -49,8 +49,8 @@ def golden(
     """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
 
     `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` for names to leave out (none: all nodes).
-    The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library. `observe(name, value)` sees every node's
-    output, written or not.
+    The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library.
+    `observe(name, value)` sees every node's output, written or not.
     """
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")

@@ -104,9 +104,7 @@ class _Canvas:
         r, g, b = (min(255, max(0, round(c * k))) for c, k in zip(color, light, strict=True))
         return r, g, b
 
-    def poly(
-        self, points: Sequence[Point], color: Color, cls: int | None = None, glow: bool = False
-    ) -> None:
+    def poly(self, points: Sequence[Point], color: Color, cls: int | None = None, glow: bool = False) -> None:
         """Fill a polygon; without a class it is a detail of what is already there."""
         xy = [(x * self.scale, y * self.scale) for x, y in points]
         self._paint.polygon(xy, fill=self._ink(color, glow))
@@ -204,17 +202,11 @@ def _sky(c: _Canvas, rng: Rng, top: Color, horizon: Color, ground: float) -> Non
             c.oval(x + dx * w, y - r * w * 0.4, r * w * 1.3, r * w * 0.75, fluff, glow=True)
 
 
-def _building(
-    c: _Canvas, rng: Rng, x0: float, x1: float, top: float, base: float, lit: float
-) -> None:
+def _building(c: _Canvas, rng: Rng, x0: float, x1: float, top: float, base: float, lit: float) -> None:
     """One house front: wall, roof, windows, shop or door."""
     wall = _pick(rng, WALLS)
     width = x1 - x0
-    roof = (
-        _tone(wall, rng.uniform(0.55, 0.8))
-        if rng.random() < 0.5
-        else _pick(rng, ((96, 62, 56), (80, 84, 96)))
-    )
+    roof = _tone(wall, rng.uniform(0.55, 0.8)) if rng.random() < 0.5 else _pick(rng, ((96, 62, 56), (80, 84, 96)))
     style = rng.integers(4)
     if style == 0 and width < 40:  # gable
         peak = top - rng.uniform(6, 12)
@@ -270,9 +262,7 @@ def _skyline(c: _Canvas, rng: Rng, base: float, horizon: Color, lit: float) -> N
     while x < 128:
         width = rng.uniform(28, 56)
         if rng.random() < 0.92:
-            _building(
-                c, rng, x, x + width, base - STOREY * (low + int(rng.integers(-1, 2))), base, lit
-            )
+            _building(c, rng, x, x + width, base - STOREY * (low + int(rng.integers(-1, 2))), base, lit)
         x += width
 
 
@@ -333,9 +323,7 @@ def _street(c: _Canvas, rng: Rng, base: float, lawn: Color, road: Color) -> tupl
         x = rng.uniform(20, 90)
         for i in range(4):
             a, y = x + i * 6, tilt * (2 * (x + i * 6) / 128 - 1)
-            c.poly(
-                [(a, y0 + y + 1), (a + 3, y0 + y + 1), (a, y1 + y - 1), (a - 4, y1 + y - 1)], paint
-            )
+            c.poly([(a, y0 + y + 1), (a + 3, y0 + y + 1), (a, y1 + y - 1), (a - 4, y1 + y - 1)], paint)
     return y0 + 10, min(y1 + 2, 122)
 
 
@@ -347,15 +335,11 @@ def _avenue(c: _Canvas, rng: Rng, base: float, lawn: Color, road: Color) -> tupl
     kerb = _mix(road, (214, 210, 204), 0.7)
     for extra, color in ((0.06, kerb), (0.0, road)):
         g, h = half * (1 + extra), wide * (1 + extra)
-        c.poly(
-            [(vx - g, base - 0.5), (vx + g, base - 0.5), (cx + h, 128), (cx - h, 128)], color, ROAD
-        )
+        c.poly([(vx - g, base - 0.5), (vx + g, base - 0.5), (cx + h, 128), (cx - h, 128)], color, ROAD)
     paint = _mix(road, (250, 246, 226), 0.8)
     for i in range(6):  # dashes shorten towards the horizon
         t0, t1 = (i / 6) ** 1.7, ((i + 0.55) / 6) ** 1.7
-        (xa, ya, wa), (xb, yb, wb) = (
-            (vx + (cx - vx) * t, base + (128 - base) * t, 0.4 + 1.6 * t) for t in (t0, t1)
-        )
+        (xa, ya, wa), (xb, yb, wb) = ((vx + (cx - vx) * t, base + (128 - base) * t, 0.4 + 1.6 * t) for t in (t0, t1))
         c.poly([(xa - wa, ya), (xa + wa, ya), (xb + wb, yb), (xb - wb, yb)], paint)
     return cx - wide, cx + wide
 
@@ -411,9 +395,7 @@ def _tree(c: _Canvas, rng: Rng, x: float, base: float, radius: float) -> None:
     for i in range(34):  # leaf clusters, brighter towards the sun
         px, py = np.cos(angle[i]) * far[i], np.sin(angle[i]) * far[i]
         bright = px * c.sun - py + 0.5 * np.sin(7.0 * i)
-        c.oval(
-            x + px * rx, cy + py * ry, radius * 0.11, radius * 0.09, light if bright > 0.1 else dark
-        )
+        c.oval(x + px * rx, cy + py * ry, radius * 0.11, radius * 0.09, light if bright > 0.1 else dark)
 
 
 def _wheel(c: _Canvas, x: float, y: float, r: float) -> None:
@@ -688,18 +670,14 @@ def _person(c: _Canvas, rng: Rng, x: float, base: float, height: float) -> None:
         c.box(x - r * 0.9, cy - r * 1.15, x + r * 0.9, cy - r * 0.3, cap, PERSON, r * 0.5)
 
 
-def _cast(
-    c: _Canvas, rng: Rng, base: float, lawn: Color, road: Color
-) -> list[tuple[float, Callable[[], None]]]:
+def _cast(c: _Canvas, rng: Rng, base: float, lawn: Color, road: Color) -> list[tuple[float, Callable[[], None]]]:
     """Lay the ground and choose what stands on it: (distance key, drawing) pairs."""
     things: list[tuple[float, Callable[[], None]]] = []
 
     def add(draw: Callable[..., None], x: float, y: float, size: float) -> None:
         things.append((y, lambda: draw(c, rng, x, y, size)))
 
-    side = rng.choice(
-        (-1.0, 1.0)
-    )  # where the first vehicle is; people are mostly on the other side
+    side = rng.choice((-1.0, 1.0))  # where the first vehicle is; people are mostly on the other side
     several = rng.random() < 0.12
     if rng.random() < 0.6:
         near, far = _street(c, rng, base, lawn, road)
@@ -743,9 +721,7 @@ def _expose(image: np.ndarray, labels: np.ndarray, rng: Rng) -> np.ndarray:
     out += (GRAIN[labels] * (0.6 * fine + 0.8 * clumps))[..., None]
     out *= (1 + 0.045 * uneven)[..., None]
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
-    out *= (1 + rng.uniform(-0.1, 0.1) * ramp[None, :] + rng.uniform(-0.06, 0.06) * ramp[:, None])[
-        ..., None
-    ]
+    out *= (1 + rng.uniform(-0.1, 0.1) * ramp[None, :] + rng.uniform(-0.06, 0.06) * ramp[:, None])[..., None]
     tint = rng.uniform(0.82, 1.16) * rng.uniform(0.94, 1.06, 3)
     out = (out - 128) * np.float32(rng.uniform(0.82, 1.1)) + 128
     out *= tint.astype(np.float32)
@@ -762,12 +738,8 @@ def render(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
     base = STOREY * rng.integers(8, 10)
     _sky(canvas, rng, top, horizon, base)
     _skyline(canvas, rng, base, horizon, lit)
-    for _, draw in sorted(
-        _cast(canvas, rng, base, _pick(rng, LAWNS), _pick(rng, ROADS)), key=lambda item: item[0]
-    ):
+    for _, draw in sorted(_cast(canvas, rng, base, _pick(rng, LAWNS), _pick(rng, ROADS)), key=lambda item: item[0]):
         draw()
-    labels = np.asarray(canvas.labels)[
-        OVERSAMPLE // 2 :: OVERSAMPLE, OVERSAMPLE // 2 :: OVERSAMPLE
-    ].copy()
+    labels = np.asarray(canvas.labels)[OVERSAMPLE // 2 :: OVERSAMPLE, OVERSAMPLE // 2 :: OVERSAMPLE].copy()
     image = np.asarray(canvas.image.reduce(OVERSAMPLE))
     return _expose(image, labels, rng), labels

@@ -69,9 +69,7 @@ class PatchEmbedding(nn.Module):
 class Encoder(nn.Module):
     """Vision transformer; gives the normalised patch tokens, without the class token."""
 
-    def __init__(
-        self, n_patches: int, patch_size: int, d_model: int, n_heads: int, n_layers: int
-    ) -> None:
+    def __init__(self, n_patches: int, patch_size: int, d_model: int, n_heads: int, n_layers: int) -> None:
         super().__init__()
         self.patch_embed = PatchEmbedding(patch_size, d_model)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, d_model))
@@ -144,9 +142,7 @@ class Segmenter(nn.Module):
         n_patches = (image_size[0] // patch_size) * (image_size[1] // patch_size)
         self.encoder = Encoder(n_patches, patch_size, d_model, n_heads, n_layers)
         self.decoder = (
-            LinearDecoder(n_cls, d_model)
-            if decoder_layers is None
-            else MaskDecoder(n_cls, d_model, n_heads, decoder_layers)
+            LinearDecoder(n_cls, d_model) if decoder_layers is None else MaskDecoder(n_cls, d_model, n_heads, decoder_layers)
         )
         self.apply(_initialise)
         for name, parameter in self.named_parameters():

@@ -70,23 +70,15 @@ def render_all(first: int, count: int, workers: int) -> tuple[Tensor, Tensor]:
 
 def patch_shares(labels: Tensor) -> Tensor:
     """Share of each class in each patch: [n, H, W] to [n, n_cls, H / P, W / P]."""
-    return torch.stack(
-        [F.avg_pool2d((labels == k).float(), PATCH) for k in range(len(CLASSES))], dim=1
-    )
+    return torch.stack([F.avg_pool2d((labels == k).float(), PATCH) for k in range(len(CLASSES))], dim=1)
 
 
 def augment(images: Tensor, shares: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mirror half of the batch; change gain and offset of each colour a little."""
     n = len(images)
     mirrored = torch.rand(n, generator=generator) < 0.5
-    images, shares = (
-        torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x) for x in (images, shares)
-    )
-    gain = (
-        1
-        + 0.08 * torch.randn(n, 1, 1, 1, generator=generator)
-        + 0.04 * torch.randn(n, 3, 1, 1, generator=generator)
-    )
+    images, shares = (torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x) for x in (images, shares))
+    gain = 1 + 0.08 * torch.randn(n, 1, 1, 1, generator=generator) + 0.04 * torch.randn(n, 3, 1, 1, generator=generator)
     offset = 0.05 * torch.randn(n, 1, 1, 1, generator=generator)
     return (images * gain + offset).clamp(-1, 1), shares
 
@@ -136,8 +128,7 @@ def train(model: nn.Module, images: Tensor, shares: Tensor, steps: int, seed: in
         if done == per_epoch or step == steps - 1:
             seconds = time.perf_counter() - start
             print(
-                f"epoch {step // per_epoch + 1:2d}  step {step + 1:5d}/{steps}"
-                f"  loss {total / done:.4f}  {seconds:5.0f} s",
+                f"epoch {step // per_epoch + 1:2d}  step {step + 1:5d}/{steps}  loss {total / done:.4f}  {seconds:5.0f} s",
                 flush=True,
             )
             total = 0.0
@@ -146,9 +137,7 @@ def train(model: nn.Module, images: Tensor, shares: Tensor, steps: int, seed: in
 def class_iou(predicted: Tensor, labels: Tensor) -> Tensor:
     """Intersection over union of each class, both accumulated over all pictures."""
     n = len(CLASSES)
-    counts = torch.bincount(
-        labels.flatten().long() * n + predicted.flatten().long(), minlength=n * n
-    )
+    counts = torch.bincount(labels.flatten().long() * n + predicted.flatten().long(), minlength=n * n)
     confusion = counts.reshape(n, n).double()
     both = confusion.diagonal()
     return both / (confusion.sum(0) + confusion.sum(1) - both)
@@ -181,10 +170,7 @@ def norm_health(model: nn.Module) -> dict[str, float]:
         limit = math.sqrt(gamma.numel())
         ratio, low = float((beta / gamma).max()), float(gamma.min())
         verdict = "ok" if ratio < limit and low >= 0.02 else "BAD"
-        print(
-            f"{name:28s} max |beta/gamma| {ratio:6.3f} of {limit:6.3f}"
-            f"   min |gamma| {low:.3f}   {verdict}"
-        )
+        print(f"{name:28s} max |beta/gamma| {ratio:6.3f} of {limit:6.3f}   min |gamma| {low:.3f}   {verdict}")
         worst, smallest = max(worst, ratio / limit), min(smallest, low)
     return {"worst_ratio_to_limit": worst, "smallest_gamma": smallest}
 
@@ -205,15 +191,9 @@ def main() -> None:
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=7000, help="optimizer steps")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="initialisation, order and augmentation"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=root, help="folder that receives weights/ and examples/"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=2, help="threads of torch, and rendering processes"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="initialisation, order and augmentation")
+    parser.add_argument("--out", type=Path, default=root, help="folder that receives weights/ and examples/")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch, and rendering processes")
     args = parser.parse_args()
 
     start = time.perf_counter()
@@ -267,16 +247,13 @@ def main() -> None:
         },
         "miou": {name: round(float(values.mean()), 4) for name, values in iou.items()},
         "class_iou": {
-            name: {c: round(float(v), 4) for c, v in zip(CLASSES, values, strict=True)}
-            for name, values in iou.items()
+            name: {c: round(float(v), 4) for c, v in zip(CLASSES, values, strict=True)} for name, values in iou.items()
         },
         "layer_norms": {name: round(value, 4) for name, value in health.items()},
     }
     weights = args.out / "weights"
     weights.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {k: v.contiguous() for k, v in model.state_dict().items()}, weights / "scenes.safetensors"
-    )
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, weights / "scenes.safetensors")
     (weights / "scenes.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     (weights / "training.json").write_text(json.dumps(report, indent=2) + "\n")
     write_examples(args.out / "examples" / "scenes")
