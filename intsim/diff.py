@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arith import first_index
+from .arith import Format, first_index
 from .errors import IntsimError
 from .golden import GoldenFile, Record, opened
 from .graph import digest
@@ -23,12 +23,12 @@ class Divergence:
     index: list[int]
     golden: int
     dut: int
-    fmt: str
+    fmt: Format
 
     def hexadecimal(self, value: int) -> str:
         """A value in two's complement, as many digits as the format has."""
-        bits = int(self.fmt[1:])
-        return f"0x{value & ((1 << bits) - 1):0{-(-bits // 4)}x}"
+        low_bits = self.fmt.hi - self.fmt.lo
+        return f"0x{value & low_bits:0{-(-low_bits.bit_length() // 4)}x}"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _compare(reference: Record, dut: Record, warnings: list[str]) -> NodeDiff:
     name, total = reference.name, int(np.prod(reference.shape))
     if reference.shape != dut.shape:
         return NodeDiff(name, total, total, note=f"shape {list(reference.shape)} became {list(dut.shape)}")
-    a, b = _values(reference), _values(dut)
+    a, b = _values(reference, reference.fmt), _values(dut, reference.fmt)
     if a is not None and digest(a) != reference.sha256:
         warnings.append(f"{name}: the golden values do not match their recorded hash; the golden file was altered")
     if a is None or b is None:
@@ -146,5 +146,11 @@ def _compare(reference: Record, dut: Record, warnings: list[str]) -> NodeDiff:
     return NodeDiff(name, differing, total, first)
 
 
-def _values(record: Record) -> NDArray | None:
-    return np.asarray(record.dataset[()]) if record.has_values else None
+def _values(record: Record, fmt: Format) -> NDArray | None:
+    """The values, in the type of `fmt` where they fit it: how wide a device stores them is its own business."""
+    if not record.has_values:
+        return None
+    values = np.asarray(record.dataset[()])
+    if values.dtype.kind in "iu" and values.size and fmt.holds(int(values.min()), int(values.max())):
+        return values.astype(fmt.dtype, copy=False)
+    return values

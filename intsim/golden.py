@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import hdf5
+from .arith import Format, format_named
 from .errors import FileError, IntsimError
 from .graph import Graph, digest, hash_of
 from .run import Observer, run
@@ -145,7 +146,7 @@ class Record:
 
     name: str
     shape: tuple[int, ...]
-    fmt: str
+    fmt: Format
     sha256: str
     dataset: h5py.Dataset
 
@@ -177,13 +178,13 @@ def opened(path: str | Path) -> Iterator[GoldenFile]:
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
         nodes = hdf5.load_json(datasets, "graph", path)
+        if not isinstance(nodes, list) or not all(isinstance(n, dict) and isinstance(n.get("name"), str) for n in nodes):
+            raise FileError(f"{path}: its graph is not a list of nodes; it is damaged")
         tensors = {name: _record(name, d, path) for name, d in datasets.items() if name != "graph"}
-        try:
-            texts = {k: str(file.attrs[k]) for k in ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")}
-        except KeyError as error:
-            raise FileError(f"{path}: its attribute {error} is missing; it is damaged") from None
-        layers = tuple(hdf5.json_attribute(file, "layers", path))
-        left_out = hdf5.json_attribute(file, "left_out", path)
+        stated = ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")
+        texts = {name: hdf5.text_attribute(file, name, path) for name in stated}
+        layers = tuple(str(glob) for glob in hdf5.json_attribute(file, "layers", path, list))
+        left_out = hdf5.json_attribute(file, "left_out", path, list)
         yield GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, **texts)
 
 
@@ -191,7 +192,11 @@ def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
     try:
         attributes = dataset.attrs
         shape = tuple(int(size) for size in attributes["shape"])
-        fmt, sha256 = str(attributes["format"]), str(attributes["sha256"])
-    except (KeyError, TypeError):
-        raise FileError(f"{path}: {name} lacks shape, format or sha256; it is not a tensor written by intsim") from None
+        fmt, sha256 = format_named(str(attributes["format"])), str(attributes["sha256"])
+    except (KeyError, TypeError, ValueError):
+        raise FileError(
+            f"{path}: {name} lacks shape, format or sha256, or one makes no sense; intsim did not write it"
+        ) from None
+    if dataset.shape is not None and dataset.shape != shape:
+        raise FileError(f"{path}: {name} is {list(dataset.shape)} but says it is {list(shape)}; it is damaged")
     return Record(name, shape, fmt, sha256, dataset)

@@ -13,13 +13,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FileError
+
+Kind = TypeVar("Kind")
 
 PLAIN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than 1032
@@ -72,13 +74,14 @@ def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.Fi
     with file:
         try:
             found = file.attrs.get("format")
-            if found != kind:
+            if not isinstance(found, str) or found != kind:
                 said = f"its format is {found!r}" if isinstance(found, str) else "it says no format"
                 raise FileError(f"{path}: not an {kind} file ({said})")
-            if file.attrs.get("version") != version:
-                raise FileError(f"{path}: {kind} version {file.attrs.get('version')}; this intsim reads version {version}")
+            stated = file.attrs.get("version")
+            if not np.isscalar(stated) or stated != version:
+                raise FileError(f"{path}: {kind} version {stated}; this intsim reads version {version}")
             yield file, _datasets(file, path)
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, UnicodeError) as error:
             raise FileError(f"{path}: damaged ({str(error).splitlines()[0]}); make it again") from None
 
 
@@ -86,6 +89,8 @@ def _datasets(group: h5py.Group, path: Path, prefix: str = "", depth: int = 0) -
     """All datasets below `group`, every link and size checked."""
     found: dict[str, h5py.Dataset] = {}
     for name in group:
+        if not isinstance(name, str):
+            raise FileError(f"{path}: a name in it, {name!r}, is not text; it is damaged")
         where = prefix + name
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
@@ -149,9 +154,21 @@ def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) ->
         raise FileError(f"{path}: its dataset {name!r} is not JSON text; the file is damaged") from None
 
 
-def json_attribute(file: h5py.File, name: str, path: str | Path) -> Any:
-    """A root attribute holding JSON; FileError where it is missing or not JSON."""
+def text_attribute(file: h5py.File, name: str, path: str | Path) -> str:
+    """A root attribute holding text; FileError where it is missing or something else."""
+    value = file.attrs.get(name)
+    if not isinstance(value, str):
+        raise FileError(f"{path}: its attribute {name!r} is missing or damaged")
+    return value
+
+
+def json_attribute(file: h5py.File, name: str, path: str | Path, kind: type[Kind]) -> Kind:
+    """A root attribute holding a JSON value of one kind; FileError where it is missing or anything else."""
+    text = text_attribute(file, name, path)
     try:
-        return json.loads(file.attrs[name])
-    except (KeyError, TypeError, ValueError, RecursionError):
-        raise FileError(f"{path}: its attribute {name!r} is missing or damaged") from None
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise FileError(f"{path}: its attribute {name!r} is missing or damaged")
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +55,15 @@ def _rgb(picture: Image.Image) -> Image.Image:
 def palette_of(config: dict, classes: int) -> list[tuple[int, int, int]]:
     """One colour a class: the model's own, or evenly spread hues."""
     own = config.get("palette")
-    if isinstance(own, list) and len(own) >= classes:
-        return [(int(r), int(g), int(b)) for r, g, b in own[:classes]]
+    if isinstance(own, list) and len(own) == classes and all(is_color(color) for color in own):
+        return [(r, g, b) for r, g, b in own]
     hues = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.55 + 0.4 * (i % 2), 0.95 - 0.25 * (i % 3)) for i in range(classes)]
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues]
+
+
+def is_color(value: Any) -> bool:
+    """Whether a value of a configuration is a colour ``[r, g, b]``, each 0 to 255."""
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
 
 
 def write_labels(path: str | Path, labels: NDArray, palette: Sequence[Color]) -> None:

@@ -33,7 +33,7 @@ def save(graph: Graph, path: str | Path) -> None:
         file.attrs.update(graph.origin())
         hdf5.store_json(file, "graph", graph.record())
         for node in graph.nodes:
-            for key, array in node.arrays().items():
+            for key, array in sorted(node.arrays().items()):
                 dataset = hdf5.store(file.require_group(node.name), key, array)
                 scale = node.scales.get(key)
                 if scale is not None:
@@ -45,45 +45,61 @@ def load(path: str | Path) -> Graph:
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
         records = hdf5.load_json(datasets, "graph", path)
-        choices = hdf5.json_attribute(file, "dialect", path)
+        choices = hdf5.json_attribute(file, "dialect", path, dict)
+        config = hdf5.json_attribute(file, "config", path, dict)
+        provenance = hdf5.json_attribute(file, "provenance", path, dict)
+        content = hdf5.text_attribute(file, "content_sha256", path)
         nodes = [_node(record, datasets, path) for record in _records(records, path)]
-        try:
-            dialect = from_choices({k: v for k, v in choices.items() if k != "name"}, str(choices.get("name")))
-            config = hdf5.json_attribute(file, "config", path)
-            provenance = hdf5.json_attribute(file, "provenance", path)
-            graph = Graph(nodes, dialect, config, provenance)
-        except FileError:
-            raise
-        except IntsimError as error:
-            raise type(error)(f"{path}: {error}") from None
-        if graph.content_hash != file.attrs.get("content_sha256"):
-            raise FileError(f"{path}: its contents do not match its content hash; it was altered, make it again")
+    try:
+        dialect = from_choices({k: v for k, v in choices.items() if k != "name"}, str(choices.get("name")))
+        graph = Graph(nodes, dialect, config, provenance)
+    except IntsimError as error:
+        raise type(error)(f"{path}: {error}") from None
+    if graph.content_hash != content:
+        raise FileError(f"{path}: its contents do not match its content hash; it was altered, make it again")
     return graph
 
 
 def _records(records: Any, path: Path) -> list[dict[str, Any]]:
-    kinds = {"name": str, "op": str, "inputs": list, "params": dict}
-    whole = isinstance(records, list) and all(
-        isinstance(r, dict) and all(isinstance(r.get(key), kind) for key, kind in kinds.items()) for r in records
-    )
-    if not whole:
+    if not isinstance(records, list) or not all(isinstance(r, dict) and _is_node(r) for r in records):
         raise FileError(f"{path}: its graph is not a list of nodes with name, op, inputs and params; it is damaged")
     return records
+
+
+def _is_node(record: dict[str, Any]) -> bool:
+    """Whether a record of the graph has the fields of a node, each of its type."""
+    names = [record.get("name"), record.get("op")]
+    for key in ("inputs", "arrays"):
+        listed = record.get(key)
+        names += listed if isinstance(listed, list) else [None]
+    scale = record.get("scale")
+    return (
+        all(isinstance(name, str) for name in names)
+        and isinstance(record.get("params"), dict)
+        and (scale is None or (isinstance(scale, (int, float)) and not isinstance(scale, bool)))
+    )
 
 
 def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path) -> Node:
     name, op = record["name"], record["op"]
     params: dict[str, Any] = dict(record["params"])
     scales: dict[str, Scale] = {}
-    for key in record.get("arrays", []):
+    for key in record["arrays"]:
         dataset = datasets.get(f"{name}/{key}")
         if dataset is None:
             raise FileError(f"{path}: {name}: its parameter {key!r} is missing; quantize the checkpoint again")
         params[key] = _integers(dataset, op, name, key, path)
-        scale = dataset.attrs.get("scale")
-        scales[key] = scale if scale is None or np.ndim(scale) else float(scale)
-    scale = scales["value"] if op == CONSTANT else record.get("scale")
+        if "scale" in dataset.attrs:
+            scales[key] = _scale(dataset.attrs["scale"], f"{path}: {name}: the scale of its parameter {key!r}")
+    scale = scales.get("value") if op == CONSTANT else record.get("scale")
     return Node(name, op, tuple(record["inputs"]), params, scale, scales)
+
+
+def _scale(value: Any, what: str) -> Scale:
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        raise FileError(f"{what} is not a real number; the file is damaged")
+    return array if array.ndim else float(array)
 
 
 def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> np.ndarray:

@@ -86,7 +86,7 @@ def isqrt(v, mode):
 
 @kernel
 def shift_exp(x, x0, n, quotient, half_bit, wraps):
-    """One exponential of ops/shift_exp.py, saturated at 2**62 where it is kept whole and larger."""
+    """One exponential of ops/shift_exp.py; where its shifted value would pass 2**62 that is what is returned."""
     t = x + (x >> 1) - (x >> 4)
     t = max(t, n * x0)
     q = divide(t, x0, quotient)

@@ -49,6 +49,17 @@ def load_model(path: Path | None) -> Graph:
     return load(path or resources.model())
 
 
+def load_segmenter(path: Path | None) -> Graph:
+    """The graph of a model file that ends in labels [height, width]."""
+    graph = load_model(path)
+    height, width, _ = graph.tensors[graph.input.name].shape
+    if graph.output.op != "argmax" or graph.tensors[graph.output.name].shape != (height, width):
+        raise IntsimError(
+            f"{path or resources.model()}: its last node {graph.output.name} gives no labels; 'intsim golden' runs it"
+        )
+    return graph
+
+
 def load_dialect(name: str) -> Dialect:
     """A built-in dialect by name, or one from a TOML file."""
     from .. import dialects
@@ -75,8 +86,11 @@ def class_names(graph: Graph) -> list[str]:
     return [str(n) for n in own] if isinstance(own, list) and len(own) == classes else [f"class {i}" for i in range(classes)]
 
 
-def check_target(path: Path) -> None:
-    """Refuse an output that could not be written before anything is computed."""
+def check_target(path: Path, *inputs: Path | None) -> None:
+    """Refuse an output that could not be written, or would replace an input, before anything is computed."""
+    for other in inputs:
+        if other is not None and path.resolve() == other.resolve():
+            raise FileError(f"{path}: is needed as it is; write to another file")
     if path.is_dir():
         raise FileError(f"{path}: is a folder; name a file in it")
     if not path.parent.is_dir():

@@ -13,7 +13,7 @@ from ..errors import FileError
 from ._common import (
     announce_compiling,
     class_names,
-    load_model,
+    load_segmenter,
     model_option,
     output_option,
     progress,
@@ -49,7 +49,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     if output.exists() and not output.is_dir():
         raise FileError(f"{output}: is a file; the demo wants a folder to write into")
     output.mkdir(parents=True, exist_ok=True)
-    graph = load_model(model)
+    graph = load_segmenter(model)
     image = read_picture(resources.picture(), graph, resize=model is not None)
     level: str = "boundary"
     layers: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import json_option, load_model, model_option, output_option, put_json, put_rich
+from ._common import check_target, json_option, load_model, model_option, output_option, put_json, put_rich
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +31,8 @@ def command(golden: Path, dut: Path, model: Path | None, output: Path | None, as
     """
     from ..diff import diff
 
+    if output is not None:
+        check_target(output, golden, dut, model)
     result = diff(golden, dut, load_model(model).content_hash if model else None)
     for warning in result.warnings:
         click.echo(f"intsim: warning: {warning}", err=True)

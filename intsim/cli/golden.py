@@ -54,7 +54,7 @@ def command(
     """Run the model on PICTURE and write its golden file."""
     from ..golden import golden, opened
 
-    check_target(output)
+    check_target(output, picture, model)
     graph = load_model(model)
     image = read_picture(picture, graph, resize)
     announce_compiling()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._common import json_option, load_model, model_option, output_option, put_json, put_rich
+from ._common import check_target, json_option, load_model, model_option, output_option, put_json, put_rich
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @json_option
 def command(model: Path | None, output: Path | None, as_json: bool) -> None:
     """Show every node: operator, shape, format, scale, and the bounds proved for any input."""
+    if output is not None:
+        check_target(output, model)
     graph = load_model(model)
     if as_json:
         put_json(_record(graph), output)
@@ -53,6 +55,7 @@ def _node(graph: Graph, name: str) -> dict[str, Any]:
 
 
 def _table(console: Console, graph: Graph) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", padding=(0, 1))
@@ -69,7 +72,7 @@ def _table(console: Console, graph: Graph) -> None:
         table.add_row(node.name, node.op, shape, str(tensor.fmt), _scale(scale), bounds)
     console.print(table, highlight=False)
     arrays = [a for node in graph.nodes for a in node.arrays().values()]
-    name = graph.config.get("name", "model")
+    name = escape(str(graph.config.get("name", "model")))
     console.print(
         f"{name}: {len(graph.nodes)} nodes, {sum(a.size for a in arrays):,} parameters in "
         f"{sum(a.nbytes for a in arrays):,} bytes, dialect {graph.dialect.name}, content hash {graph.content_hash[:16]}",

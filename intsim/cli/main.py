@@ -5,10 +5,12 @@ Exit codes: 0 match or success, 1 difference found, 2 usage or unusable input, 1
 
 from __future__ import annotations
 
-import errno
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -35,28 +37,44 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
         extra["standalone_mode"] = False
-        try:
-            sys.exit(super().main(args, **extra) or 0)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(UNUSABLE)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("intsim: interrupted", err=True)
-            sys.exit(INTERRUPTED)
-        except IntsimError as error:
-            click.echo(f"intsim: {error}", err=True)
-            sys.exit(UNUSABLE)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output has gone
-                sys.stderr.close()
-                sys.exit(INTERRUPTED)
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"intsim: {where}{error.strerror or error}", err=True)
-            sys.exit(UNUSABLE)
-        except Exception:  # noqa: BLE001  exit code 1 means "difference found": a bug must not look like one
-            traceback.print_exc()
-            click.echo("intsim: this is a bug in intsim; please report it with the lines above", err=True)
-            sys.exit(INTERNAL)
+        with _killed_by_closed_pipes():
+            try:
+                code = super().main(args, **extra) or 0
+            except click.ClickException as error:
+                error.show()
+                code = UNUSABLE
+            except (click.Abort, KeyboardInterrupt):
+                click.echo("intsim: interrupted", err=True)
+                code = INTERRUPTED
+            except IntsimError as error:
+                click.echo(f"intsim: {error}", err=True)
+                code = UNUSABLE
+            except OSError as error:
+                where = f"{error.filename}: " if error.filename else ""
+                click.echo(f"intsim: {where}{error.strerror or error}", err=True)
+                code = UNUSABLE
+            except MemoryError:
+                click.echo("intsim: not enough memory for a model or picture of this size", err=True)
+                code = UNUSABLE
+            except Exception:  # noqa: BLE001  exit code 1 means "difference found": a bug must not look like one
+                traceback.print_exc()
+                click.echo("intsim: this is a bug in intsim; please report it with the lines above", err=True)
+                code = INTERNAL
+        sys.exit(code)
+
+
+@contextmanager
+def _killed_by_closed_pipes() -> Iterator[None]:
+    """Within: a reader that has gone ends the process by SIGPIPE, as it ends other tools, and not with exit code 1."""
+    if not hasattr(signal, "SIGPIPE") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -57,9 +57,9 @@ def command(
     from ..quantize import quantize, read_checkpoint, read_config
     from ..weights import save
 
-    check_target(output)
     checkpoint, further = _checkpoint_first(files)
     paths = [*calibrate, *further]
+    check_target(output, checkpoint, config, *paths)
     if not paths:
         raise IntsimError("quantize needs at least one picture to calibrate on: --calibrate PICTURE")
     settings = read_config(config) if config else load_model(model).config

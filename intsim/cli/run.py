@@ -11,7 +11,7 @@ from ._common import (
     check_target,
     class_names,
     json_option,
-    load_model,
+    load_segmenter,
     model_option,
     output_option,
     progress,
@@ -39,10 +39,10 @@ def command(
     from ..pictures import palette_of, write_labels, write_overlay
     from ..run import run
 
+    check_target(output, picture, model)
     overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
-    check_target(output)
-    check_target(overlay)
-    graph = load_model(model)
+    check_target(overlay, picture, model, output)
+    graph = load_segmenter(model)
     image = read_picture(picture, graph, resize)
     announce_compiling()
     with progress("running", len(graph.nodes)) as step:

@@ -38,7 +38,7 @@ def command(
     from ..quantize import synth as random
     from ..weights import save
 
-    check_target(output)
+    check_target(output, config)
     if preset is not None and config is not None:
         raise click.UsageError("give a preset or --config, not both")
     if preset is not None:

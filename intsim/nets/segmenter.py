@@ -6,6 +6,7 @@ I-Segmenter; upsampling to pixels is nearest-neighbour.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IntsimError
+from ..pictures import is_color
 from .real import RealGraph
 
 Weights = Mapping[str, NDArray]
@@ -23,6 +25,7 @@ NORMALIZATIONS = {
     "vit": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "deit": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+LARGEST = 1 << 16  # of any dimension: beyond is a slip of the pen, and would exhaust the memory
 _REQUIRED = ("image_size", "patch_size", "d_model", "n_heads", "n_layers", "n_cls", "decoder", "normalization")
 _OPTIONAL = ("name", "distilled", "class_names", "palette")
 
@@ -68,13 +71,34 @@ class SegmenterConfig:
         decoder, layers = _decoder(given["decoder"])
         numbers["decoder_layers"] = layers
         for key, value in numbers.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < (0 if "layers" in key else 1):
-                raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}")
+            if (
+                not isinstance(value, int)
+                or isinstance(value, bool)
+                or not (0 if "layers" in key else 1) <= value <= LARGEST
+            ):
+                raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}; {LARGEST} at most")
         if given["d_model"] % given["n_heads"]:
             raise IntsimError(f"configuration: d_model {given['d_model']} is not a multiple of n_heads {given['n_heads']}")
         mean, std = _normalization(given["normalization"])
+        if not isinstance(given.get("distilled", False), bool):
+            raise IntsimError(f"configuration: distilled is true or false, not {given['distilled']!r}")
+        _check_names(given)
         tokens = 2 if given.get("distilled") else 1
         return cls(decoder=decoder, mean=mean, std=std, extra_tokens=tokens, **numbers)
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    """What is only shown to people must be showable: one name and one colour a class."""
+    classes = given["n_cls"]
+    names, palette = given.get("class_names"), given.get("palette")
+    if names is not None and not (_list_of(names, classes) and all(isinstance(name, str) for name in names)):
+        raise IntsimError(f"configuration: class_names must be a list of {classes} names")
+    if palette is not None and not (_list_of(palette, classes) and all(is_color(color) for color in palette)):
+        raise IntsimError(f"configuration: palette must be a list of {classes} colours [r, g, b], each 0 to 255")
+
+
+def _list_of(value: Any, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length
 
 
 def _decoder(decoder: Any) -> tuple[str, Any]:
@@ -83,6 +107,8 @@ def _decoder(decoder: Any) -> tuple[str, Any]:
     if name == LINEAR:
         return LINEAR, 0
     if name in (MASK, "mask"):
+        if unknown := given.keys() - {"name", "n_layers", "n_cls"}:
+            raise IntsimError(f"configuration: unknown key {min(unknown)!r} of the decoder; its keys are name, n_layers")
         return MASK, given.get("n_layers", 2)
     raise IntsimError(f'configuration: decoder {decoder!r} is neither "linear" nor {{"name": "{MASK}", "n_layers": 2}}')
 
@@ -92,7 +118,7 @@ def _normalization(given: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return NORMALIZATIONS[given]
     try:
         mean, std = (tuple(float(v) for v in given[key]) for key in ("mean", "std"))
-        if len(mean) == len(std) == 3 and min(std) > 0:
+        if len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std)):
             return mean, std
     except (TypeError, KeyError, ValueError):
         pass

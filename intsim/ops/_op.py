@@ -88,6 +88,9 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+FLAG = Param.integer(0, 1)  # also taken as False and True
+
+
 def rows_of(x: NDArray) -> NDArray:
     """`x` as contiguous rows of its last axis, all leading axes flattened; a view where `x` is contiguous."""
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
@@ -196,6 +199,8 @@ class Op:
     def checked_param(self, name: str, value: Any) -> Any:
         """A parameter's value checked against its range: a plain int, or an array of its format's type."""
         param = self.params[name]
+        if isinstance(value, bool) and param == FLAG:
+            value = int(value)
         array = self._checked(value, name, param.fmt, param.ndim)
         return int(array) if array.ndim == 0 else array.astype(param.fmt.dtype, copy=False)
 

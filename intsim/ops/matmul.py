@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..arith import I8, I16, I32, forbid
 from ..kernels import gemm
-from ._op import Op, Param, Scale, Tensor, require
+from ._op import FLAG, Op, Scale, Tensor, require
 
 
 def steps(a: NDArray, b: NDArray, transpose_b: int = 0) -> dict[str, NDArray]:
@@ -60,7 +60,7 @@ OP = Op(
     fast=fast,
     infer=infer,
     inputs={"a": I16, "b": I8},
-    params={"transpose_b": Param.integer(0, 1)},
+    params={"transpose_b": FLAG},
     scale=lambda inputs, node: product_of_scales(*inputs),
     real=lambda a, b, transpose_b=0: a @ (b.swapaxes(-1, -2) if transpose_b else b),
     approximates="matmul",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..arith import I8, Gelu, signed
 from ..dialects import Dialect, gelu_parameters
+from ..errors import IntsimError
 from ..nets.real import RealGraph, RealNode
 from ..ops import REGISTRY
 from ..ops.shiftgelu import UNCLAMPED
@@ -53,7 +54,11 @@ def calibrate(net: RealGraph, pictures: list[NDArray], dialect: Dialect) -> Stat
 
         for picture in pictures:
             net.run(picture, collect)
-        statistics.lam = {name: inputs.best_lam(dialect) for name, inputs in seen.items()}
+        for name, inputs in seen.items():
+            try:
+                statistics.lam[name] = inputs.best_lam(dialect)
+            except ValueError as error:
+                raise IntsimError(f"{name}: {error}") from None
     return statistics
 
 

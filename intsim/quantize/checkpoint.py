@@ -14,18 +14,18 @@ from safetensors import SafetensorError, safe_open
 from ..errors import FileError, IntsimError
 from ..nets.segmenter import SegmenterConfig, parameters
 
+TRAINING_KEYS = {"backbone", "dropout", "drop_path_rate", "d_encoder"}  # in published files, of no meaning afterwards
+
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """The configuration in a JSON or YAML file as plain data, checked; published files keep it under ``net_kwargs``."""
     path = Path(path)
     text = _text(path)
-    if path.suffix in (".yml", ".yaml"):
-        config = _yaml(text, path)
-    else:
-        try:
-            config = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise FileError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from None
+    config = _yaml(text, path) if path.suffix in (".yml", ".yaml") else _json(text, path)
+    if isinstance(config, dict) and isinstance(config.get("net_kwargs"), dict):
+        config = {key: value for key, value in config["net_kwargs"].items() if key not in TRAINING_KEYS}
+        if isinstance(config.get("decoder"), dict):
+            config["decoder"] = {key: v for key, v in config["decoder"].items() if key not in TRAINING_KEYS}
     if not isinstance(config, dict):
         raise FileError(f"{path}: a configuration is a table of keys and values")
     try:
@@ -40,6 +40,15 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise FileError(f"{path}: not a text file; a configuration is JSON or YAML") from None
+
+
+def _json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from None
+    except (RecursionError, ValueError):
+        raise FileError(f"{path}: not a configuration: nested too deep, or with numbers too long") from None
 
 
 def _yaml(text: str, path: Path) -> Any:
@@ -60,6 +69,8 @@ def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str,
     published checkpoints carry a classification head that Segmenter does not use.
     """
     path = Path(path)
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; a safetensors file is due")
     if not path.is_file():
         raise FileError(f"{path}: there is no such file")
     due = parameters(SegmenterConfig.of(config))
