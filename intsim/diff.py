@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Divergence:
 
     def hexadecimal(self, value: int) -> str:
         """A value in two's complement, as many digits as the format has."""
+        if not self.fmt.holds(value, value):
+            return f"outside {self.fmt}"
         low_bits = self.fmt.hi - self.fmt.lo
         return f"0x{value & low_bits:0{-(-low_bits.bit_length() // 4)}x}"
 
@@ -104,6 +107,8 @@ def diff(golden_path: str | Path, dut_path: str | Path, model_sha256: str | None
         if not common:
             raise IntsimError(f"{golden_path} and {dut_path} have no tensor in common; nothing was compared")
         warnings: list[str] = []
+        if reference.image_sha256 != dut.image_sha256:
+            warnings.append("the two files were made from different pictures; everything that follows may differ for that")
         nodes = [_compare(reference.tensors[name], dut.tensors[name], warnings) for name in common]
         return Diff(
             nodes,
@@ -124,7 +129,7 @@ def _same_model(reference: GoldenFile, dut: GoldenFile, model_sha256: str | None
 
 
 def _compare(reference: Record, dut: Record, warnings: list[str]) -> NodeDiff:
-    name, total = reference.name, int(np.prod(reference.shape))
+    name, total = reference.name, math.prod(reference.shape)
     if reference.shape != dut.shape:
         return NodeDiff(name, total, total, note=f"shape {list(reference.shape)} became {list(dut.shape)}")
     a, b = _values(reference, reference.fmt), _values(dut, reference.fmt)

@@ -192,6 +192,8 @@ def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
     try:
         attributes = dataset.attrs
         shape = tuple(int(size) for size in attributes["shape"])
+        if min(shape, default=1) < 1:
+            raise ValueError("an empty tensor")
         fmt, sha256 = format_named(str(attributes["format"])), str(attributes["sha256"])
     except (KeyError, TypeError, ValueError):
         raise FileError(

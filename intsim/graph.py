@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,9 @@ from .errors import BoundError, GraphError
 from .ops._op import REGISTRY, Op, Scale, Tensor
 
 INPUT, CONSTANT = "input", "constant"  # the two nodes that compute nothing
+SIDES = ("height", "width", "channels")
+CONSTANT_FORMATS = {1: I8, 2: I16, 4: I32}  # by bytes an element
+RESERVED = "graph"  # files keep the graph itself under this name
 NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
@@ -76,16 +79,16 @@ class Graph:
         config: dict[str, Any] | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
-        self.nodes = tuple(nodes)
         self.dialect = dialect
         self.config = config or {}
         self.provenance = provenance or {}
         self.by_name: dict[str, Node] = {}
         self.tensors: dict[str, Tensor] = {}
         self.scales: dict[str, Scale] = {}
-        for node in self.nodes:
+        for node in nodes:
             self._admit(node)
-        if not self.by_name or self.nodes[0].op != INPUT:
+        self.nodes = tuple(self.by_name.values())
+        if not self.nodes or self.nodes[0].op != INPUT:
             raise GraphError("the graph is empty or does not start with its input")
         self.released = self._releases()
 
@@ -130,14 +133,15 @@ class Graph:
         return {"config": json.dumps(self.config), "dialect": json.dumps(dialect), "provenance": json.dumps(self.provenance)}
 
     def _admit(self, node: Node) -> None:
-        if not NAME.fullmatch(node.name):
-            raise GraphError(f"{node.name!r} is not a node name: letters, digits and _ joined by dots")
+        if not NAME.fullmatch(node.name) or node.name == RESERVED:
+            raise GraphError(f"{node.name!r} is not a node name: letters, digits and _ joined by dots, and not {RESERVED!r}")
         if node.name in self.by_name:
             raise GraphError(f"{node.name}: the name is taken twice")
         for source in node.inputs:
             if source not in self.by_name:
                 raise GraphError(f"{node.name}: its input {source!r} is not computed before it")
         try:
+            node = replace(node, params=_checked_params(node))
             tensor = self._infer(node)
         except GraphError:
             raise
@@ -148,10 +152,12 @@ class Graph:
         self.scales[node.name] = self._scale(node)
 
     def _infer(self, node: Node) -> Tensor:
+        params: Any = node.params
         if node.op == INPUT:
-            return Tensor.full([int(_param(node, key)) for key in ("height", "width", "channels")], U8)
+            return Tensor.full([params[key] for key in SIDES], U8)
         if node.op == CONSTANT:
-            return _constant(_param(node, "value"))
+            value = params["value"]
+            return Tensor(value.shape, CONSTANT_FORMATS[value.dtype.itemsize], int(value.min()), int(value.max()))
         op = operator(node)
         sources = [self.tensors[name] for name in node.inputs]
         if not op.variadic and len(sources) != len(op.inputs):
@@ -161,9 +167,6 @@ class Graph:
             widened = port is I32 and source.fmt is I64 and self.dialect.overflow is Overflow.EXACT
             if not (source.fmt.within(port.lo, port.hi) or widened):
                 raise GraphError(f"{node.name}: {op.name} takes {port}, but {name} is {source.fmt}")
-        if unknown := node.params.keys() - op.params.keys():
-            raise GraphError(f"{node.name}: {op.name} has no parameter {sorted(unknown)[0]!r}")
-        params = {key: op.checked_param(key, _param(node, key)) for key in op.params}
         tensor = op.output(sources, params, self.dialect if op.speaks_dialect else None)
         if min(tensor.shape, default=1) < 1:
             raise GraphError(f"{node.name}: its output would be {list(tensor.shape)}, which is empty")
@@ -210,14 +213,32 @@ def hash_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _checked_params(node: Node) -> dict[str, Any]:
+    """The node's parameters, each in its range and in the one type that stores it; a GraphError names what is missing."""
+    if node.op == INPUT:
+        return {key: _side(key, _param(node, key)) for key in SIDES}
+    if node.op == CONSTANT:
+        return {"value": _constant(_param(node, "value"))}
+    op = operator(node)
+    if unknown := node.params.keys() - op.params.keys():
+        raise GraphError(f"{node.name}: {op.name} has no parameter {min(unknown)!r}")
+    return {key: op.checked_param(key, _param(node, key)) for key in op.params}
+
+
 def _param(node: Node, key: str) -> Any:
     if key not in node.params:
         raise GraphError(f"{node.name}: its parameter {key!r} is missing")
     return node.params[key]
 
 
-def _constant(value: NDArray) -> Tensor:
-    fmt = {1: I8, 2: I16, 4: I32}.get(value.dtype.itemsize) if value.dtype.kind == "i" else None
-    if fmt is None or value.size == 0:
-        raise ValueError(f"a constant is a non-empty i8, i16 or i32 array, not {value.dtype} {list(value.shape)}")
-    return Tensor(value.shape, fmt, int(value.min()), int(value.max()))
+def _side(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
+        raise ValueError(f"{key} must be a whole number from 1 to 65536, not {value!r}")
+    return value
+
+
+def _constant(value: Any) -> NDArray:
+    dtype = getattr(value, "dtype", None)
+    if dtype is None or dtype.kind != "i" or dtype.itemsize not in CONSTANT_FORMATS or value.size == 0:
+        raise ValueError(f"a constant is a non-empty array of i8, i16 or i32, not {dtype or value!r}")
+    return value.astype(dtype.newbyteorder("="), copy=False)

@@ -6,6 +6,7 @@ of it is checked before the first value is read. Writing goes to a file beside t
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -31,12 +32,8 @@ CHUNK_BYTES = 1 << 20
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes when it does not."""
-    path = Path(path)
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: its folder {path.parent} does not exist; make it first")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    target = writable(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -44,9 +41,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp's files are private; an ordinary new file is not
-        temporary.replace(path)
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise FileError(f"{path}: could not be written whole ({error.strerror}); nothing was changed") from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writable(path: str | Path) -> Path:
+    """Where a file written to `path` will stand, links followed; FileError where there can be none."""
+    path = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise FileError(f"{path}: is a folder; name a file in it")
+    if not target.parent.is_dir():
+        missing = "is not a folder" if target.parent.exists() else "does not exist; make it first"
+        raise FileError(f"{path}: its folder {path.parent} {missing}")
+    if target.exists() and not target.is_file():
+        raise FileError(f"{path}: is not an ordinary file; files are written whole and then renamed, name a new one")
+    return target
 
 
 @contextmanager
@@ -78,11 +93,21 @@ def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.Fi
                 said = f"its format is {found!r}" if isinstance(found, str) else "it says no format"
                 raise FileError(f"{path}: not an {kind} file ({said})")
             stated = file.attrs.get("version")
-            if not np.isscalar(stated) or stated != version:
-                raise FileError(f"{path}: {kind} version {stated}; this intsim reads version {version}")
-            yield file, _datasets(file, path)
-        except (OSError, RuntimeError, KeyError, UnicodeError) as error:
-            raise FileError(f"{path}: damaged ({str(error).splitlines()[0]}); make it again") from None
+            if not isinstance(stated, np.integer) or stated != version:
+                raise FileError(f"{path}: {kind} version {stated}; this intsim reads version {version}, a whole number")
+            datasets = _datasets(file, path)
+        except FileError:
+            raise
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:  # what h5py makes of damaged metadata
+            raise _damaged(path, error) from None
+        try:
+            yield file, datasets
+        except (OSError, RuntimeError, KeyError) as error:  # a damaged value, met while reading
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> FileError:
+    return FileError(f"{path}: damaged ({str(error).splitlines()[0]}); make it again")
 
 
 def _datasets(group: h5py.Group, path: Path, prefix: str = "", depth: int = 0) -> dict[str, h5py.Dataset]:

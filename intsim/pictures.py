@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+import struct
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,21 @@ from .hdf5 import replacing
 
 Color = Sequence[int]
 
+# What Pillow's decoders raise on damaged files, beyond what they document.
+UNREADABLE = (
+    Image.DecompressionBombError,
+    EOFError,
+    IndexError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
 
 def read_picture(path: str | Path, height: int, width: int, resize: bool = False) -> NDArray:
     """The picture as u8 [height, width, 3]: grey is spread to three channels, alpha is laid on black.
@@ -25,24 +42,34 @@ def read_picture(path: str | Path, height: int, width: int, resize: bool = False
     path = Path(path)
     if not path.exists():
         raise FileError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder, not a picture")
     try:
-        with Image.open(path) as opened:
-            picture = _rgb(opened)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damage and size; both are answered here
+            with Image.open(path) as opened:
+                if min(opened.size) < 1:
+                    raise UnidentifiedImageError  # Pillow knows the kind of file, but no pixels in it
+                if opened.size != (width, height) and not resize:
+                    raise FileError(
+                        f"{path}: is {opened.width} x {opened.height} pixels; this model takes {width} x {height} "
+                        "(width x height) only. --resize scales the picture"
+                    )
+                picture = _rgb(opened, path)
+    except FileError:
+        raise
+    except UNREADABLE as error:
         known = "PNG, JPEG, BMP or another format Pillow reads is due"
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else f"not a readable picture ({error})"
         raise FileError(f"{path}: {reason}; {known}") from None
     if picture.size != (width, height):
-        if not resize:
-            raise FileError(
-                f"{path}: is {picture.width} x {picture.height} pixels; this model takes {width} x {height} "
-                "(width x height) only. --resize scales the picture"
-            )
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture, np.uint8)
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.mode == "F":
+        raise FileError(f"{path}: has floating-point pixels; convert it to 8 bits a channel")
     if picture.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16-bit grey: the high byte
         wide = np.asarray(picture).astype(np.int64)
         return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")

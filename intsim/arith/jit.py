@@ -26,7 +26,7 @@ def cache_folder() -> Path:
     for room in ("arith", "kernels", "ops"):
         for path in sorted((package / room).glob("*.py")):
             sources.update(path.name.encode() + path.read_bytes())
-    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "intsim" / sources.hexdigest()[:16]
 
 

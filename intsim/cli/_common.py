@@ -91,10 +91,9 @@ def check_target(path: Path, *inputs: Path | None) -> None:
     for other in inputs:
         if other is not None and path.resolve() == other.resolve():
             raise FileError(f"{path}: is needed as it is; write to another file")
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: its folder {path.parent} does not exist; make it first")
+    from ..hdf5 import writable
+
+    writable(path)
 
 
 @contextmanager

@@ -89,16 +89,18 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
 
 
 def _tell(console: Console, graph: Graph, model: Path | None, output: Path, seconds: float) -> None:
+    from rich.markup import escape
+
     parameters = sum(array.size for node in graph.nodes for array in node.arrays().values())
     height, width, _ = graph.tensors[graph.input.name].shape
-    name = model or f"{graph.config.get('name', 'model')} (shipped)"
+    name = escape(str(model or f"{graph.config.get('name', 'model')} (shipped)"))
     rows = [
-        ("model", f"{name}, {parameters:,} integer parameters, dialect {graph.dialect.name}"),
+        ("model", f"{name}, {parameters:,} integer parameters, dialect {escape(graph.dialect.name)}"),
         ("picture", f"{resources.picture().name}, {width} x {height} pixels"),
         ("ran", f"{len(graph.nodes)} operations in {seconds:.2f} s, none of them in floating point"),
-        ("labels", f"{output / 'labels.png'}    one class index a pixel"),
-        ("overlay", f"{output / 'overlay.png'}   the same for people"),
-        ("golden file", f"{output / 'golden.h5'}     the tensors a device must reproduce"),
+        ("labels", f"{escape(str(output / 'labels.png'))}    one class index a pixel"),
+        ("overlay", f"{escape(str(output / 'overlay.png'))}   the same for people"),
+        ("golden file", f"{escape(str(output / 'golden.h5'))}     the tensors a device must reproduce"),
     ]
     console.print(f"[bold]intsim {__version__}[/]: integer-only segmentation, from a picture to a golden file\n")
     for title, text in rows:
@@ -107,6 +109,7 @@ def _tell(console: Console, graph: Graph, model: Path | None, output: Path, seco
 
 def _classes(console: Console, labels: NDArray, names: list[str], palette: list[tuple[int, int, int]]) -> None:
     import numpy as np
+    from rich.markup import escape
 
     counts = np.bincount(labels.ravel(), minlength=len(names))
     console.print()
@@ -115,7 +118,9 @@ def _classes(console: Console, labels: NDArray, names: list[str], palette: list[
             r, g, b = palette[index]
             bar = "█" * max(1, round(40 * counts[index] / counts.max()))
             share = counts[index] / labels.size
-            console.print(f"  {names[index]:<12}[rgb({r},{g},{b})]{bar}[/] {share:.1%}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  {escape(f'{names[index]:<12}')}[rgb({r},{g},{b})]{bar}[/] {share:.1%}", highlight=False, soft_wrap=True
+            )
 
 
 def _verdict(console: Console, result: Diff, content: str) -> None:

@@ -44,31 +44,32 @@ def command(golden: Path, dut: Path, model: Path | None, output: Path | None, as
 
 
 def _report(console: Console, result: Diff) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     elements = sum(node.total for node in result.nodes)
     compared = f"{len(result.nodes)} tensors, {elements:,} elements compared"
     for side, names in (("golden file", result.only_golden), ("DUT", result.only_dut)):
         if names:
-            compared += f"; {len(names)} only in the {side} were not ({names[0]}{', ...' if len(names) > 1 else ''})"
+            more = ", ..." if len(names) > 1 else ""
+            compared += f"; {len(names)} only in the {side} were not ({escape(names[0])}{more})"
     if result.identical:
-        console.print(f"[bold green]identical[/]: {compared}")
+        console.print(f"[bold green]identical[/]: {compared}", highlight=False)
         return
     first = result.differing[0]
-    console.print(f"[bold red]different[/]: first at [bold]{first.name}[/]", highlight=False)
+    console.print(f"[bold red]different[/]: first at [bold]{escape(first.name)}[/]", highlight=False)
     if first.first:
         at = first.first
-        console.print(
-            f"  index {at.index}: golden {at.golden} ({at.hexadecimal(at.golden)}), dut {at.dut} ({at.hexadecimal(at.dut)})",
-            highlight=False,
-        )
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for title, side in (("node", "left"), ("differing", "right"), ("of", "right"), ("share", "right"), ("", "left")):
-        table.add_column(title, justify=side)  # type: ignore[arg-type]
+        golden, dut = (f"{value} ({at.hexadecimal(value)})" for value in (at.golden, at.dut))
+        console.print(f"  index {at.index}: golden {golden}, dut {dut}", highlight=False)
+    table = Table("node", box=None, header_style="bold", padding=(0, 2))
+    for title in ("differing", "of", "share"):
+        table.add_column(title, justify="right")
+    table.add_column("")
     for node in result.differing:
         differing = "?" if node.differing is None else f"{node.differing:,}"
         share = "" if node.differing is None else _share(node.differing / node.total)
-        table.add_row(node.name, differing, f"{node.total:,}", share, node.note or "")
+        table.add_row(escape(node.name), differing, f"{node.total:,}", share, escape(node.note or ""))
     console.print(table)
     console.print(f"{len(result.differing)} of {compared}", highlight=False)
 

@@ -73,11 +73,9 @@ def _table(console: Console, graph: Graph) -> None:
     console.print(table, highlight=False)
     arrays = [a for node in graph.nodes for a in node.arrays().values()]
     name = escape(str(graph.config.get("name", "model")))
-    console.print(
-        f"{name}: {len(graph.nodes)} nodes, {sum(a.size for a in arrays):,} parameters in "
-        f"{sum(a.nbytes for a in arrays):,} bytes, dialect {graph.dialect.name}, content hash {graph.content_hash[:16]}",
-        highlight=False,
-    )
+    size = f"{sum(a.size for a in arrays):,} parameters in {sum(a.nbytes for a in arrays):,} bytes"
+    dialect, content = escape(graph.dialect.name), graph.content_hash[:16]
+    console.print(f"{name}: {len(graph.nodes)} nodes, {size}, dialect {dialect}, content hash {content}", highlight=False)
 
 
 def _scale(scale: Any) -> str:

@@ -5,6 +5,7 @@ Exit codes: 0 match or success, 1 difference found, 2 usage or unusable input, 1
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import threading
@@ -37,11 +38,14 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
         extra["standalone_mode"] = False
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
         with _killed_by_closed_pipes():
             try:
                 code = super().main(args, **extra) or 0
             except click.ClickException as error:
-                error.show()
+                where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "intsim"
+                click.echo(f"intsim: {error.format_message().rstrip('.')}; see '{where} --help'", err=True)
                 code = UNUSABLE
             except (click.Abort, KeyboardInterrupt):
                 click.echo("intsim: interrupted", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..errors import FileError
 from ._common import (
     announce_compiling,
     check_target,
@@ -39,6 +40,9 @@ def command(
     from ..pictures import palette_of, write_labels, write_overlay
     from ..run import run
 
+    for target in (output, overlay):
+        if target is not None and target.suffix.lower() not in ("", ".png"):
+            raise FileError(f"{target}: pictures are written as PNG; give it the suffix .png")
     check_target(output, picture, model)
     overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
     check_target(overlay, picture, model, output)

@@ -21,13 +21,13 @@ from ._common import (
 @click.command("synth", epilog="Example: intsim synth seg-s16-mask@512 --seed 7 -o s16.h5")
 @click.argument("preset", required=False)
 @click.option("--config", type=click.Path(path_type=Path), default=None, help="Configuration file instead of a preset.")
-@click.option("--classes", type=click.IntRange(1, 32767), default=150, show_default=True, help="Classes of a preset.")
+@click.option("--classes", type=click.IntRange(1, 32767), default=None, help="Classes of a preset.  [default: 150]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of weights and picture.")
 @dialect_option
 @model_option
 @output_option("Model file (HDF5).", "synth.h5")
 def command(
-    preset: str | None, config: Path | None, classes: int, seed: int, dialect: str, model: Path | None, output: Path
+    preset: str | None, config: Path | None, classes: int | None, seed: int, dialect: str, model: Path | None, output: Path
 ) -> None:
     """Make a model with random weights, for bring-up and benchmarks.
 
@@ -39,10 +39,12 @@ def command(
     from ..weights import save
 
     check_target(output, config)
-    if preset is not None and config is not None:
-        raise click.UsageError("give a preset or --config, not both")
+    if sum(source is not None for source in (preset, config, model)) > 1:
+        raise click.UsageError("give one of PRESET, --config and --model, which all say the dimensions")
+    if classes is not None and preset is None:
+        raise click.UsageError("--classes goes with a PRESET")
     if preset is not None:
-        settings = random.preset(preset, classes)
+        settings = random.preset(preset, classes or 150)
     else:
         settings = read_config(config) if config else load_model(model).config
     rules = load_dialect(dialect)

@@ -25,6 +25,7 @@ NORMALIZATIONS = {
     "vit": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "deit": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+LARGEST_MODEL = 10**9  # parameters; ViT-L has 3e8
 LARGEST = 1 << 16  # of any dimension: beyond is a slip of the pen, and would exhaust the memory
 _REQUIRED = ("image_size", "patch_size", "d_model", "n_heads", "n_layers", "n_cls", "decoder", "normalization")
 _OPTIONAL = ("name", "distilled", "class_names", "palette")
@@ -52,11 +53,18 @@ class SegmenterConfig:
         """Rows and columns of patches, the last ones padded where the size is not a multiple."""
         return -(-self.height // self.patch), -(-self.width // self.patch)
 
+    @property
+    def size(self) -> int:
+        """About how many parameters the model has."""
+        blocks = (self.n_layers + self.decoder_layers) * 12 * self.d_model**2
+        embedding = self.d_model * (3 * self.patch**2 + self.grid[0] * self.grid[1] + self.n_cls + 3 * self.d_model)
+        return blocks + embedding
+
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> SegmenterConfig:
         """From the plain data of a configuration file; an IntsimError names the key that is wrong and what is due."""
         given = dict(config)
-        if "normalisation" in given:
+        if "normalisation" in given and "normalization" not in given:
             given["normalization"] = given.pop("normalisation")
         for key in given:
             if key not in _REQUIRED + _OPTIONAL:
@@ -65,7 +73,9 @@ class SegmenterConfig:
             if key not in given:
                 raise IntsimError(f"configuration: {key!r} is missing; the keys are {', '.join(_REQUIRED)}")
         size = given["image_size"]
-        height, width = size if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
+        if isinstance(size, (list, tuple)) and len(size) != 2:
+            raise IntsimError(f"configuration: image_size is [height, width] or one number, not {size!r}")
+        height, width = size if isinstance(size, (list, tuple)) else (size, size)
         numbers = {"height": height, "width": width, "patch": given["patch_size"]}
         numbers |= {key: given[key] for key in ("d_model", "n_heads", "n_layers", "n_cls")}
         decoder, layers = _decoder(given["decoder"])
@@ -84,7 +94,10 @@ class SegmenterConfig:
             raise IntsimError(f"configuration: distilled is true or false, not {given['distilled']!r}")
         _check_names(given)
         tokens = 2 if given.get("distilled") else 1
-        return cls(decoder=decoder, mean=mean, std=std, extra_tokens=tokens, **numbers)
+        dimensions = cls(decoder=decoder, mean=mean, std=std, extra_tokens=tokens, **numbers)
+        if dimensions.size > LARGEST_MODEL:
+            raise IntsimError(f"configuration: {dimensions.size:,} parameters; a model has {LARGEST_MODEL:,} at most")
+        return dimensions
 
 
 def _check_names(given: Mapping[str, Any]) -> None:
@@ -117,6 +130,8 @@ def _normalization(given: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if isinstance(given, str) and given in NORMALIZATIONS:
         return NORMALIZATIONS[given]
     try:
+        if not all(isinstance(given[key], (list, tuple)) for key in ("mean", "std")):
+            raise TypeError
         mean, std = (tuple(float(v) for v in given[key]) for key in ("mean", "std"))
         if len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std)):
             return mean, std

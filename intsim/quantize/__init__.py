@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
@@ -24,10 +25,12 @@ def quantize(
     overflow.
     """
     net = segmenter(SegmenterConfig.of(config), weights)
-    statistics = calibrate(net, pictures, dialect)
+    with np.errstate(all="ignore"):  # what leaves float64 is refused by name
+        statistics = calibrate(net, pictures, dialect)
     provenance = {
         "intsim": __version__,
         "checkpoint_sha256": checkpoint_sha256,
         "calibration_sha256": [digest(picture) for picture in pictures],
     }
-    return lower(net, statistics, dialect, config, provenance)
+    with np.errstate(all="ignore"):
+        return lower(net, statistics, dialect, config, provenance)

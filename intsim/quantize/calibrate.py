@@ -6,6 +6,7 @@ first, records what each GELU sees, as counts over (input, row maximum), from wh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,8 @@ from ..nets.real import RealGraph, RealNode
 from ..ops import REGISTRY
 from ..ops.shiftgelu import UNCLAMPED
 
+NOTHING = 1e-30  # what is smaller is zero: its scale would leave float64 on the way
+
 
 @dataclass
 class Statistics:
@@ -29,7 +32,8 @@ class Statistics:
 
     def scale(self, name: str, bits: int) -> float:
         """The scale at which the tensor's largest magnitude becomes the format's largest value."""
-        return (self.largest[name] or 1.0) / signed(bits).hi
+        largest = self.largest[name]
+        return (largest if largest > NOTHING else 1.0) / signed(bits).hi
 
 
 def calibrate(net: RealGraph, pictures: list[NDArray], dialect: Dialect) -> Statistics:
@@ -38,6 +42,10 @@ def calibrate(net: RealGraph, pictures: list[NDArray], dialect: Dialect) -> Stat
 
     def record(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
         largest = float(np.abs(value).max())
+        if not math.isfinite(largest):
+            raise IntsimError(
+                f"{node.name}: its real values are not finite; the checkpoint or its normalization is out of range"
+            )
         statistics.largest[node.name] = max(statistics.largest.get(node.name, 0.0), largest)
         statistics.row_length[node.name] = value.shape[-1]
 

@@ -19,7 +19,7 @@ from ..dialects import Dialect, gelu_parameters, softmax_parameters
 from ..errors import IntsimError
 from ..graph import Graph, Node, constant_node, input_node
 from ..nets.real import REAL, RealGraph, RealNode
-from .calibrate import Statistics
+from .calibrate import NOTHING, Statistics
 
 PIXEL_SCALE = 1 / 255
 
@@ -90,7 +90,7 @@ class _Lowering:
     def linear(self, real: RealNode) -> None:
         weight, bias = real.params["weight"], real.params["bias"]
         largest = np.abs(weight).max(axis=1)
-        weight_scale = np.where(largest > 0, largest, 1.0) / I8.hi
+        weight_scale = np.where(largest > NOTHING, largest, 1.0) / I8.hi
         scale = self.scales[real.inputs[0]] * weight_scale
         params = {
             "weight": np.rint(weight / weight_scale[:, None]).astype(np.int8),
@@ -171,7 +171,7 @@ def _multipliers(factor: NDArray) -> tuple[int | NDArray, int | NDArray]:
 
 def _fit(values: NDArray, what: str) -> NDArray:
     """Rounded reals as i32; an IntsimError names the first channel that does not fit."""
-    outside = np.abs(values) > I32.hi
+    outside = ~(np.abs(values) <= I32.hi)  # not a number is outside, too
     if outside.any():
         channel = int(np.argmax(outside))
         raise IntsimError(

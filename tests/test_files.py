@@ -1,0 +1,303 @@
+"""Model and golden files: what is written comes back, the same bytes every time, and never half a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import intsim
+from intsim import dialects, hdf5
+from intsim.errors import FileError
+from intsim.golden import LEVELS, opened
+from intsim.graph import Graph
+
+from networks import TINY, tiny_graph
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below `folder`, hidden ones too, by its SHA-256."""
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+
+
+def same_scale(a: object, b: object) -> bool:
+    """Whether two scales (None, a number, one a channel) are equal."""
+    return (a is None) == (b is None) and (a is None or np.array_equal(np.asarray(a), np.asarray(b)))
+
+
+@pytest.mark.parametrize("dialect", list(dialects.DIALECTS.values()), ids=list(dialects.DIALECTS))
+def test_model_round_trip(dialect: dialects.Dialect, tmp_path: Path) -> None:
+    """Nodes, parameters, scales, dialect, configuration and provenance survive saving and loading."""
+    graph = tiny_graph(dialect)
+    intsim.save(graph, tmp_path / "model.h5")
+    back = intsim.load(tmp_path / "model.h5")
+
+    assert back.content_hash == graph.content_hash
+    assert back.dialect == dialect
+    assert (back.config, back.provenance) == (graph.config, graph.provenance)
+    assert [(n.name, n.op, n.inputs, n.integers()) for n in back.nodes] == [
+        (n.name, n.op, n.inputs, n.integers()) for n in graph.nodes
+    ]
+    assert back.tensors == graph.tensors, "shapes, formats and proven bounds"
+    for ours, theirs in zip(graph.nodes, back.nodes, strict=True):
+        assert ours.arrays().keys() == theirs.arrays().keys(), ours.name
+        for key, array in ours.arrays().items():
+            assert theirs.params[key].dtype == array.dtype, f"{ours.name}: {key}"
+            assert np.array_equal(theirs.params[key], array), f"{ours.name}: {key}"
+            assert same_scale(theirs.scales.get(key), ours.scales.get(key)), f"{ours.name}: scale of {key}"
+        assert same_scale(back.scales[ours.name], graph.scales[ours.name]), f"{ours.name}: scale"
+
+
+def test_a_loaded_model_computes_the_same(graph: Graph, model_file: Path, image: np.ndarray) -> None:
+    assert np.array_equal(intsim.run(intsim.load(model_file), image), intsim.run(graph, image))
+
+
+def test_content_hash_sees_every_change(graph: Graph) -> None:
+    """Another weight, integer parameter, name, order of inputs or rule is another model; another scale is the same."""
+
+    def changed(position: int, **changes: object) -> str:
+        nodes = list(graph.nodes)
+        nodes[position] = dataclasses.replace(nodes[position], **changes)
+        return Graph(nodes, graph.dialect).content_hash
+
+    ops = [node.op for node in graph.nodes]
+    linear, add = ops.index("linear"), ops.index("residual_add")
+    weight = graph.nodes[linear].params["weight"].copy()
+    weight[0, 0] ^= 1
+    residual = graph.nodes[add]
+    hashes = {
+        graph.content_hash,
+        changed(linear, params={**graph.nodes[linear].params, "weight": weight}),
+        changed(add, params={**residual.params, "ea": residual.params["ea"] + 1}),
+        changed(add, inputs=residual.inputs[::-1]),
+        changed(len(ops) - 1, name="answer"),
+        Graph(list(graph.nodes), graph.dialect.replace(requant_rounding="half_up")).content_hash,
+    }
+    assert len(hashes) == 6
+    assert changed(add, scale=1.0) == graph.content_hash
+    assert Graph(list(graph.nodes), graph.dialect, {"name": "other"}).content_hash == graph.content_hash
+
+
+def test_files_are_the_same_bytes_every_time(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """No times, no order by chance: over a second later, from a graph made or loaded anew, the bytes are the same."""
+    intsim.save(graph, tmp_path / "a.h5")
+    intsim.golden(graph, image, tmp_path / "a.golden.h5", "steps")
+    time.sleep(1.1)
+    intsim.save(tiny_graph(), tmp_path / "b.h5")
+    intsim.golden(intsim.load(tmp_path / "a.h5"), image, tmp_path / "b.golden.h5", "steps")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert (tmp_path / "a.golden.h5").read_bytes() == (tmp_path / "b.golden.h5").read_bytes()
+
+
+def test_a_model_saved_again_is_the_same_bytes(model_file: Path, tmp_path: Path) -> None:
+    intsim.save(intsim.load(model_file), tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == model_file.read_bytes()
+
+
+def test_content_hash_is_independent_of_packing(
+    graph: Graph, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The golden content hash is over names, shapes, formats and values: storing them otherwise does not change it."""
+    packed = intsim.golden(graph, image, tmp_path / "packed.h5", "full")
+
+    def plainly(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
+        return group.create_dataset(name, data=array)
+
+    monkeypatch.setattr(hdf5, "store", plainly)
+    plain = intsim.golden(graph, image, tmp_path / "plain.h5", "full")
+    assert (tmp_path / "packed.h5").read_bytes() != (tmp_path / "plain.h5").read_bytes()
+    assert packed == plain
+    with opened(tmp_path / "packed.h5") as a, opened(tmp_path / "plain.h5") as b:
+        assert a.content_sha256 == b.content_sha256 == packed
+        assert {n: t.sha256 for n, t in a.tensors.items()} == {n: t.sha256 for n, t in b.tensors.items()}
+
+
+def test_content_hash_sees_picture_model_and_choice(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    def content(g: Graph, picture: np.ndarray, level: str, layers: tuple[str, ...] = ()) -> str:
+        return intsim.golden(g, picture, tmp_path / "g.h5", level, layers)
+
+    whole = content(graph, image, "full")
+    assert content(graph, image, "digest") == whole
+    others = {
+        content(graph, image ^ 1, "full"),
+        content(tiny_graph(dialects.RTL), image, "full"),
+        content(graph, image, "boundary"),
+        content(graph, image, "full", ("labels",)),
+        content(graph, image, "steps"),
+    }
+    assert len(others) == 5
+    assert whole not in others
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_recorded_hashes_are_those_of_the_values(level: str, graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """sha256, min, max and shape of every dataset are true; at level digest there are hashes but no values."""
+    intsim.golden(graph, image, tmp_path / "g.h5", level)
+    values: dict[str, np.ndarray] = {}
+    intsim.run(graph, image, lambda name, value: values.__setitem__(name, value.copy()))
+    with h5py.File(tmp_path / "g.h5") as file:
+        names = [name for name in file if name != "graph"]
+        assert any(":" in name for name in names) == (level == "steps")
+        for name in names:
+            dataset, attributes = file[name], file[name].attrs
+            value = values.get(name)
+            if value is None:  # the inside of an operator
+                value = dataset[()]
+                assert value.dtype == np.int64, name
+            if level == "digest":
+                assert dataset.shape is None, name
+            else:
+                assert dataset.dtype == value.dtype, name
+                assert np.array_equal(dataset[()], value), name
+            little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+            assert attributes["sha256"] == hashlib.sha256(little.tobytes()).hexdigest(), name
+            assert tuple(attributes["shape"]) == value.shape, name
+            assert (attributes["min"], attributes["max"]) == (value.min(), value.max()), name
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_content_hash_can_be_recomputed_from_the_values(
+    level: str, graph: Graph, image: np.ndarray, tmp_path: Path
+) -> None:
+    """With h5py and hashlib alone; at level digest from the recorded hashes."""
+    content = intsim.golden(graph, image, tmp_path / "g.h5", level, ("encoder.*",))
+    with h5py.File(tmp_path / "g.h5") as file:
+        tensors = []
+        for name in (name for name in file if name != "graph"):
+            about, values = file[name].attrs, file[name][()]
+            sha256 = about["sha256"] if level == "digest" else hashlib.sha256(values.tobytes()).hexdigest()
+            tensors.append([name, about["format"], about["shape"].tolist(), sha256])
+    canonical = {"model": graph.content_hash, "image": hashlib.sha256(image.tobytes()).hexdigest(), "tensors": tensors}
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(text.encode()).hexdigest() == content
+
+
+def test_replacing_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    with hdf5.replacing(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old", "the old file stands until the new one is complete"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with hdf5.replacing(tmp_path / "file") as temporary:
+            temporary.write_text("new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
+def test_replacing_leaves_the_old_file_when_the_block_fails(error: type[BaseException], tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+
+    def interrupted() -> None:
+        with hdf5.replacing(target) as temporary:
+            temporary.write_text("half of the n")
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_replacing_refuses_what_it_could_not_write(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="is a folder"), hdf5.replacing(tmp_path):
+        pytest.fail("the block must not run")
+    with pytest.raises(FileError, match="does not exist"), hdf5.replacing(tmp_path / "no" / "file"):
+        pytest.fail("the block must not run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
+def test_an_interrupted_golden_run_leaves_nothing(
+    error: type[BaseException], existing: bool, graph: Graph, image: np.ndarray, tmp_path: Path
+) -> None:
+    target = tmp_path / "golden.h5"
+    if existing:
+        target.write_text("old")
+    before = contents(tmp_path)
+    seen: list[str] = []
+
+    def stop(name: str, value: np.ndarray) -> None:
+        seen.append(name)
+        if len(seen) == 50:
+            raise error
+
+    with pytest.raises(error):
+        intsim.golden(graph, image, target, "full", observe=stop)
+    assert len(seen) == 50
+    assert contents(tmp_path) == before
+
+
+def test_an_unsuitable_picture_leaves_nothing(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(intsim.IntsimError, match="24 x 40 x 3"):
+        intsim.golden(graph, image[:-1], tmp_path / "golden.h5")
+    with pytest.raises(intsim.IntsimError, match="uint8"):
+        intsim.golden(graph, image.astype(np.int16), tmp_path / "golden.h5")
+    assert not contents(tmp_path)
+
+
+def test_a_failed_save_leaves_the_old_model(
+    graph: Graph, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "model.h5"
+    shutil.copy(model_file, target)
+    before = contents(tmp_path)
+    calls = 0
+    store = hdf5.store
+
+    def failing(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
+        nonlocal calls
+        calls += 1
+        if calls == 10:
+            raise OSError("no space left")
+        return store(group, name, array)
+
+    monkeypatch.setattr(hdf5, "store", failing)
+    with pytest.raises(OSError, match="no space left"):
+        intsim.save(graph, target)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("array", "chunks"),
+    [
+        (np.int8(5).reshape(()), None),
+        (np.zeros(511, np.int8), None),
+        (np.zeros(512, np.int8), (512,)),
+        (np.zeros((3, 1 << 20), np.int8), (1, 1 << 20)),
+        (np.zeros((5, 1 << 19), np.int8), (2, 1 << 19)),
+        (np.zeros((2, 2, 300), np.int32).transpose(1, 0, 2), (2, 2, 300)),
+        (np.zeros((0, 7), np.int8), None),
+    ],
+)
+def test_store_packs_in_chunks_of_a_megabyte(array: np.ndarray, chunks: tuple[int, ...] | None, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = hdf5.store(file, "x", array)
+        assert dataset.chunks == chunks
+        assert dataset.dtype == array.dtype
+        assert np.array_equal(dataset[()], array)
+
+
+def test_the_shape_of_the_tiny_model(graph: Graph) -> None:
+    """The fixtures are what these tests take them for: all four levels differ on it."""
+    formats = {str(t.fmt) for t in graph.tensors.values()}
+    assert {"u8", "i8", "i16", "i32"} <= formats
+    assert graph.tensors["labels"].shape == tuple(TINY["image_size"])

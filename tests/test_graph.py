@@ -1,0 +1,253 @@
+"""The graph: what is checked and proved when it is made, and what the interpreter does with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import intsim
+from intsim import dialects
+from intsim.arith import I8, I16, I32, signed
+from intsim.errors import BoundError, GraphError, IntsimError
+from intsim.graph import CONSTANT, Graph, Node, constant_node, input_node
+from intsim.ops import REGISTRY, Tensor
+
+from networks import TINY, tiny_graph
+
+
+def changed(graph: Graph, name: str, **params: Any) -> list[Node]:
+    """The nodes of `graph`, with some parameters of one node replaced."""
+    return [dataclasses.replace(n, params={**n.params, **params}) if n.name == name else n for n in graph.nodes]
+
+
+def test_every_tensor_keeps_the_promised_shape_format_and_bounds(graph: Graph, image: np.ndarray) -> None:
+    seen = []
+
+    def observe(name: str, value: np.ndarray) -> None:
+        tensor = graph.tensors[name]
+        assert value.shape == tensor.shape
+        assert value.dtype == tensor.fmt.dtype
+        assert tensor.lo <= value.min() <= value.max() <= tensor.hi
+        seen.append(name)
+
+    intsim.run(graph, image, observe)
+    assert seen == [node.name for node in graph.nodes]
+
+
+@pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
+def test_reference_and_fast_agree_on_every_node(dialect: dialects.Dialect, image: np.ndarray) -> None:
+    graph = tiny_graph(dialect)
+    reference: dict[str, np.ndarray] = {}
+    intsim.run(graph, image, reference.__setitem__, face="ref")
+
+    def observe(name: str, value: np.ndarray) -> None:
+        np.testing.assert_array_equal(value, reference[name], err_msg=name)
+        assert value.dtype == reference[name].dtype, name
+
+    intsim.run(graph, image, observe)
+
+
+def test_concurrent_runs_with_different_threads_agree(graph: Graph, image: np.ndarray) -> None:
+    expected = intsim.run(graph, image, threads=1)
+    results: list[np.ndarray] = []
+    callers = [
+        threading.Thread(target=lambda t=t: results.append(intsim.run(graph, image, threads=t)))  # type: ignore[misc]
+        for t in (1, 2, 3, None)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(results) == 4
+    assert all((result == expected).all() for result in results)
+
+
+def test_tensors_are_released_after_their_last_use(graph: Graph) -> None:
+    order = {node.name: i for i, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        for name in graph.released[node.name]:
+            users = [other.name for other in graph.nodes if name in other.inputs]
+            assert max((order[user] for user in users), default=order[name]) == order[node.name]
+    assert sorted(n for names in graph.released.values() for n in names) == sorted(set(order) - {graph.output.name})
+
+
+def test_a_bias_that_could_overflow_is_refused_with_node_and_bound(graph: Graph) -> None:
+    name = "encoder.blocks.1.mlp.fc1"
+    bias = np.zeros(128, np.int32)
+    bias[7] = 2**31 - 1
+    with pytest.raises(BoundError, match=rf"^{name}: linear may reach \[-\d+, 2147\d+\], outside i32"):
+        Graph(changed(graph, name, bias=bias), graph.dialect)
+
+
+def test_a_layernorm_bias_is_forbidden_exact_or_wrapped_by_the_dialect(graph: Graph) -> None:
+    name = "encoder.norm"
+    bias = np.full(32, 2**31 - 1, np.int32)
+    nodes = [node for node in changed(graph, name, bias=bias) if node.name != "unused"]
+    with pytest.raises(BoundError, match=f"^{name}: layernorm may reach"):
+        Graph(nodes, dialects.ISEGMENTER)
+    exact = Graph(nodes, dialects.ISEGMENTER.replace(overflow="exact"))
+    assert str(exact.tensors[name].fmt) == "i64"
+    wrapped = Graph(nodes, dialects.ISEGMENTER.replace(overflow="wrap32"))
+    assert wrapped.tensors[name].fmt is I32
+
+
+def test_exact_accumulators_beyond_32_bits_run_through(graph: Graph, image: np.ndarray) -> None:
+    nodes = changed(graph, "encoder.norm", bias=np.full(32, 2**31 - 1, np.int32))
+    exact = Graph(nodes, dialects.ISEGMENTER.replace(overflow="exact"))
+    values: dict[str, np.ndarray] = {}
+    labels = intsim.run(exact, image, values.__setitem__)
+    assert values["encoder.norm"].dtype == np.int64
+    assert values["encoder.norm"].max() > I32.hi
+    np.testing.assert_array_equal(labels, intsim.run(exact, image, face="ref"))
+
+
+def matmul_graph(depth: int) -> list[Node]:
+    """A product of two constants with `depth` terms."""
+    a, b = np.full((1, depth), 32767, np.int16), np.full((depth, 1), 127, np.int8)
+    return [
+        input_node("image", 1, 1, 1.0),
+        constant_node("a", a, 1.0),
+        constant_node("b", b, 1.0),
+        Node("product", "matmul", ("a", "b"), {"transpose_b": 0}),
+    ]
+
+
+def test_the_longest_provable_matmul_is_accepted_and_one_more_term_refused() -> None:
+    most = (2**31 - 1) // (32767 * 127)
+    assert Graph(matmul_graph(most), dialects.RTL).tensors["product"].hi == most * 32767 * 127
+    with pytest.raises(BoundError, match="product: matmul may reach"):
+        Graph(matmul_graph(most + 1), dialects.RTL)
+
+
+def test_probabilities_prove_long_attention_rows() -> None:
+    """By their range alone 1025 probabilities times 128 would pass i32; their sum proves they do not."""
+    p = REGISTRY["shiftmax"].output([Tensor.full((1025, 1025), I8)], {"x0": -20, "n": 15, "b": 16}, dialects.ISEGMENTER)
+    out = REGISTRY["matmul"].output([p, Tensor.full((1025, 64), I8)], {"transpose_b": 0}, None)
+    assert I32.hi < 1025 * 32767 * 128
+    assert out.fits
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
+    """Every operator with a bound of its own, at the ends of its input's format."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    n = data.draw(st.integers(1, 40))
+    dialect = data.draw(st.sampled_from(list(dialects.DIALECTS.values())))
+
+    def extreme(lo: int, hi: int, shape: tuple[int, ...]) -> np.ndarray:
+        return rng.choice(np.array([lo, lo + 1, -1, 0, 1, hi - 1, hi], np.int64), shape)
+
+    x0 = data.draw(st.integers(-255, -1))
+    cases: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
+        (
+            "linear",
+            [extreme(-128, 127, (3, n))],
+            {"weight": extreme(-128, 127, (4, n)), "bias": extreme(-(2**20), 2**20, (4,))},
+        ),
+        ("layernorm", [extreme(-32768, 32767, (3, n))], {"bias": extreme(-(2**20), 2**20, (n,))}),
+        ("requant", [extreme(-(2**31), 2**31 - 1, (3, n))], {"m": extreme(-(2**31), 2**31 - 1, (n,)), "e": 31, "b": 16}),
+        ("shiftmax", [extreme(-128, 127, (3, n))], {"x0": x0, "n": 15, "b": 16}),
+        ("shiftgelu", [extreme(-128, 127, (3, n))], {"x0": x0, "n": 22, "b": 8}),
+    ]
+    for name, arrays, raw in cases:
+        op = REGISTRY[name]
+        params = {k: op.checked_param(k, v) for k, v in raw.items()}
+        formats = {"layernorm": I16, "requant": I32}
+        tensors = [Tensor.full(a.shape, formats.get(name, I8)) for a in arrays]
+        spoken = dialect if op.speaks_dialect else None
+        promised = op.output(tensors, params, spoken)
+        if name in ("shiftmax", "shiftgelu") and dialect.exp_sum == "wrap32":
+            continue  # a wrapped sum may be 0, which is raised, not proved
+        out = op.compute("fast", arrays, params, spoken, promised)
+        settled = promised.settled(dialect.overflow)
+        assert settled.lo <= int(out.min()), (name, dialect.name)
+        assert int(out.max()) <= settled.hi, (name, dialect.name)
+        if promised.row_sum is not None:
+            assert int(np.abs(out.astype(np.int64)).sum(axis=-1).max()) <= promised.row_sum
+
+
+def broken(graph: Graph, **change: Any) -> list[Node]:
+    """The graph with one field of its fourth node replaced."""
+    return [dataclasses.replace(n, **change) if i == 3 else n for i, n in enumerate(graph.nodes)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "bad name"}, "not a node name"),
+        ({"name": "image"}, "taken twice"),
+        ({"inputs": ("labels",)}, "'labels' is not computed before it"),
+        ({"op": "linaer"}, "no operator 'linaer'"),
+        ({"inputs": ("encoder.patches", "image")}, "takes 1 inputs, the node names 2"),
+        ({"inputs": ("image",)}, "takes i8, but image is u8"),
+        ({"params": {}}, "parameter 'weight' is missing"),
+    ],
+)
+def test_a_malformed_graph_names_its_node(graph: Graph, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(GraphError, match=message) as caught:
+        Graph(broken(graph, **change), graph.dialect)
+    assert change.get("name", "encoder.patch_embed.proj") in str(caught.value)
+
+
+def test_parameters_are_checked_like_arguments(graph: Graph) -> None:
+    node = graph.by_name["encoder.patch_embed.proj"]
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"weight": node.params["weight"].astype(float)}, "weight: integers are due, not float64"),  # type: ignore[union-attr]
+        ({"weight": node.params["weight"][:, :-1]}, "takes 191"),  # type: ignore[index]
+        ({"weight": np.full((32, 192), 128)}, r"weight\[0, 0\] = 128 is outside i8"),
+        ({"bias": np.zeros(3, np.int32)}, "bias has 3 values for 32"),
+        ({"spare": 1}, "no parameter 'spare'"),
+    ]
+    for params, message in cases:
+        with pytest.raises(GraphError, match=message):
+            Graph(changed(graph, node.name, **params), graph.dialect)
+
+
+def test_a_picture_of_another_size_or_type_is_refused(graph: Graph, image: np.ndarray) -> None:
+    with pytest.raises(IntsimError, match="takes 24 x 40 x 3"):
+        intsim.run(graph, image[:-1])
+    with pytest.raises(IntsimError, match="uint8 pixels, not float64"):
+        intsim.run(graph, image / 255)
+
+
+def test_content_hash_follows_every_number(graph: Graph) -> None:
+    assert tiny_graph().content_hash == graph.content_hash
+    different = [
+        Graph(changed(graph, "encoder.patch_embed.proj.requant", b=15), graph.dialect),
+        Graph(list(graph.nodes), graph.dialect.replace(requant_rounding="half_up")),
+        Graph(changed(graph, "encoder.norm", bias=np.zeros(32, np.int32)), graph.dialect),
+    ]
+    assert len({g.content_hash for g in (graph, *different)}) == 4
+
+
+def test_scales_follow_the_graph(graph: Graph) -> None:
+    """What requantization does in integers is what the scales say in reals."""
+    for node in graph.nodes:
+        if node.op == "requant":
+            ratio = np.asarray(graph.scales[node.inputs[0]]) / graph.scales[node.name]
+            m, e = (np.asarray(node.params[k], np.float64) for k in ("m", "e"))
+            # the attention factor head_dim**-0.5 lives in the multiplier of the logits alone
+            gain = 16**-0.5 if node.name.endswith("logits.requant") else 1.0
+            np.testing.assert_allclose(m * 2.0**-e, ratio * gain, rtol=1e-9, err_msg=node.name)
+    assert all(graph.scales[n.name] is not None for n in graph.nodes if n.op != "argmax")
+
+
+def test_formats_by_width() -> None:
+    assert [signed(b).dtype.name for b in (2, 8, 9, 16, 17, 32, 33)] == [
+        "int8",
+        "int8",
+        "int16",
+        "int16",
+        "int32",
+        "int32",
+        "int64",
+    ]
+    assert CONSTANT not in REGISTRY
+    assert TINY["n_cls"] == 5

@@ -1,0 +1,118 @@
+"""Promise 2: integers only. The whole reference run with arrays that raise on float, and compiled code read for floats."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import intsim
+from intsim import dialects
+from intsim.graph import Graph
+
+from networks import tiny_graph
+
+FLOAT_CODE = re.compile(
+    r"\b(float|double|half|bfloat|x86_fp80|fp128|fadd|fsub|fmul|fdiv|frem|fneg|fcmp|sitofp|uitofp|fptosi|fptoui|fpext|fptrunc)\b"
+)
+IDENTIFIER = re.compile(r'[%@]("[^"]*"|[\w.$-]+)')
+
+
+class NoFloat(np.ndarray):
+    """An array that raises as soon as an operation takes or makes anything that is not an integer."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):  # type: ignore[no-untyped-def,override]
+        plain = [_integer(x) for x in inputs]
+        result = getattr(ufunc, method)(*plain, **kwargs)
+        return _integer(result).view(NoFloat) if isinstance(result, np.ndarray) else _integer(result)
+
+    def __array_function__(self, func, types, args, kwargs):  # type: ignore[no-untyped-def,override]
+        result = super().__array_function__(func, types, args, kwargs)
+        _integer(result)
+        return result
+
+
+def _integer(x):  # type: ignore[no-untyped-def]
+    """`x` as a plain array, if it is integer or boolean."""
+    if isinstance(x, (float, complex, np.inexact)) or (isinstance(x, np.ndarray) and x.dtype.kind not in "iub"):
+        raise AssertionError(f"floating point: {x!r}")
+    return x.view(np.ndarray) if isinstance(x, np.ndarray) else x
+
+
+@pytest.mark.parametrize(
+    "operation", [lambda x: x / 2, lambda x: x * 0.5, np.sqrt, np.mean, lambda x: np.true_divide(x, x), np.exp]
+)
+def test_the_guard_catches_floats(operation) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(AssertionError, match="floating point"):
+        operation(np.arange(1, 5).view(NoFloat))
+
+
+@pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
+def test_the_reference_never_touches_a_float(dialect: dialects.Dialect, image: np.ndarray) -> None:
+    graph = tiny_graph(dialect)
+    guarded_nodes = [
+        dataclasses.replace(n, params={k: v.view(NoFloat) if isinstance(v, np.ndarray) else v for k, v in n.params.items()})
+        for n in graph.nodes
+    ]
+    guarded = Graph(guarded_nodes, dialect)
+    seen = []
+
+    def observe(name: str, value: np.ndarray) -> None:
+        assert value.dtype.kind in "iu", f"{name} is {value.dtype}"
+        seen.append(isinstance(value, NoFloat))
+
+    labels = intsim.run(guarded, image.view(NoFloat), observe, face="ref")
+    assert sum(seen) > 0.9 * len(seen), "the guard got lost on the way"
+    np.testing.assert_array_equal(labels.view(np.ndarray), intsim.run(graph, image))
+
+
+def float_lines(code: str) -> list[str]:
+    """The lines of LLVM code that name a floating-point type or instruction."""
+    return [line for line in code.splitlines() if FLOAT_CODE.search(IDENTIFIER.sub("", line))]
+
+
+def test_the_reader_finds_floats() -> None:
+    @numba.njit
+    def half(x: int) -> float:
+        return x / 2
+
+    half(3)
+    assert float_lines(next(iter(half.inspect_llvm().values())))
+
+
+def test_no_float_in_any_compiled_kernel(tmp_path: Path) -> None:
+    """In a fresh process with an empty cache: code that comes from the cache cannot be read."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    result = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert int(result.stdout.split()[0]) >= 15, result.stdout
+
+
+def _read_all_kernels() -> int:
+    """Compile every kernel by running a network in every dialect, then read them all; the number of kernels read."""
+    from intsim import ops
+    from intsim.arith.jit import KERNELS
+    from intsim.quantize.synth import random_picture
+
+    from networks import TINY
+
+    for dialect in dialects.DIALECTS.values():
+        intsim.run(tiny_graph(dialect), random_picture(TINY, 5))
+    ops.shift_exp([1, -1], x0=-2, n=3, dialect="ivit")
+    for compiled in KERNELS:
+        name = f"{compiled.py_func.__module__}.{compiled.py_func.__name__}"
+        assert compiled.signatures, f"{name} was never compiled; run it here"
+        for code in compiled.inspect_llvm().values():
+            assert not float_lines(code), f"{name}: {float_lines(code)[:3]}"
+    return len(KERNELS)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{_read_all_kernels()} kernels read\n")
