@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
-from .errors import FileError
+from .errors import FileError, IntsimError
 from .hdf5 import replacing
 
 Color = Sequence[int]
@@ -79,18 +79,32 @@ def _rgb(picture: Image.Image, path: Path) -> Image.Image:
     return picture.convert("RGB")
 
 
-def palette_of(config: dict, classes: int) -> list[tuple[int, int, int]]:
+def check_presentation(config: Mapping[str, Any]) -> None:
+    """What a configuration says for people to see: one name and one colour a class. An IntsimError says what is due."""
+    classes = config["n_cls"]
+    names, palette = config.get("class_names"), config.get("palette")
+    if names is not None and not (_list_of(names, classes) and all(isinstance(name, str) for name in names)):
+        raise IntsimError(f"configuration: class_names must be a list of {classes} names")
+    if palette is not None and not _is_palette(palette, classes):
+        raise IntsimError(f"configuration: palette must be a list of {classes} colours [r, g, b], each 0 to 255")
+
+
+def _list_of(value: Any, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length
+
+
+def _is_palette(value: Any, classes: int) -> bool:
+    colors = _list_of(value, classes) and all(_list_of(color, 3) for color in value)
+    return colors and all(isinstance(v, int) and 0 <= v <= 255 for color in value for v in color)
+
+
+def palette_of(config: Mapping[str, Any], classes: int) -> list[tuple[int, int, int]]:
     """One colour a class: the model's own, or evenly spread hues."""
     own = config.get("palette")
-    if isinstance(own, list) and len(own) == classes and all(is_color(color) for color in own):
-        return [(r, g, b) for r, g, b in own]
+    if _is_palette(own, classes):
+        return [(r, g, b) for r, g, b in own]  # type: ignore[union-attr]
     hues = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.55 + 0.4 * (i % 2), 0.95 - 0.25 * (i % 3)) for i in range(classes)]
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues]
-
-
-def is_color(value: Any) -> bool:
-    """Whether a value of a configuration is a colour ``[r, g, b]``, each 0 to 255."""
-    return isinstance(value, list) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
 
 
 def write_labels(path: str | Path, labels: NDArray, palette: Sequence[Color]) -> None:

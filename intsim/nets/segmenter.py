@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IntsimError
-from ..pictures import is_color
 from .real import RealGraph
 
 Weights = Mapping[str, NDArray]
@@ -92,26 +91,11 @@ class SegmenterConfig:
         mean, std = _normalization(given["normalization"])
         if not isinstance(given.get("distilled", False), bool):
             raise IntsimError(f"configuration: distilled is true or false, not {given['distilled']!r}")
-        _check_names(given)
         tokens = 2 if given.get("distilled") else 1
         dimensions = cls(decoder=decoder, mean=mean, std=std, extra_tokens=tokens, **numbers)
         if dimensions.size > LARGEST_MODEL:
             raise IntsimError(f"configuration: {dimensions.size:,} parameters; a model has {LARGEST_MODEL:,} at most")
         return dimensions
-
-
-def _check_names(given: Mapping[str, Any]) -> None:
-    """What is only shown to people must be showable: one name and one colour a class."""
-    classes = given["n_cls"]
-    names, palette = given.get("class_names"), given.get("palette")
-    if names is not None and not (_list_of(names, classes) and all(isinstance(name, str) for name in names)):
-        raise IntsimError(f"configuration: class_names must be a list of {classes} names")
-    if palette is not None and not (_list_of(palette, classes) and all(is_color(color) for color in palette)):
-        raise IntsimError(f"configuration: palette must be a list of {classes} colours [r, g, b], each 0 to 255")
-
-
-def _list_of(value: Any, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length
 
 
 def _decoder(decoder: Any) -> tuple[str, Any]:

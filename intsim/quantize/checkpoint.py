@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import FileError, IntsimError
 from ..nets.segmenter import SegmenterConfig, parameters
+from ..pictures import check_presentation
 
 TRAINING_KEYS = {"backbone", "dropout", "drop_path_rate", "d_encoder"}  # in published files, of no meaning afterwards
 
@@ -30,6 +31,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise FileError(f"{path}: a configuration is a table of keys and values")
     try:
         SegmenterConfig.of(config)
+        check_presentation(config)
     except IntsimError as error:
         raise FileError(f"{path}: {error}") from None
     return config
