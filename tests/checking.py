@@ -1,0 +1,118 @@
+"""What the operator tests share: how inputs are drawn, and how two faces are compared with the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from intsim import ops
+from intsim.dialects import DIALECTS, Dialect
+
+import oracle
+
+I8, I16, I32 = (-128, 127), (-(2**15), 2**15 - 1), (-(2**31), 2**31 - 1)
+
+# The same examples on every machine and every run.
+searching = settings(derandomize=True, deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+def shown(name: str, params: dict[str, Any], face: str) -> str:
+    """A call as a failure shows it."""
+    words = [f"{k}={v.name if isinstance(v, Dialect) else v}" for k, v in params.items() if np.ndim(v) == 0]
+    return f"ops.{name}{face}(..., {', '.join(words)})"
+
+
+def rows(function: Callable[[list[int]], Any], x: Any) -> Any:
+    """`function` of every row of nested lists."""
+    return function(x) if not isinstance(x[0], list) else [rows(function, part) for part in x]
+
+
+def check(name: str, arrays: list[Any], params: dict[str, Any], want: Callable[[], Any], dtype: Any = None) -> None:
+    """Both faces give what the oracle gives, or both refuse what it refuses."""
+    op = getattr(ops, name)
+    try:
+        expected = want()
+    except ValueError:
+        for face in (op, op.ref):
+            with pytest.raises(ValueError, match=name):
+                face(*arrays, **params)
+        return
+    results = {"": op(*arrays, **params), ".ref": op.ref(*arrays, **params)}
+    for face, result in results.items():
+        assert isinstance(result, np.ndarray)
+        found = oracle.difference(shown(name, params, face), result.tolist(), expected)
+        assert not found, found
+        assert result.shape == np.shape(np.array(expected, object))
+        assert dtype is None or result.dtype == dtype, f"{shown(name, params, face)} is {result.dtype}, due is {dtype}"
+    assert results[""].dtype == results[".ref"].dtype
+
+
+def narrowest(b: int) -> Any:
+    """The type that stores `b` bits."""
+    return np.int8 if b <= 8 else np.int16 if b <= 16 else np.int32
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def integers(low: int, high: int) -> st.SearchStrategy[int]:
+    """Integers of a format, its ends and zero's neighbours more often than chance would have them."""
+    ends = sorted({v for v in (low, low + 1, -2, -1, 0, 1, 2, high - 1, high) if low <= v <= high})
+    return st.one_of(st.sampled_from(ends), st.integers(max(low, -40), min(high, 40)), st.integers(low, high))
+
+
+@st.composite
+def shaped(draw: st.DrawFn, fmt: tuple[int, int], columns: int | None = None) -> Any:
+    """Nested lists: rows of one length under none, one or two leading axes."""
+    leading = draw(st.sampled_from([(), (1,), (3,), (2, 2), (1, 3)]))
+    n = columns or draw(st.sampled_from([1, 2, 3, 5, 8, 17]))
+    size = int(np.prod([*leading, n]))
+    flat = draw(st.lists(integers(*fmt), min_size=size, max_size=size))
+    return np.array(flat, np.int64).reshape(*leading, n).tolist()
+
+
+ARITHMETIC = [key for key in oracle.TABLE if key not in ("softmax_n", "softmax_bits", "gelu_n", "gelu_bits", "gelu")]
+ALLOWED = {
+    "requant_rounding": ["floor", "trunc", "half_up", "half_even", "half_away"],
+    "mean_rounding": ["floor", "trunc", "half_up", "half_even", "half_away"],
+    "sqrt": ["newton10", "floor"],
+    "variance": ["exact", "wrap32"],
+    "layernorm_half": ["floor", "trunc"],
+    "quotient": ["floor", "trunc"],
+    "half_bit": ["kept", "dropped"],
+    "x0_rounding": ["floor", "trunc"],
+    "exp_sum": ["saturate", "wrap32"],
+    "overflow": ["exact", "wrap32", "forbid"],
+}
+
+
+@st.composite
+def dialects(draw: st.DrawFn) -> tuple[Dialect, dict[str, Any]]:
+    """One of the four dialects, or any mixture of their choices: for intsim, and for the oracle."""
+    base = draw(st.sampled_from(list(DIALECTS)))
+    choices: dict[str, Any] = {}
+    if draw(st.booleans()):
+        choices = {key: draw(st.sampled_from(ALLOWED[key])) for key in ARITHMETIC}
+    return DIALECTS[base].replace(**choices), oracle.DIALECTS[base] | choices
+
+
+BUILT_IN = [(DIALECTS[name], oracle.DIALECTS[name]) for name in DIALECTS]
+MULTIPLIERS = integers(-(2**31), 2**31 - 1) | st.integers(2**30, 2**31 - 1) | st.just(2**30)
+SHIFTS = integers(1, 62) | st.sampled_from([30, 31, 32])
+X0S = st.sampled_from([-1, -2, -3, -7, -12, -20, -40, -77, -1024, -(2**20)]) | st.integers(-300, -1)
+
+
+def per_channel(strategy: st.SearchStrategy[int], n: int) -> st.SearchStrategy[Any]:
+    """One value, or one a channel."""
+    return strategy | st.lists(strategy, min_size=n, max_size=n)
+
+
+def test_the_mixtures_mix_every_choice() -> None:
+    assert list(ALLOWED) == ARITHMETIC

@@ -1,0 +1,362 @@
+"""Every operator at its door: what is refused and in which words, empty input, types, threads."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intsim import ops
+from intsim.dialects import DIALECTS
+from intsim.kernels import threads
+
+from checking import I8, I16, I32
+
+# --- every operator at its door ---------------------------------------------------------------------------------------
+
+D = "isegmenter"
+TABLE = np.tile(np.arange(-128, 128), (3, 1))
+
+# A call of every operator that is all right, and the formats of its inputs where they are narrower than 64 bits.
+VALID: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "requant": ([[[1, -2, 3]]], {"m": 2**30, "e": 31, "b": 8, "dialect": D}),
+    "residual_add": (
+        [[[1, 2, 3]], [[4, 5, 6]]],
+        {"ma": 2**30, "ea": 31, "mc": 2**30, "ec": 30, "b": 16, "dialect": D},
+    ),
+    "linear": ([[[1, 2]]], {"weight": [[3, 4], [5, 6], [7, 8]], "bias": [0, 1, 2]}),
+    "matmul": ([[[1, 2]], [[3], [4]]], {}),
+    "layernorm": ([[[1, 2, 3, 5]]], {"bias": [0, 1, 2, 3], "dialect": D}),
+    "shift_exp": ([[[0, -5]]], {"x0": -20, "n": 15, "dialect": D}),
+    "shiftmax": ([[[0, -5, 7]]], {"x0": -20, "n": 15, "b": 16, "dialect": D}),
+    "shiftgelu": ([[[0, -5, 7]]], {"x0": -12, "n": 23, "b": 8, "dialect": D}),
+    "lambda_shiftgelu": ([[[0, -5, 7]]], {"x0": -12, "n": 23, "b": 8, "lam": 3, "dialect": D}),
+    "input_lut": ([[[[0, 128, 255]]]], {"table": TABLE}),
+    "patches": ([[[[1], [2]], [[3], [4]]]], {"size": 2}),
+    "concat": ([[[1, 2]], [[3, 4]]], {"axis": -2}),
+    "slice": ([[[1, 2, 3]]], {"axis": -1, "start": 0, "stop": 2}),
+    "heads": ([[[1, 2, 3, 4]]], {"heads": 2}),
+    "merge_heads": ([[[[1, 2]], [[3, 4]]]], {}),
+    "grid": ([[[1], [2]]], {"height": 2}),
+    "upsample_nearest": ([[[[1], [2]]]], {"factor": 2}),
+    "argmax": ([[[1, 2]]], {}),
+}
+INPUTS: dict[str, dict[str, tuple[int, int]]] = {
+    "requant": {"acc": I32},
+    "residual_add": {"a": I32, "c": I32},
+    "linear": {"x": I8},
+    "matmul": {"a": I16, "b": I8},
+    "layernorm": {"x": I16},
+    "shift_exp": {"x": I16},
+    "shiftmax": {"x": I8},
+    "shiftgelu": {"x": I8},
+    "lambda_shiftgelu": {"x": I8},
+    "input_lut": {"image": (0, 255)},
+}
+PARAMS: dict[str, dict[str, tuple[int, int]]] = {
+    "requant": {"m": I32, "e": (1, 62), "b": (2, 32)},
+    "residual_add": {"ma": I32, "ea": (1, 62), "mc": I32, "ec": (1, 62), "b": (2, 32)},
+    "linear": {"weight": I8, "bias": I32},
+    "layernorm": {"bias": I32},
+    "shiftmax": {"b": (2, 16)},
+    "shiftgelu": {"b": (2, 16)},
+    "lambda_shiftgelu": {"b": (2, 16)},
+    "input_lut": {"table": I8},
+}
+FACES = ["fast", "ref"]
+NAMES = list(VALID)
+
+
+def face_of(name: str, face: str) -> Callable[..., Any]:
+    """One of the two faces of an operator."""
+    op = getattr(ops, name)
+    return op.ref if face == "ref" else op
+
+
+def test_every_operator_is_here() -> None:
+    assert set(VALID) == set(ops.REGISTRY)
+    assert all(isinstance(getattr(ops, name), ops.Op) for name in VALID)
+    with pytest.raises(AttributeError, match="there is no operator 'softmax'"):
+        _ = ops.softmax
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_valid_call_is_valid(name: str, face: str) -> None:
+    # Everything below changes one thing about these calls; they themselves must pass.
+    arrays, params = VALID[name]
+    call = face_of(name, face)
+    want = call(*arrays, **params)
+    frozen = [np.array(a) for a in arrays]
+    for a in frozen:
+        a.setflags(write=False)
+    assert call(*frozen, **params).tolist() == want.tolist()
+    for dtype in (np.int32, np.int64, np.uint16, object):
+        if dtype is not np.uint16 or min(a.min() for a in frozen) >= 0:
+            assert call(*(a.astype(dtype) for a in frozen), **params).tolist() == want.tolist()
+    # Rows that do not lie one after the other in memory.
+    strided = [np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 0)), 0, -1) for a in frozen]
+    assert call(*strided, **params).tolist() == want.tolist()
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", [np.float64, np.float32, bool, np.complex128, "U1"])
+def test_only_integers_enter(name: str, face: str, kind: Any) -> None:
+    arrays, params = VALID[name]
+    for position in range(len(arrays)):
+        wrong = [np.array(a).astype(kind) if i == position else a for i, a in enumerate(arrays)]
+        with pytest.raises(TypeError, match=name):
+            face_of(name, face)(*wrong, **params)
+    for key in params.keys() - {"dialect"}:
+        with pytest.raises(TypeError, match=key):
+            face_of(name, face)(*arrays, **params | {key: np.array(params[key]).astype(kind)})
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_has_a_default(name: str, face: str) -> None:
+    arrays, params = VALID[name]
+    for key in params:
+        with pytest.raises(TypeError, match=key):
+            face_of(name, face)(*arrays, **{k: v for k, v in params.items() if k != key})
+    with pytest.raises(TypeError):
+        face_of(name, face)(*arrays, **params, epsilon=1)
+    if name != "concat":  # which joins any number
+        with pytest.raises(TypeError):
+            face_of(name, face)(*arrays[:-1], **params)
+    if "dialect" in params:
+        signature = inspect.signature(getattr(ops, name))
+        assert signature.parameters["dialect"].default is inspect.Parameter.empty
+        with pytest.raises(ValueError, match="ivit-tvm"):
+            face_of(name, face)(*arrays, **params | {"dialect": "i-vit"})
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(("name", "port"), [(name, port) for name, ports in INPUTS.items() for port in ports])
+def test_an_input_outside_its_format_is_named(name: str, port: str, face: str) -> None:
+    arrays, params = VALID[name]
+    position, (low, high) = list(INPUTS[name]).index(port), INPUTS[name][port]
+    for beyond in (low - 1, high + 1):
+        wrong = [np.array(a, np.int64) for a in arrays]
+        place = tuple(size - 1 for size in wrong[position].shape)
+        wrong[position][place] = beyond
+        with pytest.raises(ValueError) as caught:
+            face_of(name, face)(*wrong, **params)
+        message = str(caught.value)
+        assert message.startswith(f"{name}: "), message
+        assert f"{port}{list(place)} = {beyond} " in message, message
+        assert f"[{low}, {high}]" in message, message
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(("name", "port"), [(name, port) for name, ports in INPUTS.items() for port in ports])
+def test_the_first_of_several_is_named(name: str, port: str, face: str) -> None:
+    arrays, params = VALID[name]
+    position, (low, high) = list(INPUTS[name]).index(port), INPUTS[name][port]
+    wrong = [np.array(a, np.int64) for a in arrays]
+    wrong[position] = np.stack([wrong[position]] * 3)
+    wrong[position][2] = low - 5
+    wrong[position][1] = high + 3
+    with pytest.raises(ValueError, match=rf"{port}\[1(, 0)+\] = {high + 3} "):
+        face_of(name, face)(*wrong, **params)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in PARAMS.items() for key in keys])
+def test_a_parameter_outside_its_range_is_named(name: str, key: str, face: str) -> None:
+    arrays, params = VALID[name]
+    low, high = PARAMS[name][key]
+    for beyond in (low - 1, high + 1):
+        value = np.array(params[key], np.int64)
+        value[(..., *(0 for _ in value.shape))] = beyond
+        with pytest.raises(ValueError, match=rf"^{name}: {key}.* = {beyond} "):
+            face_of(name, face)(*arrays, **params | {key: value})
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(
+    ("name", "arrays", "changes"),
+    [
+        ("requant", [[1, 2, 3]], {"m": [1, 2]}),
+        ("requant", [[1, 2, 3]], {"e": [1, 2, 3, 4]}),
+        ("requant", [[1, 2, 3]], {"m": [[1, 2, 3]]}),
+        ("requant", [[1, 2, 3]], {"m": [1]}),
+        ("requant", [5], {}),
+        ("residual_add", [[1, 2], [1, 2, 3]], {}),
+        ("residual_add", [[[1, 2]], [1, 2]], {}),
+        ("residual_add", [[[1, 2]], [[1, 2], [3, 4]]], {}),
+        ("residual_add", [[1, 2], [3, 4]], {"mc": [1, 2, 3]}),
+        ("linear", [[1, 2, 3]], {}),
+        ("linear", [[1, 2]], {"bias": [1, 2]}),
+        ("linear", [[1, 2]], {"weight": [1, 2]}),
+        ("matmul", [[[1, 2]], [[1, 2]]], {}),
+        ("matmul", [[1, 2], [[1], [2]]], {}),
+        ("matmul", [[[[1, 2]]], [[1], [2]]], {}),
+        ("matmul", [[[1, 2]], [[1], [2]]], {"transpose_b": 1}),
+        ("layernorm", [[1, 2, 3]], {}),
+        ("layernorm", [[1, 2, 3, 4]], {"bias": 0}),
+        ("layernorm", [7], {"bias": [0]}),
+        ("layernorm", [np.zeros(65537, int)], {"bias": np.zeros(65537, int)}),
+        ("shiftmax", [5], {}),
+        ("shiftmax", [[1, 2]], {"x0": 0}),
+        ("shiftmax", [[1, 2]], {"x0": 3}),
+        ("shiftmax", [[1, 2]], {"n": -1}),
+        ("shiftmax", [[1, 2]], {"n": [15, 15]}),
+        ("shift_exp", [[1, 2]], {"x0": 0}),
+        ("shiftgelu", [[1, 2]], {"x0": 0}),
+        ("lambda_shiftgelu", [[1, 2]], {"lam": -1}),
+        ("input_lut", [[[[0, 1]]]], {}),
+        ("input_lut", [[[[0, 1, 2]]]], {"table": TABLE[:, :255]}),
+        ("input_lut", [[[[0, 1, 2]]]], {"table": TABLE[0]}),
+        ("patches", [[[1, 2]]], {}),
+        ("patches", [[[[1]]]], {"size": 0}),
+        ("concat", [[[1, 2]], [[3]]], {}),
+        ("concat", [[[1, 2]], [3, 4]], {}),
+        ("concat", [[1], [2]], {}),
+        ("concat", [[1], [2]], {"axis": 0}),
+        ("concat", [], {}),
+        ("slice", [[1, 2, 3]], {"start": 2, "stop": 2}),
+        ("slice", [[1, 2, 3]], {"stop": 4}),
+        ("slice", [[1, 2, 3]], {"start": -1}),
+        ("slice", [[1, 2, 3]], {"axis": -2}),
+        ("slice", [[1, 2, 3]], {"axis": 0}),
+        ("heads", [[[1, 2, 3]]], {}),
+        ("heads", [[1, 2]], {}),
+        ("heads", [[[1, 2]]], {"heads": 0}),
+        ("merge_heads", [[[1, 2]]], {}),
+        ("grid", [[[1], [2], [3]]], {}),
+        ("grid", [[1, 2]], {}),
+        ("upsample_nearest", [[1, 2]], {}),
+        ("upsample_nearest", [[[1, 2]]], {"factor": 0}),
+        ("argmax", [5], {}),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(name: str, arrays: list[Any], changes: dict[str, Any], face: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: "):
+        face_of(name, face)(*arrays, **VALID[name][1] | changes)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", ["layernorm", "shiftmax", "shiftgelu", "lambda_shiftgelu", "argmax"])
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 0)])
+def test_an_empty_row_is_refused(name: str, face: str, shape: tuple[int, ...]) -> None:
+    params = VALID[name][1] | ({"bias": np.zeros(0, int)} if name == "layernorm" else {})
+    with pytest.raises(ValueError, match=rf"^{name}: "):
+        face_of(name, face)(np.zeros(shape, int), **params)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("leading", [(0,), (2, 0)])
+def test_a_batch_of_no_rows_is_empty(name: str, face: str, leading: tuple[int, ...]) -> None:
+    arrays, params = VALID[name]
+    one = face_of(name, face)(*arrays, **params)
+    none = face_of(name, face)(*(np.zeros((*leading, *np.shape(a)), int) for a in arrays), **params)
+    assert none.shape == (*leading, *one.shape)
+    assert none.dtype == one.dtype
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", ["patches", "concat", "slice", "heads", "merge_heads", "grid", "upsample_nearest"])
+def test_moving_data_keeps_its_type(name: str, face: str) -> None:
+    arrays, params = VALID[name]
+    for dtype in (np.int8, np.int16, np.int32, np.int64):
+        typed = [np.array(a, dtype) for a in arrays]
+        assert face_of(name, face)(*typed, **params).dtype == dtype
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_dialect_goes_by_name_or_as_itself(face: str) -> None:
+    for name, (arrays, params) in VALID.items():
+        if "dialect" in params:
+            by_name = face_of(name, face)(*arrays, **params)
+            assert by_name.tolist() == face_of(name, face)(*arrays, **params | {"dialect": DIALECTS[D]}).tolist()
+
+
+# --- what an error names ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_sum_that_wraps_to_zero_names_its_row(face: str) -> None:
+    x = np.zeros((2, 3, 128), int)
+    x[..., 1] = -1  # 127 whole exponentials and a lesser one: no multiple of 2**32
+    x[1, 2] = 0
+    with pytest.raises(ValueError, match=r"shiftmax.*\[1, 2\]"):
+        face_of("shiftmax", face)(x, x0=-1024, n=15, b=16, dialect="ivit-tvm")
+    assert face_of("shiftmax", face)(x[0], x0=-1024, n=15, b=16, dialect="ivit-tvm").shape == (3, 128)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", ["shiftgelu", "lambda_shiftgelu"])
+def test_a_gelu_that_wraps_to_zero_names_its_row(name: str, face: str) -> None:
+    # exp(0) = 128 * 2**25 = 2**32 wraps to 0; in row 0 exp(-127) does not.
+    params: dict[str, Any] = {"x0": -128, "n": 25, "b": 8, "dialect": "ivit-tvm"}
+    if name == "lambda_shiftgelu":
+        params["lam"] = 127
+    x = np.array([[127, 127], [0, 0]])
+    with pytest.raises(ValueError, match=rf"{name}.*\[1\b"):
+        face_of(name, face)(x, **params)
+    assert face_of(name, face)(x[:1], **params).shape == (1, 2)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_forbidden_overflow_names_its_place(face: str) -> None:
+    x = [[[0, 0], [0, 0]], [[-3, 3], [0, 0]]]
+    with pytest.raises(ValueError, match=r"layernorm.*\[1, 0, 1\] = 2952790013\b"):
+        face_of("layernorm", face)(x, [0, I32[1]], dialect="rtl")
+    with pytest.raises(ValueError, match=r"linear.*\[1, 0\] = 2147483648\b"):
+        face_of("linear", face)([[0], [1]], [[1]], [I32[1]])
+    with pytest.raises(ValueError, match=r"matmul.*\[0, 1\] = 2147483648\b"):
+        face_of("matmul", face)([[-32768] * 512], [[0, -128]] * 512)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_forbidden_exponential_says_so(face: str) -> None:
+    for name in ("shiftmax", "shiftgelu"):
+        with pytest.raises(ValueError, match=rf"^{name}: .*2147483648"):
+            face_of(name, face)([0], x0=-4096, n=19, b=8, dialect="isegmenter")
+        params: dict[str, Any] = {"x0": -4095, "n": 19, "b": 8, "dialect": "isegmenter"}
+        assert face_of(name, face)([0], **params).shape == (1,)
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_results_do_not_depend_on_threads(name: str) -> None:
+    draw = np.random.default_rng(5)
+    i8 = draw.integers(-128, 128, (13, 33))
+    i16, bias = draw.integers(-32768, 32768, (13, 33)), draw.integers(-999, 999, 33)
+    calls: dict[str, Callable[[], np.ndarray]] = {
+        "requant": lambda: ops.requant(i16, m=2**30 + 7, e=38, b=8, dialect=name),
+        "residual_add": lambda: ops.residual_add(i16, i8, ma=2**30, ea=31, mc=2**30, ec=30, b=16, dialect=name),
+        "layernorm": lambda: ops.layernorm(i16, bias, dialect=name),
+        "shift_exp": lambda: ops.shift_exp(i8, x0=-20, n=15, dialect=name),
+        "shiftmax": lambda: ops.shiftmax(i8, x0=-20, n=15, b=16, dialect=name),
+        "shiftgelu": lambda: ops.shiftgelu(i8, x0=-20, n=23, b=8, dialect=name),
+        "lambda_shiftgelu": lambda: ops.lambda_shiftgelu(i8, x0=-20, n=23, b=8, lam=40, dialect=name),
+        "linear": lambda: ops.linear(i8, i8[:5], bias[:5]),
+        "matmul": lambda: ops.matmul(i16, i8, transpose_b=1),
+        "argmax": lambda: ops.argmax(i8),
+        "input_lut": lambda: ops.input_lut(i8[:, :3] + 128, TABLE),
+    }
+    for call in calls.values():
+        with threads.limited_to(1):
+            want = call()
+        for count in (2, 3, 13, 40, None):
+            with threads.limited_to(count):
+                got = call()
+            assert got.dtype == want.dtype
+            assert got.tolist() == want.tolist()
+
+
+def test_the_first_refused_row_is_named_whatever_the_threads() -> None:
+    x = np.zeros((8, 128), int)
+    x[:3, 0] = -1
+    for count in (1, 2, 5, 8):
+        with threads.limited_to(count), pytest.raises(ValueError, match=r"\[3\]"):
+            ops.shiftmax(x, x0=-1024, n=15, b=16, dialect="ivit-tvm")
