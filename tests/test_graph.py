@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,15 @@ def test_concurrent_runs_with_different_threads_agree(graph: Graph, image: np.nd
         caller.join()
     assert len(results) == 4
     assert all((result == expected).all() for result in results)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own(graph: Graph, image: np.ndarray) -> None:
+    expected = intsim.run(graph, image, threads=2)
+    with get_context("fork").Pool(1) as pool:
+        child = pool.apply_async(intsim.run, (graph, image), {"threads": 2})
+        np.testing.assert_array_equal(child.get(timeout=60), expected)
 
 
 def test_tensors_are_released_after_their_last_use(graph: Graph) -> None:

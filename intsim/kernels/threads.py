@@ -38,6 +38,10 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=available(), thread_name_prefix="intsim")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has none of its parent's threads
+
+
 def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
     """Call ``kernel(start, stop, *arguments)`` over all rows; the first row it refused, or -1.
 
