@@ -24,7 +24,7 @@ UNREADABLE = (
     EOFError,
     IndexError,
     MemoryError,
-    NotImplementedError,
+    RuntimeError,  # NotImplementedError among them
     OSError,
     OverflowError,
     SyntaxError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,18 @@ def test_x0_where_it_is_not_whole(rounding: str) -> None:
     # -1/s = -20.5: floor gives -21, and so does trunc of -21.5.
     dialect = dialects.RTL.replace(x0_rounding=rounding)
     assert dialects.softmax_parameters(1 / 20.5, 10, dialect)["x0"] == -21
+
+
+def test_the_example_spells_out_every_choice_and_what_is_allowed() -> None:
+    """The comment behind each choice of examples/dialect.toml lists exactly the names that are allowed."""
+    path = Path(__file__).parent.parent / "examples" / "dialect.toml"
+    dialect = dialects.load(path)
+    assert dialect.name == "mine"
+    commented = dict(re.findall(r"^(\w+) = .*?# (.*)$", path.read_text(), re.MULTILINE))
+    assert commented.keys() == dialects.CHOICES.keys()
+    for key, allowed in dialects.CHOICES.items():
+        if commented[key] != "the same five":
+            names = set(re.findall(r"[a-z]\w*|\d+", commented[key])) - {"or", "to"}
+            values = [str(value) for value in allowed]
+            numbers = [value for value in values if value.isdecimal()]
+            assert names == {v for v in values if v not in numbers} | ({numbers[0], numbers[-1]} if numbers else set()), key
