@@ -42,5 +42,4 @@ def data_movement(
         scale=lambda scales, node: scales[0],
         real=real,
         approximates=name,
-        moves_data=True,
     )
