@@ -184,6 +184,15 @@ def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
             assert int(np.abs(out.astype(np.int64)).sum(axis=-1).max()) <= promised.row_sum
 
 
+def test_a_wrapped_sum_kept_exact_may_reach_the_lowest_value() -> None:
+    op, dialect = REGISTRY["shiftmax"], dialects.IVIT.replace(exp_sum="wrap32")
+    params = {"x0": -1000, "n": 20, "b": 3}
+    promised = op.output([Tensor.full((3,), I8)], params, dialect)
+    out = op.compute("fast", [np.zeros(3, np.int8)], params, dialect, promised)
+    assert out.tolist() == [-4, -4, -4]
+    assert promised.lo <= -4
+
+
 def broken(graph: Graph, **change: Any) -> list[Node]:
     """The graph with one field of its fourth node replaced."""
     return [dataclasses.replace(n, **change) if i == 3 else n for i, n in enumerate(graph.nodes)]

@@ -100,8 +100,10 @@ def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
         return Tensor.full(x.shape, signed(b))
     largest = -x0 << n  # the exponential of the row's maximum
     require(largest < 2**31, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
-    if dialect.exp_sum is ExpSum.WRAP32:  # nothing bounds the factor of a wrapped sum: each row is checked as it is computed
-        reach = (largest << 31) >> (32 - b) if dialect.overflow is Overflow.FORBID else signed(b).hi
+    if dialect.exp_sum is ExpSum.WRAP32 and dialect.overflow is Overflow.EXACT:
+        return Tensor.full(x.shape, signed(b))  # each row is checked as it is computed
+    if dialect.exp_sum is ExpSum.WRAP32:  # nothing bounds the factor of a wrapped sum
+        reach = (largest << 31) >> (32 - b)
         return Tensor(x.shape, signed(b), -reach, reach)
     # While the sum does not saturate a row of p sums to at most top; saturated, f is 1 and every p is at most e >> shift.
     top = signed(b).hi
