@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import intsim
 from intsim import dialects
-from intsim.arith import I8, I16, I32, signed
+from intsim.arith import I8, I16, I32, I64, signed
 from intsim.errors import BoundError, GraphError, IntsimError
 from intsim.graph import CONSTANT, Graph, Node, constant_node, input_node
 from intsim.ops import REGISTRY, Tensor
@@ -191,6 +191,39 @@ def test_a_wrapped_sum_kept_exact_may_reach_the_lowest_value() -> None:
     out = op.compute("fast", [np.zeros(3, np.int8)], params, dialect, promised)
     assert out.tolist() == [-4, -4, -4]
     assert promised.lo <= -4
+
+
+def test_padding_is_part_of_the_proof() -> None:
+    """Pixels that are never 0 beside padding that is: the bias fits the pixels alone, and not the padding."""
+    weight = np.full((1, 12), 127, np.int8)
+    weight[0, [0, 4, 8]] = -128
+    nodes = [
+        input_node("image", 1, 1, 1.0),
+        Node("lut", "input_lut", ("image",), {"table": np.full((3, 256), 100, np.int8)}),
+        Node("patches", "patches", ("lut",), {"size": 2}),
+        Node("linear", "linear", ("patches",), {"weight": weight, "bias": np.array([-(2**31)], np.int32)}),
+    ]
+    with pytest.raises(BoundError, match="linear: linear may reach"):
+        Graph(nodes, dialects.ISEGMENTER)
+
+
+@pytest.mark.parametrize("face", ["fast", "ref"])
+def test_joined_formats_never_wrap(face: str) -> None:
+    op = REGISTRY["concat"]
+    call = op.ref if face == "ref" else op
+    for pair in (
+        [np.array([[200]], np.uint8), np.array([[-1]], np.int8)],
+        [np.array([[-1]], np.int8), np.array([[200]], np.uint8)],
+    ):
+        with pytest.raises(ValueError, match="is outside"):
+            call(*pair, axis=-1)
+
+
+def test_two_arms_that_could_pass_64_bits_are_refused() -> None:
+    arm = Tensor((1, 1), I64, -(2**63 - 1), 2**63 - 1)
+    params = {"ma": 1, "ea": 1, "mc": 1, "ec": 1, "b": 16}
+    with pytest.raises(ValueError, match="may pass 64 bits"):
+        REGISTRY["residual_add"].output([arm, arm], params, dialects.RTL.replace(overflow="exact"))
 
 
 def broken(graph: Graph, **change: Any) -> list[Node]:

@@ -15,8 +15,10 @@ def data_movement(
     shape: Callable[..., tuple[int, ...]],
     inputs: tuple[str, ...],
     params: dict[str, Param],
+    pads: bool = False,
 ) -> Op:
     """An operator that only moves values: `shape` says where to, format, bounds and scale pass through.
+    One that `pads` may add zeros, which its bounds then include.
 
     Values of any integer format are taken; called directly the result has the input's own type.
     """
@@ -29,6 +31,8 @@ def data_movement(
 
     def infer(*tensors: Tensor, **given: int) -> Tensor:
         lo, hi = min(t.lo for t in tensors), max(t.hi for t in tensors)
+        if pads:
+            lo, hi = min(lo, 0), max(hi, 0)
         widest = max((t.fmt for t in tensors), key=lambda fmt: fmt.hi - fmt.lo)
         return Tensor(shape(*(t.shape for t in tensors), **given), widest, lo, hi)
 

@@ -34,4 +34,4 @@ def shape(x: tuple[int, ...], size: int) -> tuple[int, ...]:
     return (*leading, -(-height // size) * -(-width // size), channels * size * size)
 
 
-OP = data_movement(steps, shape, ("x",), {"size": Param.integer(1, 1024)})
+OP = data_movement(steps, shape, ("x",), {"size": Param.integer(1, 1024)}, pads=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from ..arith import I32, round_shift, saturate, signed
+from ..arith import I32, I64, round_shift, saturate, signed
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -63,6 +63,7 @@ def fast(
 def infer(a: Tensor, c: Tensor, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect) -> Tensor:
     require(a.shape == c.shape, f"a is {list(a.shape)} and c is {list(c.shape)}; residual branches have one shape")
     (a_lo, a_hi), (c_lo, c_hi) = rescaled(a, ma, ea, dialect), rescaled(c, mc, ec, dialect)
+    require(I64.holds(a_lo + c_lo, a_hi + c_hi), "the sum of the two arms may pass 64 bits")
     fmt = signed(b)
     return Tensor(a.shape, fmt, min(max(a_lo + c_lo, fmt.lo), fmt.hi), min(max(a_hi + c_hi, fmt.lo), fmt.hi))
 
