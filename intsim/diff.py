@@ -1,161 +1,365 @@
-"""Exact comparison of two golden files, tensor by tensor in execution order. One tensor is in memory at a time."""
+"""A device's dump against a golden file: every tensor as it is, and every node by itself.
+
+Two verdicts a node. *Accumulated*: its tensor against the golden one. *Isolated*: its tensor against what the reference
+makes of the device's own inputs (`isolate`), and for the wrong ones the rule that was broken (`explain`).
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .arith import Format, first_index
-from .errors import IntsimError
+from . import dumps
+from .arith import Format
+from .compare import Comparison, compare, sha256_of
+from .dumps import Dump, Dumped
+from .errors import FileError, IntsimError
+from .explain import Explanation, explain
 from .golden import GoldenFile, Record, opened
-from .graph import digest
+from .graph import Graph
+from .isolate import Verdict, isolate
+from .layout import Diagnosis, diagnose
 
-
-@dataclass(frozen=True)
-class Divergence:
-    """The first element, in C order, at which a node's tensors differ."""
-
-    node: str
-    index: list[int]
-    golden: int
-    dut: int
-    fmt: Format
-
-    def hexadecimal(self, value: int) -> str:
-        """A value in two's complement, as many digits as the format has."""
-        if not self.fmt.holds(value, value):
-            return f"outside {self.fmt}"
-        low_bits = self.fmt.hi - self.fmt.lo
-        return f"0x{value & low_bits:0{-(-low_bits.bit_length() // 4)}x}"
+SCHEMA, VERSION = "intsim-diff", 1
+MATCH, DIFFER = "match", "differ"
+MISSHAPEN, MISTYPED, UNREADABLE = "misshapen", "mistyped", "unreadable"
+MISSING, EXTRA, UNJUDGED = "missing", "extra", "unjudged"
+BAD = (DIFFER, MISSHAPEN, MISTYPED, UNREADABLE)
 
 
 @dataclass(frozen=True)
 class NodeDiff:
-    """One tensor compared. `differing` is None where only hashes could be compared and they differ."""
+    """One tensor. `accumulated` is one of match, differ, misshapen, mistyped, unreadable, missing (from the dump), extra
+    (not in the golden file); `comparison` is there where elements could be compared, `verdict` where it was isolated.
+    """
 
     name: str
-    differing: int | None
-    total: int
-    first: Divergence | None = None
-    note: str | None = None
+    op: str
+    shape: tuple[int, ...]
+    fmt: Format | None
+    accumulated: str
+    comparison: Comparison | None = None
+    verdict: Verdict | None = None
+    diagnosis: Diagnosis | None = None
+    note: str = ""
+
+    @property
+    def isolated(self) -> str | None:
+        """match, differ or unjudged; None where it was not isolated."""
+        if self.verdict is None:
+            return None
+        if self.verdict.comparison is None:
+            return UNJUDGED
+        return DIFFER if self.verdict.wrong else MATCH
+
+    @property
+    def total(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=object))
+
+    @property
+    def differing(self) -> int | None:
+        """How many elements differ; None where that cannot be said."""
+        if self.comparison is not None:
+            return self.comparison.differing
+        return 0 if self.accumulated == MATCH else None
+
+    @property
+    def bad(self) -> bool:
+        """Whether anything is wrong with it."""
+        return self.accumulated in BAD or self.isolated == DIFFER
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        first = self.comparison.first if self.comparison else None
+        record: dict[str, Any] = {
+            "name": self.name,
+            "op": self.op,
+            "shape": list(self.shape),
+            "format": str(self.fmt) if self.fmt else None,
+            "accumulated": self.accumulated,
+            "isolated": self.isolated,
+            "differing": self.differing,
+            "total": self.total,
+            "first": first.record() if first else None,
+        }
+        if self.comparison is not None and self.comparison.differing:
+            record["statistics"] = self.comparison.record()
+        if self.verdict is not None:
+            own = self.verdict.comparison
+            record["isolation"] = {
+                "stretch": list(self.verdict.stretch),
+                "feeds": dict(self.verdict.feeds),
+                "golden_inputs": self.verdict.golden_inputs,
+                "first": own.first.record() if own and own.first else None,
+                "statistics": own.record() if own and own.differing else None,
+                "dump_only": self.verdict.dump_only,
+            }
+        if found := self.layout:
+            record["layout"] = {"name": found.name, "says": found.says}
+        if note := self.remark:
+            record["note"] = note
+        return record
+
+    @property
+    def layout(self) -> Diagnosis | None:
+        """The layout fault found."""
+        return self.verdict.diagnosis if self.verdict is not None and self.verdict.diagnosis else self.diagnosis
+
+    @property
+    def remark(self) -> str:
+        """What is to be said of it."""
+        own = "only its dump is laid out otherwise: what follows was computed with the right order"
+        said = [self.note, self.layout.says if self.layout else ""]
+        if self.verdict is not None:
+            said += [self.verdict.note, own if self.verdict.dump_only else ""]
+        return "; ".join(text for text in said if text)
 
 
 @dataclass(frozen=True)
 class Diff:
-    """Two golden files compared."""
+    """A dump compared. `nodes` are in execution order; `culprits` is None where nothing was isolated."""
 
+    golden: Path
+    dut: Path
+    kind: str
+    model_sha256: str
     nodes: list[NodeDiff]
-    only_golden: list[str]
-    only_dut: list[str]
-    warnings: list[str]
+    order: list[dict[str, Any]]  # every node of the model: name, op, inputs
+    warnings: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    explanations: list[Explanation] = field(default_factory=list)
+    culprits: list[str] | None = None
+    complete: bool = False
+
+    @property
+    def compared(self) -> list[NodeDiff]:
+        """The tensors both sides hold."""
+        return [node for node in self.nodes if node.accumulated not in (MISSING, EXTRA)]
 
     @property
     def differing(self) -> list[NodeDiff]:
-        """The nodes that differ, in execution order."""
-        return [node for node in self.nodes if node.differing != 0]
+        """The tensors with which anything is wrong, in execution order."""
+        return [node for node in self.nodes if node.bad]
+
+    @property
+    def only_golden(self) -> list[str]:
+        """The tensors the dump lacks."""
+        return [node.name for node in self.nodes if node.accumulated == MISSING]
+
+    @property
+    def only_dut(self) -> list[str]:
+        """What the golden file lacks: nodes it leaves out, and what bears no node's name."""
+        return [node.name for node in self.nodes if node.accumulated == EXTRA] + self.foreign
 
     @property
     def identical(self) -> bool:
-        """Whether everything compared is equal."""
-        return not self.differing
+        """Whether everything compared is equal, and where completeness was asked for, everything was compared."""
+        return not self.differing and not (self.complete and self.only_golden)
+
+    def node(self, name: str) -> NodeDiff | None:
+        """The record of a tensor."""
+        return next((node for node in self.nodes if node.name == name), None)
 
     def record(self) -> dict[str, Any]:
-        """As plain data for ``--json``."""
-        first = self.differing[0] if self.differing else None
+        """As plain data for ``--json``; docs/diff-v1.schema.json describes it."""
+        first = next(iter(self.differing), None)
         return {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "golden": str(self.golden),
+            "dut": str(self.dut),
+            "dut_kind": self.kind,
+            "model_sha256": self.model_sha256,
             "identical": self.identical,
-            "first": _first_record(first) if first else None,
-            "nodes": [
-                {"name": n.name, "differing": n.differing, "total": n.total} | ({"note": n.note} if n.note else {})
-                for n in self.nodes
-            ],
+            "compared": len(self.compared),
+            "first": _first(first) if first else None,
+            "culprits": self.culprits,
+            "explanations": [explanation.record() for explanation in self.explanations],
+            "nodes": [node.record() for node in self.nodes],
             "only_golden": self.only_golden,
             "only_dut": self.only_dut,
             "warnings": self.warnings,
         }
 
 
-def _first_record(node: NodeDiff) -> dict[str, Any]:
-    if node.first is None:
-        return {"node": node.name, "index": None, "golden": None, "dut": None}
-    at = node.first
-    return {
-        "node": at.node,
-        "index": at.index,
-        "golden": at.golden,
-        "dut": at.dut,
-        "golden_hex": at.hexadecimal(at.golden),
-        "dut_hex": at.hexadecimal(at.dut),
-    }
+def _first(node: NodeDiff) -> dict[str, Any]:
+    own = node.verdict.comparison if node.verdict else None
+    for comparison in (node.comparison, own):
+        if comparison is not None and comparison.first is not None:
+            return {"node": node.name, **comparison.first.record()}
+    return {"node": node.name, "index": None, "golden": None, "dut": None}
 
 
-def diff(golden_path: str | Path, dut_path: str | Path, model_sha256: str | None = None) -> Diff:
-    """Compare a device's file (DUT) with a golden one, exactly.
+def diff(
+    golden_path: str | Path,
+    dut_path: str | Path,
+    graph: Graph | None = None,
+    *,
+    isolated: bool = False,
+    explained: bool = True,
+    map_path: str | Path | None = None,
+    complete: bool = False,
+    progress: Callable[[str], None] = lambda name: None,
+) -> Diff:
+    """Compare the dump at `dut_path` (see `dumps`) with a golden file, exactly.
 
-    IntsimError where the files stem from different models (or not from `model_sha256`), or have no tensor in common.
+    With `isolated` every node is judged by itself, which takes the `graph` the golden file was made from; culprits are
+    explained unless `explained` is false. `complete` makes a tensor missing from the dump a difference. `progress(name)` is
+    called before every tensor. Raises IntsimError where nothing can be compared, or the files stem from different models.
     """
-    with opened(golden_path) as reference, opened(dut_path) as dut:
-        _same_model(reference, dut, model_sha256)
-        order = {node["name"]: i for i, node in enumerate(reference.nodes)}
-        names = sorted(reference.tensors, key=lambda name: order.get(name.partition(":")[0], len(order)))
-        common = [name for name in names if name in dut.tensors]
-        if not common:
-            raise IntsimError(f"{golden_path} and {dut_path} have no tensor in common; nothing was compared")
-        warnings: list[str] = []
-        if reference.image_sha256 != dut.image_sha256:
-            warnings.append("the two files were made from different pictures; everything that follows may differ for that")
-        nodes = [_compare(reference.tensors[name], dut.tensors[name], warnings) for name in common]
-        return Diff(
-            nodes,
-            [name for name in names if name not in dut.tensors],
-            [name for name in dut.tensors if name not in reference.tensors],
-            warnings,
-        )
+    with opened(golden_path) as reference:
+        if graph is not None and graph.content_hash != reference.model_sha256:
+            raise IntsimError(
+                f"{reference.path} stems from model {reference.model_sha256[:12]}, not {graph.content_hash[:12]}, which is given"
+            )
+        if isolated and graph is None:
+            raise IntsimError("isolation recomputes nodes, which takes the model; give it with --model")
+        with dumps.opened(dut_path, _due(reference, graph), map_path) as dump:
+            return _compared(reference, dump, graph, isolated, explained, complete, progress)
 
 
-def _same_model(reference: GoldenFile, dut: GoldenFile, model_sha256: str | None) -> None:
-    if reference.model_sha256 != dut.model_sha256:
+def _due(reference: GoldenFile, graph: Graph | None) -> Mapping[str, tuple[tuple[int, ...], Format] | None]:
+    """Every name a dump may use, with shape and format where they are known."""
+    due: dict[str, tuple[tuple[int, ...], Format] | None] = {node["name"]: None for node in reference.nodes}
+    if graph is not None:
+        due |= {name: (tensor.shape, tensor.fmt) for name, tensor in graph.tensors.items()}
+    return due | {name: (record.shape, record.fmt) for name, record in reference.tensors.items()}
+
+
+def _compared(
+    reference: GoldenFile,
+    dump: Dump,
+    graph: Graph | None,
+    isolated: bool,
+    explained: bool,
+    complete: bool,
+    progress: Callable[[str], None],
+) -> Diff:
+    _same_model(reference, dump)
+    if not any(name in reference.tensors for name in dump.tensors) and not (isolated and dump.tensors):
+        raise IntsimError(_nothing_in_common(reference, dump))
+    warnings: list[str] = []
+    if dump.image_sha256 and dump.image_sha256 != reference.image_sha256:
+        warnings.append("the two files were made from different pictures; everything that follows may differ for that")
+    verdicts = isolate(graph, reference, dump, progress) if isolated and graph is not None else {}
+    ops = {node["name"]: node["op"] for node in reference.nodes}
+    nodes = []
+    for name in _in_order(reference, dump):
+        progress(name)
+        nodes.append(_node(name, ops.get(name.partition(":")[0], ""), reference, dump, verdicts.get(name), warnings))
+    if not isolated:
+        nodes = _with_layout(nodes, reference, dump)
+    explanations = []
+    for verdict in verdicts.values():
+        if explained and graph is not None and verdict.wrong and ":" not in verdict.name:
+            progress(verdict.name)
+            explanations.append(explain(graph, reference, dump, verdict))
+    return Diff(
+        golden=reference.path,
+        dut=dump.path,
+        kind=dump.kind,
+        model_sha256=reference.model_sha256,
+        nodes=nodes,
+        order=reference.nodes,
+        warnings=warnings,
+        foreign=dump.foreign,
+        explanations=explanations,
+        culprits=_culprits(reference, verdicts, explanations) if isolated else None,
+        complete=complete,
+    )
+
+
+def _same_model(reference: GoldenFile, dump: Dump) -> None:
+    if dump.model_sha256 and reference.model_sha256 != dump.model_sha256:
         raise IntsimError(
-            f"{reference.path} and {dut.path} stem from different models ({reference.model_sha256[:12]} and "
-            f"{dut.model_sha256[:12]}); make both from one model file"
+            f"{reference.path} and {dump.path} stem from different models ({reference.model_sha256[:12]} and "
+            f"{dump.model_sha256[:12]}); make both from one model file"
         )
-    if model_sha256 is not None and reference.model_sha256 != model_sha256:
-        raise IntsimError(f"{reference.path} stems from model {reference.model_sha256[:12]}, not {model_sha256[:12]}")
 
 
-def _compare(reference: Record, dut: Record, warnings: list[str]) -> NodeDiff:
-    name, total = reference.name, math.prod(reference.shape)
-    if reference.shape != dut.shape:
-        return NodeDiff(name, total, total, note=f"shape {list(reference.shape)} became {list(dut.shape)}")
-    a, b = _values(reference, reference.fmt), _values(dut, reference.fmt)
-    if a is not None and digest(a) != reference.sha256:
-        warnings.append(f"{name}: the golden values do not match their recorded hash; the golden file was altered")
-    if a is None or b is None:
-        hashes = [record.sha256 if value is None else digest(value) for record, value in ((reference, a), (dut, b))]
-        if hashes[0] == hashes[1]:
-            return NodeDiff(name, 0, total)
-        return NodeDiff(name, None, total, note="hashes differ; one file holds no values (level digest)")
-    if a.shape != b.shape or b.dtype.kind not in "iu":
-        return NodeDiff(name, total, total, note=f"{b.dtype} {list(b.shape)} stands where {a.dtype} {list(a.shape)} is due")
-    unequal = a != b
-    differing = int(np.count_nonzero(unequal))
-    if not differing:
-        return NodeDiff(name, 0, total)
-    index = first_index(unequal)
-    first = Divergence(name, index, int(a[tuple(index)]), int(b[tuple(index)]), reference.fmt)
-    return NodeDiff(name, differing, total, first)
+def _nothing_in_common(reference: GoldenFile, dump: Dump) -> str:
+    said = f"{reference.path} and {dump.path} have no tensor in common; nothing was compared"
+    if dump.tensors:
+        return f"{said}. The dump holds {next(iter(dump.tensors))}, which the golden file leaves out"
+    if dump.foreign:
+        due = next(iter(reference.tensors))
+        return f"{said}. The dump holds {dump.foreign[0]}; names like {due} are due, or a --map from one to the other"
+    return said
 
 
-def _values(record: Record, fmt: Format) -> NDArray | None:
-    """The values, in the type of `fmt` where they fit it: how wide a device stores them is its own business."""
-    if not record.has_values:
-        return None
-    values = np.asarray(record.dataset[()])
-    if values.dtype.kind in "iu" and values.size and fmt.holds(int(values.min()), int(values.max())):
-        return values.astype(fmt.dtype, copy=False)
-    return values
+def _in_order(reference: GoldenFile, dump: Dump) -> list[str]:
+    """The tensors of both sides in execution order; the steps inside a node with it."""
+    order = {node["name"]: i for i, node in enumerate(reference.nodes)}
+    names = dict.fromkeys([*reference.tensors, *dump.tensors])
+    return sorted(names, key=lambda name: order.get(name.partition(":")[0], len(order)))
+
+
+def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdict | None, warnings: list[str]) -> NodeDiff:
+    """One tensor as it is."""
+    record, dumped = reference.tensors.get(name), dump.tensors.get(name)
+    if record is None:
+        shape = dumped.shape if dumped else ()
+        return NodeDiff(name, op, shape, None, EXTRA, verdict=verdict, note=dumped.problem if dumped else "")
+    state, comparison, note = (MISSING, None, "") if dumped is None else _against(record, dumped, warnings)
+    return NodeDiff(name, op, record.shape, record.fmt, state, comparison, verdict, note=note)
+
+
+def _against(record: Record, dumped: Dumped, warnings: list[str]) -> tuple[str, Comparison | None, str]:
+    """The verdict on a tensor as it is, its comparison where there is one, and what is to be said."""
+    if dumped.problem:
+        return UNREADABLE, None, f"{dumped.source}: {dumped.problem}"
+    if dumped.shape != record.shape:
+        return MISSHAPEN, None, f"shape {list(record.shape)} became {list(dumped.shape)}"
+    if dumped.values is not None and dumped.dtype.kind not in "iu":
+        return MISTYPED, None, f"{dumped.dtype} stands where {record.fmt} is due; dump the integers"
+    if record.values is None or dumped.values is None:
+        return _by_hash(record, dumped)
+    try:
+        comparison = compare(record.values, dumped.values(), record.fmt)
+    except FileError as error:
+        if str(error).startswith(f"{record.values.path}:"):
+            raise
+        return UNREADABLE, None, str(error)
+    if comparison.sha256 != record.sha256:
+        warnings.append(f"{record.name}: the golden values do not match their recorded hash; the golden file was altered")
+    return (DIFFER if comparison.differing else MATCH), comparison, ""
+
+
+def _by_hash(record: Record, dumped: Dumped) -> tuple[str, None, str]:
+    """Two tensors of which at least one is there as a hash only."""
+    try:
+        theirs = sha256_of(dumped.values(), record.fmt) if dumped.values is not None else dumped.sha256
+    except FileError as error:
+        return UNREADABLE, None, str(error)
+    ours = sha256_of(record.values, record.fmt) if record.values is not None else record.sha256
+    if ours == theirs:
+        return MATCH, None, ""
+    return DIFFER, None, "hashes differ; one file holds no values (level digest)"
+
+
+def _with_layout(nodes: list[NodeDiff], reference: GoldenFile, dump: Dump) -> list[NodeDiff]:
+    """The first tensor that differs, and all of another shape, looked at for right values in the wrong place."""
+    first = next((node.name for node in nodes if node.accumulated == DIFFER), None)
+    found = []
+    for node in nodes:
+        if (node.name == first or node.accumulated == MISSHAPEN) and node.fmt is not None:
+            record, dumped = reference.tensors[node.name], dump.tensors[node.name]
+            if record.values is not None and dumped.values is not None and dumped.dtype.kind in "iu":
+                size = int(np.prod(dumped.shape, dtype=object))
+                if size == node.total:
+                    layout = diagnose(record.values[()], np.asarray(dumped.values()[()]), node.fmt)
+                    node = replace(node, diagnosis=layout)
+        found.append(node)
+    return found
+
+
+def _culprits(reference: GoldenFile, verdicts: Mapping[str, Verdict], explanations: Sequence[Explanation]) -> list[str]:
+    """The nodes whose own arithmetic is wrong, in execution order: where an explanation names one inside a stretch, that."""
+    named = {explanation.tensor: explanation.culprit for explanation in explanations}
+    wrong = {named.get(name, name.partition(":")[0]) for name, verdict in verdicts.items() if verdict.wrong}
+    return [node["name"] for node in reference.nodes if node["name"] in wrong]

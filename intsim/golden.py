@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from . import hdf5
 from .arith import Format, format_named
 from .errors import FileError, IntsimError
 from .graph import Graph, digest, hash_of
-from .run import Observer, run
+from .run import Alteration, Observer, run
 
 FORMAT, VERSION = "intsim-golden", 1
 LEVELS = {
@@ -46,12 +46,15 @@ def golden(
     *,
     threads: int | None = None,
     observe: Observer | None = None,
+    alter: Alteration | None = None,
+    remarks: Mapping[str, str] | None = None,
 ) -> str:
     """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
 
     `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` for names to leave out (none: all nodes).
     The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library.
-    `observe(name, value)` sees every node's output, written or not.
+    `observe(name, value)` sees every node's output, written or not. A file made with an `alter` (see `run`) is no golden
+    file but a device's dump with a known fault; `remarks` are attributes that say so.
     """
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")
@@ -71,7 +74,9 @@ def golden(
                     if step != "out":
                         writer.step(f"{name}:{step}", value)
 
-        run(graph, image, write, observe_steps=write_steps if level == "steps" else None, threads=threads)
+        file.attrs.update(remarks or {})
+        seen_steps = write_steps if level == "steps" else None
+        run(graph, image, write, observe_steps=seen_steps, alter=alter, threads=threads)
         return writer.finish(level, layers, digest(image), [n.name for n in graph.nodes if n.name not in chosen])
 
 
@@ -142,23 +147,18 @@ class _Writer:
 
 @dataclass(frozen=True)
 class Record:
-    """One tensor of a golden file; `dataset` is empty at level digest."""
+    """One tensor of a golden file; `values` is None at level digest, which holds hashes only."""
 
     name: str
     shape: tuple[int, ...]
     fmt: Format
     sha256: str
-    dataset: h5py.Dataset
-
-    @property
-    def has_values(self) -> bool:
-        """Whether the values themselves are in the file."""
-        return self.dataset.shape is not None
+    values: hdf5.Values | None
 
 
 @dataclass(frozen=True)
 class GoldenFile:
-    """An open golden file: its header, its tensors in execution order, and the nodes it leaves out."""
+    """An open golden file: its header, its tensors in execution order, the nodes of the model and those it leaves out."""
 
     path: Path
     level: str
@@ -177,15 +177,33 @@ def opened(path: str | Path) -> Iterator[GoldenFile]:
     """Open a golden file for reading; FileError says what is wrong with it. Values are read only when asked for."""
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
-        nodes = hdf5.load_json(datasets, "graph", path)
-        if not isinstance(nodes, list) or not all(isinstance(n, dict) and isinstance(n.get("name"), str) for n in nodes):
-            raise FileError(f"{path}: its graph is not a list of nodes; it is damaged")
-        tensors = {name: _record(name, d, path) for name, d in datasets.items() if name != "graph"}
-        stated = ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")
-        texts = {name: hdf5.text_attribute(file, name, path) for name in stated}
-        layers = tuple(str(glob) for glob in hdf5.json_attribute(file, "layers", path, list))
-        left_out = hdf5.json_attribute(file, "left_out", path, list)
-        yield GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, **texts)
+        with hdf5.damage_named(path):
+            golden_file = _golden_file(file, datasets, path)
+        yield golden_file
+
+
+def _golden_file(file: h5py.File, datasets: dict[str, h5py.Dataset], path: Path) -> GoldenFile:
+    nodes = hdf5.load_json(datasets, "graph", path)
+    if not isinstance(nodes, list) or not all(_is_node(node) for node in nodes):
+        raise FileError(f"{path}: its graph is not a list of nodes; it is damaged")
+    order = {node["name"]: i for i, node in enumerate(nodes)}
+    names = [name for name in datasets if name != "graph"]
+    names.sort(key=lambda name: order.get(name.partition(":")[0], len(order)))  # stable: steps stay with their node
+    tensors = {name: _record(name, datasets[name], path) for name in names}
+    stated = ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")
+    texts = {name: hdf5.text_attribute(file, name, path) for name in stated}
+    layers = tuple(str(glob) for glob in hdf5.json_attribute(file, "layers", path, list))
+    left_out = hdf5.json_attribute(file, "left_out", path, list)
+    return GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, **texts)
+
+
+def _is_node(node: Any) -> bool:
+    return (
+        isinstance(node, dict)
+        and isinstance(node.get("name"), str)
+        and isinstance(node.get("op"), str)
+        and isinstance(node.get("inputs"), list)
+    )
 
 
 def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
@@ -199,6 +217,10 @@ def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
         raise FileError(
             f"{path}: {name} lacks shape, format or sha256, or one makes no sense; intsim did not write it"
         ) from None
-    if dataset.shape is not None and dataset.shape != shape:
-        raise FileError(f"{path}: {name} is {list(dataset.shape)} but says it is {list(shape)}; it is damaged")
-    return Record(name, shape, fmt, sha256, dataset)
+    if dataset.shape is None:
+        return Record(name, shape, fmt, sha256, None)
+    if dataset.shape != shape or dataset.dtype.kind not in "iu":
+        raise FileError(
+            f"{path}: {name} is {dataset.dtype} {list(dataset.shape)} but says it is {fmt} {list(shape)}; it is damaged"
+        )
+    return Record(name, shape, fmt, sha256, hdf5.Values(dataset, path, name))

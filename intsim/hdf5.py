@@ -75,7 +75,24 @@ def writing(path: str | Path) -> Iterator[h5py.File]:
 @contextmanager
 def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.File, dict[str, h5py.Dataset]]]:
     """An intsim file of one kind, opened and searched: the file, and its datasets by path. Raises FileError."""
-    path = Path(path)
+    with _opened(Path(path), f"an {kind} file is due") as file:
+        with damage_named(Path(path), TypeError, ValueError):
+            _check_header(file, Path(path), kind, version)
+            datasets = _datasets(file, Path(path), deepest=1)
+        yield file, datasets
+
+
+@contextmanager
+def reading_any(path: str | Path) -> Iterator[tuple[h5py.File, dict[str, h5py.Dataset]]]:
+    """Any HDF5 file, opened and searched with the same suspicion: its datasets by path, groups joined by ``/``."""
+    with _opened(Path(path), "an HDF5 file is due") as file:
+        with damage_named(Path(path), TypeError, ValueError):
+            datasets = _datasets(file, Path(path), deepest=32)
+        yield file, datasets
+
+
+@contextmanager
+def _opened(path: Path, due: str) -> Iterator[h5py.File]:
     if not path.exists():
         raise FileError(f"{path}: there is no such file")
     if path.is_dir():
@@ -85,32 +102,48 @@ def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.Fi
     except OSError as error:
         if isinstance(error, PermissionError):
             raise FileError(f"{path}: may not be read (permission denied)") from None
-        raise FileError(f"{path}: not an HDF5 file, or a truncated one; an {kind} file is due") from None
+        raise FileError(f"{path}: not an HDF5 file, or a truncated one; {due}") from None
     with file:
-        try:
-            found = file.attrs.get("format")
-            if not isinstance(found, str) or found != kind:
-                said = f"its format is {found!r}" if isinstance(found, str) else "it says no format"
-                raise FileError(f"{path}: not an {kind} file ({said})")
-            stated = file.attrs.get("version")
-            if not isinstance(stated, np.integer) or stated != version:
-                raise FileError(f"{path}: {kind} version {stated}; this intsim reads version {version}, a whole number")
-            datasets = _datasets(file, path)
-        except FileError:
+        yield file
+
+
+def _check_header(file: h5py.File, path: Path, kind: str, version: int) -> None:
+    found = file.attrs.get("format")
+    if not isinstance(found, str) or found != kind:
+        said = f"its format is {found!r}" if isinstance(found, str) else "it says no format"
+        raise FileError(f"{path}: not an {kind} file ({said})")
+    stated = file.attrs.get("version")
+    if not isinstance(stated, np.integer) or stated != version:
+        raise FileError(f"{path}: {kind} version {stated}; this intsim reads version {version}, a whole number")
+
+
+@contextmanager
+def damage_named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
+    """Within: what h5py raises on damage becomes one line that names the file; `more` are kinds it raises, too."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, FileError) or not isinstance(error, (OSError, RuntimeError, KeyError, *more)):
             raise
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:  # what h5py makes of damaged metadata
-            raise _damaged(path, error) from None
+        raise FileError(f"{path}: damaged ({str(error).splitlines()[0]}); make it again") from None
+
+
+class Values:
+    """A dataset read part by part; a FileError names the file and the tensor where that fails."""
+
+    def __init__(self, dataset: h5py.Dataset, path: Path, name: str) -> None:
+        self.dataset, self.path, self.name = dataset, path, name
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype = dataset.dtype
+
+    def __getitem__(self, part: Any) -> NDArray:
         try:
-            yield file, datasets
-        except (OSError, RuntimeError, KeyError) as error:  # a damaged value, met while reading
-            raise _damaged(path, error) from None
+            return np.asarray(self.dataset[part])
+        except (OSError, RuntimeError, KeyError) as error:
+            raise FileError(f"{self.path}: {self.name} is damaged ({str(error).splitlines()[0]}); make it again") from None
 
 
-def _damaged(path: Path, error: Exception) -> FileError:
-    return FileError(f"{path}: damaged ({str(error).splitlines()[0]}); make it again")
-
-
-def _datasets(group: h5py.Group, path: Path, prefix: str = "", depth: int = 0) -> dict[str, h5py.Dataset]:
+def _datasets(group: h5py.Group, path: Path, deepest: int, prefix: str = "") -> dict[str, h5py.Dataset]:
     """All datasets below `group`, every link and size checked."""
     found: dict[str, h5py.Dataset] = {}
     for name in group:
@@ -124,8 +157,8 @@ def _datasets(group: h5py.Group, path: Path, prefix: str = "", depth: int = 0) -
         if isinstance(item, h5py.Dataset):
             _check_storage(item, path, where)
             found[where] = item
-        elif isinstance(item, h5py.Group) and depth < 1:
-            found |= _datasets(item, path, f"{where}/", depth + 1)
+        elif isinstance(item, h5py.Group) and deepest > 0:
+            found |= _datasets(item, path, deepest - 1, f"{where}/")
         else:
             raise FileError(f"{path}: {where} is neither a dataset nor a group of datasets")
     return found

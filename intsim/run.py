@@ -1,8 +1,9 @@
-"""The interpreter: one loop over the graph, and the only place that observes values."""
+"""The interpreter: one loop over the graph (`walk`), and what it does at a node (`run`: compute it; others compare it)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,18 @@ from .kernels.threads import limited_to
 
 Observer = Callable[[str, NDArray], None]
 StepObserver = Callable[[str, dict[str, NDArray]], None]
+Alteration = Callable[[Node, list[NDArray], NDArray], NDArray]
+Value = TypeVar("Value")
+
+
+def walk(graph: Graph, visit: Callable[[Node, list[Value]], Value]) -> Value:
+    """Visit every node in execution order with what its inputs' visits gave; what nobody needs any more is let go."""
+    values: dict[str, Value] = {}
+    for node in graph.nodes:
+        values[node.name] = visit(node, [values[name] for name in node.inputs])
+        for name in graph.released[node.name]:
+            del values[name]
+    return values[graph.output.name]
 
 
 def run(
@@ -21,30 +34,31 @@ def run(
     observe: Observer | None = None,
     *,
     observe_steps: StepObserver | None = None,
+    alter: Alteration | None = None,
     face: str = "fast",
     threads: int | None = None,
 ) -> NDArray:
     """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] for a Segmenter.
 
     `observe(name, value)` sees every node's output in execution order; `observe_steps(name, steps)` what happened inside
-    the operator, recomputed by the reference. `face` is ``fast`` or ``ref``; `threads` None means every processor. The
+    the operator, recomputed by the reference. `alter(node, inputs, value)` gives what takes the place of a node's output:
+    for injecting faults, and nothing else. `face` is ``fast`` or ``ref``; `threads` None means every processor. The
     result depends on neither. Raises IntsimError for an unsuitable image, GraphError (naming node and row) where a wrapped
     exponential sum is 0.
     """
-    values: dict[str, NDArray] = {}
+
+    def visit(node: Node, inputs: list[NDArray]) -> NDArray:
+        value = checked_image(graph, image) if node.op == INPUT else replay(graph, node, inputs, face)
+        if alter is not None:
+            value = alter(node, inputs, value)
+        if observe is not None:
+            observe(node.name, value)
+        if observe_steps is not None and node.op not in (INPUT, CONSTANT):
+            observe_steps(node.name, operator(node).intermediates(inputs, dict(node.params), graph.dialect))
+        return value
+
     with limited_to(threads):
-        for node in graph.nodes:
-            inputs = [values[name] for name in node.inputs]
-            value = checked_image(graph, image) if node.op == INPUT else replay(graph, node, inputs, face)
-            if observe is not None:
-                observe(node.name, value)
-            if observe_steps is not None and node.op not in (INPUT, CONSTANT):
-                op = operator(node)
-                observe_steps(node.name, op.intermediates(inputs, dict(node.params), graph.dialect))
-            values[node.name] = value
-            for name in graph.released[node.name]:
-                del values[name]
-    return values[graph.output.name]
+        return walk(graph, visit)
 
 
 def replay(graph: Graph, node: Node, inputs: Sequence[NDArray], face: str = "fast") -> NDArray:

@@ -8,13 +8,14 @@ attribute. Plain integers stand in the JSON.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from . import hdf5
+from . import hdf5, resources
 from .arith import I8, I32, Format
 from .dialects import from_choices
 from .errors import FileError, IntsimError
@@ -43,7 +44,7 @@ def save(graph: Graph, path: str | Path) -> None:
 def load(path: str | Path) -> Graph:
     """The graph of a model file, checked and proved. FileError or GraphError name what is wrong with it."""
     path = Path(path)
-    with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
+    with hdf5.reading(path, FORMAT, VERSION) as (file, datasets), hdf5.damage_named(path):
         records = hdf5.load_json(datasets, "graph", path)
         choices = hdf5.json_attribute(file, "dialect", path, dict)
         config = hdf5.json_attribute(file, "config", path, dict)
@@ -58,6 +59,22 @@ def load(path: str | Path) -> Graph:
     if graph.content_hash != content:
         raise FileError(f"{path}: its contents do not match its content hash; it was altered, make it again")
     return graph
+
+
+def find(content_sha256: str, folders: Iterable[Path]) -> Path | None:
+    """The model file with this content hash: the shipped one, or one that lies in `folders`. Only headers are read."""
+    candidates = [resources.model(), *(path for folder in folders for path in sorted(folder.glob("*.h5")))]
+    return next((path for path in candidates if _content_of(path) == content_sha256), None)
+
+
+def _content_of(path: Path) -> str | None:
+    """The content hash a model file says it has; None for anything else."""
+    try:
+        with h5py.File(path, "r") as file:
+            said = file.attrs.get("content_sha256") if file.attrs.get("format") == FORMAT else None
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+        return None
+    return said if isinstance(said, str) else None
 
 
 def _records(records: Any, path: Path) -> list[dict[str, Any]]:

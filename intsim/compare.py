@@ -1,0 +1,287 @@
+"""Exact comparison of one tensor with another, block by block, and the statistics of where and how they differ.
+
+A tensor is anything that has a shape and gives slices of its first axis: an array, a memory map, an HDF5 dataset. One
+block of each is in memory at a time. Differences are counted in LSB: device minus expected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arith import Format, first_index
+
+BLOCK_BYTES = 8 << 20
+SINGLE_BINS = 8  # differences up to this many LSB are counted one by one, beyond it by powers of two
+WORST = 5
+HEAT_SIDE = 96  # cells of a heat map, at most, in either direction
+
+
+class Sliceable(Protocol):
+    """An array, a memory map, or an HDF5 dataset."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its axes."""
+
+    @property
+    def dtype(self) -> Any:
+        """Its NumPy type."""
+
+    def __getitem__(self, part: Any) -> Any:
+        """A part of it as an array."""
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first element, in C order, at which two tensors differ."""
+
+    index: list[int]
+    golden: int
+    dut: int
+    fmt: Format
+
+    def hexadecimal(self, value: int) -> str:
+        """A value in two's complement, as many digits as the format has."""
+        if not self.fmt.holds(value, value):
+            return f"outside {self.fmt}"
+        low_bits = self.fmt.hi - self.fmt.lo
+        return f"0x{value & low_bits:0{-(-low_bits.bit_length() // 4)}x}"
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "index": self.index,
+            "golden": self.golden,
+            "dut": self.dut,
+            "golden_hex": self.hexadecimal(self.golden),
+            "dut_hex": self.hexadecimal(self.dut),
+        }
+
+
+@dataclass(frozen=True)
+class Bin:
+    """How many elements differ by `lo` to `hi` LSB."""
+
+    lo: int
+    hi: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.lo:+d}" if self.lo == self.hi else f"{self.lo:+d}..{self.hi:+d}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two tensors of one shape compared.
+
+    `mean` is the signed mean difference in LSB over all elements, `mean_of_differing` over those that differ;
+    `by_axis` counts the differing elements along every axis; `heat` (rows, columns) is their share in a grid over the
+    last two axes. `in_format` says whether every value of the device lies in the format.
+    """
+
+    fmt: Format
+    shape: tuple[int, ...]
+    differing: int
+    first: Divergence | None = None
+    mean: float = 0.0
+    lowest: int = 0
+    highest: int = 0
+    histogram: tuple[Bin, ...] = ()
+    by_axis: tuple[NDArray, ...] = ()
+    heat: NDArray | None = None
+    in_format: bool = True
+    sha256: str = ""
+    dut_sha256: str = ""
+
+    @property
+    def total(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def share(self) -> float:
+        """The share of elements that differ."""
+        return self.differing / self.total
+
+    @property
+    def mean_of_differing(self) -> float:
+        """The signed mean difference, in LSB, of the elements that differ."""
+        return self.mean * self.total / self.differing if self.differing else 0.0
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether all differences have one sign, and there are enough of them to tell."""
+        return self.differing > 1 and (self.lowest > 0 or self.highest < 0)
+
+    def worst(self, axis: int) -> list[tuple[int, int]]:
+        """The places along `axis` with most differing elements, and how many: the worst first."""
+        counts = self.by_axis[axis]
+        order = np.argsort(-counts, kind="stable")[:WORST]
+        return [(int(i), int(counts[i])) for i in order if counts[i]]
+
+    def record(self) -> dict[str, Any]:
+        """The statistics as plain data."""
+        names = axis_names(self.shape)
+        return {
+            "differing": self.differing,
+            "share": self.share,
+            "mean_lsb": self.mean,
+            "mean_lsb_of_differing": self.mean_of_differing,
+            "lowest_lsb": self.lowest,
+            "highest_lsb": self.highest,
+            "one_sided": self.one_sided,
+            "histogram": [{"lo": b.lo, "hi": b.hi, "count": b.count} for b in self.histogram],
+            "worst": {name: [list(pair) for pair in self.worst(i)] for i, name in enumerate(names)},
+        }
+
+
+def axis_names(shape: tuple[int, ...]) -> list[str]:
+    """What the axes of a tensor are called in a report. Pictures end in an axis of 3 channels."""
+    if len(shape) == 3 and shape[-1] == 3:
+        return ["row", "column", "channel"]
+    names = ["head", "row", "column"][-len(shape) :]
+    return [f"axis {i}" for i in range(len(shape) - len(names))] + names
+
+
+def compare(expected: Sliceable, device: Sliceable, fmt: Format) -> Comparison:
+    """Compare `device` with `expected`, both of one shape; `fmt` is the format the values should have.
+
+    Both hashes are those of the values in the format's type, as golden files record them ("" where they do not fit it).
+    """
+    tally = _Tally(fmt, tuple(expected.shape) or (1,))
+    for start, a, b in _blocks(expected, device):
+        tally.add(start, a, b)
+    return tally.comparison()
+
+
+def sha256_of(tensor: Sliceable, fmt: Format) -> str:
+    """The hash a golden file records of these values, "" where they do not fit `fmt`."""
+    sha = hashlib.sha256()
+    for _, block, _ in _blocks(tensor, tensor):
+        if not _fits(block, fmt):
+            return ""
+        sha.update(_bytes(block, fmt))
+    return sha.hexdigest()
+
+
+def _blocks(a: Sliceable, b: Sliceable) -> Iterator[tuple[int, NDArray, NDArray]]:
+    """Parts of both along the first axis, each of a few megabytes, and where they start."""
+    if not a.shape:
+        yield 0, np.reshape(a[()], 1), np.reshape(b[()], 1)
+        return
+    row_bytes = max(math.prod(a.shape[1:]) * max(a.dtype.itemsize, b.dtype.itemsize), 1)
+    rows = max(BLOCK_BYTES // row_bytes, 1)
+    for start in range(0, a.shape[0], rows):
+        first = np.asarray(a[start : start + rows])
+        yield start, first, first if b is a else np.asarray(b[start : start + rows])
+
+
+def _fits(block: NDArray, fmt: Format) -> bool:
+    return fmt.holds(int(block.min()), int(block.max()))
+
+
+def _bytes(block: NDArray, fmt: Format) -> memoryview:
+    return np.ascontiguousarray(block, fmt.dtype.newbyteorder("<")).data
+
+
+class _Tally:
+    """The statistics so far."""
+
+    def __init__(self, fmt: Format, shape: tuple[int, ...]) -> None:
+        self.fmt, self.shape = fmt, shape
+        self.differing, self.total_error = 0, 0
+        self.first: Divergence | None = None
+        self.lowest, self.highest = 0, 0
+        self.bins = np.zeros(len(_EDGES) + 1, np.int64)
+        self.by_axis = [np.zeros(size, np.int64) for size in shape]
+        self.heat = _Heat(shape)
+        self.hashes = {"golden": hashlib.sha256(), "dut": hashlib.sha256()}
+        self.fits = {"golden": True, "dut": True}
+
+    def add(self, start: int, a: NDArray, b: NDArray) -> None:
+        for key, block in (("golden", a), ("dut", b)):
+            self.fits[key] = self.fits[key] and _fits(block, self.fmt)
+            if self.fits[key]:
+                self.hashes[key].update(_bytes(block, self.fmt))
+        unequal = a != b
+        count = int(np.count_nonzero(unequal))
+        if not count:
+            return
+        if self.first is None:
+            index = first_index(unequal)
+            values = int(a[tuple(index)]), int(b[tuple(index)])
+            self.first = Divergence([index[0] + start, *index[1:]] if index else [], *values, self.fmt)
+        where = np.nonzero(unequal)
+        error = b[unequal].astype(np.int64) - a[unequal].astype(np.int64)
+        lowest, highest = int(error.min()), int(error.max())
+        self.lowest = min(self.lowest, lowest) if self.differing else lowest
+        self.highest = max(self.highest, highest) if self.differing else highest
+        self.differing += count
+        self.total_error += int(error.sum())
+        self.bins += np.bincount(np.searchsorted(_EDGES, error), minlength=len(self.bins))
+        for axis, counts in enumerate(self.by_axis):
+            counts += np.bincount(where[axis] + (start if axis == 0 else 0), minlength=len(counts))
+        self.heat.add(start, where)
+
+    def comparison(self) -> Comparison:
+        total = math.prod(self.shape)
+        lows = [int(_EDGES[0]) * 2, *(int(edge) + 1 for edge in _EDGES)]
+        highs = [*(int(edge) for edge in _EDGES), int(_EDGES[-1]) * 2]
+        return Comparison(
+            fmt=self.fmt,
+            shape=self.shape,
+            differing=self.differing,
+            first=self.first,
+            mean=self.total_error / total,
+            lowest=self.lowest,
+            highest=self.highest,
+            histogram=tuple(Bin(lo, hi, int(n)) for lo, hi, n in zip(lows, highs, self.bins, strict=True) if n),
+            by_axis=tuple(self.by_axis),
+            heat=self.heat.share() if self.differing else None,
+            in_format=self.fits["dut"],
+            sha256=self.hashes["golden"].hexdigest() if self.fits["golden"] else "",
+            dut_sha256=self.hashes["dut"].hexdigest() if self.fits["dut"] else "",
+        )
+
+
+def _edges() -> NDArray:
+    """The upper ends of the bins: ..., -17, -9, -8, -7, ..., 8, 16, 32, ..."""
+    powers = [SINGLE_BINS << k for k in range(1, 60)]
+    return np.array([*(-p - 1 for p in reversed(powers)), *range(-SINGLE_BINS - 1, SINGLE_BINS + 1), *powers], np.int64)
+
+
+_EDGES = _edges()
+
+
+class _Heat:
+    """The share of differing elements in a grid over the last two axes."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        rows, columns = ((1, 1, *shape) if shape else (1, 1))[-2:]
+        if len(shape) == 3 and shape[-1] == 3:  # a picture: its channels lie over one another
+            rows, columns = shape[:2]
+        self.size = rows, columns
+        self.grid = min(rows, HEAT_SIDE), min(columns, HEAT_SIDE)
+        self.counts = np.zeros(self.grid, np.int64)
+
+    def add(self, start: int, where: tuple[NDArray, ...]) -> None:
+        places = [w + (start if axis == 0 else 0) for axis, w in enumerate(where)]
+        if len(self.shape) == 3 and self.shape[-1] == 3:
+            places = places[:2]
+        row = places[-2] if len(places) > 1 else np.zeros_like(places[0]) if places else np.zeros(1, np.int64)
+        column = places[-1] if places else np.zeros(1, np.int64)
+        cell = row * self.grid[0] // self.size[0] * self.grid[1] + column * self.grid[1] // self.size[1]
+        self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.grid)
+
+    def share(self) -> NDArray:
+        per_place = math.prod(self.shape) // (self.size[0] * self.size[1])
+        held = [np.bincount(np.arange(n) * g // n, minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
+        return self.counts / (np.outer(*held) * per_place)

@@ -1,0 +1,312 @@
+"""The map of a device's dump: which of its names is which node, and how its raw files lay out their numbers.
+
+A TOML file. ``{name}`` in `device` stands for any text without a slash and is put into `node`; of several entries that
+match, the first counts. Every key but `device` and `node` may be left out, or stand under ``[defaults]``:
+
+    [defaults]
+    endian = "big"                                   # "little"
+
+    [[tensor]]
+    device = "blk{i}/probs.bin"                      # a file below the folder, an .npz key, an HDF5 path
+    node   = "encoder.blocks.{i}.attn.softmax"
+    dtype  = "int16"                                 # of the node's format; int4 to int64, uint4 to uint64
+    shape  = [257, 4, 257]                           # of the node, in the device's order of axes
+    order  = [1, 0, 2]                               # the device's axes, as numbers of the node's axes
+    tile   = [16, 16]                                # the last axes are stored block by block, padded to whole blocks
+    encoding = "bin"                                 # bin, hex (two's complement words, as $readmemh), txt (decimal)
+    nibbles  = "low_first"                           # of two 4-bit values in a byte; or "high_first"
+
+In hex a word of more digits than an element has is a beat of several elements: ``endian = "little"`` has the first one in
+its lowest digits.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arith import Format
+from .compare import Sliceable
+from .errors import FileError, IntsimError
+
+DTYPES = ("int4", "uint4", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+CHOICES = {"endian": ("little", "big"), "encoding": ("bin", "hex", "txt"), "nibbles": ("low_first", "high_first")}
+BY_SUFFIX = {".hex": "hex", ".mem": "hex", ".txt": "txt", ".dec": "txt"}
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a device stores one tensor. None: as the node has it (`encoding`: as the file's ending says)."""
+
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    order: tuple[int, ...] | None = None
+    tile: tuple[int, ...] = ()
+    endian: str = "little"
+    encoding: str | None = None
+    nibbles: str = "low_first"
+
+    @property
+    def moves(self) -> bool:
+        """Whether values stand in another order than the node's."""
+        return self.order is not None or bool(self.tile)
+
+    def node_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The node's shape of a tensor that the device stores as `shape`."""
+        if self.order is None:
+            return shape
+        if len(self.order) != len(shape):
+            raise IntsimError(f"it has {len(shape)} axes, its order names {len(self.order)}")
+        return tuple(shape[self.order.index(axis)] for axis in range(len(shape)))
+
+    def device_shape(self, node_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in the device's order of axes, before tiling."""
+        if self.shape is not None:
+            return self.shape
+        if self.order is None:
+            return node_shape
+        if sorted(self.order) != list(range(len(node_shape))):
+            raise IntsimError(f"order {list(self.order)} does not name each of the node's {len(node_shape)} axes once")
+        return tuple(node_shape[axis] for axis in self.order)
+
+    def padded(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The device's shape filled up to whole tiles."""
+        if not self.tile:
+            return shape
+        if len(self.tile) > len(shape):
+            raise IntsimError(f"tile {list(self.tile)} has more axes than the tensor {list(shape)}")
+        leading = len(shape) - len(self.tile)
+        return (*shape[:leading], *(-(-n // t) * t for n, t in zip(shape[leading:], self.tile, strict=True)))
+
+    def arrange(self, flat: NDArray, shape: tuple[int, ...]) -> NDArray:
+        """Values in the device's order, put into the node's: tiles joined, padding cut, axes moved."""
+        device = self.device_shape(shape)
+        values = flat.reshape(-1)
+        if self.tile:
+            whole, k = self.padded(device), len(self.tile)
+            leading = whole[: len(whole) - k]
+            counts = [n // t for n, t in zip(whole[len(whole) - k :], self.tile, strict=True)]
+            blocks = values.reshape(*leading, *counts, *self.tile)
+            first = len(leading)
+            for i in range(k):  # bring each tile's axis behind its count
+                blocks = np.moveaxis(blocks, first + k + i, first + 2 * i + 1)
+            values = blocks.reshape(whole)[tuple(slice(n) for n in device)]
+        values = values.reshape(device)
+        return values if self.order is None else np.ascontiguousarray(np.transpose(values, np.argsort(self.order)))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the map."""
+
+    device: str
+    node: str
+    layout: Layout
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The device's names it stands for."""
+        seen: set[str] = set()
+        parts = PLACEHOLDER.split(self.device)
+        text = ""
+        for i, part in enumerate(parts):
+            if i % 2 == 0:
+                text += re.escape(part)
+            else:
+                text += f"(?P={part})" if part in seen else f"(?P<{part}>[^/]+?)"
+                seen.add(part)
+        return re.compile(text)
+
+    def matches(self, source: str) -> bool:
+        """Whether `source` is one of its names; ``.npy`` may be left away."""
+        return bool(self.pattern.fullmatch(source) or self.pattern.fullmatch(source.removesuffix(".npy")))
+
+    def node_of(self, source: str) -> str:
+        """The node of a device's name that matches."""
+        found = self.pattern.fullmatch(source) or self.pattern.fullmatch(source.removesuffix(".npy"))
+        groups = found.groupdict() if found else {}
+        return PLACEHOLDER.sub(lambda m: groups[m.group(1)], self.node)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A device's names and layouts."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Map:
+        """Read a map; a FileError names the entry and what is allowed."""
+        path = Path(path)
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FileError(f"{path}: there is no such map") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, IsADirectoryError) as error:
+            raise FileError(f"{path}: not a TOML file ({error})") from None
+        _only(table, ("defaults", "tensor"), f"{path}")
+        defaults, rows = table.get("defaults", {}), table.get("tensor", [])
+        if not isinstance(defaults, dict) or not isinstance(rows, list) or not rows:
+            raise FileError(f"{path}: a map has [[tensor]] entries, and optionally [defaults]")
+        layout_keys = tuple(f.name for f in fields(Layout))
+        _only(defaults, layout_keys, f"{path}: [defaults]")
+        return cls(
+            path, tuple(_entry(row, defaults, layout_keys, f"{path}: [[tensor]] {i + 1}") for i, row in enumerate(rows))
+        )
+
+    def entry(self, source: str) -> Entry | None:
+        """The first entry that stands for a device's name."""
+        return next((entry for entry in self.entries if entry.matches(source)), None)
+
+    def unused(self, sources: Iterable[str]) -> list[str]:
+        """The patterns that match none of the device's names."""
+        names = list(sources)
+        return [entry.device for entry in self.entries if not any(entry.matches(name) for name in names)]
+
+
+def _only(table: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in allowed:
+            raise FileError(f"{where}: unknown key {key!r}; the keys are: {', '.join(allowed)}")
+
+
+def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], where: str) -> Entry:
+    if not isinstance(row, dict):
+        raise FileError(f"{where}: not a table")
+    _only(row, ("device", "node", *layout_keys), where)
+    for key in ("device", "node"):
+        if not isinstance(row.get(key), str) or not row[key]:
+            raise FileError(f"{where}: its key {key!r} is missing or not text")
+    if bad := [name for name in PLACEHOLDER.findall(row["device"]) if not name.isidentifier()]:
+        raise FileError(f"{where}: {{{bad[0]}}} is not a placeholder; a name of letters, digits and _ is due")
+    if unknown := set(PLACEHOLDER.findall(row["node"])) - set(PLACEHOLDER.findall(row["device"])):
+        raise FileError(f"{where}: {{{min(unknown)}}} stands in node but not in device")
+    given = {**defaults, **{k: v for k, v in row.items() if k in layout_keys}}
+    for key, value in given.items():
+        given[key] = _layout_value(key, value, where)
+    order = given.get("order")
+    if order is not None and sorted(order) != list(range(len(order))):
+        raise FileError(f"{where}: order {list(order)} must name every axis from 0 to {len(order) - 1} once")
+    return Entry(row["device"], row["node"], Layout(**given))
+
+
+def _layout_value(key: str, value: Any, where: str) -> Any:
+    if key in ("shape", "order", "tile"):
+        lowest = 0 if key == "order" else 1
+        if not isinstance(value, list) or not all(type(v) is int and lowest <= v < 1 << 31 for v in value) or not value:
+            raise FileError(f"{where}: {key} = {value!r} is not a list of whole numbers from {lowest}")
+        return tuple(value)
+    allowed = DTYPES if key == "dtype" else CHOICES[key]
+    if key == "dtype" and isinstance(value, str):  # i8 and u16 are the field's words for them
+        value = re.sub(r"^i(?=\d)", "int", re.sub(r"^u(?=\d)", "uint", value))
+    if value not in allowed:
+        raise FileError(f"{where}: {key} = {value!r} is not one of: {', '.join(allowed)}")
+    return value
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A raw file whose size agrees with its layout: shape and type in the node's order, and how to read it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    load: Callable[[], Sliceable]
+
+
+def read_raw(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) -> Raw:
+    """The tensor of a node of `shape` and `fmt` in a raw file. An IntsimError says why the file cannot be it."""
+    kind = layout.dtype or _dtype_of(fmt)
+    bits = int(kind.removeprefix("u").removeprefix("int"))
+    device = layout.device_shape(shape)
+    count = math.prod(layout.padded(device))
+    dtype = np.dtype(kind.replace("int4", "int8"))
+    if math.prod(device) != math.prod(shape):
+        raise IntsimError(f"the map says {list(device)}, the node is {list(shape)}")
+    if layout.order is None and device != shape:
+        shape = device  # as many elements in another shape: to be told as such
+    elif layout.order is not None and layout.node_shape(device) != shape:
+        raise IntsimError(f"the map says {list(device)} in order {list(layout.order)}, the node is {list(shape)}")
+    encoding = layout.encoding or BY_SUFFIX.get(path.suffix, "bin")
+    if encoding != "bin":
+        return Raw(shape, dtype, lambda: layout.arrange(_text(path, encoding, kind, bits, count, layout.endian), shape))
+    held, due = path.stat().st_size, -(-count * bits // 8)
+    if held != due:
+        raise IntsimError(f"it holds {held} bytes; {count} elements of {kind} are {due}")
+    stored = dtype.newbyteorder(">" if layout.endian == "big" else "<")
+    if bits == 4:
+        return Raw(shape, dtype, lambda: layout.arrange(_nibbles(path, kind, count, layout.nibbles), shape))
+    if layout.moves:
+        return Raw(shape, dtype, lambda: layout.arrange(np.fromfile(path, stored), shape))
+    return Raw(shape, dtype, lambda: np.memmap(path, stored, "r", shape=shape))
+
+
+def _dtype_of(fmt: Format) -> str:
+    return str(fmt.dtype)
+
+
+def _nibbles(path: Path, kind: str, count: int, first: str) -> NDArray:
+    packed = np.fromfile(path, np.uint8)
+    halves = [packed & 15, packed >> 4]
+    values = np.stack(halves if first == "low_first" else halves[::-1], axis=1).reshape(-1)[:count].astype(np.int8)
+    return values if kind == "uint4" else (values ^ 8) - 8
+
+
+def _text(path: Path, encoding: str, kind: str, bits: int, count: int, endian: str) -> NDArray:
+    try:
+        text = path.read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        raise FileError(f'{path}: is not text; its encoding is {encoding!r}, say encoding = "bin" in the map') from None
+    words = re.sub(r"//.*|#.*|/\*.*?\*/", " ", text).replace(",", " ").split()
+    read = _hexadecimal if encoding == "hex" else _decimal
+    values = read(words, path, bits, endian)
+    if len(values) != count:
+        raise FileError(f"{path}: holds {len(values)} numbers, {count} are due")
+    lowest, highest = (0, (1 << bits) - 1) if kind.startswith("u") else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    if encoding == "hex" and lowest < 0:
+        values = [v - (1 << bits) if v > highest else v for v in values]
+    for i, value in enumerate(values):
+        if not lowest <= value <= highest:
+            raise FileError(f"{path}: number {i + 1}, {value}, does not fit {kind}")
+    return np.array(values, np.dtype(kind.replace("int4", "int8")))
+
+
+def _decimal(words: list[str], path: Path, bits: int, endian: str) -> list[int]:
+    values = []
+    for i, word in enumerate(words):
+        try:
+            values.append(int(word, 16 if word.lower().startswith("0x") else 10))
+        except ValueError:
+            raise FileError(f"{path}: word {i + 1}, {word[:20]!r}, is not a decimal number") from None
+    return values
+
+
+def _hexadecimal(words: list[str], path: Path, bits: int, endian: str) -> list[int]:
+    digits = -(-bits // 4)
+    values: list[int] = []
+    for i, word in enumerate(words):
+        if word.startswith("@"):
+            if int(word[1:] or "0", 16) not in (0, i):
+                raise FileError(f"{path}: jumps to address {word}; dump the words one after the other")
+            continue
+        bare = word.replace("_", "").lower().removeprefix("0x")
+        if re.search("[xz]", bare):
+            raise FileError(f"{path}: word {i + 1}, {word[:20]!r}, has unknown bits (x or z); the device never wrote them")
+        try:
+            value = int(bare, 16)
+        except ValueError:
+            raise FileError(f"{path}: word {i + 1}, {word[:20]!r}, is not hexadecimal") from None
+        elements = max(-(-len(bare) // digits), 1)
+        parts = [value >> (4 * digits * k) & ((1 << bits) - 1) for k in range(elements)]
+        values += parts if endian == "little" else parts[::-1]
+    return values

@@ -1,0 +1,300 @@
+"""Explanation: which rule a device broke.
+
+A wrong tensor is computed again under every single rule of the catalogue, at its own node and at every node of the stretch
+behind it, and under pairs of rules where no single one fits; what reproduces the device's values to the last element is
+named. Rows are tried on a sample first, and what fits the sample on all elements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dumps import Dump
+from .errors import IntsimError
+from .golden import GoldenFile
+from .graph import CONSTANT, INPUT, Graph, Node
+from .isolate import DEVICE, GOLDEN, Verdict, golden_value, value_of
+from .rules import ROW_WISE, Bit, Rule, Work, bit_rule, catalogue, compute, work_of
+from .run import replay
+
+SAMPLE = 96  # rows
+BEST = 3
+PAIRS, FEW_PAIRS = 2000, 200  # so many pairs are tried at most; the few, where each takes long
+SMALL = 1 << 18  # elements
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One rule broken at one node."""
+
+    node: str
+    rule: Rule
+
+
+Attempt = tuple[Broken, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An attempt to explain a tensor: the rules broken, and how many elements that reproduces."""
+
+    broken: Attempt
+    reproduced: int
+    total: int
+    wrong_reproduced: int  # of the elements the reference gets otherwise
+    wrong: int
+
+    @property
+    def share(self) -> float:
+        """The share of elements reproduced."""
+        return self.reproduced / self.total
+
+    @property
+    def fits(self) -> bool:
+        """Whether every element is reproduced."""
+        return self.reproduced == self.total
+
+    @property
+    def name(self) -> str:
+        """The rules by name."""
+        return " and ".join(b.rule.name for b in self.broken)
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "rule": self.name,
+            "nodes": [b.node for b in self.broken],
+            "share": self.share,
+            "reproduced": self.reproduced,
+            "total": self.total,
+            "share_of_differing": self.wrong_reproduced / self.wrong,
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What may be wrong at a tensor: what reproduces it exactly, likeliest first; where nothing does, what comes nearest.
+
+    `tensor` is the dumped one, `tried` the number of alternatives computed.
+    """
+
+    tensor: str
+    fits: tuple[Candidate, ...]
+    best: tuple[Candidate, ...]
+    tried: int
+
+    @property
+    def culprit(self) -> str:
+        """The node whose rule was broken; the tensor itself where nothing, or nothing single, explains it."""
+        return self.fits[0].broken[-1].node if self.fits else self.tensor
+
+    def sentence(self) -> str:
+        """One line for people."""
+        if self.fits:
+            first = self.fits[0]
+            rules = " and ".join(f"{b.rule}" + (f" at {b.node}" if b.node != self.tensor else "") for b in first.broken)
+            return f"the output equals {rules} on 100% of {first.total:,} elements"
+        if not self.best:
+            return f"no rule explains it: none of {self.tried:,} alternatives comes nearer than the reference does"
+        near = ", ".join(f"{c.name} ({c.wrong_reproduced / c.wrong:.1%})" for c in self.best)
+        return f"no rule explains it; of the {self.best[0].wrong:,} wrong elements these reproduce most: {near}"
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        first = self.fits[0] if self.fits else None
+        return {
+            "name": self.culprit,
+            "tensor": self.tensor,
+            "rule": first.name if first else None,
+            "share": first.share if first else None,
+            "reproduced": first.reproduced if first else None,
+            "total": first.total if first else None,
+            "nodes": [b.node for b in first.broken] if first else [],
+            "equivalent": [c.record() for c in self.fits[1:]],
+            "best": [c.record() for c in self.best],
+            "tried": self.tried,
+            "sentence": self.sentence(),
+        }
+
+
+def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> Explanation:
+    """Explain a wrong verdict of `isolate`; the tensors it needs are read from the files again."""
+    device = value_of(dump.tensors[verdict.name], graph, verdict.name)
+    if device is None:
+        return Explanation(verdict.name, (), (), 0)
+    nodes = [graph.by_name[name] for name in verdict.stretch]
+    search = _Search(_Stretch(graph, nodes, _feeds(graph, golden, dump, verdict), device))
+    fits = search.fitting([(broken,) for broken in _single(graph, search.whole)])
+    if not fits and verdict.diagnosis is not None:
+        found = Rule(verdict.diagnosis.name, "", lambda work: work)
+        fits = [search.candidate((Broken(verdict.name, found),), device)]
+    if not fits:
+        fits = search.fitting(search.pairs())
+    return Explanation(verdict.name, tuple(fits), tuple([] if fits else search.nearest()), search.tried)
+
+
+def _single(graph: Graph, stretch: _Stretch) -> list[Broken]:
+    """Every rule at every node of a stretch: those of the dumped tensor's own node first."""
+    last = stretch.nodes[-1]
+    bits = [bit_rule(graph, last, bit) for bit in bits_changed(stretch.expected, stretch.device)]
+    own = [Broken(last.name, rule) for rule in [*catalogue(graph, last), *bits]]
+    return own + [Broken(node.name, rule) for node in stretch.nodes[:-1] for rule in catalogue(graph, node)]
+
+
+def bits_changed(expected: NDArray, device: NDArray) -> list[Bit]:
+    """The single-bit faults that make `device` of `expected`: flipped in one element or all, or stuck."""
+    a, b = expected.astype(np.int64), device.astype(np.int64)
+    changed = a ^ b
+    differing = changed[changed != 0] & ((1 << (8 * expected.dtype.itemsize)) - 1)
+    if not len(differing) or (differing != differing[0]).any() or int(differing[0]).bit_count() != 1:
+        return []
+    number = int(differing[0]).bit_length() - 1
+    if len(differing) == 1:
+        index = tuple(int(i) for i in np.unravel_index(int(np.argmax(changed != 0)), changed.shape))
+        return [Bit("bitflip", number, index)]
+    if len(differing) == changed.size:
+        return [Bit("bitflip", number)]
+    bit = b >> number & 1
+    return [Bit(f"stuck-at-{value}", number) for value in (0, 1) if (bit == value).all()]
+
+
+def _feeds(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, NDArray]:
+    """The tensors a stretch starts from."""
+    values: dict[str, NDArray] = {}
+    for name, source in verdict.feeds.items():
+        node = graph.by_name[name]
+        if source == DEVICE:
+            value = value_of(dump.tensors[name], graph, name)
+        else:
+            value = golden_value(golden, name) if source == GOLDEN else replay(graph, node, [])
+        if value is None or value.dtype != graph.tensors[name].fmt.dtype:
+            raise IntsimError(f"{verdict.name}: its input {name} cannot be read again")
+        values[name] = value
+    if graph.by_name[verdict.name].op == INPUT and (picture := golden_value(golden, verdict.name)) is not None:
+        values[verdict.name] = picture
+    return values
+
+
+class _Stretch:
+    """Nodes to compute again under other rules, what they start from, and the device's values at their end."""
+
+    def __init__(self, graph: Graph, nodes: list[Node], feeds: dict[str, NDArray], device: NDArray) -> None:
+        self.graph, self.nodes, self.feeds, self.device = graph, nodes, feeds, device
+        self.reference = dict(feeds)
+        for node in nodes:
+            if node.op != INPUT:
+                self.reference[node.name] = self._computed(node, {}, work_of(graph, node))
+        self.expected = self.reference[nodes[-1].name]
+        self.wrong = self.expected != device
+
+    def under(self, attempt: Attempt) -> NDArray | None:
+        """The last tensor under other rules; None where they cannot be computed or change nothing."""
+        works: dict[str, Work] = {}
+        for broken in attempt:
+            node = self.graph.by_name[broken.node]
+            works[node.name] = broken.rule.alter(works.get(node.name, work_of(self.graph, node)))
+        changed: dict[str, NDArray] = {}
+        try:
+            for node in self.nodes:
+                if node.name in works or any(name in changed for name in node.inputs):
+                    work = works.get(node.name, work_of(self.graph, node))
+                    changed[node.name] = self._computed(node, changed, work)
+        except ValueError:
+            return None
+        value = changed[self.nodes[-1].name]
+        return None if np.array_equal(value, self.expected) else value
+
+    def _computed(self, node: Node, changed: dict[str, NDArray], work: Work) -> NDArray:
+        if node.op == CONSTANT:
+            inputs = [np.asarray(node.params["value"])]
+        elif node.op == INPUT:
+            inputs = [self.reference[node.name]]
+        else:
+            inputs = [changed[name] if name in changed else self.reference[name] for name in node.inputs]
+        return compute(self.graph, node, work, inputs)
+
+    def sampled(self) -> _Stretch | None:
+        """Some rows of it, most of them wrong ones; None where rows are not independent, or not worth choosing from."""
+        rows = self.wrong.reshape(-1, self.wrong.shape[-1])
+        if not all(node.op in ROW_WISE for node in self.nodes) or len(rows) <= 2 * SAMPLE:
+            return None
+        if any(value.shape[:-1] != self.device.shape[:-1] for value in self.feeds.values()):
+            return None
+        differing, third = rows.any(axis=1), SAMPLE // 3
+        wrong, right = _spread(np.flatnonzero(differing), 2 * third), _spread(np.flatnonzero(~differing), third)
+        chosen = np.concatenate([wrong, right])
+        cut = {name: value.reshape(-1, value.shape[-1])[chosen] for name, value in self.feeds.items()}
+        return _Stretch(self.graph, self.nodes, cut, self.device.reshape(-1, self.device.shape[-1])[chosen])
+
+
+def _spread(places: NDArray, count: int) -> NDArray:
+    """At most `count` of `places`, evenly spread."""
+    return places[np.linspace(0, len(places) - 1, count).astype(int)] if len(places) > count else places
+
+
+class _Search:
+    """Attempts to explain a stretch: which fit, and which come near."""
+
+    def __init__(self, whole: _Stretch) -> None:
+        self.whole, self.sample = whole, whole.sampled()
+        self.tried = 0
+        self.near: list[tuple[float, Attempt]] = []
+        self.single: dict[bytes, Broken] = {}  # one rule for every different outcome
+
+    def fitting(self, attempts: Iterable[Attempt]) -> list[Candidate]:
+        """The attempts that reproduce every element; the others are remembered by how near they come."""
+        fits = []
+        for attempt in attempts:
+            self.tried += 1
+            stretch = self.whole if self.sample is None or not all(b.rule.by_rows for b in attempt) else self.sample
+            value = stretch.under(attempt)
+            if value is None:
+                continue
+            if len(attempt) == 1 and attempt[0].rule.by_rows:
+                self.single.setdefault(value.tobytes(), attempt[0])
+            self.near.append((float(np.mean(value == stretch.device)), attempt))
+            if np.array_equal(value, stretch.device):
+                if stretch is not self.whole:
+                    value = self.whole.under(attempt)
+                if value is not None and np.array_equal(value, self.whole.device):
+                    fits.append(self.candidate(attempt, value))
+        return fits
+
+    def pairs(self) -> Iterator[Attempt]:
+        """Two rules at once, of those that change anything by themselves."""
+        order = [node.name for node in self.whole.nodes]
+        limit = PAIRS if self.sample is not None or self.whole.device.size < SMALL else FEW_PAIRS
+        pairs = (pair for pair in combinations(self.single.values(), 2) if _independent(*pair))
+        for a, b in islice(pairs, limit):
+            yield (a, b) if order.index(a.node) <= order.index(b.node) else (b, a)
+
+    def nearest(self) -> list[Candidate]:
+        """The attempts that reproduce most, if more than the reference does."""
+        self.near.sort(key=lambda item: -item[0])
+        found: list[Candidate] = []
+        for _, attempt in self.near[: 4 * BEST]:
+            value = self.whole.under(attempt)
+            if value is not None:
+                found.append(self.candidate(attempt, value))
+        found = [c for c in found if c.reproduced > c.total - c.wrong]
+        return sorted(found, key=lambda c: -c.reproduced)[:BEST]
+
+    def candidate(self, attempt: Attempt, value: NDArray) -> Candidate:
+        """How well a computed tensor reproduces the device's."""
+        equal = value == self.whole.device
+        wrong = self.whole.wrong
+        counts = (np.count_nonzero(equal), equal.size, np.count_nonzero(equal & wrong), np.count_nonzero(wrong))
+        return Candidate(attempt, *(int(count) for count in counts))
+
+
+def _independent(a: Broken, b: Broken) -> bool:
+    """Whether two rules can be broken at once: not two values of one choice or parameter."""
+    keys = [re.split(r"[=+:-]", broken.rule.name, maxsplit=1)[0] for broken in (a, b)]
+    return a.node != b.node or keys[0] != keys[1]

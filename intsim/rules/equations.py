@@ -1,0 +1,194 @@
+"""The operators' equations once more, in NumPy int64, each open to the blunders that are made with it.
+
+`TWISTED` maps an operator to a function of its inputs, parameters, dialect and twists; a twist is one departure by name,
+``{"saturation": "wrap"}``. Where no twist is set nobody calls these: the operators themselves compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import (
+    I32,
+    INT32_MAX,
+    Overflow,
+    Variance,
+    divide,
+    isqrt,
+    overflow,
+    round_divide,
+    round_shift,
+    saturate,
+    signed,
+    wrap,
+)
+from ..dialects import Dialect
+from ..ops._op import REGISTRY
+from ..ops.shift_exp import steps as exponential
+from ..ops.shiftmax import exponential_sum, scaled
+
+Arrays: TypeAlias = Sequence[NDArray]
+Params: TypeAlias = Mapping[str, Any]
+Twists: TypeAlias = Mapping[str, Any]
+
+
+def _bounded(x: NDArray, b: int, how: str | None) -> NDArray:
+    fmt = signed(b)
+    if how == "wrap":
+        return wrap(x, fmt)
+    if how == "narrow":
+        return saturate(x, signed(b - 1))
+    lowest = {"symmetric": -fmt.hi, "unsigned": 0, None: fmt.lo}[how]
+    return np.minimum(np.maximum(x, lowest), fmt.hi)
+
+
+def _requant(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    product = arrays[0] * p["m"]
+    if "rounding" in twists:  # gemmlowp: the high half of the product rounded, then the rest of the shift
+        high = round_shift(product, 31, dialect.requant_rounding)
+        rest = np.asarray(p["e"]) - 31
+        down = round_shift(high, np.maximum(rest, 0), dialect.requant_rounding)
+        rounded = np.where(rest >= 0, down, high << np.maximum(-rest, 0))
+    else:
+        rounded = round_shift(product, p["e"], dialect.requant_rounding)
+    return _bounded(rounded, p["b"], twists.get("saturation"))
+
+
+def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    a, c = arrays
+    mode, how = dialect.requant_rounding, twists.get("residual")
+    if how == "rounded_once":
+        e = int(max(np.max(p["ea"]), np.max(p["ec"])))
+        arms = ((a, p["ma"], p["ea"]), (c, p["mc"], p["ec"]))
+        ends = [int(np.abs(x).max()) * int(np.max(np.abs(m))) << int(np.max(e - k)) for x, m, k in arms]
+        if sum(ends) >= 1 << 63:
+            raise ValueError("the exact sum of the two arms passes 64 bits")
+        total = round_shift((a * p["ma"] << (e - p["ea"])) + (c * p["mc"] << (e - p["ec"])), e, mode)
+    else:
+        arm_a, arm_c = round_shift(a * p["ma"], p["ea"], mode), round_shift(c * p["mc"], p["ec"], mode)
+        total = arm_a * (how != "branch_left_out") + arm_c * (how != "skip_left_out")
+    return _bounded(total, p["b"], twists.get("saturation"))
+
+
+def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x = arrays[0]
+    total = x.sum(axis=-1, keepdims=True)
+    if "sum_bits" in twists:
+        total = wrap(total, signed(twists["sum_bits"]))
+    mean = round_divide(total, x.shape[-1], dialect.mean_rounding)
+    y = x if twists.get("mean") == "left_out" else x - mean
+    v = (y * y).sum(axis=-1, keepdims=True)
+    if dialect.variance is Variance.WRAP32:
+        v = v & 0xFFFFFFFF
+    if "variance_bits" in twists:
+        v = v & ((1 << twists["variance_bits"]) - 1)
+    std = np.maximum(isqrt(v, dialect.sqrt).astype(np.int64), 1)
+    product = y * (INT32_MAX // std)
+    if dialect.overflow is Overflow.WRAP32:
+        product = wrap(product, I32)
+    return wrap(divide(product, 2, dialect.layernorm_half) + p["bias"], I32)
+
+
+def _summed(total: NDArray, dialect: Dialect, twists: Twists) -> NDArray:
+    """The exponential sum in a register that is too short."""
+    if "sum_bits" in twists:
+        total = total & ((1 << twists["sum_bits"]) - 1)
+    if "sum_saturates" in twists:
+        total = np.minimum(total, (1 << twists["sum_saturates"]) - 1)
+    return exponential_sum(total, dialect, "a short sum")
+
+
+def _shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x = arrays[0]
+    top = x.max(axis=-1, keepdims=True)
+    if twists.get("max") == "left_out":
+        top = np.zeros_like(top)
+    elif twists.get("max") == "of_the_previous_row":
+        top = np.concatenate([top[..., :1, :], top[..., :-1, :]], axis=-2)
+    e = exponential(x - top, p["x0"], p["n"], dialect)["out"]
+    total = _summed(e.sum(axis=-1, keepdims=True), dialect, twists)
+    return np.asarray(scaled(e, INT32_MAX // total, p["b"], dialect))
+
+
+def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int | None = None) -> NDArray:
+    x = arrays[0]
+    g = x if lam is None else np.minimum(np.maximum(x, -lam), lam)
+    top = g.max(axis=-1, keepdims=True)
+    if twists.get("max") == "left_out":
+        top = np.zeros_like(top)
+    e = exponential(g - top, p["x0"], p["n"], dialect)["out"]
+    e_top = exponential(-top, p["x0"], p["n"], dialect)["out"]
+    total = _summed(e + e_top, dialect, twists)
+    sigmoid = scaled(e, INT32_MAX // total, p["b"], dialect)
+    return overflow((g if "lambda" in twists else x) * sigmoid, Overflow.WRAP32, "gelu")
+
+
+def _lambda_shiftgelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    return _gelu(arrays, p, dialect, twists, p["lam"])
+
+
+def _linear(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    return wrap(arrays[0] @ p["weight"].T + p["bias"], signed(twists["accumulator_bits"]))
+
+
+def _matmul(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    a, b = arrays
+    return wrap(a @ (b.swapaxes(-1, -2) if p["transpose_b"] else b), signed(twists["accumulator_bits"]))
+
+
+def _argmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x = arrays[0]
+    return x.shape[-1] - 1 - x[..., ::-1].argmax(axis=-1)
+
+
+def _input_lut(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    image, table = arrays[0], p["table"]
+    return np.asarray(table[np.arange(len(table)), image[..., ::-1]])
+
+
+def _patches(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x = REGISTRY["patches"].steps(arrays[0], **p)["out"]
+    area = p["size"] ** 2
+    return x.reshape(*x.shape[:-1], -1, area).swapaxes(-1, -2).reshape(x.shape)
+
+
+def _heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x = arrays[0]
+    tokens, channels, heads = x.shape[-2], x.shape[-1], p["heads"]
+    if twists["heads"] == "not_transposed":
+        return x.reshape(*x.shape[:-2], heads, tokens, channels // heads)
+    return np.moveaxis(x.reshape(*x.shape[:-1], channels // heads, heads), -1, -3)
+
+
+def _merge_heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x = arrays[0]
+    heads, tokens, d = x.shape[-3:]
+    if twists["heads"] == "not_transposed":
+        return x.reshape(*x.shape[:-3], tokens, heads * d)
+    return np.moveaxis(x, -3, -1).reshape(*x.shape[:-3], tokens, heads * d)
+
+
+def _concat(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    return np.concatenate(list(reversed(arrays)), axis=p["axis"])
+
+
+TWISTED: dict[str, Callable[[Arrays, Params, Dialect, Twists], NDArray]] = {
+    "requant": _requant,
+    "residual_add": _residual_add,
+    "layernorm": _layernorm,
+    "shiftmax": _shiftmax,
+    "shiftgelu": _gelu,
+    "lambda_shiftgelu": _lambda_shiftgelu,
+    "linear": _linear,
+    "matmul": _matmul,
+    "argmax": _argmax,
+    "input_lut": _input_lut,
+    "patches": _patches,
+    "heads": _heads,
+    "merge_heads": _merge_heads,
+    "concat": _concat,
+}
