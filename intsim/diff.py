@@ -214,9 +214,8 @@ def diff(
     """
     with opened(golden_path) as reference:
         if graph is not None and graph.content_hash != reference.model_sha256:
-            raise IntsimError(
-                f"{reference.path} stems from model {reference.model_sha256[:12]}, not {graph.content_hash[:12]}, which is given"
-            )
+            ours, theirs = reference.model_sha256[:12], graph.content_hash[:12]
+            raise IntsimError(f"{reference.path} stems from model {ours}, not {theirs}; give that one with --model")
         if isolated and graph is None:
             raise IntsimError("isolation recomputes nodes, which takes the model; give it with --model")
         with dumps.opened(dut_path, _due(reference, graph), map_path) as dump:

@@ -22,7 +22,7 @@ from .arith import Format
 from .compare import Sliceable
 from .dump_map import Layout, Map, read_raw
 from .errors import FileError, IntsimError
-from .golden import FORMAT
+from .golden import FORMAT, VERSION
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 MAP_NAME = "map.toml"  # looked for in a folder of raw files
@@ -86,11 +86,21 @@ def opened(path: str | Path, nodes: Nodes, map_path: str | Path | None = None) -
     else:
         with hdf5.reading_any(path) as (file, datasets):
             with hdf5.damage_named(path, TypeError, ValueError):
-                ours = file.attrs.get("format") == FORMAT
+                ours = _is_golden(file, path)
                 said = {key: file.attrs.get(key) for key in ("model_sha256", "image_sha256") if ours}
                 items = [_dataset(name, d, path) for name, d in datasets.items() if not (ours and name == "graph")]
             known = {key: str(value) for key, value in said.items() if isinstance(value, str)}
             yield _dump(path, "golden file" if ours else "HDF5 file", items, mapping, nodes, **known)
+
+
+def _is_golden(file: h5py.File, path: Path) -> bool:
+    """Whether an HDF5 file is a golden file; other files of intsim, and golden files of the future, are a FileError."""
+    said = file.attrs.get("format")
+    if said == FORMAT and (version := file.attrs.get("version")) != VERSION:
+        raise FileError(f"{path}: {FORMAT} version {version}; this intsim reads version {VERSION}, a whole number")
+    if isinstance(said, str) and said.startswith("intsim-") and said != FORMAT:
+        raise FileError(f"{path}: its format is {said!r}; what a device dumped is due: {KINDS}")
+    return bool(said == FORMAT)
 
 
 def _dump(path: Path, kind: str, items: list[Dumped], mapping: Map | None, nodes: Nodes, **said: str) -> Dump:

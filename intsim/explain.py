@@ -66,6 +66,10 @@ class Candidate:
         """The rules by name."""
         return " and ".join(b.rule.name for b in self.broken)
 
+    def label(self, tensor: str) -> str:
+        """The rules by name, and where, if that is elsewhere than at `tensor`."""
+        return " and ".join(b.rule.name + (f" at {b.node}" if b.node != tensor else "") for b in self.broken)
+
     def record(self) -> dict[str, Any]:
         """As plain data."""
         return {

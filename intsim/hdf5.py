@@ -143,9 +143,14 @@ class Values:
             raise FileError(f"{self.path}: {self.name} is damaged ({str(error).splitlines()[0]}); make it again") from None
 
 
-def _datasets(group: h5py.Group, path: Path, deepest: int, prefix: str = "") -> dict[str, h5py.Dataset]:
+def _datasets(
+    group: h5py.Group, path: Path, deepest: int, prefix: str = "", seen: frozenset[int] = frozenset()
+) -> dict[str, h5py.Dataset]:
     """All datasets below `group`, every link and size checked."""
     found: dict[str, h5py.Dataset] = {}
+    here = h5py.h5o.get_info(group.id).addr
+    if here in seen:
+        raise FileError(f"{path}: {prefix} leads back to a group it lies in; it is damaged")
     for name in group:
         if not isinstance(name, str):
             raise FileError(f"{path}: a name in it, {name!r}, is not text; it is damaged")
@@ -158,7 +163,7 @@ def _datasets(group: h5py.Group, path: Path, deepest: int, prefix: str = "") -> 
             _check_storage(item, path, where)
             found[where] = item
         elif isinstance(item, h5py.Group) and deepest > 0:
-            found |= _datasets(item, path, deepest - 1, f"{where}/")
+            found |= _datasets(item, path, deepest - 1, f"{where}/", seen | {here})
         else:
             raise FileError(f"{path}: {where} is neither a dataset nor a group of datasets")
     return found

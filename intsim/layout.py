@@ -109,9 +109,9 @@ def _readings(expected: NDArray, device: NDArray, fmt: Format) -> Iterator[Diagn
     """The elements in their places, each read in the wrong way."""
     differs = expected != device
     a, b = expected[differs].astype(np.int64), device[differs].astype(np.int64)
-    if not len(a):
-        return
     bits = (fmt.hi - fmt.lo).bit_length()
+    if not len(a) or bits > 32:
+        return
     if fmt.lo < 0 and np.array_equal(a & ((1 << bits) - 1), b):
         yield Diagnosis("unsigned", f"signed values were read as unsigned: every negative one is 2**{bits} too high")
     if fmt.lo < 0 and np.array_equal(wrap(a + (1 << (bits - 1)), fmt), wrap(b, fmt)) and differs.all():

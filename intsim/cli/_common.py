@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..dialects import Dialect
     from ..graph import Graph
 
+PLAIN_WIDTH = 240  # of tables in files and pipes, which are not filled up to it
 BUILT_IN_DIALECTS = "ivit, ivit-tvm, isegmenter, rtl"
 
 model_option = click.option(
@@ -47,6 +48,21 @@ def load_model(path: Path | None) -> Graph:
     from ..weights import load
 
     return load(path or resources.model())
+
+
+def model_behind(golden: Path, path: Path | None) -> Graph:
+    """The graph a golden file was made from: `path`, or else the shipped model or one that lies beside the golden file."""
+    from ..golden import opened
+    from ..weights import find, load
+
+    if path is not None:
+        return load(path)
+    with opened(golden) as reference:
+        wanted = reference.model_sha256
+    found = find(wanted, [golden.resolve().parent, Path.cwd()])
+    if found is None:
+        raise IntsimError(f"{golden}: stems from model {wanted[:12]}, which is not the shipped one; name it with --model")
+    return load(found)
 
 
 def load_segmenter(path: Path | None) -> Graph:
@@ -97,19 +113,22 @@ def check_target(path: Path, *inputs: Path | None) -> None:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
-    """A progress bar on the terminal's error stream, for what takes over a second; call what it yields at each step."""
+def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """A progress bar on the terminal's error stream, for what takes over a second; call what it yields at each step.
+    Without a `total` it shows the name that the call gives instead.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}"), *((BarColumn(), MofNCompleteColumn()) if total else ()))
     begun = time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=total, visible=False)
 
-        def step(*_: object) -> None:
-            bar.update(task, advance=1, visible=time.monotonic() - begun > 0.7)
+        def step(name: object = "", *_: object) -> None:
+            shown = f"{label} {name}" if total is None else label
+            bar.update(task, advance=1, description=shown, visible=time.monotonic() - begun > 0.7)
 
         yield step
 
@@ -153,8 +172,8 @@ def put_rich(render: Callable[[Console], None], output: Path | None) -> None:
 
     if output is None:
         console = Console()
-        render(console if console.is_terminal else Console(width=160))
+        render(console if console.is_terminal else Console(width=PLAIN_WIDTH))
         return
     text = io.StringIO()
-    render(Console(file=text, width=160))
+    render(Console(file=text, width=PLAIN_WIDTH))
     put_text(text.getvalue().rstrip("\n"), output)

@@ -1,78 +1,95 @@
-"""``intsim diff``: two golden files, exactly."""
+"""``intsim diff``: a device's dump against a golden file, down to the rule that was broken."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from ._common import check_target, json_option, load_model, model_option, output_option, put_json, put_rich
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ..diff import Diff
+from ._common import (
+    announce_compiling,
+    check_target,
+    json_option,
+    model_behind,
+    model_option,
+    output_option,
+    progress,
+    put_json,
+    put_rich,
+)
 
 DIFFERENT = 1
 
 
-@click.command("diff", epilog="Example: intsim diff golden.h5 device.h5 --json")
+@click.command("diff", epilog="Example: intsim diff golden.h5 dump/ --isolated --html report.html")
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dut", type=click.Path(path_type=Path))
+@click.option("--isolated", is_flag=True, help="Judge every node by itself, from the device's own inputs, and explain it.")
+@click.option("--no-explain", is_flag=True, help="With --isolated: do not look for the rule that was broken.")
+@click.option("--map", "map_path", type=click.Path(path_type=Path), help="TOML: device names to nodes, and raw layouts.")
+@click.option("--complete", is_flag=True, help="A tensor missing from DUT is a difference, too.")
 @model_option
 @output_option("Report file.", None)
 @json_option
-def command(golden: Path, dut: Path, model: Path | None, output: Path | None, as_json: bool) -> int:
-    """Compare the device's file DUT with GOLDEN, element by element.
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, a test case a tensor.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write one HTML page with pictures.")
+def command(
+    golden: Path,
+    dut: Path,
+    isolated: bool,
+    no_explain: bool,
+    map_path: Path | None,
+    complete: bool,
+    model: Path | None,
+    output: Path | None,
+    as_json: bool,
+    junit: Path | None,
+    html: Path | None,
+) -> int:
+    """Compare the dump DUT with GOLDEN, element by element.
 
-    Exit code 0: identical; 1: a difference was found; 2: the files cannot be compared. With --model both files must stem
-    from that model.
+    DUT is a golden file, any HDF5 file with datasets by node name, an .npz, a folder of .npy, or a folder of raw .bin, .hex
+    or .txt files with a map (docs/debugging.md shows one).
+
+    With --isolated each node is recomputed from the device's own inputs: the culprits are named apart from what only passes
+    on their errors, with the rule each broke. The model is --model, the shipped one, or one beside GOLDEN.
+
+    Exit code 0: all that was compared is identical; 1: a difference was found; 2: nothing could be compared.
     """
     from ..diff import diff
 
-    if output is not None:
-        check_target(output, golden, dut, model)
-    result = diff(golden, dut, load_model(model).content_hash if model else None)
+    if no_explain and not isolated:
+        raise click.UsageError("--no-explain goes with --isolated")
+    targets = [target for target in (output, junit, html) if target is not None]
+    for i, target in enumerate(targets):
+        check_target(target, golden, dut, model, map_path, *targets[:i])
+    graph = model_behind(golden, model) if isolated or model else None
+    if isolated:
+        announce_compiling()
+    with progress("comparing", None) as step:
+        result = diff(
+            golden,
+            dut,
+            graph,
+            isolated=isolated,
+            explained=not no_explain,
+            map_path=map_path,
+            complete=complete,
+            progress=step,
+        )
     for warning in result.warnings:
         click.echo(f"intsim: warning: {warning}", err=True)
+    if junit is not None or html is not None:
+        from ..reports import write_html, write_junit
+
+        if junit is not None:
+            write_junit(junit, result)
+        if html is not None:
+            write_html(html, result)
     if as_json:
         put_json(result.record(), output)
     else:
-        put_rich(lambda console: _report(console, result), output)
+        from ..reports import render
+
+        put_rich(lambda console: render(console, result), output)
     return 0 if result.identical else DIFFERENT
-
-
-def _report(console: Console, result: Diff) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    elements = sum(node.total for node in result.nodes)
-    compared = f"{len(result.nodes)} tensors, {elements:,} elements compared"
-    for side, names in (("golden file", result.only_golden), ("DUT", result.only_dut)):
-        if names:
-            more = ", ..." if len(names) > 1 else ""
-            compared += f"; {len(names)} only in the {side} were not ({escape(names[0])}{more})"
-    if result.identical:
-        console.print(f"[bold green]identical[/]: {compared}", highlight=False)
-        return
-    first = result.differing[0]
-    console.print(f"[bold red]different[/]: first at [bold]{escape(first.name)}[/]", highlight=False)
-    if first.first:
-        at = first.first
-        golden, dut = (f"{value} ({at.hexadecimal(value)})" for value in (at.golden, at.dut))
-        console.print(f"  index {at.index}: golden {golden}, dut {dut}", highlight=False)
-    table = Table("node", box=None, header_style="bold", padding=(0, 2))
-    for title in ("differing", "of", "share"):
-        table.add_column(title, justify="right")
-    table.add_column("")
-    for node in result.differing:
-        differing = "?" if node.differing is None else f"{node.differing:,}"
-        share = "" if node.differing is None else _share(node.differing / node.total)
-        table.add_row(escape(node.name), differing, f"{node.total:,}", share, escape(node.note or ""))
-    console.print(table)
-    console.print(f"{len(result.differing)} of {compared}", highlight=False)
-
-
-def _share(share: float) -> str:
-    return "<0.01%" if 0 < share < 0.0001 else f"{share:.2%}"

@@ -20,7 +20,7 @@ import click
 from .. import __version__
 from ..errors import IntsimError
 
-COMMANDS = ("demo", "run", "golden", "diff", "inspect", "quantize", "synth")
+COMMANDS = ("demo", "run", "golden", "diff", "trace", "inspect", "quantize", "synth", "synth-fault")
 UNUSABLE, INTERNAL, INTERRUPTED = 2, 70, 130
 
 
@@ -33,7 +33,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f".{cmd_name}", __package__).command
+        command: click.Command = import_module(f".{cmd_name.replace('-', '_')}", __package__).command
         return command
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:

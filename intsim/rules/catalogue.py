@@ -128,7 +128,9 @@ def _parameter_choices(graph: Graph, node: Node) -> Iterator[Rule]:
                 value = given[name]
             if (name, value) not in seen:
                 seen.add((name, value))
-                yield Rule(f"{key}={choice}", str(getattr(graph.dialect, key) if name == "x0" else own[name]), _set(name, value))
+                yield Rule(
+                    f"{key}={choice}", str(getattr(graph.dialect, key) if name == "x0" else own[name]), _set(name, value)
+                )
     if node.op == "lambda_shiftgelu":
         yield Rule("gelu=shiftgelu", "lambda_shiftgelu", lambda work: replace(work, op="shiftgelu"))
 

@@ -1,0 +1,75 @@
+"""``intsim synth-fault``: the dump of a device with a known fault, to try a diff on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._common import announce_compiling, check_target, model_behind, model_option, output_option, progress
+
+
+@click.command(
+    "synth-fault",
+    epilog="Example: intsim synth-fault golden.h5 --node encoder.blocks.2.attn.softmax --rule half_bit=dropped -o dut.h5",
+)
+@click.argument("golden", type=click.Path(path_type=Path))
+@click.option("--node", "nodes", multiple=True, required=True, metavar="NODE", help="The faulty node; may be repeated.")
+@click.option("--rule", "rules", multiple=True, metavar="RULE", help="What it does wrong: one for each --node, in order.")
+@click.option("--list", "listing", is_flag=True, help="Only list the rules that can be broken at each node.")
+@click.option(
+    "--level",
+    type=click.Choice(["boundary", "full", "steps", "digest"]),
+    help="What the device dumps.  [default: as GOLDEN]",
+)
+@model_option
+@output_option("The device's dump (HDF5).", "dut.h5")
+def command(
+    golden: Path,
+    nodes: tuple[str, ...],
+    rules: tuple[str, ...],
+    listing: bool,
+    level: str | None,
+    model: Path | None,
+    output: Path,
+) -> None:
+    """Make the dump of a device that computes GOLDEN's picture with rules broken at some nodes.
+
+    RULE is a dialect's key and value (requant_rounding=half_up), a parameter (n-1, x0+1, lam=30), a bit
+    (bitflip:BIT, bitflip:BIT@INDEX, stuck-at-1:BIT) or a known blunder (bias=left_out, swap-heads); --list shows those of
+    a node. What follows from the fault is computed down to the last node.
+    """
+    from ..errors import IntsimError
+    from ..golden import opened
+    from ..inject import inject
+    from ..rules import Rule, catalogue, named
+
+    graph = model_behind(golden, model)
+    for name in nodes:
+        if name not in graph.by_name:
+            raise IntsimError(f"there is no node {name!r}; 'intsim inspect' lists their names")
+    if listing:
+        for name in nodes:
+            click.echo(name)
+            for rule in catalogue(graph, graph.by_name[name]):
+                click.echo(f"  {rule.name:<40}" + (f"instead of {rule.instead}" if rule.instead else ""))
+            click.echo("  bitflip:BIT, bitflip:BIT@INDEX, stuck-at-0:BIT, stuck-at-1:BIT")
+        return
+    if len(nodes) == 1 and rules:
+        nodes *= len(rules)
+    if len(rules) != len(nodes):
+        raise click.UsageError(f"{len(nodes)} --node and {len(rules)} --rule; give a --rule for every --node")
+    check_target(output, golden, model)
+    faults: dict[str, list[Rule]] = {}
+    for name, text in zip(nodes, rules, strict=True):
+        faults.setdefault(name, []).append(named(graph, graph.by_name[name], text))
+    announce_compiling()
+    with opened(golden) as reference, progress("running", len(graph.nodes)) as step:
+        wrong = inject(graph, reference, faults, output, level=level, observe=step)
+    click.echo(f"{output}: the dump of a device with {len(wrong)} faulty node{'s' if len(wrong) > 1 else ''}")
+    for name, count in wrong.items():
+        said = " and ".join(rule.name for rule in faults[name])
+        total = graph.tensors[name].shape
+        shape = " x ".join(map(str, total))
+        shown = f"{count:,} elements of {shape} wrong" if count else f"shows nowhere: all of {shape} come out right"
+        click.echo(f"  {name}: {said}: {shown}")

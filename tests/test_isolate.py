@@ -1,0 +1,293 @@
+"""Isolation and explanation: the faulty node and no other, and the rule it broke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import intsim
+from intsim import resources
+from intsim.diff import Diff, diff
+from intsim.errors import IntsimError
+from intsim.golden import opened
+from intsim.graph import Graph
+from intsim.inject import inject
+from intsim.pictures import read_picture
+from intsim.rules import catalogue, named
+
+ATTENTION = "encoder.blocks.0.attn"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Graph:
+    """The shipped model."""
+    return intsim.load(resources.model())
+
+
+@pytest.fixture(scope="module")
+def shipped_golden(shipped: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its golden file at level full."""
+    path = tmp_path_factory.mktemp("shipped") / "golden.h5"
+    intsim.golden(shipped, read_picture(resources.picture(), 128, 128), path, "full")
+    return path
+
+
+@pytest.fixture(scope="module")
+def dut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a device's dump is written."""
+    return tmp_path_factory.mktemp("dut") / "dut.h5"
+
+
+def fault(graph: Graph, golden: Path, dut: Path, *faults: tuple[str, str]) -> dict[str, int]:
+    """A dump with faults given as node and rule; how many elements each node gets wrong by itself."""
+    rules: dict[str, list] = {}
+    for name, rule in faults:
+        rules.setdefault(name, []).append(named(graph, graph.by_name[name], rule))
+    with opened(golden) as reference:
+        return inject(graph, reference, rules, dut)
+
+
+def isolated(graph: Graph, golden: Path, dut: Path) -> Diff:
+    return diff(golden, dut, graph, isolated=True)
+
+
+def names(result: Diff, position: int = 0) -> list[str]:
+    """The rules that explain a culprit."""
+    return [candidate.name for candidate in result.explanations[position].fits]
+
+
+def every_rule(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Every rule of every operator once, at one of the nodes where it is possible."""
+    seen: set[tuple[str, str]] = set()
+    for node in graph.nodes:
+        for rule in catalogue(graph, node):
+            if (node.op, rule.name) not in seen:
+                seen.add((node.op, rule.name))
+                yield node.name, rule.name
+
+
+def test_every_rule_is_found_again(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """Each single-rule fault that shows: exactly its node is named, and its rule."""
+    shown = missed = refused = 0
+    for node, rule in every_rule(graph):
+        try:
+            wrong = fault(graph, golden_file, dut, (node, rule))[node]
+        except IntsimError as error:
+            assert "cannot be computed here" in str(error)
+            refused += 1
+            continue
+        result = isolated(graph, golden_file, dut)
+        if not wrong:
+            missed += 1
+            assert result.identical
+            continue
+        shown += 1
+        assert result.culprits == [node], f"{rule} at {node}"
+        assert rule in names(result), f"{rule} at {node}: {result.explanations[0].sentence()}"
+        assert result.explanations[0].fits[0].share == 1
+    assert shown > 150, f"{shown} rules shown, {missed} without effect, {refused} refused"
+
+
+@settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_random_faults_in_the_shipped_model(data: st.DataObject, shipped: Graph, shipped_golden: Path, dut: Path) -> None:
+    op = data.draw(st.sampled_from(sorted({node.op for node in shipped.nodes})))
+    node = data.draw(st.sampled_from([node for node in shipped.nodes if node.op == op]))
+    rules = catalogue(shipped, node)
+    assume(rules)
+    rule = data.draw(st.sampled_from([rule.name for rule in rules]))
+    try:
+        wrong = fault(shipped, shipped_golden, dut, (node.name, rule))[node.name]
+    except IntsimError as error:
+        assert "cannot be computed here" in str(error)  # a sum of 0 to divide by, say
+        return
+    assume(wrong)
+    result = isolated(shipped, shipped_golden, dut)
+    assert result.culprits == [node.name]
+    assert rule in names(result)
+
+
+@pytest.mark.parametrize(
+    ("node", "rule"),
+    [
+        ("encoder.blocks.2.norm1", "mean=left_out"),
+        ("encoder.blocks.1.attn.qkv", "bias=left_out"),
+        ("encoder.blocks.3.attn.logits", "accumulator_bits=16"),
+        ("encoder.blocks.0.mlp.act", "half_bit=dropped"),
+        ("encoder.blocks.0.mlp.act", "n-1"),
+        ("encoder.patches", "patches=channels_last"),
+        ("encoder.blocks.1.attn.softmax", "half_bit=dropped"),
+    ],
+)
+def test_a_fault_the_device_did_not_dump(node: str, rule: str, shipped: Graph, dut: Path) -> None:
+    """The committed golden file holds no accumulators and leaves nodes out: the verdict covers a stretch, and the
+    explanation finds the node inside it.
+    """
+    assert fault(shipped, resources.golden_file(), dut, (node, rule))[node]
+    result = isolated(shipped, resources.golden_file(), dut)
+    assert result.culprits == [node]
+    assert rule in names(result)
+    tensor = result.explanations[0].tensor
+    record = result.node(tensor)
+    assert record is not None
+    assert record.verdict is not None
+    assert node in record.verdict.stretch
+    assert set(record.verdict.feeds.values()) <= {"device", "model"}
+
+
+def test_two_faults_in_one_run(shipped: Graph, shipped_golden: Path, dut: Path) -> None:
+    early, late = "encoder.blocks.0.norm1.requant", "decoder.blocks.0.attn.softmax"
+    fault(shipped, shipped_golden, dut, (late, "softmax_bits=15"), (early, "saturation=symmetric"))
+    wrong = fault(shipped, shipped_golden, dut, (late, "softmax_bits=15"), (early, "requant_rounding=floor"))
+    assert all(wrong.values())
+    result = isolated(shipped, shipped_golden, dut)
+    assert result.culprits == [early, late]
+    assert [explanation.fits[0].name for explanation in result.explanations] == ["requant_rounding=floor", "softmax_bits=15"]
+    inherited = [node for node in result.nodes if node.accumulated == "differ" and node.isolated == "match"]
+    assert len(inherited) > 50, "what lies between and behind only passes the errors on"
+
+
+def test_two_rules_broken_at_one_node(shipped: Graph, shipped_golden: Path, dut: Path) -> None:
+    node = "encoder.blocks.2.norm1.requant"
+    fault(shipped, shipped_golden, dut, (node, "requant_rounding=floor"), (node, "multiplier=previous_tile:32"))
+    explanation = isolated(shipped, shipped_golden, dut).explanations[0]
+    assert explanation.culprit == node
+    pair = {"requant_rounding=floor", "multiplier=previous_tile:32"}
+    assert any(pair == {b.rule.name for b in candidate.broken} for candidate in explanation.fits)
+
+
+def test_what_no_rule_explains(shipped: Graph, shipped_golden: Path, dut: Path) -> None:
+    node = "encoder.blocks.1.mlp.fc1.requant"
+    fault(shipped, shipped_golden, dut, (node, "requant_rounding=floor"))
+    with h5py.File(dut, "r+") as file:
+        file[node][3, 7] = (int(file[node][3, 7]) + 90) % 100
+        file[node][4, 8] = (int(file[node][4, 8]) + 50) % 100
+    explanation = next(e for e in isolated(shipped, shipped_golden, dut).explanations if e.tensor == node)
+    assert not explanation.fits
+    assert explanation.culprit == node
+    assert len(explanation.best) == 3
+    assert explanation.best[0].name == "requant_rounding=floor"
+    assert explanation.best[0].share < 1
+    assert "no rule explains it" in explanation.sentence()
+    assert "requant_rounding=floor" in explanation.sentence()
+
+
+@pytest.mark.parametrize("rule", ["bitflip:3", "bitflip:7@1,2,3", "stuck-at-1:0", "stuck-at-0:6"])
+def test_bits(rule: str, graph: Graph, golden_file: Path, dut: Path) -> None:
+    node = f"{ATTENTION}.logits.requant"
+    assert fault(graph, golden_file, dut, (node, rule))[node]
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == [node]
+    assert rule in names(result)
+
+
+def test_constants_and_the_picture_can_be_wrong(graph: Graph, golden_file: Path, dut: Path) -> None:
+    for node, rule in (("image", "bitflip:0"), ("encoder.pos_embed", "byte-swap"), ("labels", "bitflip:0")):
+        assert fault(graph, golden_file, dut, (node, rule))[node]
+        result = isolated(graph, golden_file, dut)
+        assert result.culprits == [node]
+        assert rule in names(result)
+
+
+def test_a_device_that_is_right_has_no_culprit(graph: Graph, golden_file: Path) -> None:
+    result = isolated(graph, golden_file, golden_file)
+    assert result.culprits == []
+    assert result.identical
+    assert {node.isolated for node in result.nodes} == {"match"}
+
+
+def dumped(golden: Path, dut: Path, wanted: list[str], change: dict[str, np.ndarray] | None = None) -> None:
+    """A plain HDF5 file with some of the golden tensors."""
+    with h5py.File(golden) as source, h5py.File(dut, "w") as file:
+        for name in wanted:
+            file[name] = (change or {}).get(name, source[name][()])
+
+
+def test_golden_values_stand_in_where_no_ancestor_was_dumped(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """Only one block was dumped: what it starts from is the golden file's, and that is said."""
+    block = [node.name for node in graph.nodes if node.name.startswith("encoder.blocks.1.attn")]
+    kept = [name for name in block if graph.tensors[name].fmt.dtype.itemsize <= 2]
+    dumped(golden_file, dut, kept)
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == []
+    first = result.node("encoder.blocks.1.attn.qkv.requant")
+    assert first is not None
+    assert first.verdict is not None
+    assert first.verdict.golden_inputs == ["encoder.blocks.1.attn.qkv"]
+    later = result.node("encoder.blocks.1.attn.proj.requant")
+    assert later is not None
+    assert later.verdict is not None
+    assert later.verdict.golden_inputs == []
+    assert later.verdict.stretch == ("encoder.blocks.1.attn.proj", "encoder.blocks.1.attn.proj.requant")
+    assert later.verdict.feeds == {"encoder.blocks.1.attn.merged": "device"}
+
+
+def test_a_dump_in_another_order_whose_device_is_right(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """Only the dump is permuted: what the device computed from it is right, and nothing is called a culprit."""
+    node = f"{ATTENTION}.qkv.requant"
+    with h5py.File(golden_file) as file:
+        everything = [name for name in file if name != "graph"]
+        swapped = np.ascontiguousarray(file[node][()][::-1])
+    dumped(golden_file, dut, everything, {node: swapped})
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == []
+    record = result.node(node)
+    assert record is not None
+    assert (record.accumulated, record.isolated) == ("differ", "match")
+    assert "reverse order" in record.remark
+    assert "only its dump" in record.remark
+    assert not result.identical
+
+
+def test_values_beyond_the_format(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """A device's i8 tensor that holds 200: wrong there, and judged with what is due from there on."""
+    node = f"{ATTENTION}.logits.requant"
+    with h5py.File(golden_file) as file:
+        everything = [name for name in file if name != "graph"]
+        wide = file[node][()].astype(np.int16)
+    wide[1, 2, 3] = 200
+    dumped(golden_file, dut, everything, {node: wide})
+    assert isolated(graph, golden_file, dut).culprits == [node]
+
+
+def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """A device that dumps what happens inside: the wrong step is named."""
+    golden, dut = tmp_path / "golden.h5", tmp_path / "dut.h5"
+    intsim.golden(graph, image, golden, "steps", (f"{ATTENTION}.softmax", f"{ATTENTION}.logits.requant"))
+    with opened(golden) as file:
+        tensors = {name: record.values[()] for name, record in file.tensors.items() if record.values}
+    tensors[f"{ATTENTION}.softmax:sum"] = tensors[f"{ATTENTION}.softmax:sum"] ^ 1
+    with h5py.File(dut, "w") as file:
+        for name, value in tensors.items():
+            file[name] = value
+    result = isolated(graph, golden, dut)
+    assert result.culprits == [f"{ATTENTION}.softmax"]
+    assert [node.name for node in result.nodes if node.isolated == "differ"] == [f"{ATTENTION}.softmax:sum"]
+
+
+def test_isolation_takes_the_model(golden_file: Path, shipped: Graph) -> None:
+    with pytest.raises(IntsimError, match="--model"):
+        diff(golden_file, golden_file, isolated=True)
+    with pytest.raises(IntsimError, match="stems from model"):
+        diff(golden_file, golden_file, shipped, isolated=True)
+
+
+def test_rules_are_refused_with_those_there_are(graph: Graph) -> None:
+    requant, softmax = (graph.by_name[name] for name in (f"{ATTENTION}.logits.requant", f"{ATTENTION}.softmax"))
+    for node, text in ((requant, "half_bit=dropped"), (softmax, "nonsense"), (requant, "requant_rounding=half_even")):
+        with pytest.raises(IntsimError, match="its rules are: "):
+            named(graph, node, text)
+    with pytest.raises(IntsimError, match="bits 0 to 7"):
+        named(graph, requant, "bitflip:8")
+    with pytest.raises(IntsimError, match="outside its shape"):
+        named(graph, requant, "bitflip:1@0,0,99")
+    with pytest.raises(ValueError, match="outside"):
+        named(graph, softmax, "n=99")
+    assert named(graph, softmax, "n=3").name == "n=3"
+    assert named(graph, requant, "requant-rounding=half-up").name == "requant_rounding=half_up"
