@@ -8,9 +8,11 @@ is ``encoder.pos_embed``. Nothing is read before it is asked for, nothing is unp
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,17 +154,23 @@ def _dataset(name: str, dataset: h5py.Dataset, path: Path) -> Dumped:
     return Dumped(name, tuple(int(size) for size in shape), dataset.dtype, None, sha256)
 
 
+UNZIPPABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, KeyError)
+
+
 def _npz(path: Path) -> Iterator[Dumped]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            for info in members:
-                with archive.open(info) as stream:
-                    shape, dtype, problem = _npy_header(stream, info.file_size)
-                key = info.filename.removesuffix(".npy")
-                yield Dumped(key, shape, dtype, lambda key=key: _npz_member(path, key), problem=problem)  # type: ignore[misc]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+            sizes = {info.filename: info.file_size for info in archive.infolist() if info.filename.endswith(".npy")}
+    except UNZIPPABLE as error:
         raise FileError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
+    for name, size in sizes.items():
+        key = name.removesuffix(".npy")
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
+                shape, dtype, problem = _npy_header(stream, size)
+        except UNZIPPABLE as error:
+            shape, dtype, problem = (), UNKNOWN, f"it is damaged ({error})"
+        yield Dumped(key, shape, dtype, partial(_npz_member, path, key), problem=problem)
 
 
 def _npz_member(path: Path, key: str) -> Sliceable:
@@ -170,11 +178,7 @@ def _npz_member(path: Path, key: str) -> Sliceable:
         with np.load(path, allow_pickle=False) as archive:
             value: Sliceable = archive[key]
             return value
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, RuntimeError) as error:
-        raise FileError(f"{path}: {key} is damaged ({error}); write it again") from None
-    except Exception as error:  # zlib.error has no common base
-        if type(error).__module__ != "zlib":
-            raise
+    except UNZIPPABLE as error:
         raise FileError(f"{path}: {key} is damaged ({error}); write it again") from None
 
 
@@ -191,8 +195,8 @@ def _npy_header(stream: Any, size: int) -> tuple[tuple[int, ...], np.dtype, str]
     if dtype.hasobject:
         return shape, dtype, "it holds Python objects, which are never loaded; save integers"
     declared = int(np.prod(np.array(shape, object))) * dtype.itemsize
-    if declared > size:
-        return shape, dtype, f"it declares {declared} bytes and holds {size}; it is truncated"
+    if declared > size - stream.tell():
+        return shape, dtype, f"it declares {declared} bytes and holds fewer; it is truncated"
     return shape, dtype, ""
 
 
@@ -207,7 +211,7 @@ def _folder(folder: Path, mapping: Map | None) -> Iterator[Dumped]:
         if path.suffix == ".npy":
             with path.open("rb") as stream:
                 shape, dtype, problem = _npy_header(stream, path.stat().st_size)
-            yield Dumped(source, shape, dtype, lambda path=path: _mapped(path), problem=problem)  # type: ignore[misc]
+            yield Dumped(source, shape, dtype, partial(_mapped, path), problem=problem)
         else:
             yield Dumped(source, path=path)
 

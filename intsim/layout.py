@@ -128,13 +128,17 @@ def _readings(expected: NDArray, device: NDArray, fmt: Format) -> Iterator[Diagn
 def _orders(expected: NDArray, device: NDArray) -> Iterator[Diagnosis]:
     """The same values in another order."""
     flat = device.reshape(-1)
+    nameless: list[Diagnosis] = []  # orders nobody has a name for come last
     if expected.shape != device.shape and np.array_equal(expected.reshape(-1), flat):
         yield Diagnosis("reshape", f"the values are in order, under the shape {list(device.shape)}")
     if expected.shape == device.shape:
         for axis in range(expected.ndim):
             order = _order_along(expected, device, axis)
             if order is not None:
-                yield _named(order, axis, expected.shape)
+                found = _named(order, axis, expected.shape)
+                if not found.name.startswith("order-"):
+                    yield found
+                nameless.append(found)
     if 2 <= expected.ndim <= 5:
         for axes in permutations(range(expected.ndim)):
             if list(axes) != sorted(axes) and np.array_equal(expected.transpose(axes).reshape(-1), flat):
@@ -150,6 +154,7 @@ def _orders(expected: NDArray, device: NDArray) -> Iterator[Diagnosis]:
     for step in (1, -1):
         if np.array_equal(np.roll(expected.reshape(-1), step), flat):
             yield Diagnosis(f"roll:{step}", "every element stands one place too " + ("late" if step > 0 else "early"))
+    yield from nameless
 
 
 def _tiled(expected: NDArray, flat: NDArray) -> Iterator[Diagnosis]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from PIL import Image
 
 import intsim
+from intsim.cli.main import main
 from intsim.graph import Graph
 from intsim.quantize.synth import random_picture
 
@@ -49,3 +53,28 @@ def golden_file(graph: Graph, image: np.ndarray, tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("golden") / "golden.h5"
     intsim.golden(graph, image, path, "full")
     return path
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path,
+    model_file: Path,
+    picture_file: Path,
+    golden_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    """Type a command in a folder that holds model.h5, picture.png and golden.h5: exit code, stdout, stderr."""
+    for source, name in ((model_file, "model.h5"), (picture_file, "picture.png"), (golden_file, "golden.h5")):
+        shutil.copy(source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+
+    def call(line: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main.main(args=shlex.split(line), prog_name="intsim")
+        assert not list(Path().rglob("*.part")), "a temporary file was left behind"
+        assert isinstance(left.value.code, int)
+        return left.value.code, *capsys.readouterr()
+
+    return call

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from safetensors.numpy import save_file
 
 import intsim
 from intsim import dialects
-from intsim.cli.main import COMMANDS, main
+from intsim.cli.main import COMMANDS
 from intsim.graph import Graph
 from intsim.quantize.synth import random_picture, random_weights
 
@@ -32,31 +31,6 @@ SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16
 PATCHES = "encoder.patches"  # i8, early
 
 Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(
-    tmp_path: Path,
-    model_file: Path,
-    picture_file: Path,
-    golden_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Cli:
-    """Type a command in a folder that holds model.h5, picture.png and golden.h5: exit code, stdout, stderr."""
-    for source, name in ((model_file, "model.h5"), (picture_file, "picture.png"), (golden_file, "golden.h5")):
-        shutil.copy(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-
-    def call(line: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main.main(args=shlex.split(line), prog_name="intsim")
-        assert not list(Path().rglob("*.part")), "a temporary file was left behind"
-        assert isinstance(left.value.code, int)
-        return left.value.code, *capsys.readouterr()
-
-    return call
 
 
 def done(cli: Cli, line: str) -> str:

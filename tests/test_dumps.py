@@ -1,0 +1,381 @@
+"""What a device may dump: every container, names by pattern, raw layouts, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intsim.arith import signed
+from intsim.diff import Diff, diff
+from intsim.dump_map import Layout, Map, read_raw
+from intsim.errors import FileError, IntsimError
+from intsim.graph import Graph
+
+SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16 [2, 16, 16]
+LOGITS = "encoder.blocks.0.attn.logits.requant"  # i8
+NORM = "encoder.blocks.0.norm1"  # i32 [16, 32]
+
+Tensors = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def tensors(golden_file: Path) -> Tensors:
+    """Every tensor of the golden file."""
+    with h5py.File(golden_file) as file:
+        return {name: file[name][()] for name in file if name != "graph"}
+
+
+def to_hdf5(tensors: Tensors, folder: Path) -> Path:
+    with h5py.File(folder / "dump.hdf5", "w") as file:
+        for name, value in tensors.items():
+            file[name] = value
+    return folder / "dump.hdf5"
+
+
+def to_npz(tensors: Tensors, folder: Path) -> Path:
+    np.savez(folder / "dump.npz", **tensors)
+    return folder / "dump.npz"
+
+
+def to_compressed_npz(tensors: Tensors, folder: Path) -> Path:
+    np.savez_compressed(folder / "dump.npz", **tensors)
+    return folder / "dump.npz"
+
+
+def to_npy(tensors: Tensors, folder: Path) -> Path:
+    for name, value in tensors.items():
+        np.save(folder / f"{name}.npy", value)
+    return folder
+
+
+def to_nested_npy(tensors: Tensors, folder: Path) -> Path:
+    for name, value in tensors.items():
+        path = folder / f"{name.replace('.', '/')}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.asfortranarray(value))
+    return folder
+
+
+CONTAINERS = [to_hdf5, to_npz, to_compressed_npz, to_npy, to_nested_npy]
+
+
+@pytest.mark.parametrize("write", CONTAINERS)
+def test_every_container(
+    write: Callable[[Tensors, Path], Path], tensors: Tensors, golden_file: Path, tmp_path: Path
+) -> None:
+    path = write(tensors, tmp_path)
+    result = diff(golden_file, path)
+    assert result.identical
+    assert len(result.compared) == len(tensors)
+    changed = tensors | {SOFTMAX: tensors[SOFTMAX].copy()}
+    changed[SOFTMAX][1, 2, 3] ^= 1
+    write(changed, tmp_path)
+    result = diff(golden_file, path)
+    assert [node.name for node in result.differing] == [SOFTMAX]
+    assert result.differing[0].comparison is not None
+    assert result.differing[0].comparison.first is not None
+    assert result.differing[0].comparison.first.index == [1, 2, 3]
+
+
+@pytest.mark.parametrize("write", CONTAINERS)
+def test_a_partial_dump_is_isolated(
+    write: Callable[[Tensors, Path], Path], tensors: Tensors, golden_file: Path, graph: Graph, tmp_path: Path
+) -> None:
+    some = {name: tensors[name].copy() for name in ("encoder.embedded", LOGITS, SOFTMAX)}
+    some[SOFTMAX][0, 0, 0] += 1
+    result = diff(golden_file, write(some, tmp_path), graph, isolated=True)
+    assert result.culprits == [SOFTMAX]
+    assert len(result.compared) == 3
+    assert len(result.only_golden) == len(tensors) - 3
+    assert not diff(golden_file, write(some, tmp_path), complete=True).identical
+
+
+def test_hdf5_groups_are_dots(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "dump.h5", "w") as file:
+        file["encoder/blocks/0/attn/softmax"] = tensors[SOFTMAX]
+        file["encoder/pos_embed"] = tensors["encoder.pos_embed"]
+        file["someone/elses"] = np.zeros(3)
+    result = diff(golden_file, tmp_path / "dump.h5")
+    assert result.identical
+    assert len(result.compared) == 2
+    assert result.only_dut == ["someone/elses"]
+
+
+def states(result: Diff) -> dict[str, str]:
+    """The tensors that are not simply compared."""
+    return {node.name: node.accumulated for node in result.nodes if node.accumulated not in ("match", "missing")}
+
+
+def test_what_is_wrong_is_said_tensor_by_tensor(tensors: Tensors, golden_file: Path, graph: Graph, tmp_path: Path) -> None:
+    folder = to_npy(tensors, tmp_path)
+    np.save(folder / f"{SOFTMAX}.npy", tensors[SOFTMAX][:, :-1])
+    np.save(folder / f"{LOGITS}.npy", tensors[LOGITS].astype(np.float32))
+    np.save(folder / f"{NORM}.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    (folder / "encoder.input.npy").write_bytes(b"\x93NUMPY rubbish")
+    (folder / "encoder.patches.npy").write_bytes((folder / "encoder.patches.npy").read_bytes()[:-7])
+    (folder / "encoder.tokens.npy").unlink()
+    np.save(folder / "unheard_of.npy", np.zeros(3, np.int8))
+    for isolated in (False, True):
+        result = diff(golden_file, folder, graph, isolated=isolated)
+        assert states(result) == {
+            "encoder.input": "unreadable",
+            "encoder.patches": "unreadable",
+            NORM: "unreadable",
+            LOGITS: "mistyped",
+            SOFTMAX: "misshapen",
+        }
+        notes = {node.name: node.remark for node in result.nodes}
+        assert "truncated" in notes["encoder.patches"]
+        assert "never loaded" in notes[NORM]
+        assert "float32 stands where i8 is due" in notes[LOGITS]
+        assert "[2, 16, 16] became [2, 15, 16]" in notes[SOFTMAX]
+        assert result.only_golden == ["encoder.tokens"]
+        assert result.only_dut == ["unheard_of.npy"]
+        assert not result.identical
+    assert result.culprits == [], "what cannot be read cannot be judged, and the rest is right"
+
+
+def test_a_damaged_npz_member(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    path = to_npz({SOFTMAX: tensors[SOFTMAX], LOGITS: tensors[LOGITS]}, tmp_path)
+    raw = bytearray(path.read_bytes())
+    start = raw.index(tensors[SOFTMAX].tobytes()[:64])
+    raw[start + 5] ^= 0xFF
+    path.write_bytes(raw)
+    result = diff(golden_file, path)
+    assert states(result) == {SOFTMAX: "unreadable"}
+    assert "damaged" in result.differing[0].remark
+
+
+def test_an_npz_that_declares_more_than_it_holds(golden_file: Path, tmp_path: Path) -> None:
+    header = np.lib.format.magic(1, 0) + (lambda h: len(h).to_bytes(2, "little") + h)(
+        b"{'descr': '<i2', 'fortran_order': False, 'shape': (2, 16, 16), }".ljust(117) + b"\n"
+    )
+    with zipfile.ZipFile(tmp_path / "dump.npz", "w") as archive:
+        archive.writestr(f"{SOFTMAX}.npy", header + bytes(10))
+    result = diff(golden_file, tmp_path / "dump.npz")
+    assert states(result) == {SOFTMAX: "unreadable"}
+    assert "truncated" in result.differing[0].remark
+
+
+def test_a_transposed_tensor_of_another_shape(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    name = "encoder.pos_embed"
+    with h5py.File(tmp_path / "dump.h5", "w") as file:
+        file[name] = tensors[name].T
+    result = diff(golden_file, tmp_path / "dump.h5")
+    assert states(result) == {name: "misshapen"}
+    assert "transposed" in result.differing[0].remark
+
+
+# --- maps and raw files -----------------------------------------------------------------------------------------------
+
+MAP = """
+[defaults]
+endian = "big"
+
+[[tensor]]
+device = "blk{i}/probs.bin"
+node = "encoder.blocks.{i}.attn.softmax"
+order = [1, 0, 2]
+tile = [4, 8]
+
+[[tensor]]
+device = "blk{i}/logits.hex"
+node = "encoder.blocks.{i}.attn.logits.requant"
+
+[[tensor]]
+device = "blk{i}/{what}.txt"
+node = "encoder.blocks.{i}.{what}"
+dtype = "int32"
+"""
+
+
+def raw_dump(tensors: Tensors, folder: Path) -> Path:
+    """Two blocks as a device with 8-byte beats would dump them."""
+    (folder / "map.toml").write_text(MAP)
+    for i in (0, 1):
+        (folder / f"blk{i}").mkdir()
+        probs = tensors[f"encoder.blocks.{i}.attn.softmax"].transpose(1, 0, 2)  # tokens, heads, tokens
+        padded = np.zeros((16, 4, 16), np.int16)
+        padded[:, :2] = probs
+        tiles = padded.reshape(16, 1, 4, 2, 8).swapaxes(2, 3)
+        tiles.astype(">i2").tofile(folder / f"blk{i}/probs.bin")
+        logits = tensors[f"encoder.blocks.{i}.attn.logits.requant"].reshape(-1, 8)
+        lines = ["// eight elements a beat, the first one in the highest digits", "@0"]
+        lines += ["".join(f"{int(v) & 255:02x}" for v in beat) for beat in logits]
+        (folder / f"blk{i}/logits.hex").write_text("\n".join(lines))
+        np.savetxt(folder / f"blk{i}/norm1.txt", tensors[f"encoder.blocks.{i}.norm1"], fmt="%d", delimiter=", ")
+    return folder
+
+
+def test_raw_files_by_a_map(tensors: Tensors, golden_file: Path, graph: Graph, tmp_path: Path) -> None:
+    folder = raw_dump(tensors, tmp_path)
+    for path in (folder, folder / "map.toml"):
+        result = diff(golden_file, path)
+        assert result.identical
+        assert len(result.compared) == 6
+        assert result.kind == "folder of raw files"
+    probs = np.fromfile(folder / "blk1/probs.bin", ">i2")
+    probs[0] += 1
+    probs.tofile(folder / "blk1/probs.bin")
+    result = diff(golden_file, folder, graph, isolated=True)
+    assert result.culprits == ["encoder.blocks.1.attn.softmax"]
+
+
+def test_a_map_for_names_only(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.toml").write_text(
+        '[[tensor]]\ndevice = "L{n}_sm"\nnode = "encoder.blocks.{n}.attn.softmax"\norder = [2, 0, 1]'
+    )
+    np.savez(tmp_path / "dump.npz", L0_sm=tensors[SOFTMAX].transpose(2, 0, 1), other=np.zeros(2))
+    result = diff(golden_file, tmp_path / "dump.npz", map_path=tmp_path / "names.toml")
+    assert result.identical
+    assert [node.name for node in result.compared] == [SOFTMAX]
+    assert result.only_dut == ["other"]
+
+
+BAD_MAPS = [
+    ("", "a map has"),
+    ("[[tensor]", "not a TOML file"),
+    ('[[tensor]]\ndevice = "a"', "'node' is missing"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\ncolour = 3', "unknown key 'colour'"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b.{i}"', "{i} stands in node but not in device"),
+    ('[[tensor]]\ndevice = "{1}"\nnode = "b"', "not a placeholder"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\ndtype = "float32"', "dtype = 'float32' is not one of: int4"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\nendian = "middle"', "is not one of: little, big"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\norder = [0, 0]', "must name every axis"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\ntile = [0]', "is not a list of whole numbers from 1"),
+    ('[[tensor]]\ndevice = "nothing*"\nnode = "b"', "'nothing*' matches nothing"),
+    ('depth = 3\n[[tensor]]\ndevice = "a"\nnode = "b"', "unknown key 'depth'"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_MAPS)
+def test_bad_maps(text: str, words: str, tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / f"{SOFTMAX}.npy", tensors[SOFTMAX])
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(FileError) as error:
+        diff(golden_file, tmp_path)
+    assert words in str(error.value)
+    assert "map.toml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+BAD_RAW = [
+    ("x.bin", b"\0" * 5, {}, "holds 5 bytes; 512 elements of int16 are 1024"),
+    ("x.hex", b"00xx", {}, "unknown bits"),
+    ("x.hex", b"0g", {}, "not hexadecimal"),
+    ("x.hex", b"@10\n00", {}, "jumps to address"),
+    ("x.hex", b"@zz\n00", {}, "jumps to address"),
+    ("x.hex", b"0000 0001", {}, "holds 2 numbers, 512 are due"),
+    ("x.txt", b"1 2 three", {}, "not a decimal number"),
+    ("x.txt", b"1 " * 511 + b"40000", {}, "40000, does not fit int16"),
+    ("x.txt", b"\xff\xfe", {}, "is not text"),
+    ("x.bin", b"\0" * 1024, {"shape": (4, 4)}, "the map says [4, 4], the node is [2, 16, 16]"),
+    ("x.bin", b"\0" * 1024, {"order": (0, 1)}, "order [0, 1] does not name"),
+    ("x.bin", b"\0" * 1024, {"tile": (1, 1, 1, 1)}, "more axes"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "layout", "words"), BAD_RAW)
+def test_bad_raw_files(name: str, content: bytes, layout: dict, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(IntsimError) as error:
+        np.asarray(read_raw(tmp_path / name, Layout(**layout), (2, 16, 16), signed(16)).load()[()])
+    assert words in str(error.value)
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(data=st.data())
+def test_raw_layouts_round_trip(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A file written by an independent description of the layout is read back as it was."""
+    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)))
+    kind = data.draw(st.sampled_from(["int4", "uint4", "int8", "uint8", "int16", "int32", "uint16"]))
+    bits, is_signed = int(kind.lstrip("uint")), not kind.startswith("u")
+    low = -(1 << (bits - 1)) if is_signed else 0
+    flat = data.draw(
+        st.lists(st.integers(low, low + (1 << bits) - 1), min_size=int(np.prod(shape)), max_size=int(np.prod(shape)))
+    )
+    value = np.array(flat, np.int64).reshape(shape)
+    order = data.draw(st.none() | st.permutations(range(len(shape))))
+    tile = data.draw(st.lists(st.integers(1, 4), max_size=len(shape)))
+    endian = data.draw(st.sampled_from(["little", "big"]))
+    nibbles = data.draw(st.sampled_from(["low_first", "high_first"]))
+    encoding = data.draw(st.sampled_from(["bin", "hex", "txt"]))
+
+    stored = value if order is None else value.transpose(order)
+    sequence: list[int] = []
+    steps = [1] * (len(shape) - len(tile)) + list(tile)
+    counts = [-(-n // t) for n, t in zip(stored.shape, steps, strict=True)]
+    for block in np.ndindex(*counts):  # tile by tile, element by element
+        for inner in np.ndindex(*steps):
+            at = tuple(b * t + i for b, t, i in zip(block, steps, inner, strict=True))
+            inside = all(i < n for i, n in zip(at, stored.shape, strict=True))
+            sequence.append(int(stored[at]) if inside else 0)
+    raw = [v & ((1 << bits) - 1) for v in sequence]
+    path = tmp_path_factory.mktemp("raw") / f"x.{encoding}"
+    if encoding == "txt":
+        path.write_text(" ".join(map(str, sequence)))
+    elif encoding == "hex":
+        path.write_text("\n".join(f"{v:0{bits // 4}X}" for v in raw))
+    elif bits == 4:
+        raw += [0] * (len(raw) % 2)
+        pairs = zip(raw[::2], raw[1::2], strict=True)
+        path.write_bytes(bytes(a | b << 4 if nibbles == "low_first" else a << 4 | b for a, b in pairs))
+    else:
+        path.write_bytes(b"".join(v.to_bytes(bits // 8, endian) for v in raw))
+    layout = Layout(
+        dtype=kind, order=tuple(order) if order is not None else None, tile=tuple(tile), endian=endian, nibbles=nibbles
+    )
+    read = read_raw(path, layout, shape, signed(32))
+    assert read.shape == shape
+    assert np.array_equal(np.asarray(read.load()[()]), value)
+
+
+def test_patterns() -> None:
+    entry = Map.load(_written('[[tensor]]\ndevice = "a{x}_{y}/{x}.bin"\nnode = "n.{y}.{x}"')).entries[0]
+    assert entry.matches("a1_2/1.bin")
+    assert entry.node_of("a1_2/1.bin") == "n.2.1"
+    assert not entry.matches("a1_2/3.bin"), "one placeholder means one text"
+    assert not entry.matches("a1/5_2/1.bin"), "a placeholder holds no slash"
+
+
+def _written(text: str) -> Path:
+    import tempfile
+
+    path = Path(tempfile.mkdtemp()) / "map.toml"
+    path.write_text(text)
+    return path
+
+
+def test_two_names_for_one_node(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text('[[tensor]]\ndevice = "{any}"\nnode = "encoder.pos_embed"')
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, tensors["encoder.pos_embed"])
+    with pytest.raises(FileError, match=r"both a\.npy and b\.npy are encoder\.pos_embed"):
+        diff(golden_file, tmp_path)
+
+
+def test_nothing_to_compare(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match="the folder is empty"):
+        diff(golden_file, tmp_path / "empty")
+    (tmp_path / "empty/readme.md").write_text("x")
+    with pytest.raises(FileError, match=r"holds no \.npy file; raw files need a map"):
+        diff(golden_file, tmp_path / "empty")
+    np.savez(tmp_path / "other.npz", foo=np.zeros(3, np.int8))
+    with pytest.raises(IntsimError, match=r"no tensor in common.*holds foo.*names like image"):
+        diff(golden_file, tmp_path / "other.npz")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(FileError, match="name the folder"):
+        diff(golden_file, tmp_path / "one.npy")
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(FileError, match=r"not a readable \.npz"):
+        diff(golden_file, tmp_path / "cut.npz")
+    with pytest.raises(FileError, match="there is no such map"):
+        diff(golden_file, tmp_path, map_path=tmp_path / "none.toml")

@@ -1,0 +1,117 @@
+"""Traces: every operator, every step, and the value they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import intsim
+from intsim import dialects
+from intsim.errors import IntsimError
+from intsim.golden import opened
+from intsim.graph import Graph
+from intsim.ops._op import REGISTRY
+from intsim.quantize.synth import random_picture
+from intsim.trace import TRACERS, Line, trace
+
+from networks import TINY, tiny_graph
+
+
+@pytest.mark.parametrize("name", dialects.DIALECTS)
+def test_every_trace_ends_in_the_value_of_the_file(name: str, tmp_path: Path) -> None:
+    """At random elements of every node, in every dialect: the last step is what the graph computed."""
+    graph = tiny_graph(dialects.DIALECTS[name])
+    path = tmp_path / "golden.h5"
+    intsim.golden(graph, random_picture(TINY, 5), path, "full")
+    rng = np.random.default_rng(1)
+    with opened(path) as golden:
+        for node in graph.nodes:
+            for _ in range(3):
+                index = [int(rng.integers(-n, n)) for n in graph.tensors[node.name].shape]
+                found = trace(graph, golden, node.name, index)
+                assert found.agrees, f"{node.name}{index}: {found.recorded} in the file, {found.lines}"
+
+
+def test_every_operator_has_words() -> None:
+    """Data movement says where a value came from; every other operator has a tracer of its own."""
+    moving = {"concat", "grid", "heads", "merge_heads", "patches", "slice", "upsample_nearest"}
+    assert set(TRACERS) == set(REGISTRY) - moving
+
+
+def test_requant_step_by_step(graph: Graph, golden_file: Path) -> None:
+    name = "encoder.blocks.0.attn.logits.requant"
+    with opened(golden_file) as golden:
+        lines = {line.name: line for line in trace(graph, golden, name, [0, 3, 5]).lines}
+    node = graph.by_name[name]
+    m, e = node.params["m"], node.params["e"]
+    assert list(lines) == ["acc", "product", "rounded", "out"]
+    assert lines["product"].value == lines["acc"].value * m
+    assert lines["product"].point == e
+    whole, _, fraction = lines["product"].binary().partition(".")
+    assert len(fraction.replace("_", "")) == e
+    assert int((whole + fraction).replace("_", ""), 2) == lines["product"].value % 2 ** len(
+        (whole + fraction).replace("_", "")
+    )
+
+
+def test_shiftmax_step_by_step(graph: Graph, golden_file: Path) -> None:
+    with opened(golden_file) as golden:
+        found = trace(graph, golden, "encoder.blocks.0.attn.softmax", [1, 2, 3])
+    names = [line.name for line in found.lines]
+    assert names == ["x", "max", "x - max", "t", "q", "r", "e", "sum", "f", "e * f", "out"]
+    values = {line.name: line.value for line in found.lines}
+    assert values["f"] == (2**31 - 1) // values["sum"]
+    assert values["out"] == values["e"] * values["f"] >> 16
+
+
+def test_a_device_that_got_one_value_wrong(graph: Graph, golden_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "dut.h5"
+    path.write_bytes(golden_file.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["encoder.embedded"][2, 3] = 77
+    with opened(path) as dut:
+        found = trace(graph, dut, "encoder.embedded", [2, 3])
+        assert not found.agrees
+        assert found.recorded == 77
+        assert trace(graph, dut, "encoder.embedded", [2, 4]).agrees
+
+
+def test_what_the_file_leaves_out_is_recomputed(graph: Graph, golden_file: Path, image: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "few.h5"
+    intsim.golden(graph, image, path, "boundary", ("image", "labels"))
+    with opened(path) as few, opened(golden_file) as full:
+        for name, index in (("encoder.blocks.0.norm1", [1, 2]), ("decoder.masks.requant", [3, 1])):
+            assert trace(graph, few, name, index).value == trace(graph, full, name, index).value
+    intsim.golden(graph, image, path, "boundary", ("labels",))
+    with opened(path) as few, pytest.raises(IntsimError, match="holds neither image nor"):
+        trace(graph, few, "encoder.embedded", [0, 0])
+
+
+def test_what_cannot_be_traced(graph: Graph, golden_file: Path) -> None:
+    with opened(golden_file) as golden:
+        for index in ([0], [0, 0, 0], [0, 99], [-17, 0]):
+            with pytest.raises(IntsimError, match="is no element of its shape"):
+                trace(graph, golden, "encoder.embedded", index)
+        with pytest.raises(IntsimError, match="there is no node 'nowhere'"):
+            trace(graph, golden, "nowhere", [0])
+
+
+@pytest.mark.parametrize(
+    ("value", "point", "hexadecimal", "binary"),
+    [
+        (0, 0, "0x00", "0000_0000"),
+        (-1, 0, "0xff", "1111_1111"),
+        (127, 0, "0x7f", "0111_1111"),
+        (128, 0, "0x0080", "0000_0000_1000_0000"),
+        (-128, 0, "0x80", "1000_0000"),
+        (5, 1, "0x05", "000_0010.1"),
+        (3, 15, "0x03", "0.0000_0000_0000_011"),
+        (-2, 4, "0xfe", "1111.1110"),
+    ],
+)
+def test_numbers_as_hardware_has_them(value: int, point: int, hexadecimal: str, binary: str) -> None:
+    line = Line("x", "", value, point)
+    assert (line.hexadecimal(), line.binary()) == (hexadecimal, binary)
