@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .arith import Format, first_index
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
 SINGLE_BINS = 8  # differences up to this many LSB are counted one by one, beyond it by powers of two
 WORST = 5
 HEAT_SIDE = 96  # cells of a heat map, at most, in either direction
@@ -178,6 +178,9 @@ def _blocks(a: Sliceable, b: Sliceable) -> Iterator[tuple[int, NDArray, NDArray]
         return
     row_bytes = max(math.prod(a.shape[1:]) * max(a.dtype.itemsize, b.dtype.itemsize), 1)
     rows = max(BLOCK_BYTES // row_bytes, 1)
+    chunks = getattr(a, "chunks", None)
+    if chunks:  # whole chunks, so that none is unpacked twice
+        rows = max(rows // chunks[0], 1) * chunks[0]
     for start in range(0, a.shape[0], rows):
         first = np.asarray(a[start : start + rows])
         yield start, first, first if b is a else np.asarray(b[start : start + rows])
@@ -218,17 +221,18 @@ class _Tally:
             index = first_index(unequal)
             values = int(a[tuple(index)]), int(b[tuple(index)])
             self.first = Divergence([index[0] + start, *index[1:]] if index else [], *values, self.fmt)
-        where = np.nonzero(unequal)
-        error = b[unequal].astype(np.int64) - a[unequal].astype(np.int64)
+        error = np.subtract(b[unequal], a[unequal], dtype=np.int64)
         lowest, highest = int(error.min()), int(error.max())
         self.lowest = min(self.lowest, lowest) if self.differing else lowest
         self.highest = max(self.highest, highest) if self.differing else highest
         self.differing += count
         self.total_error += int(error.sum())
-        self.bins += np.bincount(np.searchsorted(_EDGES, error), minlength=len(self.bins))
+        self.bins += _binned(error, lowest, highest)
         for axis, counts in enumerate(self.by_axis):
-            counts += np.bincount(where[axis] + (start if axis == 0 else 0), minlength=len(counts))
-        self.heat.add(start, where)
+            along = np.count_nonzero(unequal, axis=tuple(other for other in range(unequal.ndim) if other != axis))
+            first = start if axis == 0 else 0
+            counts[first : first + len(along)] += along
+        self.heat.add(start, unequal)
 
     def comparison(self) -> Comparison:
         total = math.prod(self.shape)
@@ -260,28 +264,43 @@ def _edges() -> NDArray:
 _EDGES = _edges()
 
 
+def _binned(error: NDArray, lowest: int, highest: int) -> NDArray:
+    """How many differences fall into each bin."""
+    bins = len(_EDGES) + 1
+    if highest - lowest >= len(error):
+        return np.bincount(np.searchsorted(_EDGES, error), minlength=bins)
+    counts = np.bincount(error - lowest)  # few different ones: count them first
+    places = np.searchsorted(_EDGES, np.arange(lowest, highest + 1))
+    return np.bincount(places, weights=counts, minlength=bins).astype(np.int64)
+
+
 class _Heat:
-    """The share of differing elements in a grid over the last two axes."""
+    """The share of differing elements in a grid over the last two axes; a picture's channels lie over one another."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-        rows, columns = ((1, 1, *shape) if shape else (1, 1))[-2:]
-        if len(shape) == 3 and shape[-1] == 3:  # a picture: its channels lie over one another
-            rows, columns = shape[:2]
-        self.size = rows, columns
-        self.grid = min(rows, HEAT_SIDE), min(columns, HEAT_SIDE)
+        self.picture = axis_names(shape)[-1] == "channel"
+        self.size = shape[:2] if self.picture else (1, *shape)[-2:]
+        self.grid = min(self.size[0], HEAT_SIDE), min(self.size[1], HEAT_SIDE)
         self.counts = np.zeros(self.grid, np.int64)
+        self.per_place = math.prod(shape) // math.prod(self.size)
+        self.by_rows = len(shape) == 2 or self.picture  # whether blocks are cut along the rows of the map
 
-    def add(self, start: int, where: tuple[NDArray, ...]) -> None:
-        places = [w + (start if axis == 0 else 0) for axis, w in enumerate(where)]
-        if len(self.shape) == 3 and self.shape[-1] == 3:
-            places = places[:2]
-        row = places[-2] if len(places) > 1 else np.zeros_like(places[0]) if places else np.zeros(1, np.int64)
-        column = places[-1] if places else np.zeros(1, np.int64)
-        cell = row * self.grid[0] // self.size[0] * self.grid[1] + column * self.grid[1] // self.size[1]
-        self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.grid)
+    def add(self, start: int, unequal: NDArray) -> None:
+        if self.picture:
+            places = np.count_nonzero(unequal, axis=2)
+        else:
+            places = np.count_nonzero(
+                unequal.reshape(-1, *unequal.shape[-2:]) if unequal.ndim > 1 else unequal[None, None], axis=0
+            )
+        first = start if self.by_rows else 0
+        column = np.arange(self.size[1]) * self.grid[1] // self.size[1]
+        row = np.arange(first, first + len(places)) * self.grid[0] // self.size[0]
+        if not self.by_rows and unequal.ndim == 1:
+            column = np.arange(start, start + places.shape[1]) * self.grid[1] // self.size[1]
+        across = np.add.reduceat(places, np.flatnonzero(np.diff(column, prepend=-1)), axis=1)
+        down = np.add.reduceat(across, np.flatnonzero(np.diff(row, prepend=-1)), axis=0)
+        self.counts[row[0] : row[-1] + 1, column[0] : column[-1] + 1] += down
 
     def share(self) -> NDArray:
-        per_place = math.prod(self.shape) // (self.size[0] * self.size[1])
         held = [np.bincount(np.arange(n) * g // n, minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
-        return self.counts / (np.outer(*held) * per_place)
+        return self.counts / (np.outer(*held) * self.per_place)

@@ -98,7 +98,8 @@ def _opened(path: Path, due: str) -> Iterator[h5py.File]:
     if path.is_dir():
         raise FileError(f"{path}: is a folder, not a file")
     try:
-        file = h5py.File(path, "r")
+        # Values are read once, in whole chunks: a cache a dataset would only hold what nobody asks for again.
+        file = h5py.File(path, "r", rdcc_nbytes=0)
     except OSError as error:
         if isinstance(error, PermissionError):
             raise FileError(f"{path}: may not be read (permission denied)") from None
@@ -135,6 +136,7 @@ class Values:
         self.dataset, self.path, self.name = dataset, path, name
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype = dataset.dtype
+        self.chunks: tuple[int, ...] | None = dataset.chunks
 
     def __getitem__(self, part: Any) -> NDArray:
         try:
