@@ -8,7 +8,7 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test lint wheel jit-off vectors model train clean
+.PHONY: help demo test lint wheel jit-off docs vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     style, types, and the direction of imports"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make jit-off  the operator tests with the compiler switched off"
+	@echo "make docs     run the commands in docs/ and put their real output beneath them"
 	@echo "make vectors  make the operator vectors anew"
 	@echo "make model    quantize the shipped checkpoint and make its golden file anew"
 	@echo "make train    train the shipped checkpoint anew, and measure it"
@@ -43,6 +44,9 @@ wheel: $(VENV)/.dev
 
 jit-off: $(VENV)/.test
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_arith.py tests/test_vectors.py -k "not mutant"
+
+docs: $(VENV)/.core
+	$(BIN)/python tools/run_docs.py
 
 vectors: $(VENV)/.test
 	$(BIN)/python tools/make_op_vectors.py

@@ -1,0 +1,63 @@
+"""Run the commands in docs/debugging.md and put their real output beneath them; with --check, say where it has changed.
+
+Only blocks marked ``console`` are run; lines that start with ``$ `` are commands, the rest is what they print.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "docs" / "debugging.md"]
+BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+
+
+def renewed(text: str, folder: Path) -> str:
+    """A page with the output of its commands as they print it now, run one after the other in `folder`."""
+    for name in ("examples", "golden"):
+        (folder / name).symlink_to(ROOT / name)
+    starter = folder / "bin" / "intsim"
+    starter.parent.mkdir()
+    call = "from intsim.cli.main import main; main(prog_name='intsim')"
+    starter.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{call}" "$@"\n')
+    starter.chmod(0o755)
+    path = os.pathsep.join([str(starter.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+
+    def run(match: re.Match[str]) -> str:
+        commands = [line for line in match.group().splitlines() if line.startswith("$ ")]
+        shown = []
+        for command in commands:
+            done = subprocess.run(
+                command[2:], shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+            shown += [command, *(line.rstrip() for line in done.stdout.splitlines())]
+            if done.returncode not in (0, 1):
+                raise SystemExit(f"{command}: exit code {done.returncode}: {done.stderr}")
+        return "\n".join(shown) + "\n"
+
+    return BLOCK.sub(run, text)
+
+
+def main() -> None:
+    """Rewrite the pages, or check them."""
+    changed = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        with tempfile.TemporaryDirectory() as folder:
+            new = renewed(text, Path(folder))
+        if new != text:
+            changed.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(new, encoding="utf-8")
+    print(f"changed: {', '.join(changed)}" if changed else "every output is as it stands")
+    sys.exit(bool(changed) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    main()
