@@ -15,7 +15,8 @@ from intsim.golden import opened
 from intsim.graph import Graph
 from intsim.ops._op import REGISTRY
 from intsim.quantize.synth import random_picture
-from intsim.trace import TRACERS, Line, trace
+from intsim.trace import trace
+from intsim.tracers import TRACERS, Line
 
 from networks import TINY, tiny_graph
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from ..diff import Diff
     from ..graph import Graph
+    from ..outcome import Diff
 
 DIFFERENT = 1
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from .. import __version__
 from ..compare import Comparison, axis_names
-from ..diff import Diff, NodeDiff
 from ..hdf5 import replacing
+from ..outcome import Diff, NodeDiff
 from . import words
 from .words import Finding
 

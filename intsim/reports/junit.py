@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from ..diff import BAD, DIFFER, MISSING, Diff, NodeDiff
 from ..hdf5 import replacing
+from ..outcome import BAD, DIFFER, MISSING, Diff, NodeDiff
 from . import words
 
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..compare import Comparison
-from ..diff import Diff, NodeDiff
+from ..outcome import Diff, NodeDiff
 from . import words
 from .words import Finding
 

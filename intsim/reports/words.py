@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..compare import Comparison, axis_names
-from ..diff import DIFFER, MISSING, Diff, NodeDiff
 from ..explain import Explanation
+from ..outcome import DIFFER, MISSING, Diff, NodeDiff
 
 
 @dataclass(frozen=True)
