@@ -120,7 +120,8 @@ def _dump(path: Path, kind: str, items: list[Dumped], mapping: Map | None, nodes
             raise FileError(f"{path}: both {tensors[name].source} and {item.source} are {name}; map each to its own node")
         else:
             due = nodes.get(name)
-            tensors[name] = replace(_arranged(item, entry.layout, due) if entry else item, name=name)
+            found = _arranged(item, entry.layout, due) if entry else item
+            tensors[name] = replace(_unbatched(found, due), name=name)
     return Dump(path, kind, tensors, foreign, **said)
 
 
@@ -139,6 +140,15 @@ def _arranged(item: Dumped, layout: Layout, due: tuple[tuple[int, ...], Format] 
     except IntsimError as error:
         return replace(item, problem=str(error))
     return replace(item, shape=shape, values=lambda: layout.arrange(np.asarray(values()[()]), shape))
+
+
+def _unbatched(item: Dumped, due: tuple[tuple[int, ...], Format] | None) -> Dumped:
+    """An item without the leading axes of length 1 that its node does not have: a batch of one picture."""
+    values, shape = item.values, due[0] if due else item.shape
+    extra = len(item.shape) - len(shape)
+    if extra <= 0 or item.shape != (1,) * extra + shape:
+        return item
+    return replace(item, shape=shape, values=values and (lambda: np.asarray(values()[()]).reshape(shape)))
 
 
 # --- HDF5, .npz and .npy ----------------------------------------------------------------------------------------------

@@ -108,6 +108,14 @@ def test_hdf5_groups_are_dots(tensors: Tensors, golden_file: Path, tmp_path: Pat
     assert result.only_dut == ["someone/elses"]
 
 
+@pytest.mark.parametrize("write", CONTAINERS)
+def test_a_batch_of_one(write: Callable[[Tensors, Path], Path], tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    path = write({LOGITS: tensors[LOGITS][None], SOFTMAX: tensors[SOFTMAX][None, None]}, tmp_path)
+    assert diff(golden_file, path).identical
+    assert len(diff(golden_file, path).compared) == 2
+    assert not diff(golden_file, write({LOGITS: tensors[LOGITS][:, :, None]}, tmp_path)).identical
+
+
 def states(result: Diff) -> dict[str, str]:
     """The tensors that are not simply compared."""
     return {node.name: node.accumulated for node in result.nodes if node.accumulated not in ("match", "missing")}

@@ -218,4 +218,6 @@ class Op:
             raise ValueError(f"{self.name}: {name} has {array.ndim} axes, due are {' or '.join(map(str, ndim))}")
         if ndim is None and array.ndim == 0:
             raise ValueError(f"{self.name}: {name} needs at least one axis")
+        if ndim is None and array.shape[-1] == 0:
+            raise ValueError(f"{self.name}: {name} {list(array.shape)} has rows without elements")
         return array if ndim is not None else array.astype(fmt.dtype, copy=False)

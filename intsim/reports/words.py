@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..compare import Comparison, axis_names
 from ..explain import Explanation
-from ..outcome import DIFFER, MISSING, Diff, NodeDiff
+from ..outcome import DIFFER, MATCH, MISSING, Diff, NodeDiff
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def headline(diff: Diff) -> str:
     if diff.culprits is None:
         return f"different: first at {wrong[0].name}"
     if not diff.culprits:
-        return f"different: {_count(len(wrong), 'tensor')}, but no node is wrong by itself"
+        judged = any(node.isolated in (MATCH, DIFFER) for node in wrong)
+        said = "but no node is wrong by itself" if judged else "none of which can be judged by itself"
+        return f"different: {_count(len(wrong), 'tensor')}, {said}"
     named = ", ".join(diff.culprits[:3]) + (", ..." if len(diff.culprits) > 3 else "")
     return f"different: {_count(len(diff.culprits), 'culprit')}: {named}"
 
