@@ -174,8 +174,8 @@ def _datasets(
 def _check_storage(dataset: h5py.Dataset, path: Path, where: str) -> None:
     if dataset.is_virtual or dataset.external:
         raise FileError(f"{path}: {where} keeps its values in other files; intsim opens none, copy the data into the file")
-    if dataset.shape is None:
-        return
+    if dataset.shape is None or dataset.dtype.hasobject:
+        return  # no values, or strings and ragged rows, which nobody reads
     plist = dataset.id.get_create_plist()
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
     if filters - PLAIN_FILTERS:

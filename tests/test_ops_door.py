@@ -243,7 +243,18 @@ def test_what_does_not_fit_together_is_refused(name: str, arrays: list[Any], cha
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize(
     "name",
-    ["layernorm", "shiftmax", "shiftgelu", "lambda_shiftgelu", "argmax", "requant", "shift_exp", "linear", "input_lut", "heads"],
+    [
+        "layernorm",
+        "shiftmax",
+        "shiftgelu",
+        "lambda_shiftgelu",
+        "argmax",
+        "requant",
+        "shift_exp",
+        "linear",
+        "input_lut",
+        "heads",
+    ],
 )
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 0)])
 def test_an_empty_row_is_refused(name: str, face: str, shape: tuple[int, ...]) -> None:

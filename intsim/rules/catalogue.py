@@ -35,9 +35,10 @@ SOFTMAX_KEYS, GELU_KEYS = ("x0_rounding", "softmax_n", "softmax_bits"), ("x0_rou
 SATURATIONS = [(f"saturation={how}", "both ends") for how in ("symmetric", "wrap", "unsigned", "narrow")]
 SUMS = [(f"{key}={bits}", "wide enough") for key in ("sum_bits", "sum_saturates") for bits in range(31, 11, -1)]
 ACCUMULATORS = [(f"accumulator_bits={bits}", "32") for bits in (31, 30, 28, 24, 20, 18, 16)]
+ACCUMULATORS += [(f"accumulator_saturates={bits}", "32") for bits in (24, 20, 16)]
 
 BLUNDERS: dict[str, list[tuple[str, str]]] = {
-    "requant": [*SATURATIONS, ("rounding=twice", "once")],
+    "requant": [*SATURATIONS, ("rounding=twice", "once"), ("rounding=gemmlowp", "once")],
     "residual_add": [
         ("residual=rounded_once", "each arm by itself"),
         ("residual=skip_left_out", "added"),

@@ -47,14 +47,13 @@ def _bounded(x: NDArray, b: int, how: str | None) -> NDArray:
 
 
 def _requant(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
-    product = arrays[0] * p["m"]
-    if "rounding" in twists:  # gemmlowp: the high half of the product rounded, then the rest of the shift
-        high = round_shift(product, 31, dialect.requant_rounding)
-        rest = np.asarray(p["e"]) - 31
-        down = round_shift(high, np.maximum(rest, 0), dialect.requant_rounding)
-        rounded = np.where(rest >= 0, down, high << np.maximum(-rest, 0))
+    product, mode = arrays[0] * p["m"], str(dialect.requant_rounding)
+    if "rounding" in twists:  # the high half of the product rounded, then the rest of the shift
+        first, last = {"twice": (mode, mode), "gemmlowp": ("half_up", "half_away")}[twists["rounding"]]
+        high = round_shift(product, np.minimum(p["e"], 31), first)
+        rounded = round_shift(high, np.maximum(np.asarray(p["e"]) - 31, 0), last)
     else:
-        rounded = round_shift(product, p["e"], dialect.requant_rounding)
+        rounded = round_shift(product, p["e"], mode)
     return _bounded(rounded, p["b"], twists.get("saturation"))
 
 
@@ -131,13 +130,20 @@ def _lambda_shiftgelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twist
     return _gelu(arrays, p, dialect, twists, p["lam"])
 
 
+def _accumulated(total: NDArray, twists: Twists) -> NDArray:
+    """A sum of products in an accumulator that is too short: it wraps, or saturates at the end."""
+    if "accumulator_saturates" in twists:
+        total = saturate(total, signed(twists["accumulator_saturates"]))
+    return wrap(total, signed(twists.get("accumulator_bits", 32)))
+
+
 def _linear(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
-    return wrap(arrays[0] @ p["weight"].T + p["bias"], signed(twists["accumulator_bits"]))
+    return _accumulated(arrays[0] @ p["weight"].T + p["bias"], twists)
 
 
 def _matmul(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
     a, b = arrays
-    return wrap(a @ (b.swapaxes(-1, -2) if p["transpose_b"] else b), signed(twists["accumulator_bits"]))
+    return _accumulated(a @ (b.swapaxes(-1, -2) if p["transpose_b"] else b), twists)
 
 
 def _argmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
