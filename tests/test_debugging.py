@@ -74,6 +74,7 @@ def test_no_explain(faulty: Cli) -> None:
     assert record["culprits"] == [NODE]
     assert record["explanations"] == []
     assert faulty("diff golden.h5 dut.h5 --no-explain")[0] == 2
+    assert report(faulty, "diff golden.h5 dut.h5 --explain")[1]["culprits"] == [NODE], "explaining takes isolation"
 
 
 def test_the_culprit_on_the_screen(faulty: Cli) -> None:
@@ -309,6 +310,9 @@ def test_trace(cli: Cli) -> None:
     ]
     record = json.loads(cli(f"trace golden.h5 {NODE} --at 1,2,3 --json")[1])
     assert (record["value"], record["recorded"], record["index"]) == (value, value, [1, 2, 3])
+    assert json.loads(cli(f"trace golden.h5 {NODE} --at -1,2,-13 --json")[1]) == record, (
+        "negative numbers count from the end"
+    )
     assert record["lines"][-1]["value"] == value
 
 

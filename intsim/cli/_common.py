@@ -26,6 +26,13 @@ BUILT_IN_DIALECTS = "ivit, ivit-tvm, isegmenter, rtl"
 model_option = click.option(
     "-m", "--model", type=click.Path(path_type=Path), default=None, help="Model file.  [default: the shipped model]"
 )
+model_behind_option = click.option(
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Model file.  [default: the shipped model, or one beside GOLDEN]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 resize_option = click.option("--resize", is_flag=True, help="Scale pictures of another size.")
 threads_option = click.option(

@@ -11,7 +11,7 @@ from ._common import (
     check_target,
     json_option,
     model_behind,
-    model_option,
+    model_behind_option,
     output_option,
     progress,
     put_json,
@@ -25,10 +25,10 @@ DIFFERENT = 1
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dut", type=click.Path(path_type=Path))
 @click.option("--isolated", is_flag=True, help="Judge every node by itself, from the device's own inputs, and explain it.")
-@click.option("--no-explain", is_flag=True, help="With --isolated: do not look for the rule that was broken.")
+@click.option("--explain/--no-explain", default=None, help="Look for the rule that was broken.  [default: with --isolated]")
 @click.option("--map", "map_path", type=click.Path(path_type=Path), help="TOML: device names to nodes, and raw layouts.")
 @click.option("--complete", is_flag=True, help="A tensor missing from DUT is a difference, too.")
-@model_option
+@model_behind_option
 @output_option("Report file.", None)
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, a test case a tensor.")
@@ -37,7 +37,7 @@ def command(
     golden: Path,
     dut: Path,
     isolated: bool,
-    no_explain: bool,
+    explain: bool | None,
     map_path: Path | None,
     complete: bool,
     model: Path | None,
@@ -58,8 +58,9 @@ def command(
     """
     from ..diff import diff
 
-    if no_explain and not isolated:
+    if explain is False and not isolated:
         raise click.UsageError("--no-explain goes with --isolated")
+    isolated = isolated or explain is True
     targets = [target for target in (output, junit, html) if target is not None]
     for i, target in enumerate(targets):
         check_target(target, golden, dut, model, map_path, *targets[:i])
@@ -72,7 +73,7 @@ def command(
             dut,
             graph,
             isolated=isolated,
-            explained=not no_explain,
+            explained=explain is not False,
             map_path=map_path,
             complete=complete,
             progress=step,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ._common import announce_compiling, check_target, model_behind, model_option, output_option, progress
+from ._common import announce_compiling, check_target, model_behind, model_behind_option, output_option, progress
 
 
 @click.command(
@@ -22,7 +22,7 @@ from ._common import announce_compiling, check_target, model_behind, model_optio
     type=click.Choice(["boundary", "full", "steps", "digest"]),
     help="What the device dumps.  [default: as GOLDEN]",
 )
-@model_option
+@model_behind_option
 @output_option("The device's dump (HDF5).", "dut.h5")
 def command(
     golden: Path,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import check_target, json_option, model_behind, model_option, output_option, put_json, put_rich
+from ._common import check_target, json_option, model_behind, model_behind_option, output_option, put_json, put_rich
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +21,7 @@ DIFFERENT = 1
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("node")
 @click.option("--at", "place", required=True, metavar="I,J,...", help="The element; negative numbers count from the end.")
-@model_option
+@model_behind_option
 @output_option("Report file.", None)
 @json_option
 def command(golden: Path, node: str, place: str, model: Path | None, output: Path | None, as_json: bool) -> int:
