@@ -17,7 +17,7 @@ from .arith import Format
 from .compare import Comparison, compare, sha256_of
 from .dumps import Dump, Dumped
 from .errors import FileError, IntsimError
-from .explain import Explanation, explain
+from .explain import Explanation, explain, reconciled
 from .golden import GoldenFile, Record, opened
 from .graph import Graph
 from .isolate import Verdict, isolate
@@ -88,6 +88,7 @@ def _compared(
         if explained and graph is not None and verdict.wrong and ":" not in verdict.name:
             progress(verdict.name)
             explanations.append(explain(graph, reference, dump, verdict))
+    explanations = reconciled(explanations)
     return Diff(
         golden=reference.path,
         dut=dump.path,

@@ -8,8 +8,9 @@ named. Rows are tried on a sample first, and what fits the sample on all element
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from typing import Any
 
@@ -144,12 +145,25 @@ def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> E
     return Explanation(verdict.name, tuple(fits), tuple([] if fits else search.nearest()), search.tried)
 
 
+def reconciled(explanations: Sequence[Explanation]) -> list[Explanation]:
+    """The explanations of one device: of those that fit a tensor, the ones that explain other tensors, too, come first.
+
+    A fault at a node nobody dumped shows in every tensor computed from it; one fault is likelier than several alike.
+    """
+    seen = Counter(_key(fit) for explanation in explanations for fit in explanation.fits)
+    ranked = (sorted(explanation.fits, key=lambda fit: -seen[_key(fit)]) for explanation in explanations)
+    return [replace(explanation, fits=tuple(fits)) for explanation, fits in zip(explanations, ranked, strict=True)]
+
+
+def _key(candidate: Candidate) -> tuple[tuple[str, str], ...]:
+    return tuple((broken.node, broken.rule.name) for broken in candidate.broken)
+
+
 def _single(graph: Graph, stretch: _Stretch) -> list[Broken]:
-    """Every rule at every node of a stretch: those of the dumped tensor's own node first."""
+    """Every rule at every node of a stretch: those of the dumped tensor's own node first, single bits last."""
     last = stretch.nodes[-1]
-    bits = [bit_rule(graph, last, bit) for bit in bits_changed(stretch.expected, stretch.device)]
-    own = [Broken(last.name, rule) for rule in [*catalogue(graph, last), *bits]]
-    return own + [Broken(node.name, rule) for node in stretch.nodes[:-1] for rule in catalogue(graph, node)]
+    bits = [Broken(last.name, bit_rule(graph, last, bit)) for bit in bits_changed(stretch.expected, stretch.device)]
+    return [Broken(node.name, rule) for node in (last, *stretch.nodes[:-1]) for rule in catalogue(graph, node)] + bits
 
 
 def bits_changed(expected: NDArray, device: NDArray) -> list[Bit]:

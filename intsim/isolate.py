@@ -3,7 +3,8 @@
 One walk over the graph with the device's own tensors. At every tensor the device dumped, the reference recomputes it from
 the device's own inputs, the two are compared, and the walk goes on with what the device had. So an error is seen once,
 where it arises. What the device did not dump (accumulators, mostly) is recomputed from its nearest dumped ancestors; the
-verdict then covers that stretch of nodes. Only where no ancestor was dumped do values of the golden file stand in.
+verdict then covers that stretch of nodes. Only where no ancestor was dumped do values of the golden file stand in; once such
+a verdict is wrong, the device may have had other values there, and no later one is founded on them.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ class _Walker:
     def __init__(self, graph: Graph, golden: GoldenFile, dump: Dump) -> None:
         self.graph, self.golden, self.dump = graph, golden, dump
         self.verdicts: dict[str, Verdict] = {}
+        self.doubt = ""  # the first wrong tensor whose verdict rests on golden values: the device may have had others
         self.steps: dict[str, list[str]] = {}
         for name in dump.tensors:
             node, colon, _ = name.partition(":")
@@ -135,6 +137,12 @@ class _Walker:
             for source in self._laid_out(stretch, feeds):
                 self.verdicts[source] = replace(self.verdicts[source], dump_only=True)
             verdict = replace(verdict, comparison=compare(meant, device, self.graph.tensors[name].fmt))
+        if verdict.wrong and verdict.golden_inputs:
+            if self.doubt:
+                stood_in, since = ", ".join(verdict.golden_inputs), f"since {self.doubt} came out wrong"
+                note = f"rests on golden values of {stood_in}, which the device may not have had, {since}"
+                verdict = replace(verdict, comparison=None, note=note)
+            self.doubt = self.doubt or name
         self.verdicts[name] = verdict
         usable = self._usable(name, device, expected)
         return _Held(usable, meant=expected if verdict.wrong and verdict.diagnosis else None)

@@ -231,6 +231,44 @@ def test_golden_values_stand_in_where_no_ancestor_was_dumped(graph: Graph, golde
     assert later.verdict.feeds == {"encoder.blocks.1.attn.merged": "device"}
 
 
+def kept(graph: Graph, golden: Path, dut: Path, names: list[str], *faults: tuple[str, str]) -> Diff:
+    """A faulty device that dumped no more than `names`, isolated."""
+    fault(graph, golden, dut, *faults)
+    partial = dut.with_name("partial.h5")
+    with h5py.File(dut) as source, h5py.File(partial, "w") as file:
+        for name in names:
+            file[name] = source[name][()]
+    return isolated(graph, golden, partial)
+
+
+def test_one_fault_nobody_dumped_is_one_culprit(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """It shows in several tensors; what explains all of them is named, once."""
+    names = ["image", f"{ATTENTION}.qkv.requant", f"{ATTENTION}.logits", f"{ATTENTION}.softmax", f"{ATTENTION}.context"]
+    result = kept(graph, golden_file, dut, names, (f"{ATTENTION}.heads", "heads=interleaved"))
+    assert [node.name for node in result.nodes if node.isolated == "differ"] == [
+        f"{ATTENTION}.logits",
+        f"{ATTENTION}.context",
+    ]
+    assert result.culprits == [f"{ATTENTION}.heads"]
+    assert [explanation.fits[0].name for explanation in result.explanations] == ["heads=interleaved"] * 2
+
+
+def test_nothing_is_founded_on_golden_values_once_they_are_in_doubt(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """The device's position embedding is wrong, and neither it nor what it is added to was dumped."""
+    names = [f"{ATTENTION}.qkv.requant", "encoder.blocks.0.residual1", "encoder.blocks.0.mlp.fc1.requant"]
+    result = kept(graph, golden_file, dut, names, ("encoder.pos_embed", "reverse-tokens"))
+    assert result.culprits == [names[0]]
+    first, second, third = (result.node(name) for name in names)
+    assert first is not None
+    assert first.verdict is not None
+    assert first.verdict.golden_inputs
+    assert second is not None
+    assert second.isolated == "unjudged"
+    assert f"since {names[0]} came out wrong" in second.remark
+    assert third is not None
+    assert third.isolated == "match"
+
+
 def test_a_dump_in_another_order_whose_device_is_right(graph: Graph, golden_file: Path, dut: Path) -> None:
     """Only the dump is permuted: what the device computed from it is right, and nothing is called a culprit."""
     node = f"{ATTENTION}.qkv.requant"

@@ -33,7 +33,10 @@ class Finding:
             f"{', '.join(verdict.stretch)}: recomputed from {', '.join(verdict.feeds)}" if len(verdict.stretch) > 1 else ""
         )
         stood_in = verdict.golden_inputs
-        golden = f"golden values stood in for {', '.join(stood_in)}, which the dump lacks" if stood_in else ""
+        golden = ""
+        if stood_in:
+            before = "" if self.explanation and self.explanation.fits else ": the fault may lie before them"
+            golden = f"golden values stood in for {', '.join(stood_in)}, which the dump lacks{before}"
         return "; ".join(text for text in (said, golden) if text)
 
 
