@@ -139,5 +139,5 @@ def _verdict(console: Console, result: Diff, content: str) -> None:
             highlight=False,
         )
     console.print("\nnext: intsim inspect          each operation, its format and proven bounds")
-    console.print("      intsim diff A B         where a device's dump B differs from golden file A, and why")
+    console.print("      intsim diff A B         how a device's dump B differs from golden file A")
     console.print("      intsim golden PICTURE   a golden file of your own picture")
