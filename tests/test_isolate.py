@@ -15,11 +15,12 @@ import intsim
 from intsim import resources
 from intsim.diff import Diff, diff
 from intsim.errors import IntsimError
+from intsim.explain import bits_changed
 from intsim.golden import opened
 from intsim.graph import Graph
 from intsim.inject import inject
 from intsim.pictures import read_picture
-from intsim.rules import catalogue, named
+from intsim.rules import Bit, catalogue, named
 
 ATTENTION = "encoder.blocks.0.attn"
 
@@ -295,6 +296,25 @@ def test_values_beyond_the_format(graph: Graph, golden_file: Path, dut: Path) ->
     wide[1, 2, 3] = 200
     dumped(golden_file, dut, everything, {node: wide})
     assert isolated(graph, golden_file, dut).culprits == [node]
+
+
+def test_a_device_that_works_on_values_beyond_the_format(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """Its softmax is wrong on top of that: found, not explained, and no reason to give up the whole comparison."""
+    node, after = f"{ATTENTION}.logits.requant", f"{ATTENTION}.softmax"
+    with h5py.File(golden_file) as file:
+        wide, other = file[node][()].astype(np.int16), file[after][()]
+    wide[1, 2, 3], other[1, 2, 3] = 200, other[1, 2, 3] ^ 1
+    dumped(golden_file, dut, ["image", f"{ATTENTION}.logits", node, after], {node: wide, after: other})
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == [node, after]
+    assert "outside their formats" in result.explanations[1].sentence()
+
+
+def test_bits_of_a_whole_accumulator_are_not_looked_for() -> None:
+    """A dialect with exact overflow may keep 64 bits."""
+    a = np.arange(4, dtype=np.int64)
+    assert bits_changed(a, a ^ 1) == []
+    assert bits_changed(a.astype(np.int8), (a ^ 1).astype(np.int8)) == [Bit("bitflip", 0)]
 
 
 def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
