@@ -134,7 +134,7 @@ class _Walker:
             return _Held(self._usable(name, device, device))
         verdict = self._judge(node, expected, device, stretch, feeds)
         if verdict.wrong and meant is not None and np.array_equal(meant, device):
-            for source in self._laid_out(stretch, feeds):
+            for source in self._laid_out(feeds):
                 self.verdicts[source] = replace(self.verdicts[source], dump_only=True)
             verdict = replace(verdict, comparison=compare(meant, device, self.graph.tensors[name].fmt))
         if verdict.wrong and verdict.golden_inputs:
@@ -203,5 +203,6 @@ class _Walker:
         fmt = self.graph.tensors[name].fmt
         return device if device.dtype == fmt.dtype and fmt.holds(int(device.min()), int(device.max())) else otherwise
 
-    def _laid_out(self, stretch: Sequence[str], feeds: Mapping[str, str]) -> list[str]:
+    def _laid_out(self, feeds: Mapping[str, str]) -> list[str]:
+        """The tensors a stretch starts from whose dump is permuted."""
         return [name for name in feeds if name in self.verdicts and self.verdicts[name].diagnosis is not None]

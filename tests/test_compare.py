@@ -33,7 +33,6 @@ def test_statistics_are_those_of_a_plain_loop(data: st.DataObject) -> None:
     assert found.differing == len(errors)
     assert found.total == a.size
     assert found.sha256 == digest(a)
-    assert found.dut_sha256 == digest(b)
     if not errors:
         assert found.first is None
         return
@@ -74,8 +73,6 @@ def test_one_sided_errors_are_called_so() -> None:
 def test_values_beyond_the_format_are_seen() -> None:
     a = np.zeros(4, np.int8)
     found = compare(a, np.array([0, 0, 200, 0], np.int64), I8)
-    assert not found.in_format
-    assert found.dut_sha256 == ""
     assert found.sha256 == digest(a)
     assert found.first is not None
     assert found.first.hexadecimal(200) == "outside i8"

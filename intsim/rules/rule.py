@@ -37,11 +37,6 @@ class Work:
         """The same with one more departure from the equation."""
         return replace(self, twists={**self.twists, key: value})
 
-    def key(self) -> Any:
-        """What makes two works the same."""
-        params = tuple((k, v.tobytes() if isinstance(v, np.ndarray) else v) for k, v in sorted(self.params.items()))
-        return self.op, params, tuple(self.dialect.choices().items()), tuple(sorted(self.twists.items()))
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -117,7 +112,6 @@ class Bit:
         place: Any = ... if self.index is None else self.index
         changed = value.copy()
         part = value[place]
-        changed[place] = (
-            part ^ mask if self.kind == "bitflip" else part | mask if self.kind == "stuck-at-1" else part & ~mask
-        )
+        kinds = {"bitflip": part ^ mask, "stuck-at-1": part | mask, "stuck-at-0": part & ~mask}
+        changed[place] = kinds[self.kind]
         return wrap(changed, fmt)
