@@ -22,9 +22,10 @@ import numpy as np
 from . import hdf5
 from .arith import Format
 from .compare import Sliceable
-from .dump_map import Layout, Map, read_raw
+from .dump_map import Layout, Map
 from .errors import FileError, IntsimError
 from .golden import FORMAT, VERSION
+from .raw_files import read_raw
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 MAP_NAME = "map.toml"  # looked for in a folder of raw files

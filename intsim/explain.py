@@ -19,26 +19,14 @@ from numpy.typing import NDArray
 
 from .dumps import Dump
 from .golden import GoldenFile
-from .graph import CONSTANT, INPUT, Graph, Node
-from .isolate import DEVICE, GOLDEN, Verdict, golden_value, value_of
-from .rules import ROW_WISE, Bit, Rule, Work, bit_rule, catalogue, compute, work_of
-from .run import replay
+from .graph import Graph
+from .isolate import Verdict, value_of
+from .rules import Bit, Rule, bit_rule, catalogue
+from .stretch import Attempt, Broken, Stretch, feeds_of
 
-SAMPLE = 96  # rows
 BEST = 3
 PAIRS, FEW_PAIRS = 2000, 200  # so many pairs are tried at most; the few, where each takes long
 SMALL = 1 << 18  # elements
-
-
-@dataclass(frozen=True)
-class Broken:
-    """One rule broken at one node."""
-
-    node: str
-    rule: Rule
-
-
-Attempt = tuple[Broken, ...]
 
 
 @dataclass(frozen=True)
@@ -133,11 +121,11 @@ class Explanation:
 def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> Explanation:
     """Explain a wrong verdict of `isolate`; the tensors it needs are read from the files again."""
     device = value_of(dump.tensors[verdict.name], graph, verdict.name)
-    feeds = _feeds(graph, golden, dump, verdict)
+    feeds = feeds_of(graph, golden, dump, verdict)
     if device is None or feeds is None:
         return Explanation(verdict.name, (), (), 0)
     nodes = [graph.by_name[name] for name in verdict.stretch]
-    search = _Search(_Stretch(graph, nodes, feeds, device))
+    search = _Search(Stretch(graph, nodes, feeds, device))
     fits = search.fitting([(broken,) for broken in _single(graph, search.whole)])
     if not fits and verdict.diagnosis is not None:
         found = Rule(verdict.diagnosis.name, "", lambda work: work)
@@ -161,7 +149,7 @@ def _key(candidate: Candidate) -> tuple[tuple[str, str], ...]:
     return tuple((broken.node, broken.rule.name) for broken in candidate.broken)
 
 
-def _single(graph: Graph, stretch: _Stretch) -> list[Broken]:
+def _single(graph: Graph, stretch: Stretch) -> list[Broken]:
     """Every rule at every node of a stretch: those of the dumped tensor's own node first, single bits last."""
     last = stretch.nodes[-1]
     bits = [Broken(last.name, bit_rule(graph, last, bit)) for bit in bits_changed(stretch.expected, stretch.device)]
@@ -188,84 +176,10 @@ def bits_changed(expected: NDArray, device: NDArray) -> list[Bit]:
     return [Bit(f"stuck-at-{value}", number) for value in (0, 1) if (bit == value).all()]
 
 
-def _feeds(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, NDArray] | None:
-    """The tensors a stretch starts from; None where the device's own are outside their formats."""
-    values: dict[str, NDArray] = {}
-    for name, source in verdict.feeds.items():
-        node = graph.by_name[name]
-        if source == DEVICE:
-            value = value_of(dump.tensors[name], graph, name)
-        else:
-            value = golden_value(golden, name) if source == GOLDEN else replay(graph, node, [])
-        if value is None or value.dtype != graph.tensors[name].fmt.dtype:
-            return None
-        values[name] = value
-    if graph.by_name[verdict.name].op == INPUT and (picture := golden_value(golden, verdict.name)) is not None:
-        values[verdict.name] = picture
-    return values
-
-
-class _Stretch:
-    """Nodes to compute again under other rules, what they start from, and the device's values at their end."""
-
-    def __init__(self, graph: Graph, nodes: list[Node], feeds: dict[str, NDArray], device: NDArray) -> None:
-        self.graph, self.nodes, self.feeds, self.device = graph, nodes, feeds, device
-        self.reference = dict(feeds)
-        for node in nodes:
-            if node.op != INPUT:
-                self.reference[node.name] = self._computed(node, {}, work_of(graph, node))
-        self.expected = self.reference[nodes[-1].name]
-        self.wrong = self.expected != device
-
-    def under(self, attempt: Attempt) -> NDArray | None:
-        """The last tensor under other rules; None where they cannot be computed or change nothing."""
-        works: dict[str, Work] = {}
-        for broken in attempt:
-            node = self.graph.by_name[broken.node]
-            works[node.name] = broken.rule.alter(works.get(node.name, work_of(self.graph, node)))
-        changed: dict[str, NDArray] = {}
-        try:
-            for node in self.nodes:
-                if node.name in works or any(name in changed for name in node.inputs):
-                    work = works.get(node.name, work_of(self.graph, node))
-                    changed[node.name] = self._computed(node, changed, work)
-        except ValueError:
-            return None
-        value = changed[self.nodes[-1].name]
-        return None if np.array_equal(value, self.expected) else value
-
-    def _computed(self, node: Node, changed: dict[str, NDArray], work: Work) -> NDArray:
-        if node.op == CONSTANT:
-            inputs = [np.asarray(node.params["value"])]
-        elif node.op == INPUT:
-            inputs = [self.reference[node.name]]
-        else:
-            inputs = [changed[name] if name in changed else self.reference[name] for name in node.inputs]
-        return compute(self.graph, node, work, inputs)
-
-    def sampled(self) -> _Stretch | None:
-        """Some rows of it, most of them wrong ones; None where rows are not independent, or not worth choosing from."""
-        rows = self.wrong.reshape(-1, self.wrong.shape[-1])
-        if not all(node.op in ROW_WISE for node in self.nodes) or len(rows) <= 2 * SAMPLE:
-            return None
-        if any(value.shape[:-1] != self.device.shape[:-1] for value in self.feeds.values()):
-            return None
-        differing, third = rows.any(axis=1), SAMPLE // 3
-        wrong, right = _spread(np.flatnonzero(differing), 2 * third), _spread(np.flatnonzero(~differing), third)
-        chosen = np.concatenate([wrong, right])
-        cut = {name: value.reshape(-1, value.shape[-1])[chosen] for name, value in self.feeds.items()}
-        return _Stretch(self.graph, self.nodes, cut, self.device.reshape(-1, self.device.shape[-1])[chosen])
-
-
-def _spread(places: NDArray, count: int) -> NDArray:
-    """At most `count` of `places`, evenly spread."""
-    return places[np.linspace(0, len(places) - 1, count).astype(int)] if len(places) > count else places
-
-
 class _Search:
     """Attempts to explain a stretch: which fit, and which come near."""
 
-    def __init__(self, whole: _Stretch) -> None:
+    def __init__(self, whole: Stretch) -> None:
         self.whole, self.sample = whole, whole.sampled()
         self.tried = 0
         self.near: list[tuple[float, Attempt]] = []

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from intsim.arith import signed
 from intsim.diff import Diff, diff
-from intsim.dump_map import Layout, Map, read_raw
+from intsim.dump_map import Layout, Map
 from intsim.errors import FileError, IntsimError
 from intsim.graph import Graph
+from intsim.raw_files import read_raw
 
 SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16 [2, 16, 16]
 LOGITS = "encoder.blocks.0.attn.logits.requant"  # i8
