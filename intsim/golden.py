@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +28,11 @@ from . import hdf5
 from .arith import Format, format_named
 from .errors import FileError, IntsimError
 from .graph import Graph, digest, hash_of
-from .run import Alteration, Observer, run
+from .kernels.threads import available
+from .run import Alteration, Progress, run
 
 FORMAT, VERSION = "intsim-golden", 1
+BACKLOG = 64 << 20  # bytes of tensors that may wait to be written
 LEVELS = {
     "boundary": "every tensor between operators that is not an accumulator (u8, i8, i16)",
     "full": "the i32 accumulators too",
@@ -45,7 +49,7 @@ def golden(
     layers: Sequence[str] = (),
     *,
     threads: int | None = None,
-    observe: Observer | None = None,
+    progress: Progress | None = None,
     alter: Alteration | None = None,
     remarks: Mapping[str, str] | None = None,
 ) -> str:
@@ -53,20 +57,14 @@ def golden(
 
     `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` for names to leave out (none: all nodes).
     The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library.
-    `observe(name, value)` sees every node's output, written or not. A file made with an `alter` (see `run`) is no golden
+    `progress(name)` is called when a node is done, written or not. A file made with an `alter` (see `run`) is no golden
     file but a device's dump with a known fault; `remarks` are attributes that say so.
     """
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")
     chosen = chosen_nodes(graph, level, layers)
-    with hdf5.writing(path) as file:
-        writer = _Writer(file, graph, values=level != "digest")
-
-        def write(name: str, value: NDArray) -> None:
-            if name in chosen:
-                writer.tensor(name, value)
-            if observe is not None:
-                observe(name, value)
+    with hdf5.writing(path) as file, ThreadPoolExecutor(available(), "intsim-golden") as pool:
+        writer = _Writer(file, graph, level != "digest", pool)
 
         def write_steps(name: str, steps: dict[str, NDArray]) -> None:
             if name in chosen:
@@ -75,8 +73,16 @@ def golden(
                         writer.step(f"{name}:{step}", value)
 
         file.attrs.update(remarks or {})
-        seen_steps = write_steps if level == "steps" else None
-        run(graph, image, write, observe_steps=seen_steps, alter=alter, threads=threads)
+        run(
+            graph,
+            image,
+            writer.tensor,
+            nodes=chosen,
+            observe_steps=write_steps if level == "steps" else None,
+            alter=alter,
+            progress=progress,
+            threads=threads,
+        )
         return writer.finish(level, layers, digest(image), [n.name for n in graph.nodes if n.name not in chosen])
 
 
@@ -100,36 +106,71 @@ def _matches(name: str, globs: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
-class _Writer:
-    """Datasets as they come, and the one hash over all of them."""
+@dataclass
+class _Pending:
+    """A tensor on its way into the file: what is being found out about it, and its chunks being deflated."""
 
-    def __init__(self, file: h5py.File, graph: Graph, values: bool) -> None:
-        self.file, self.graph, self.values = file, graph, values
+    name: str
+    value: NDArray
+    fmt: str
+    scale: Any
+    facts: Future[tuple[str, int, int]]
+    chunks: list[Future[bytes]]
+
+
+class _Writer:
+    """Tensors as they come, and the one hash over all of them.
+
+    Hashing and deflating go on in threads of their own while the next nodes are computed; the file is written by the
+    caller's thread alone, in the order of the nodes.
+    """
+
+    def __init__(self, file: h5py.File, graph: Graph, values: bool, pool: ThreadPoolExecutor) -> None:
+        self.file, self.graph, self.values, self.pool = file, graph, values, pool
         self.hashes: list[list[Any]] = []
+        self.pending: deque[_Pending] = deque()
+        self.outside = hdf5.deflates_alike()
         hdf5.store_json(file, "graph", graph.record())
 
     def tensor(self, name: str, value: NDArray) -> None:
-        self._write(name, value, str(self.graph.tensors[name].fmt), self.graph.scales[name])
+        self._take(name, value, str(self.graph.tensors[name].fmt), self.graph.scales[name])
 
     def step(self, name: str, value: NDArray) -> None:
-        wide = value.astype(np.int64)
-        self._write(name, wide, "i64", None)
+        self._take(name, value.astype(np.int64), "i64", None)
 
-    def _write(self, name: str, value: NDArray, fmt: str, scale: Any) -> None:
-        if self.values:
-            dataset = hdf5.store(self.file, name, value)
+    def _take(self, name: str, value: NDArray, fmt: str, scale: Any) -> None:
+        chunks: list[Future[bytes]] = []
+        chunk = hdf5.chunk_shape(value)
+        if self.values and self.outside and chunk is not None:
+            starts = range(0, len(value), chunk[0])
+            chunks = [self.pool.submit(hdf5.deflated, value, start, chunk[0]) for start in starts]
+        self.pending.append(_Pending(name, value, fmt, scale, self.pool.submit(_facts, value), chunks))
+        while sum(waiting.value.nbytes for waiting in self.pending) > BACKLOG:
+            self._write(self.pending.popleft())
+
+    def _write(self, item: _Pending) -> None:
+        if not self.values:
+            dataset = self.file.create_dataset(item.name, data=h5py.Empty(item.value.dtype), track_times=False)
+        elif item.chunks:
+            dataset = hdf5.create_chunked(self.file, item.name, item.value)
         else:
-            dataset = self.file.create_dataset(name, data=h5py.Empty(value.dtype), track_times=False)
-        sha256 = digest(value)
-        dataset.attrs["shape"] = np.asarray(value.shape, np.int64)
-        dataset.attrs["format"] = fmt
-        if scale is not None:
-            dataset.attrs["scale"] = scale
+            dataset = hdf5.store(self.file, item.name, item.value)
+        for chunk, done in enumerate(item.chunks[:-1]):
+            hdf5.put_chunk(dataset, chunk, done.result())
+        sha256, low, high = item.facts.result()
+        dataset.attrs["shape"] = np.asarray(item.value.shape, np.int64)
+        dataset.attrs["format"] = item.fmt
+        if item.scale is not None:
+            dataset.attrs["scale"] = item.scale
         dataset.attrs["sha256"] = sha256
-        dataset.attrs["min"], dataset.attrs["max"] = int(value.min()), int(value.max())
-        self.hashes.append([name, fmt, list(value.shape), sha256])
+        dataset.attrs["min"], dataset.attrs["max"] = low, high
+        if item.chunks:  # the last chunk after the attributes, where HDF5 itself would write it
+            hdf5.put_chunk(dataset, len(item.chunks) - 1, item.chunks[-1].result())
+        self.hashes.append([item.name, item.fmt, list(item.value.shape), sha256])
 
     def finish(self, level: str, layers: Sequence[str], image_sha256: str, left_out: list[str]) -> str:
+        while self.pending:
+            self._write(self.pending.popleft())
         attributes = self.file.attrs
         content = hash_of({"model": self.graph.content_hash, "image": image_sha256, "tensors": self.hashes})
         attributes["format"] = FORMAT
@@ -143,6 +184,11 @@ class _Writer:
         attributes["hdf5"] = h5py.version.hdf5_version
         attributes.update(self.graph.origin())
         return content
+
+
+def _facts(value: NDArray) -> tuple[str, int, int]:
+    """A tensor's SHA-256, smallest and largest value."""
+    return digest(value), int(value.min()), int(value.max())
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class Graph:
         self.nodes = tuple(self.by_name.values())
         if not self.nodes or self.nodes[0].op != INPUT:
             raise GraphError("the graph is empty or does not start with its input")
-        self.released = self._releases()
+        self.released = releases(self.nodes)
 
     @property
     def input(self) -> Node:
@@ -183,13 +183,25 @@ class Graph:
             return node.scale
         return operator(node).scale([self.scales[name] for name in node.inputs], node)
 
-    def _releases(self) -> dict[str, list[str]]:
-        last_use = {name: node.name for node in self.nodes for name in (node.name, *node.inputs)}
-        released: dict[str, list[str]] = {node.name: [] for node in self.nodes}
-        for name, user in last_use.items():
-            if name != self.output.name:
-                released[user].append(name)
-        return released
+
+class Step(Protocol):
+    """Anything that takes tensors and gives one: a node, or several computed together."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+
+def releases(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """For every step the tensors that nobody needs once it has run; the last step's own is never among them."""
+    last_use = {name: step.name for step in steps for name in (step.name, *step.inputs)}
+    released: dict[str, list[str]] = {step.name: [] for step in steps}
+    for name, user in last_use.items():
+        if name != steps[-1].name:
+            released[user].append(name)
+    return released
 
 
 def operator(node: Node) -> Op:

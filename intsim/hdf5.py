@@ -11,8 +11,10 @@ import json
 import math
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +29,8 @@ Kind = TypeVar("Kind")
 PLAIN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than 1032
 CHUNK_BYTES = 1 << 20
+LEVEL = 4  # of gzip; what each level costs and saves is in docs/performance.md
+FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
 
 
 @contextmanager
@@ -189,19 +193,45 @@ def _check_storage(dataset: h5py.Dataset, path: Path, where: str) -> None:
 
 def store(group: h5py.Group, name: str, array: NDArray) -> h5py.Dataset:
     """Write an array: gzip and shuffle, chunks of at most a megabyte along the first axis, the same bytes every time."""
-    if array.ndim == 0 or array.nbytes < 512:
+    chunk = chunk_shape(array)
+    if chunk is None:
         return group.create_dataset(name, data=array, track_times=False)
+    return group.create_dataset(name, data=np.ascontiguousarray(array), chunks=chunk, **FILTERS)
+
+
+def chunk_shape(array: NDArray) -> tuple[int, ...] | None:
+    """The chunks `store` cuts an array into; None for small ones, which are written plainly."""
+    if array.ndim == 0 or array.nbytes < 512:
+        return None
     row_bytes = max(array.nbytes // len(array), 1)
-    rows = min(max(CHUNK_BYTES // row_bytes, 1), len(array))
-    return group.create_dataset(
-        name,
-        data=np.ascontiguousarray(array),
-        chunks=(rows, *array.shape[1:]),
-        compression="gzip",
-        compression_opts=4,
-        shuffle=True,
-        track_times=False,
-    )
+    return (min(max(CHUNK_BYTES // row_bytes, 1), len(array)), *array.shape[1:])
+
+
+def create_chunked(group: h5py.Group, name: str, array: NDArray) -> h5py.Dataset:
+    """The dataset `store` would make, its chunks still to be put."""
+    return group.create_dataset(name, array.shape, array.dtype, chunks=chunk_shape(array), **FILTERS)
+
+
+def put_chunk(dataset: h5py.Dataset, index: int, data: bytes) -> None:
+    """Put one chunk, already deflated, in its place along the first axis."""
+    dataset.id.write_direct_chunk((index * dataset.chunks[0], *[0] * (dataset.ndim - 1)), data)
+
+
+def deflated(array: NDArray, first: int, rows: int) -> bytes:
+    """One chunk of an array as HDF5's own filters would write it: shuffled, deflated, the last one filled with zeros."""
+    part = np.ascontiguousarray(array[first : first + rows])
+    octets = np.zeros((rows * part[0].size, part.itemsize), np.uint8)
+    octets[: part.size] = part.reshape(-1, 1).view(np.uint8)
+    return zlib.compress(octets.T.tobytes(), LEVEL)
+
+
+@cache
+def deflates_alike() -> bool:
+    """Whether Python's zlib writes the same bytes as the one HDF5 was built with, so that chunks may be deflated outside."""
+    sample = np.cumsum(np.arange(1 << 15) % 1009 % 13, dtype=np.int16)
+    with h5py.File("probe", "w", driver="core", backing_store=False) as file:
+        _, raw = store(file, "probe", sample).id.read_direct_chunk((0,))
+    return raw == deflated(sample, 0, len(sample))
 
 
 def store_json(group: h5py.Group, name: str, content: Any) -> None:

@@ -13,7 +13,7 @@ from .errors import IntsimError
 from .golden import GoldenFile, golden
 from .graph import Graph, Node
 from .rules import Rule, compute, work_of
-from .run import Observer
+from .run import Progress
 
 FAULT = "fault"  # the root attribute that says what was injected
 
@@ -25,7 +25,7 @@ def inject(
     path: str | Path,
     *,
     level: str | None = None,
-    observe: Observer | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, int]:
     """Run `graph` on the picture of a golden file with rules broken, and write what the device would dump to `path`.
 
@@ -60,5 +60,5 @@ def inject(
     said = json.dumps({name: [rule.name for rule in rules] for name, rules in faults.items()})
     chosen = level or ("full" if reference.level == "digest" else reference.level)
     picture = record.values[()]
-    golden(graph, picture, path, chosen, reference.layers, observe=observe, alter=alter, remarks={FAULT: said})
+    golden(graph, picture, path, chosen, reference.layers, progress=progress, alter=alter, remarks={FAULT: said})
     return wrong

@@ -1,24 +1,44 @@
-"""The interpreter: one loop over the graph (`walk`), and what it does at a node (`run`: compute it; others compare it)."""
+"""The interpreter: one loop (`walk`), and what it does at a step (`run`: compute it; others compare it).
+
+What `run` walks is a plan: nodes nobody observes are computed together (fused/).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GraphError, IntsimError
-from .graph import CONSTANT, INPUT, Graph, Node, operator
+from .fused import Step as FusedStep
+from .graph import CONSTANT, INPUT, Graph, Node, Step, operator
 from .kernels.threads import limited_to
+from .plan import fused, one_by_one
 
 Observer = Callable[[str, NDArray], None]
 StepObserver = Callable[[str, dict[str, NDArray]], None]
 Alteration = Callable[[Node, list[NDArray], NDArray], NDArray]
+Progress = Callable[[str], None]
 Value = TypeVar("Value")
+S = TypeVar("S", bound=Step, covariant=True)
 
 
-def walk(graph: Graph, visit: Callable[[Node, list[Value]], Value]) -> Value:
+class Walkable(Protocol[S]):
+    """What can be walked: a graph, or a plan for one."""
+
+    @property
+    def nodes(self) -> tuple[S, ...]: ...
+
+    @property
+    def output(self) -> S: ...
+
+    @property
+    def released(self) -> Mapping[str, list[str]]: ...
+
+
+def walk(graph: Walkable[S], visit: Callable[[S, list[Value]], Value]) -> Value:
     """Visit every node in execution order with what its inputs' visits gave; what nobody needs any more is let go."""
     values: dict[str, Value] = {}
     for node in graph.nodes:
@@ -33,32 +53,55 @@ def run(
     image: NDArray,
     observe: Observer | None = None,
     *,
+    nodes: Collection[str] | None = None,
     observe_steps: StepObserver | None = None,
     alter: Alteration | None = None,
+    progress: Progress | None = None,
     face: str = "fast",
     threads: int | None = None,
 ) -> NDArray:
     """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] for a Segmenter.
 
-    `observe(name, value)` sees every node's output in execution order; `observe_steps(name, steps)` what happened inside
-    the operator, recomputed by the reference. `alter(node, inputs, value)` gives what takes the place of a node's output:
-    for injecting faults, and nothing else. `face` is ``fast`` or ``ref``; `threads` None means every processor. The
-    result depends on neither. Raises IntsimError for an unsuitable image, GraphError (naming node and row) where a wrapped
-    exponential sum is 0.
+    `observe(name, value)` sees the output of every node in `nodes` (None: of every node) in execution order; nodes that
+    nobody observes are computed together where that is faster, with the same result. `observe_steps(name, steps)` sees
+    what happened inside each operator, recomputed by the reference. `alter(node, inputs, value)` gives what takes the
+    place of a node's output: for injecting faults, and nothing else. `progress(name)` is called when a node is done.
+    `face` is ``fast`` or ``ref``; `threads` None means every processor. The result depends on neither. Raises IntsimError
+    for an unsuitable image, GraphError (naming node and row) where a wrapped exponential sum is 0.
     """
+    observed = graph.by_name.keys() if nodes is None else nodes
+    separately = face != "fast" or alter is not None or observe_steps is not None
+    steps = one_by_one(graph) if separately else fused(graph, observed if observe is not None else ())
 
-    def visit(node: Node, inputs: list[NDArray]) -> NDArray:
-        value = checked_image(graph, image) if node.op == INPUT else replay(graph, node, inputs, face)
+    def visit(step: FusedStep, inputs: list[NDArray]) -> NDArray:
+        node = step.nodes[-1]
+        if node.op == INPUT:
+            value = checked_image(graph, image)
+        elif (together := step.compute(inputs)) is not None:
+            value = together
+        else:
+            value = _in_turn(graph, step, inputs, face)
         if alter is not None:
             value = alter(node, inputs, value)
-        if observe is not None:
+        if observe is not None and node.name in observed:
             observe(node.name, value)
         if observe_steps is not None and node.op not in (INPUT, CONSTANT):
             observe_steps(node.name, operator(node).intermediates(inputs, dict(node.params), graph.dialect))
+        if progress is not None:
+            for part in step.nodes:
+                progress(part.name)
         return value
 
     with limited_to(threads):
-        return walk(graph, visit)
+        return walk(steps, visit)
+
+
+def _in_turn(graph: Graph, step: FusedStep, inputs: Sequence[NDArray], face: str) -> NDArray:
+    """The nodes of a step computed one by one."""
+    values = dict(zip(step.inputs, inputs, strict=True))
+    for node in step.nodes:
+        values[node.name] = replay(graph, node, [values[name] for name in node.inputs], face)
+    return values[step.name]
 
 
 def replay(graph: Graph, node: Node, inputs: Sequence[NDArray], face: str = "fast") -> NDArray:

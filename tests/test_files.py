@@ -235,13 +235,13 @@ def test_an_interrupted_golden_run_leaves_nothing(
     before = contents(tmp_path)
     seen: list[str] = []
 
-    def stop(name: str, value: np.ndarray) -> None:
+    def stop(name: str) -> None:
         seen.append(name)
         if len(seen) == 50:
             raise error
 
     with pytest.raises(error):
-        intsim.golden(graph, image, target, "full", observe=stop)
+        intsim.golden(graph, image, target, "full", progress=stop)
     assert len(seen) == 50
     assert contents(tmp_path) == before
 

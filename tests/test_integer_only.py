@@ -98,17 +98,39 @@ def test_no_float_in_any_compiled_kernel(tmp_path: Path) -> None:
 def _read_all_kernels() -> int:
     """Compile every kernel by running a network in every dialect, then read them all; the number of kernels read."""
     from intsim import ops
+    from intsim.arith import I64
     from intsim.arith.jit import KERNELS
+    from intsim.kernels import isa
+    from intsim.ops import REGISTRY, Tensor
     from intsim.quantize.synth import random_picture
 
     from networks import TINY
 
-    for dialect in dialects.DIALECTS.values():
-        intsim.run(tiny_graph(dialect), random_picture(TINY, 5))
+    for variant in isa.available():
+        for dialect in dialects.DIALECTS.values():
+            graph, picture = tiny_graph(dialect), random_picture(TINY, 5)
+            with isa.using(variant):
+                intsim.run(graph, picture)  # fused
+                intsim.run(graph, picture, lambda name, value: None)  # node by node
     ops.shift_exp([1, -1], x0=-2, n=3, dialect="ivit")
+    # Kernels for what no format holds: a device's values, or a result that is not proved.
+    wide = np.array([[1 << 40, -5]])
+    ivit = dialects.IVIT
+    scales = {"ma": 1, "ea": 1, "mc": 1, "ec": 1, "b": 16}
+    for name, inputs, params in (
+        ("requant", [wide], {"m": 1, "e": 1, "b": 16}),
+        ("residual_add", [wide, wide], scales),
+        ("shiftmax", [wide], {"x0": -2, "n": 3, "b": 16}),
+        ("linear", [wide], {"weight": np.ones((1, 2), np.int8), "bias": np.zeros(1, np.int32)}),
+    ):
+        op = REGISTRY[name]
+        spoken = ivit if op.speaks_dialect else None
+        shape = (1, 1) if name == "linear" else (1, 2)
+        op.compute("fast", inputs, params, spoken, Tensor.full(shape, I64))
+    unread = [f"{k.py_func.__module__}.{k.py_func.__name__}" for k in KERNELS if not k.signatures]
+    assert not unread, f"{unread} were never compiled; run them here"
     for compiled in KERNELS:
         name = f"{compiled.py_func.__module__}.{compiled.py_func.__name__}"
-        assert compiled.signatures, f"{name} was never compiled; run it here"
         for code in compiled.inspect_llvm().values():
             assert not float_lines(code), f"{name}: {float_lines(code)[:3]}"
     return len(KERNELS)

@@ -31,6 +31,7 @@ from .reference import (
     overflow,
     round_divide,
     round_shift,
+    rounding_terms,
     saturate,
     wrap,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "overflow",
     "round_divide",
     "round_shift",
+    "rounding_terms",
     "saturate",
     "signed",
     "wrap",

@@ -38,6 +38,12 @@ def round_shift(p, e, mode):
 
 
 @kernel
+def round_terms(p, e, add, odd, neg):
+    """``p / 2**e`` rounded by any mode without a branch, for ``|p| <= 2**62``; its terms are `rounding_terms`."""
+    return (p + add + ((p >> e) & odd) + ((p >> 63) & neg)) >> e
+
+
+@kernel
 def round_divide(a, n, mode):
     """``a / n`` rounded, ``n > 0``."""
     q = a // n

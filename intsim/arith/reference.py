@@ -65,6 +65,22 @@ def _carry(p: NDArray, q: NDArray, r: NDArray, half: NDArray, mode: Rounding) ->
     return ((r > half) | ((r == half) & up)).astype(np.int64)
 
 
+def rounding_terms(e: NDArray, mode: str) -> tuple[NDArray, int, NDArray]:
+    """Terms ``(add, odd, neg)`` that make rounding one formula for every mode, a shift `e` of 1 to 62 each:
+    ``round(p / 2**e) = (p + add + (odd & (p >> e)) + (neg if p < 0)) >> e`` as long as ``|p| <= 2**62``.
+    """
+    mode = Rounding.of(mode)
+    half, none = np.int64(1) << (np.asarray(e, np.int64) - 1), np.zeros_like(np.asarray(e, np.int64))
+    terms = {
+        Rounding.FLOOR: (none, 0, none),
+        Rounding.TRUNC: (none, 0, 2 * (half - 1) + 1),
+        Rounding.HALF_UP: (half, 0, none),
+        Rounding.HALF_EVEN: (half - 1, 1, none),
+        Rounding.HALF_AWAY: (half, 0, none - 1),
+    }
+    return terms[mode]
+
+
 def divide(a: ArrayLike, b: ArrayLike, mode: str) -> NDArray:
     """The integer quotient of `a` by `b`, `mode` a Division; ``b = 0`` is a ValueError."""
     mode = Division.of(mode)

@@ -45,6 +45,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     from ..diff import diff
     from ..golden import golden, opened
     from ..pictures import palette_of, write_labels, write_overlay
+    from ..run import run
 
     if output.exists() and not output.is_dir():
         raise FileError(f"{output}: is a file; the demo wants a folder to write into")
@@ -59,31 +60,27 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
             level, layers = shipped.level, shipped.layers
 
     announce_compiling()
-    labels: dict[str, NDArray] = {}
-    begun = time.perf_counter()
+    target = output / "golden.h5"
+    with progress("writing", len(graph.nodes)) as step:
+        content = golden(graph, image, target, level, layers, threads=threads, progress=step)
     with progress("running", len(graph.nodes)) as step:
-
-        def observe(name: str, value: NDArray) -> None:
-            step()
-            if name == graph.output.name:
-                labels[name] = value
-
-        content = golden(graph, image, output / "golden.h5", level, layers, threads=threads, observe=observe)
-    seconds = time.perf_counter() - begun
+        run(graph, image, threads=threads)  # packs the weights, once a graph
+        begun = time.perf_counter()
+        labels = run(graph, image, progress=step, threads=threads)
+        seconds = time.perf_counter() - begun
 
     names = class_names(graph)
     palette = palette_of(graph.config, len(names))
-    answer = labels[graph.output.name]
-    write_labels(output / "labels.png", answer, palette)
-    write_overlay(output / "overlay.png", image, answer, palette, names)
+    write_labels(output / "labels.png", labels, palette)
+    write_overlay(output / "overlay.png", image, labels, palette, names)
 
     console = Console()
     _tell(console, graph, model, output, seconds)
-    _classes(console, answer, names, palette)
+    _classes(console, labels, names, palette)
     if reference is None:
         console.print(f"\ncontent hash {content}; only the shipped model has a golden file to compare with")
         return 0
-    result = diff(reference, output / "golden.h5")
+    result = diff(reference, target)
     _verdict(console, result, content)
     return 0 if result.identical else DIFFERENT
 

@@ -59,7 +59,7 @@ def command(
     image = read_picture(picture, graph, resize)
     announce_compiling()
     with progress("writing", len(graph.nodes)) as step:
-        content = golden(graph, image, output, level, layers, threads=threads, observe=step)
+        content = golden(graph, image, output, level, layers, threads=threads, progress=step)
     with opened(output) as written:
         tensors, left_out = len(written.tensors), len(written.left_out)
     size = output.stat().st_size

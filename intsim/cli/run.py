@@ -50,7 +50,7 @@ def command(
     image = read_picture(picture, graph, resize)
     announce_compiling()
     with progress("running", len(graph.nodes)) as step:
-        labels = run(graph, image, step, threads=threads)
+        labels = run(graph, image, progress=step, threads=threads)
 
     names = class_names(graph)
     palette = palette_of(graph.config, len(names))

@@ -65,7 +65,7 @@ def command(
         faults.setdefault(name, []).append(named(graph, graph.by_name[name], text))
     announce_compiling()
     with opened(golden) as reference, progress("running", len(graph.nodes)) as step:
-        wrong = inject(graph, reference, faults, output, level=level, observe=step)
+        wrong = inject(graph, reference, faults, output, level=level, progress=step)
     click.echo(f"{output}: the dump of a device with {len(wrong)} faulty node{'s' if len(wrong) > 1 else ''}")
     for name, count in wrong.items():
         said = " and ".join(rule.name for rule in faults[name])

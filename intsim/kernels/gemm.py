@@ -1,24 +1,191 @@
-"""The integer matrix product: every row of the output is a sum of rows of the right-hand matrix.
+"""The integer matrix product, exact: in tiles of sums for i8 and i16, or plainly for anything wider.
 
-The right-hand matrix is read row by row (k, then all columns), which lets the compiler use whole vectors without any
-reordering; integer sums are exact, so order would not matter anyway.
+The right-hand matrix is packed into panels as the chosen form wants them (weights once a graph); the left-hand one is
+staged block by block. What comes out of a tile is either the i32 sum, or requantized while it is warm.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arith.jit import kernel
+from .forms import Form, form_for
+from .scaling import Scaling, scale_rows
 from .threads import over_rows
+from .tile import scratch, tile_sums
+
+BLOCK = 48  # rows staged at a time: a multiple of every form's tile
+DEEPEST = 1 << 16  # beyond, the unsigned form's sums could pass 2**32 and are left to the plain product
+ALIGNMENT = 64  # bytes of the widest vector
+
+
+class Packed(NamedTuple):
+    """Right-hand matrices ready for one form: `panels` [batches, panels, groups, columns * group], and what the form's
+    offset adds to every sum, negated, as i32 [batches, columns].
+    """
+
+    form: Form
+    panels: NDArray
+    correction: NDArray
+
+
+def packs(left: NDArray, right: NDArray) -> bool:
+    """Whether ``left @ right.T`` goes through tiles: i8 or i16 by i8, of a depth whose sums the offset cannot overturn."""
+    return left.dtype in (np.int8, np.int16) and right.dtype == np.int8 and left.shape[-1] <= DEEPEST
+
+
+def product(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> None:
+    """``out[i] = left[i] @ right[i].T + bias``, by tiles where they serve.
+
+    `left` is [batches, rows, depth], `right` [batches or 1, columns, depth], `out` int32 or int64 [batches, rows,
+    columns]. The caller has proved that no result leaves `out`'s type.
+    """
+    if packs(left, right) and out.dtype == np.int32:
+        packed_product(left, pack(right, left.dtype), bias, out)
+    else:
+        transposed = np.ascontiguousarray(right.swapaxes(1, 2))
+        over_rows(_plain_rows, left.shape[0] * left.shape[1], left, transposed, bias, out)
+
+
+def pack(right: NDArray, left: np.dtype) -> Packed:
+    """Pack `right`, i8 [batches, columns, depth], for a left-hand matrix of type `left`."""
+    form = form_for(left)
+    batches, columns, depth = right.shape
+    shape = (batches, -(-columns // form.columns), -(-depth // form.group), form.columns * form.group)
+    panels = _aligned(shape, np.dtype(type(form).RIGHT))
+    correction = np.empty((batches, columns), np.int32)
+    over_rows(_pack_rows, batches * shape[1], form, right, panels, correction)
+    return Packed(form, panels, correction)
+
+
+def packed_product(left: NDArray, packed: Packed, bias: NDArray | int, out: NDArray) -> None:
+    """``out[i] = left[i] @ right[i].T + bias`` with packed `right`: left i8 or i16, out i32. One `right` may serve all."""
+    bias = _with_correction(packed, bias)
+    over_rows(_summed_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, bias, out)
+
+
+def scaled_product(left: NDArray, packed: Packed, bias: NDArray | int, scaling: Scaling, out: NDArray) -> None:
+    """The same, requantized into the i8 or i16 `out`."""
+    bias = _with_correction(packed, bias)
+    over_rows(_scaled_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, bias, scaling, out)
+
+
+def _with_correction(packed: Packed, bias: NDArray | int) -> NDArray:
+    """The bias of every column with the form's correction, modulo 2**32 as the sums are."""
+    return (packed.correction.astype(np.int64) + bias).astype(np.int32)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    """An empty array whose first element lies at a vector's boundary."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 @kernel
-def _rows(start, stop, a, b, bias, out):
+def pack_panel(form, right, first, panel, correction):
+    """Columns of `right` [columns, depth] from `first` on, into one panel, padded with zeros; and their correction."""
+    width = min(form.columns, right.shape[0] - first)
+    depth, group = right.shape[1], form.group
+    source, corrections = right[first : first + width], correction[first : first + width]
+    corrections[:] = 0
+    if width < form.columns or depth % group:
+        panel[:] = 0
+    for g in range(depth // group):
+        for j in range(width):
+            if group == 4:  # spelled out, so that a group moves as one
+                a, b, c, d = source[j, 4 * g], source[j, 4 * g + 1], source[j, 4 * g + 2], source[j, 4 * g + 3]
+                at, along = j * form.across, form.along
+                panel[g, at], panel[g, at + along] = a, b
+                panel[g, at + 2 * along], panel[g, at + 3 * along] = c, d
+                corrections[j] -= form.offset * (int(a) + int(b) + int(c) + int(d))
+            else:
+                panel[g, 2 * j], panel[g, 2 * j + 1] = source[j, 2 * g], source[j, 2 * g + 1]
+    for k in range(depth // group * group, depth):
+        for j in range(width):
+            panel[k // group, j * form.across + k % group * form.along] = source[j, k]
+            corrections[j] -= form.offset * int(source[j, k])
+
+
+@kernel
+def stage(form, source, first, rows, left):
+    """Rows of the left-hand matrix from `first` on as the form wants them."""
+    depth = source.shape[1]
+    for i in range(rows):
+        for k in range(depth):
+            left[i, k] = int(source[first + i, k]) + form.offset
+        for k in range(depth, left.shape[1]):
+            left[i, k] = 0
+
+
+@kernel
+def panel_sums(form, left, rows, panels, panel, columns, sums):
+    """The sums of all staged rows with one panel."""
+    vectors = 1 if columns - panel * form.columns <= form.lanes else 0
+    for row in range(0, rows, form.rows):
+        tile_sums(form, left, row, panels, panel, vectors, sums)
+
+
+@kernel
+def _pack_rows(start, stop, form, right, panels, correction):
+    count = panels.shape[1]
+    for row in range(start, stop):
+        batch, p = row // count, row % count
+        pack_panel(form, right[batch], p * form.columns, panels[batch, p], correction[batch])
+    return -1
+
+
+@kernel
+def _summed_rows(start, stop, form, left, panels, bias, out):
+    rows_each, columns = left.shape[1], out.shape[2]
+    staged = scratch(form, BLOCK, panels.shape[2] * form.group)
+    sums = np.empty((BLOCK, form.columns), np.int32)
+    row = start
+    while row < stop:
+        batch, first = row // rows_each, row % rows_each
+        right = min(batch, panels.shape[0] - 1)
+        rows = min(BLOCK, min(stop - row, rows_each - first))
+        stage(form, left[batch], first, rows, staged)
+        for p in range(panels.shape[1]):
+            panel_sums(form, staged, rows, panels[right], p, columns, sums)
+            origin, end = p * form.columns, min((p + 1) * form.columns, columns)
+            biases = bias[right, origin:end]
+            for i in range(rows):
+                source, target = sums[i], out[batch, first + i, origin:end]
+                for j in range(end - origin):
+                    target[j] = int(source[j]) + int(biases[j])
+        row += rows
+    return -1
+
+
+@kernel
+def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
+    rows_each, columns = left.shape[1], out.shape[2]
+    staged = scratch(form, BLOCK, panels.shape[2] * form.group)
+    sums = np.empty((BLOCK, form.columns), np.int32)
+    row = start
+    while row < stop:
+        batch, first = row // rows_each, row % rows_each
+        right = min(batch, panels.shape[0] - 1)
+        rows = min(BLOCK, min(stop - row, rows_each - first))
+        stage(form, left[batch], first, rows, staged)
+        for p in range(panels.shape[1]):
+            panel_sums(form, staged, rows, panels[right], p, columns, sums)
+            scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
+        row += rows
+    return -1
+
+
+@kernel
+def _plain_rows(start, stop, a, b, bias, out):
     rows, depth, columns = a.shape[1], a.shape[2], b.shape[2]
     for row in range(start, stop):
         batch, i = row // rows, row % rows
-        right = min(batch, b.shape[0] - 1)  # one right-hand matrix may serve every batch
+        right = min(batch, b.shape[0] - 1)
         for j in range(columns):
             out[batch, i, j] = bias[j]
         for k in range(depth):
@@ -26,11 +193,3 @@ def _rows(start, stop, a, b, bias, out):
             for j in range(columns):
                 out[batch, i, j] = int(out[batch, i, j]) + left * int(b[right, k, j])
     return -1
-
-
-def product(a: NDArray, b: NDArray, bias: NDArray, out: NDArray) -> None:
-    """``out[i] = a[i] @ b[i] + bias``; a is (B, M, K), b (B or 1, K, N), bias (N), out (B, M, N) int32 or int64.
-
-    The caller has proved that no partial sum leaves `out`'s type.
-    """
-    over_rows(_rows, a.shape[0] * a.shape[1], a, np.ascontiguousarray(b), bias, out)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
+from queue import Empty, SimpleQueue
 
 _threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
 
@@ -35,7 +36,17 @@ def limited_to(threads: int | None) -> Iterator[None]:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=available(), thread_name_prefix="intsim")
+    """One worker a processor, each at home on its own: left free, two of them may share one for milliseconds."""
+    homes: SimpleQueue[int] = SimpleQueue()
+    if hasattr(os, "sched_setaffinity"):
+        for processor in sorted(os.sched_getaffinity(0)):
+            homes.put(processor)
+
+    def settle() -> None:
+        with suppress(Empty, OSError):  # where the system has no such call, or forbids it, workers stay free
+            os.sched_setaffinity(0, {homes.get_nowait()})  # 0: the calling thread alone
+
+    return ThreadPoolExecutor(max_workers=available(), thread_name_prefix="intsim", initializer=settle)
 
 
 if hasattr(os, "register_at_fork"):

@@ -26,6 +26,7 @@ from ..arith import I16, I32, INT32_MAX, Overflow, Sqrt, Variance, divide, isqrt
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.scaling import Scaling, scaled
 from ..kernels.threads import over_rows
 from ._op import Op, Param, Tensor, require, rows_of
 
@@ -50,34 +51,60 @@ def steps(x: NDArray, bias: NDArray, dialect: Dialect) -> dict[str, NDArray]:
 
 
 @kernel
+def _mean_and_factor(x, mean_mode, sqrt_mode, wraps_variance):
+    total = 0
+    for j in range(len(x)):
+        total += int(x[j])
+    mean = c.round_divide(total, len(x), mean_mode)
+    v = 0
+    for j in range(len(x)):
+        y = int(x[j]) - mean
+        v += y * y
+    if wraps_variance:
+        v &= 0xFFFFFFFF
+    return mean, INT32_MAX // max(c.isqrt(v, sqrt_mode), 1)
+
+
+@kernel
+def _halved(product, half_mode, wraps):
+    return c.divide(c.wrap32(product) if wraps else product, 2, half_mode)
+
+
+@kernel
 def _rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance, wraps, out):
-    n = x.shape[1]
     for row in range(start, stop):
-        total = 0
-        for j in range(n):
-            total += int(x[row, j])
-        mean = c.round_divide(total, n, mean_mode)
-        v = 0
-        for j in range(n):
-            y = int(x[row, j]) - mean
-            v += y * y
-        if wraps_variance:
-            v &= 0xFFFFFFFF
-        f = INT32_MAX // max(c.isqrt(v, sqrt_mode), 1)
-        for j in range(n):
-            product = (int(x[row, j]) - mean) * f
-            if wraps:
-                out[row, j] = c.wrap32(c.divide(c.wrap32(product), 2, half_mode) + int(bias[j]))
-            else:
-                out[row, j] = c.divide(product, 2, half_mode) + int(bias[j])
+        mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
+        for j in range(x.shape[1]):
+            result = _halved((int(x[row, j]) - mean) * f, half_mode, wraps) + int(bias[j])
+            out[row, j] = c.wrap32(result) if wraps else result
     return -1
 
 
-def fast(x: NDArray, bias: NDArray, dialect: Dialect, out: NDArray) -> None:
-    rows, result = rows_of(x), rows_of(out)
-    choices = (dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code)
+@kernel
+def _scaled_rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance, wraps, scaling, out):
+    for row in range(start, stop):
+        mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
+        for j in range(x.shape[1]):
+            result = np.int32(_halved((int(x[row, j]) - mean) * f, half_mode, wraps) + int(bias[j]))
+            out[row, j] = c.saturate(scaled(int(result), scaling, j), scaling.lo, scaling.hi)
+    return -1
+
+
+def _codes(dialect: Dialect) -> tuple[int, int, int, bool, bool]:
+    """The dialect's choices as the kernels take them."""
     wraps = (dialect.variance is Variance.WRAP32, dialect.overflow is Overflow.WRAP32)
-    over_rows(_rows, len(rows), rows, bias, *choices, *wraps, result)
+    return dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code, *wraps
+
+
+def fast(x: NDArray, bias: NDArray, dialect: Dialect, out: NDArray) -> None:
+    rows = rows_of(x)
+    over_rows(_rows, len(rows), rows, bias, *_codes(dialect), rows_of(out))
+
+
+def scaled_rows(x: NDArray, bias: NDArray, dialect: Dialect, scaling: Scaling, out: NDArray) -> None:
+    """The fast face followed by a requantization, for results proved to be i32."""
+    rows = rows_of(x)
+    over_rows(_scaled_rows, len(rows), rows, bias, *_codes(dialect), scaling, rows_of(out))
 
 
 def infer(x: Tensor, bias: NDArray, dialect: Dialect) -> Tensor:

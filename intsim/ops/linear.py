@@ -27,8 +27,8 @@ def steps(x: NDArray, weight: NDArray, bias: NDArray) -> dict[str, NDArray]:
 
 
 def fast(x: NDArray, weight: NDArray, bias: NDArray, out: NDArray) -> None:
-    left = np.ascontiguousarray(x).reshape(1, -1, x.shape[-1])
-    gemm.product(left, weight.T[None], bias, out.reshape(1, -1, out.shape[-1]))
+    left, result = np.ascontiguousarray(x).reshape(1, -1, x.shape[-1]), out.reshape(1, -1, out.shape[-1])
+    gemm.product(left, weight[None], bias, result)
 
 
 def infer(x: Tensor, weight: NDArray, bias: NDArray) -> Tensor:

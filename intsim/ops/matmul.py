@@ -13,6 +13,8 @@ array([[13, 16]], dtype=int32)
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,13 +29,12 @@ def steps(a: NDArray, b: NDArray, transpose_b: int = 0) -> dict[str, NDArray]:
 
 
 def fast(a: NDArray, b: NDArray, transpose_b: int, out: NDArray) -> None:
-    right = b.swapaxes(-1, -2) if transpose_b else b
-    batches = int(np.prod(a.shape[:-2]))
-    no_bias = np.zeros(out.shape[-1], np.int32)
+    columns = b if transpose_b else b.swapaxes(-1, -2)
+    batches = math.prod(a.shape[:-2])
     gemm.product(
-        np.ascontiguousarray(a).reshape(batches, *a.shape[-2:]),
-        right.reshape(batches, *right.shape[-2:]),
-        no_bias,
+        a.reshape(batches, *a.shape[-2:]),
+        columns.reshape(batches, *columns.shape[-2:]),
+        np.zeros(out.shape[-1], np.int32),
         out.reshape(batches, *out.shape[-2:]),
     )
 

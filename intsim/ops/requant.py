@@ -20,6 +20,7 @@ from ..arith import I32, Format, round_shift, saturate, signed
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.scaling import scaled, scaling
 from ..kernels.threads import over_rows
 from ._op import Op, Param, Tensor, per_channel, require, rows_of
 
@@ -43,11 +44,22 @@ def _rows(start, stop, acc, m, e, mode, lo, hi, out):
     return -1
 
 
+@kernel
+def _narrow_rows(start, stop, acc, scaling, out):
+    for row in range(start, stop):
+        for j in range(acc.shape[1]):
+            out[row, j] = c.saturate(scaled(int(acc[row, j]), scaling, j), scaling.lo, scaling.hi)
+    return -1
+
+
 def fast(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect, out: NDArray) -> None:
-    fmt = signed(b)
+    fmt, mode = signed(b), dialect.requant_rounding
     flat, result = rows_of(acc), rows_of(out)
-    m, e = per_channel(m, flat), per_channel(e, flat)
-    over_rows(_rows, len(flat), flat, m, e, dialect.requant_rounding.code, fmt.lo, fmt.hi, result)
+    if flat.itemsize <= 4:
+        over_rows(_narrow_rows, len(flat), flat, scaling(m, e, mode, fmt, flat.shape[1]), result)
+    else:
+        m, e = per_channel(m, flat), per_channel(e, flat)
+        over_rows(_rows, len(flat), flat, m, e, mode.code, fmt.lo, fmt.hi, result)
 
 
 def infer(acc: Tensor, m: NDArray, e: NDArray, b: int, dialect: Dialect) -> Tensor:

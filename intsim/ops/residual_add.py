@@ -19,6 +19,7 @@ from ..arith import I32, I64, round_shift, saturate, signed
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.scaling import scaled, scaling
 from ..kernels.threads import over_rows
 from ._op import Op, Tensor, per_channel, require, rows_of
 from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
@@ -42,6 +43,16 @@ def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
     return -1
 
 
+@kernel
+def _narrow_rows(start, stop, a, c, scaling_a, scaling_c, out):
+    for row in range(start, stop):
+        for j in range(a.shape[1]):
+            arm_a = scaled(int(a[row, j]), scaling_a, j)
+            arm_c = scaled(int(c[row, j]), scaling_c, j)
+            out[row, j] = c_.saturate(arm_a + arm_c, scaling_a.lo, scaling_a.hi)
+    return -1
+
+
 def fast(
     a: NDArray,
     c: NDArray,
@@ -53,11 +64,14 @@ def fast(
     dialect: Dialect,
     out: NDArray,
 ) -> None:
-    fmt = signed(b)
+    fmt, mode = signed(b), dialect.requant_rounding
     left, right, result = rows_of(a), rows_of(c), rows_of(out)
-    factors = [per_channel(v, left) for v in (ma, ea, mc, ec)]
-    mode = dialect.requant_rounding.code
-    over_rows(_rows, len(left), left, right, *factors, mode, fmt.lo, fmt.hi, result)
+    if max(left.itemsize, right.itemsize) <= 4:
+        arms = [scaling(m, e, mode, fmt, left.shape[1]) for m, e in ((ma, ea), (mc, ec))]
+        over_rows(_narrow_rows, len(left), left, right, *arms, result)
+    else:
+        factors = [per_channel(v, left) for v in (ma, ea, mc, ec)]
+        over_rows(_rows, len(left), left, right, *factors, mode.code, fmt.lo, fmt.hi, result)
 
 
 def infer(a: Tensor, c: Tensor, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect) -> Tensor:

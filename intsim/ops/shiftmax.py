@@ -15,6 +15,8 @@ array([ 3050,  8488, 21220], dtype=int16)
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, first_index, forbid, s
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.lookup import lookup, planes
+from ..kernels.shiftmax_row import DIFFERENCES, Softmax, shiftmax_row
 from ..kernels.threads import over_rows
 from ._op import Op, Param, Tensor, require, rows_of
 from .shift_exp import PRECISION, X0, codes
@@ -85,12 +89,36 @@ def _rows(start, stop, x, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
     return -1
 
 
+@kernel
+def _table_rows(start, stop, x, softmax, how, out):
+    table = np.empty(DIFFERENCES, np.int16)
+    for row in range(start, stop):
+        if not shiftmax_row(x[row], softmax, how, table, out[row]):
+            return row
+    return -1
+
+
 def fast(x: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> None:
     rows, result = rows_of(x), rows_of(out)
     wraps_sum = dialect.exp_sum is ExpSum.WRAP32
-    refused = over_rows(_rows, len(rows), rows, x0, n, b, *codes(dialect), wraps_sum, result)
+    constants = tables(x0, n, b, dialect)
+    if x.dtype == np.int8 and constants is not None:
+        refused = over_rows(_table_rows, len(rows), rows, constants, lookup(), result)
+    else:
+        refused = over_rows(_rows, len(rows), rows, x0, n, b, *codes(dialect), wraps_sum, result)
     if refused >= 0:
         steps(x.astype(np.int64), x0, n, b, dialect)  # the reference says which row, and what is wrong with it
+
+
+@lru_cache(maxsize=256)
+def tables(x0: int, n: int, b: int, dialect: Dialect) -> Softmax | None:
+    """Shiftmax of i8 rows as tables, made by the reference; None where a probability might leave its format."""
+    wraps_sum, wraps = dialect.exp_sum is ExpSum.WRAP32, dialect.overflow is Overflow.WRAP32
+    e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
+    if (wraps_sum and not wraps) or int(e.max()) > INT32_MAX:
+        return None  # row by row it has to be seen
+    exponentials = e.astype(np.int32)
+    return Softmax(exponentials, planes(exponentials), 31 - b + 1, wraps_sum, wraps)
 
 
 def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:

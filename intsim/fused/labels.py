@@ -1,0 +1,34 @@
+"""upsample_nearest, cropping and argmax: the class is the same for all pixels of a patch, so it is found once a patch.
+
+argmax over classes commutes with whatever only moves pixels; the labels are then moved instead of the classes' values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from numpy.typing import NDArray
+
+from ..graph import Node, operator
+from .step import Links, Step
+
+
+def match(links: Links, node: Node) -> Step | None:
+    """An upsampling, the slices of pixels after it, and the argmax that ends them."""
+    if node.op != "upsample_nearest":
+        return None
+    moves = [node]
+    while (following := links.after(moves[-1], "slice")) is not None and following.params["axis"] != -1:
+        moves.append(following)
+    argmax = links.after(moves[-1], "argmax")
+    if argmax is None:
+        return None
+    height_width = links.tensor(argmax).shape
+
+    def compute(inputs: Sequence[NDArray]) -> NDArray:
+        labels = operator(argmax)(inputs[0])[..., None]
+        for move in moves:
+            labels = operator(move)(labels, **move.params)
+        return labels.reshape(height_width).astype(links.tensor(argmax).fmt.dtype, copy=False)
+
+    return Step((*moves, argmax), node.inputs, compute)

@@ -1,0 +1,66 @@
+"""Attention in blocks of queries: logits, their requantization, shiftmax and the weighted sum of values, all while warm.
+
+No array grows with tokens by tokens. A thread packs the keys and values of each head it meets, then takes its queries block
+by block; what is computed for a row is what the operators one by one compute for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith.jit import kernel
+from .forms import form_for
+from .gemm import BLOCK, pack_panel, panel_sums, stage
+from .lookup import lookup
+from .scaling import Scaling, scale_rows
+from .shiftmax_row import DIFFERENCES, Softmax, shiftmax_row
+from .threads import over_rows
+from .tile import packed_panels, scratch
+
+
+def attention(q: NDArray, k: NDArray, v: NDArray, logits: Scaling, softmax: Softmax, context: Scaling, out: NDArray) -> bool:
+    """``out = requant(shiftmax(requant(q @ k.T)) @ v)`` by heads; whether every row could be computed.
+
+    `q` is i8 [heads, queries, d], `k` and `v` i8 [heads, tokens, d], `out` [heads, queries, d] of any strides. The caller
+    has proved that no sum leaves i32.
+    """
+    near, far = form_for(np.dtype(np.int8)), form_for(np.dtype(np.int16))
+    return over_rows(_rows, q.shape[0] * q.shape[1], near, far, lookup(), q, k, v, logits, softmax, context, out) < 0
+
+
+@kernel
+def _rows(start, stop, near, far, how, q, k, v, logits_scaling, softmax, context_scaling, out):
+    queries, tokens, depth = q.shape[1], k.shape[1], q.shape[2]
+    k_panels, k_correction = packed_panels(near, tokens, depth), np.empty(tokens, np.int32)
+    v_panels, v_correction = packed_panels(far, v.shape[2], tokens), np.empty(v.shape[2], np.int32)
+    staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
+    sums = np.empty((BLOCK, near.columns), np.int32)
+    context_sums = np.empty((BLOCK, far.columns), np.int32)
+    logits = np.empty((BLOCK, tokens), np.int8)
+    probabilities = scratch(far, BLOCK, v_panels.shape[1] * far.group)
+    probabilities[:] = 0
+    table = np.empty(DIFFERENCES, np.int16)
+    packed = -1
+    row = start
+    while row < stop:
+        head, first = row // queries, row % queries
+        if head != packed:
+            for p in range(k_panels.shape[0]):
+                pack_panel(near, k[head], p * near.columns, k_panels[p], k_correction)
+            for p in range(v_panels.shape[0]):
+                pack_panel(far, v[head].T, p * far.columns, v_panels[p], v_correction)
+            packed = head
+        rows = min(BLOCK, min(stop - row, queries - first))
+        stage(near, q[head], first, rows, staged)
+        for p in range(k_panels.shape[0]):
+            panel_sums(near, staged, rows, k_panels, p, tokens, sums)
+            scale_rows(sums, rows, p * near.columns, k_correction, logits_scaling, logits, 0)
+        for i in range(rows):
+            if not shiftmax_row(logits[i], softmax, how, table, probabilities[i, :tokens]):
+                return row + i
+        for p in range(v_panels.shape[0]):
+            panel_sums(far, probabilities, rows, v_panels, p, v.shape[2], context_sums)
+            scale_rows(context_sums, rows, p * far.columns, v_correction, context_scaling, out[head], first)
+        row += rows
+    return -1

@@ -1,0 +1,150 @@
+"""Forms: how operands of a product lie in memory for one variant, and the one instruction that multiplies them.
+
+A form cuts the depth of a product into groups that fill 32 bits: four bytes, or two words. Its instruction multiplies the
+group of a row with the groups of a vector of columns and adds the sums to one vector of i32. Left-hand bytes are unsigned
+where the instruction wants them so: `offset` is added to the signed value, and taken out again of the bias.
+
+Instructions that look right are avoided because they saturate in between: ``vpmaddubsw`` (sums of two products in 16 bits),
+``vpdpbusds`` and ``vpdpwssds``. Those used here wrap, so a sum that ends inside i32 is exact however it got there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from .isa import Isa, chosen
+
+I32 = ir.IntType(32)
+
+
+class _Fields(NamedTuple):
+    rows: int  # of a tile, whose sums stay in registers
+    columns: int
+    lanes: int  # columns of one vector
+    group: int  # values along the depth that one instruction sums
+    offset: int  # added to left-hand values when they are staged
+    across: int  # within a packed group: from one column to the next
+    along: int  # within a packed group: from one step of the depth to the next
+
+
+class Form(_Fields):
+    """What kernels are told of a form; they are compiled anew for each class."""
+
+    SIZES: ClassVar[tuple[int, int, int, int, int]]
+    INTERLEAVED: ClassVar[bool] = True  # a column's group lies together
+    LEFT: ClassVar[type]  # how staged left-hand values are stored
+    RIGHT: ClassVar[type]  # how packed right-hand values are stored
+
+    @classmethod
+    def made(cls) -> Form:
+        """The one instance."""
+        _, columns, _, group, _ = cls.SIZES
+        return cls(*cls.SIZES, *((group, 1) if cls.INTERLEAVED else (1, columns)))
+
+    @staticmethod
+    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        """Emit ``sums + left . right``: vectors of i32 lanes, each lane a group of bytes or words."""
+        raise NotImplementedError
+
+
+def emit_call(builder: Any, name: str, result: ir.Type, *arguments: ir.Value) -> ir.Value:
+    """Emit the call of an LLVM intrinsic, declared where it is first used."""
+    module = builder.module
+    function = module.globals.get(name) or ir.Function(module, ir.FunctionType(result, [a.type for a in arguments]), name)
+    return builder.call(function, arguments)
+
+
+class VnniBytes(Form):
+    """i8 by i8, AVX-512 VNNI: ``vpdpbusd``, unsigned by signed."""
+
+    SIZES, LEFT, RIGHT = (6, 64, 16, 4, 128), np.uint8, np.int8
+
+    # LLVM 22 and newer takes bytes and words here, older ones i32 lanes; it upgrades the older spelling when it reads it.
+    @staticmethod
+    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        return emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", sums.type, sums, left, right)
+
+
+class VnniWords(Form):
+    """i16 by i8 widened to i16, AVX-512 VNNI: ``vpdpwssd``."""
+
+    SIZES, LEFT, RIGHT = (6, 64, 16, 2, 0), np.int16, np.int16
+
+    @staticmethod
+    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        return emit_call(builder, "llvm.x86.avx512.vpdpwssd.512", sums.type, sums, left, right)
+
+
+class AvxVnniBytes(Form):
+    """i8 by i8, AVX-VNNI: ``vpdpbusd`` on 256 bits."""
+
+    SIZES, LEFT, RIGHT = (6, 16, 8, 4, 128), np.uint8, np.int8
+
+    @staticmethod
+    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        return emit_call(builder, "llvm.x86.avx512.vpdpbusd.256", sums.type, sums, left, right)
+
+
+class AvxVnniWords(Form):
+    """i16 by i8 widened to i16, AVX-VNNI: ``vpdpwssd`` on 256 bits."""
+
+    SIZES, LEFT, RIGHT = (6, 16, 8, 2, 0), np.int16, np.int16
+
+    @staticmethod
+    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        return emit_call(builder, "llvm.x86.avx512.vpdpwssd.256", sums.type, sums, left, right)
+
+
+class Avx2Words(Form):
+    """i8 or i16 by i8, both widened to i16, AVX2: ``vpmaddwd`` and an addition."""
+
+    SIZES, LEFT, RIGHT = (6, 16, 8, 2, 0), np.int16, np.int16
+
+    @staticmethod
+    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        words = ir.VectorType(ir.IntType(16), 2 * sums.type.count)
+        pair = (builder.bitcast(left, words), builder.bitcast(right, words))
+        return builder.add(sums, emit_call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, *pair))
+
+
+class DotprodBytes(Form):
+    """i8 by i8, Arm: ``sdot``, signed by signed."""
+
+    SIZES, LEFT, RIGHT = (6, 16, 4, 4, 0), np.int8, np.int8
+
+    @staticmethod
+    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        octets = ir.VectorType(ir.IntType(8), 4 * sums.type.count)
+        pair = (builder.bitcast(left, octets), builder.bitcast(right, octets))
+        return emit_call(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", sums.type, sums, *pair)
+
+
+class PlainWords(Form):
+    """i8 or i16 by i8, both as i16, in plain Numba."""
+
+    SIZES, LEFT, RIGHT = (1, 64, 64, 4, 0), np.int16, np.int8
+    INTERLEAVED = False
+
+
+BYTES: dict[Isa, type[Form]] = {
+    Isa.VNNI: VnniBytes,
+    Isa.AVXVNNI: AvxVnniBytes,
+    Isa.AVX2: Avx2Words,
+    Isa.DOTPROD: DotprodBytes,
+    Isa.GENERIC: PlainWords,
+}
+WORDS: dict[Isa, type[Form]] = {
+    Isa.VNNI: VnniWords,
+    Isa.AVXVNNI: AvxVnniWords,
+    Isa.AVX2: Avx2Words,
+    Isa.DOTPROD: PlainWords,
+    Isa.GENERIC: PlainWords,
+}
+
+
+def form_for(left: np.dtype) -> Form:
+    """The form of the chosen variant for left-hand values of this type: i8, or i16."""
+    return (BYTES if left == np.int8 else WORDS)[chosen()].made()

@@ -1,0 +1,28 @@
+"""Rows of an operator whose result depends on the element and the row's maximum alone, both i8."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith.jit import kernel
+from .lookup import lookup, map_chunks
+from .threads import over_rows
+
+
+@kernel
+def _rows(start, stop, x, table, how, out):
+    for row in range(start, stop):
+        top = int(x[row, 0])
+        for j in range(1, x.shape[1]):
+            top = max(top, int(x[row, j]))
+        results = table[top + 128]
+        for j in range(map_chunks(how, x[row], 127, results, out[row]), x.shape[1]):
+            out[row, j] = results[(127 - int(x[row, j])) & 255]
+    return -1
+
+
+def look_up(x: NDArray, table: NDArray, out: NDArray) -> None:
+    """``out[..., j] = table[max(x[..., :]) + 128, 127 - x[..., j]]``; `x` is i8, `table` and `out` any 8-bit type."""
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    over_rows(_rows, len(rows), rows, table, lookup(), out.reshape(rows.shape))
