@@ -91,6 +91,8 @@ class Graph:
         if not self.nodes or self.nodes[0].op != INPUT:
             raise GraphError("the graph is empty or does not start with its input")
         self.released = releases(self.nodes)
+        self.plans: dict[Any, Any] = {}  # by what was observed, and
+        self.prepared: dict[Any, Any] = {}  # packed weights and tables: kept by plan.py for as long as the graph lives
 
     @property
     def input(self) -> Node:

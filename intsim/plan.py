@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from threading import Lock
-from typing import Any
-from weakref import WeakKeyDictionary
 
 from .fused import PATTERNS, Links, Step
 from .graph import Graph, releases
+from .kernels.isa import chosen
 
-_STORES: WeakKeyDictionary[Graph, dict[tuple[str, ...], Any]] = WeakKeyDictionary()
-_LOCK = Lock()
+PLANS = 8  # kept for a graph: one for each set of observed nodes
 
 
 class Plan:
@@ -24,13 +21,19 @@ class Plan:
 
 
 def fused(graph: Graph, kept: Collection[str]) -> Plan:
-    """The plan that brings the values of the nodes in `kept` to be, and the graph's output.
+    """The plan that brings the values of the nodes in `kept` to be, and the graph's output. The graph keeps it."""
+    key = (frozenset(kept), chosen())
+    plan = graph.plans.get(key)
+    if plan is None:
+        plan = _made(graph, kept)
+        if len(graph.plans) >= PLANS:
+            graph.plans.clear()
+        graph.plans[key] = plan
+    return plan
 
-    What patterns prepare (packed weights, tables) stays for as long as the graph does.
-    """
-    with _LOCK:
-        store = _STORES.setdefault(graph, {})
-    links = Links(graph, kept, store)
+
+def _made(graph: Graph, kept: Collection[str]) -> Plan:
+    links = Links(graph, kept)
     covered: set[str] = set()
     steps: dict[str, Step] = {}
     for node in graph.nodes:

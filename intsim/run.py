@@ -74,13 +74,7 @@ def run(
     steps = one_by_one(graph) if separately else fused(graph, observed if observe is not None else ())
 
     def visit(step: FusedStep, inputs: list[NDArray]) -> NDArray:
-        node = step.nodes[-1]
-        if node.op == INPUT:
-            value = checked_image(graph, image)
-        elif (together := step.compute(inputs)) is not None:
-            value = together
-        else:
-            value = _in_turn(graph, step, inputs, face)
+        node, value = step.nodes[-1], computed(graph, step, inputs, image, face)
         if alter is not None:
             value = alter(node, inputs, value)
         if observe is not None and node.name in observed:
@@ -96,8 +90,12 @@ def run(
         return walk(steps, visit)
 
 
-def _in_turn(graph: Graph, step: FusedStep, inputs: Sequence[NDArray], face: str) -> NDArray:
-    """The nodes of a step computed one by one."""
+def computed(graph: Graph, step: FusedStep, inputs: Sequence[NDArray], image: NDArray, face: str = "fast") -> NDArray:
+    """The value of a step: of its nodes together if it can, otherwise of one after the other."""
+    if step.nodes[0].op == INPUT:
+        return checked_image(graph, image)
+    if (together := step.compute(inputs)) is not None:
+        return together
     values = dict(zip(step.inputs, inputs, strict=True))
     for node in step.nodes:
         values[node.name] = replay(graph, node, [values[name] for name in node.inputs], face)

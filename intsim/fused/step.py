@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from numpy.typing import NDArray
 
@@ -40,12 +40,11 @@ class Step:
 class Links:
     """A graph as patterns see it: who uses a value, and whether it may stay inside a step.
 
-    `kept` are the nodes whose values must come to be. `store` outlives the plan: what was prepared for a node is found
-    there again by the next plan for the same graph.
+    `kept` are the nodes whose values must come to be.
     """
 
-    def __init__(self, graph: Graph, kept: Collection[str], store: dict[tuple[str, ...], Any]) -> None:
-        self.graph, self.kept, self.store = graph, kept, store
+    def __init__(self, graph: Graph, kept: Collection[str]) -> None:
+        self.graph, self.kept = graph, kept
         self.users: dict[str, list[Node]] = {}
         for node in graph.nodes:
             for name in node.inputs:
@@ -62,11 +61,11 @@ class Links:
         return self.graph.tensors[node.name]
 
     def prepared(self, node: Node, what: str, make: Callable[[], Prepared]) -> Prepared:
-        """What `make` gives, made once a graph and instruction set."""
+        """What `make` gives, made once a graph and instruction set: the next plan finds it again."""
         key = (node.name, what, chosen())
-        if key not in self.store:
-            self.store[key] = make()
-        return self.store[key]
+        if key not in self.graph.prepared:
+            self.graph.prepared[key] = make()
+        return self.graph.prepared[key]
 
 
 Pattern = Callable[[Links, Node], Step | None]

@@ -14,7 +14,7 @@ from .forms import form_for
 from .gemm import BLOCK, pack_panel, panel_sums, stage
 from .lookup import lookup
 from .scaling import Scaling, scale_rows
-from .shiftmax_row import DIFFERENCES, Softmax, shiftmax_row
+from .shiftmax_rows import Softmax, shiftmax_rows
 from .threads import over_rows
 from .tile import packed_panels, scratch
 
@@ -40,7 +40,6 @@ def _rows(start, stop, near, far, how, q, k, v, logits_scaling, softmax, context
     logits = np.empty((BLOCK, tokens), np.int8)
     probabilities = scratch(far, BLOCK, v_panels.shape[1] * far.group)
     probabilities[:] = 0
-    table = np.empty(DIFFERENCES, np.int16)
     packed = -1
     row = start
     while row < stop:
@@ -56,9 +55,9 @@ def _rows(start, stop, near, far, how, q, k, v, logits_scaling, softmax, context
         for p in range(k_panels.shape[0]):
             panel_sums(near, staged, rows, k_panels, p, tokens, sums)
             scale_rows(sums, rows, p * near.columns, k_correction, logits_scaling, logits, 0)
-        for i in range(rows):
-            if not shiftmax_row(logits[i], softmax, how, table, probabilities[i, :tokens]):
-                return row + i
+        refused = shiftmax_rows(logits, rows, softmax, how, probabilities)
+        if refused >= 0:
+            return row + refused
         for p in range(v_panels.shape[0]):
             panel_sums(far, probabilities, rows, v_panels, p, v.shape[2], context_sums)
             scale_rows(context_sums, rows, p * far.columns, v_correction, context_scaling, out[head], first)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..arith.jit import kernel
 from .forms import Form, form_for
-from .scaling import Scaling, scale_rows
+from .scaling import Scaling, add_rows, scale_rows
 from .threads import over_rows
 from .tile import scratch, tile_sums
 
@@ -71,6 +71,22 @@ def scaled_product(left: NDArray, packed: Packed, bias: NDArray | int, scaling: 
     """The same, requantized into the i8 or i16 `out`."""
     bias = _with_correction(packed, bias)
     over_rows(_scaled_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, bias, scaling, out)
+
+
+def added_product(
+    left: NDArray,
+    packed: Packed,
+    bias: NDArray | int,
+    scaling: Scaling,
+    arms: tuple[Scaling, Scaling],
+    other: NDArray,
+    out: NDArray,
+) -> None:
+    """The same once more, each result then scaled by the first arm and added to `other` [batches, rows, columns] scaled by
+    the second, saturated as the first arm says: the residual sum after a linear layer.
+    """
+    bias, rows = _with_correction(packed, bias), left.shape[0] * left.shape[1]
+    over_rows(_added_rows, rows, packed.form, left, packed.panels, bias, scaling, *arms, other, out)
 
 
 def _with_correction(packed: Packed, bias: NDArray | int) -> NDArray:
@@ -176,6 +192,25 @@ def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
         for p in range(panels.shape[1]):
             panel_sums(form, staged, rows, panels[right], p, columns, sums)
             scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
+        row += rows
+    return -1
+
+
+@kernel
+def _added_rows(start, stop, form, left, panels, bias, scaling, arm, other_arm, other, out):
+    rows_each, columns = left.shape[1], out.shape[2]
+    staged = scratch(form, BLOCK, panels.shape[2] * form.group)
+    sums = np.empty((BLOCK, form.columns), np.int32)
+    row = start
+    while row < stop:
+        batch, first = row // rows_each, row % rows_each
+        right = min(batch, panels.shape[0] - 1)
+        rows = min(BLOCK, min(stop - row, rows_each - first))
+        stage(form, left[batch], first, rows, staged)
+        for p in range(panels.shape[1]):
+            panel_sums(form, staged, rows, panels[right], p, columns, sums)
+            scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
+        add_rows(out[batch], first, rows, arm, other_arm, other[batch])
         row += rows
     return -1
 

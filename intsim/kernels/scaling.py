@@ -22,6 +22,7 @@ class Scaling(NamedTuple):
     odd: int
     lo: int
     hi: int
+    uniform: bool  # the same for every column, and without a term for negative products
 
 
 def scaling(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, columns: int) -> Scaling:
@@ -36,6 +37,7 @@ def scaling(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, colu
         odd=odd,
         lo=fmt.lo,
         hi=fmt.hi,
+        uniform=bool((wide_m == wide_m[0]).all() and (wide_e == wide_e[0]).all() and not neg.any()),
     )
 
 
@@ -50,12 +52,25 @@ def scaled(value, scaling, column):
 def scale_rows(sums, rows, first, bias, scaling, out, row):
     """Rows of one tile of sums, requantized into `out` from row `row` and column `first` on."""
     stop = min(first + sums.shape[1], out.shape[1])
-    biases, m, e = bias[first:stop], scaling.m[first:stop], scaling.e[first:stop]
-    add, neg, odd = scaling.add[first:stop], scaling.neg[first:stop], scaling.odd
-    lo, hi = scaling.lo, scaling.hi
+    biases, m, e, add = bias[first:stop], scaling.m[first:stop], scaling.e[first:stop], scaling.add[first:stop]
+    neg, odd, lo, hi = scaling.neg[first:stop], scaling.odd, scaling.lo, scaling.hi
+    one_m, one_e, one_add = int(m[0]), e[0], add[0]
     for i in range(rows):
         source, target = sums[i], out[row + i, first:stop]
-        for j in range(stop - first):
-            acc = np.int32(int(source[j]) + int(biases[j]))
-            scaled = c.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, neg[j])
-            target[j] = c.saturate(scaled, lo, hi)
+        if scaling.uniform:
+            for j in range(stop - first):
+                acc = np.int32(int(source[j]) + int(biases[j]))
+                target[j] = c.saturate(c.round_terms(int(acc) * one_m, one_e, one_add, odd, 0), lo, hi)
+        else:
+            for j in range(stop - first):
+                acc = np.int32(int(source[j]) + int(biases[j]))
+                target[j] = c.saturate(c.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, neg[j]), lo, hi)
+
+
+@kernel
+def add_rows(out, first, rows, arm, other_arm, other):
+    """Rows of `out` from `first` on, scaled by one arm, and those of `other` by the other, added: a residual sum."""
+    for row in range(first, first + rows):
+        for j in range(out.shape[1]):
+            total = scaled(int(out[row, j]), arm, j) + scaled(int(other[row, j]), other_arm, j)
+            out[row, j] = c.saturate(total, arm.lo, arm.hi)

@@ -8,13 +8,13 @@ run at once, and nothing has to be compiled twice.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
-from itertools import pairwise
-from queue import Empty, SimpleQueue
+from itertools import cycle, pairwise
+from queue import SimpleQueue
 
 _threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
 
@@ -34,34 +34,54 @@ def limited_to(threads: int | None) -> Iterator[None]:
         _threads.reset(token)
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
+class _Team:
     """One worker a processor, each at home on its own: left free, two of them may share one for milliseconds."""
-    homes: SimpleQueue[int] = SimpleQueue()
-    if hasattr(os, "sched_setaffinity"):
-        for processor in sorted(os.sched_getaffinity(0)):
-            homes.put(processor)
 
-    def settle() -> None:
-        with suppress(Empty, OSError):  # where the system has no such call, or forbids it, workers stay free
-            os.sched_setaffinity(0, {homes.get_nowait()})  # 0: the calling thread alone
+    def __init__(self) -> None:
+        homes = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None] * available()
+        self.queues: list[SimpleQueue] = [SimpleQueue() for _ in homes]
+        for home, queue in zip(homes, self.queues, strict=True):
+            threading.Thread(target=_serve, args=(home, queue), name=f"intsim-{home}", daemon=True).start()
 
-    return ThreadPoolExecutor(max_workers=available(), thread_name_prefix="intsim", initializer=settle)
+
+def _serve(home: int | None, queue: SimpleQueue) -> None:
+    """What a worker does: one call after the other, its result or its exception into the queue that came with it."""
+    if home is not None:
+        with suppress(OSError):  # where the system forbids it, workers stay free
+            os.sched_setaffinity(0, {home})  # 0: the calling thread alone
+    while True:
+        kernel, start, stop, arguments, results = queue.get()
+        try:
+            results.put(kernel(start, stop, *arguments))
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller
+            results.put(error)
+        del kernel, arguments, results  # nothing is kept alive while waiting
+
+
+@cache
+def _team() -> _Team:
+    return _Team()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=_team.cache_clear)  # a forked child has none of its parent's threads
 
 
 def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
     """Call ``kernel(start, stop, *arguments)`` over all rows; the first row it refused, or -1.
 
-    A kernel returns the first row of its range that it could not compute, or -1.
+    A kernel returns the first row of its range that it could not compute, or -1. Any number of threads may call at once:
+    they share the workers, each has its own results.
     """
     parts = min(_threads.get() or available(), rows)
     if parts <= 1:
         return kernel(0, rows, *arguments)
     cuts = [rows * part // parts for part in range(parts + 1)]
-    calls = [_pool().submit(kernel, a, b, *arguments) for a, b in pairwise(cuts)]
-    refused = [row for call in calls if (row := call.result()) >= 0]
-    return min(refused, default=-1)
+    results: SimpleQueue = SimpleQueue()
+    for queue, (start, stop) in zip(cycle(_team().queues), pairwise(cuts), strict=False):
+        queue.put((kernel, start, stop, arguments, results))
+    outcomes = [results.get() for _ in range(parts)]
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return min((row for row in outcomes if row >= 0), default=-1)

@@ -44,12 +44,11 @@ def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
 
 
 @kernel
-def _narrow_rows(start, stop, a, c, scaling_a, scaling_c, out):
+def _narrow_rows(start, stop, a, c, arm_a, arm_c, out):
     for row in range(start, stop):
         for j in range(a.shape[1]):
-            arm_a = scaled(int(a[row, j]), scaling_a, j)
-            arm_c = scaled(int(c[row, j]), scaling_c, j)
-            out[row, j] = c_.saturate(arm_a + arm_c, scaling_a.lo, scaling_a.hi)
+            total = scaled(int(a[row, j]), arm_a, j) + scaled(int(c[row, j]), arm_c, j)
+            out[row, j] = c_.saturate(total, arm_a.lo, arm_a.hi)
     return -1
 
 

@@ -25,7 +25,7 @@ from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import lookup, planes
-from ..kernels.shiftmax_row import DIFFERENCES, Softmax, shiftmax_row
+from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, shiftmax_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, Tensor, require, rows_of
 from .shift_exp import PRECISION, X0, codes
@@ -91,11 +91,8 @@ def _rows(start, stop, x, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
 
 @kernel
 def _table_rows(start, stop, x, softmax, how, out):
-    table = np.empty(DIFFERENCES, np.int16)
-    for row in range(start, stop):
-        if not shiftmax_row(x[row], softmax, how, table, out[row]):
-            return row
-    return -1
+    refused = shiftmax_rows(x[start:stop], stop - start, softmax, how, out[start:stop])
+    return refused if refused < 0 else start + refused
 
 
 def fast(x: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> None:

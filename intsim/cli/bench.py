@@ -1,0 +1,172 @@
+"""``intsim bench``: how fast a model runs, alone or beside onnxruntime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import IntsimError
+from ._common import (
+    announce_compiling,
+    dialect_option,
+    json_option,
+    load_dialect,
+    load_model,
+    model_option,
+    put_json,
+    put_rich,
+    status,
+    threads_option,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from ..benchmark import Benchmark
+    from ..graph import Graph
+    from ..nets.real import RealGraph
+
+
+@click.command("bench", epilog="Example: intsim bench --synth seg-s16-mask@512 --against onnxruntime --json")
+@click.argument("path", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
+@model_option
+@click.option("--synth", "preset", metavar="PRESET", default=None, help="Random weights instead: seg-s16-mask@512, ...")
+@click.option("--against", type=click.Choice(["onnxruntime"]), default=None, help="Time this in turn with it.")
+@click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, help="Timed runs of each.")
+@dialect_option
+@threads_option
+@json_option
+def command(
+    path: Path | None,
+    model: Path | None,
+    preset: str | None,
+    against: str | None,
+    runs: int,
+    dialect: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Time MODEL (by default the shipped one) on a random picture, after checking that its result is right.
+
+    --against onnxruntime runs the same network in float32 and in its int8 (dynamic and static), one run of each in turn,
+    and tells the ratios of the medians. It needs the extra 'bench'. A model file holds integers only: the network beside it
+    has the same dimensions and random weights.
+    """
+    from ..benchmark import benchmark
+
+    if sum(source is not None for source in (path, model, preset)) > 1:
+        raise click.UsageError("give one of MODEL, --model and --synth")
+    if against is not None:
+        require_onnxruntime()
+    announce_compiling()
+    with status("preparing ...") as shown, tempfile.TemporaryDirectory() as folder:
+        rivals: dict[str, Callable] = {}
+        expected = None
+        net: RealGraph | None = None
+        if preset is not None:
+            graph, net, image = random_network(preset, dialect)
+        else:
+            graph = load_model(path or model)
+            image = random_image(graph)
+            net = same_network(graph) if against is not None else None
+        if against is not None and net is not None:
+            from ..rivals.onnxruntime import rivals as made
+
+            labels = net.run(image)
+            rivals = made(net, image, labels, Path(folder), threads)
+            expected = labels if preset is not None else None
+        name = preset or str(path or model or graph.config.get("name", "the shipped model"))
+        result = benchmark(name, graph, image, runs, threads, rivals, expected, lambda doing: shown.update(f"{doing} ..."))
+    if as_json:
+        put_json(result.record(), None)
+    else:
+        put_rich(lambda console: tell(console, result), None)
+
+
+def require_onnxruntime() -> None:
+    """An IntsimError says how to install what a comparison needs."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise IntsimError(
+            f"--against onnxruntime needs {error.name}; install it with: pip install 'intsim[bench]'"
+        ) from None
+
+
+def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, NDArray]:
+    """A network of random weights, real-valued and quantized, and a picture for it."""
+    from ..nets.segmenter import SegmenterConfig, segmenter
+    from ..quantize import quantize
+    from ..quantize import synth as random
+
+    config = random.preset(preset)
+    weights = random.random_weights(config, 0)
+    image = random.random_picture(config, 0)
+    graph = quantize(weights, config, [image], load_dialect(dialect), "random, seed 0")
+    return graph, segmenter(SegmenterConfig.of(config), weights), image
+
+
+def same_network(graph: Graph) -> RealGraph:
+    """A real-valued network of the model's dimensions."""
+    from ..nets.segmenter import SegmenterConfig, segmenter
+    from ..quantize import synth as random
+
+    return segmenter(SegmenterConfig.of(graph.config), random.random_weights(graph.config, 0))
+
+
+def random_image(graph: Graph) -> NDArray:
+    """Random pixels of the size the model takes."""
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, graph.tensors[graph.input.name].shape, np.uint8)
+
+
+def tell(console: Console, result: Benchmark) -> None:
+    """The figures for people."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    low, high = result.times.quartiles
+    console.print(f"[bold]{escape(result.name)}[/]: {result.macs / 1e9:.1f} GMAC, {result.isa}, {result.threads} threads\n")
+    rows: list[tuple[str, str]] = [
+        ("median", f"{result.times.median:.1f} ms of {len(result.times.ms)} runs"),
+        ("spread", f"{low:.1f} to {high:.1f} ms the middle half, {min(result.times.ms):.1f} ms the fastest"),
+        ("speed", f"{result.macs / result.times.median / 1e6:.0f} GMAC/s over everything"),
+        ("memory", f"{result.peak_mb:.0f} MB at most, in a process that only loads and runs"),
+    ]
+    for title, text in rows:
+        console.print(f"  [cyan]{title:<8}[/]{text}", highlight=False)
+    table = Table(title="\nwhere the time goes", title_justify="left", box=None)
+    table.add_column("computed together", overflow="fold")
+    table.add_column("ms", justify="right")
+    table.add_column("share", justify="right")
+    total = sum(result.by_operator.values())
+    for kind, ms in result.by_operator.items():
+        if ms >= total / 1000:
+            table.add_row(kind, f"{ms:.2f}", f"{ms / total:.1%}")
+    console.print(table)
+    if result.rivals:
+        console.print(_rival_table(result))
+
+
+def _rival_table(result: Benchmark) -> Any:
+    from rich.table import Table
+
+    table = Table(title="\nrun after run in one process", title_justify="left", box=None)
+    for column, justify in (("", "left"), ("median ms", "right"), ("over ours", "right"), ("labels of float64", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+
+    def agreeing(name: str) -> str:
+        return f"{result.agreement[name]:.1%}" if name in result.agreement else "-"
+
+    table.add_row("intsim", f"{result.times.median:.1f}", "", agreeing("intsim"))
+    for name, times in result.rivals.items():
+        shown = name.replace("_", " ")
+        table.add_row(shown, f"{times.median:.1f}", f"{result.ratios[name]:.2f}", agreeing(name))
+    return table

@@ -1,0 +1,194 @@
+"""A real-valued graph as an ONNX model in float32: what an engineer would export, written down by operator.
+
+The classes' argmax is taken before the labels are spread over their patches, as our own plan does it; nothing is left in the
+rival's way that we avoid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ..errors import IntsimError
+from ..nets.real import RealGraph, RealNode
+
+OPSET, IR_VERSION = 20, 9
+
+
+def onnx_model(net: RealGraph) -> onnx.ModelProto:
+    """The ONNX model of a network: ``image`` u8 [height, width, 3] in, ``labels`` i64 [height, width] out.
+
+    IntsimError names an operator that has no ONNX form here.
+    """
+    export = _Export()
+    for node in net.nodes:
+        if node.op not in RULES:
+            raise IntsimError(f"{node.name}: {node.op} has no form in ONNX here")
+        RULES[node.op](export, node)
+    height, width = export.size
+    image = helper.make_tensor_value_info(net.nodes[0].name, TensorProto.UINT8, [height, width, 3])
+    labels = helper.make_tensor_value_info(net.nodes[-1].name, TensorProto.INT64, [height, width])
+    graph = helper.make_graph(export.nodes, "intsim", [image], [labels], export.constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+class _Export:
+    """The ONNX nodes and constants so far."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.size = (0, 0)
+        self.channels: dict[str, int] = {}  # of the tensors whose last axis a reshape has to name
+        self.moves: dict[str, list[RealNode]] = {}  # movements of pixels put off until the argmax
+        self.source: dict[str, str] = {}  # what those started from
+
+    def constant(self, name: str, value: NDArray) -> str:
+        """A tensor of the model; reals become float32, integers int64."""
+        plain = np.asarray(value)
+        wanted = np.int64 if plain.dtype.kind in "iu" else np.float32
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(plain.astype(wanted)).reshape(plain.shape), name))
+        return name
+
+    def op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """One ONNX node."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}", **attributes))
+        return output
+
+    def reshape(self, x: str, shape: list[int], output: str) -> str:
+        return self.op("Reshape", [x, self.constant(f"{output}/shape", np.array(shape))], output)
+
+    def input(self, node: RealNode) -> None:
+        self.size = (node.params["height"], node.params["width"])
+
+    def normalize(self, node: RealNode) -> None:
+        mean, std = node.params["mean"], node.params["std"]
+        x = self.op("Cast", [node.inputs[0]], f"{node.name}/float", to=TensorProto.FLOAT)
+        x = self.op("Mul", [x, self.constant(f"{node.name}/gain", 1 / 255 / std)], f"{node.name}/scaled")
+        self.op("Sub", [x, self.constant(f"{node.name}/offset", mean / std)], node.name)
+
+    def patches(self, node: RealNode) -> None:
+        side, x = node.params["size"], node.inputs[0]
+        rows, columns = (-(-pixels // side) for pixels in self.size)
+        missing = (rows * side - self.size[0], columns * side - self.size[1])
+        if any(missing):
+            pads = self.constant(f"{node.name}/pads", np.array([0, 0, 0, *missing, 0]))
+            x = self.op("Pad", [x, pads], f"{node.name}/padded")
+        x = self.reshape(x, [rows, side, columns, side, 3], f"{node.name}/cut")
+        x = self.op("Transpose", [x], f"{node.name}/patches", perm=[0, 2, 4, 1, 3])
+        self.reshape(x, [rows * columns, 3 * side * side], node.name)
+
+    def linear(self, node: RealNode) -> None:
+        weight, bias = node.params["weight"], node.params["bias"]
+        biased = bool(np.any(bias))
+        product = f"{node.name}/product" if biased else node.name
+        self.op("MatMul", [node.inputs[0], self.constant(f"{node.name}/weight", weight.T)], product)
+        if biased:
+            self.op("Add", [product, self.constant(f"{node.name}/bias", bias)], node.name)
+        self.channels[node.name] = len(weight)
+
+    def matmul(self, node: RealNode) -> None:
+        (a, b), gain = node.inputs, node.params["gain"]
+        if node.params["transpose_b"]:
+            heads = node.name.endswith(".logits")
+            b = self.op("Transpose", [b], f"{node.name}/transposed", perm=[0, 2, 1] if heads else [1, 0])
+        product = self.op("MatMul", [a, b], node.name if gain == 1 else f"{node.name}/product")
+        if gain != 1:
+            self.op("Mul", [product, self.constant(f"{node.name}/gain", np.array(gain))], node.name)
+
+    def layernorm(self, node: RealNode) -> None:
+        gamma = self.constant(f"{node.name}/gamma", node.params["gamma"])
+        beta = self.constant(f"{node.name}/beta", node.params["beta"])
+        self.op("LayerNormalization", [node.inputs[0], gamma, beta], node.name, axis=-1, epsilon=1e-5)
+        self.channels[node.name] = len(node.params["gamma"])
+
+    def heads(self, node: RealNode) -> None:
+        x = self.reshape(node.inputs[0], [0, node.params["heads"], -1], f"{node.name}/split")
+        self.op("Transpose", [x], node.name, perm=[1, 0, 2])
+
+    def merge_heads(self, node: RealNode) -> None:
+        x = self.op("Transpose", list(node.inputs), f"{node.name}/tokens", perm=[1, 0, 2])
+        self.reshape(x, [0, -1], node.name)
+
+    def slice(self, node: RealNode) -> None:
+        if node.inputs[0] in self.moves:
+            self._put_off(node)
+        else:
+            self._slice(node.inputs[0], node, node.name)
+
+    def grid(self, node: RealNode) -> None:
+        self.reshape(node.inputs[0], [node.params["height"], -1, self.channels[node.inputs[0]]], node.name)
+
+    def upsample(self, node: RealNode) -> None:
+        self._put_off(node)
+
+    def argmax(self, node: RealNode) -> None:
+        x = node.inputs[0]
+        labels = self.op("ArgMax", [self.source.get(x, x)], f"{node.name}/classes", axis=-1, keepdims=0)
+        for move in self.moves.get(x, []):
+            output = f"{node.name}/{move.name}"
+            labels = self._spread(labels, move, output) if move.op != "slice" else self._slice(labels, move, output)
+        self.op("Identity", [labels], node.name)
+
+    def _put_off(self, node: RealNode) -> None:
+        before = node.inputs[0]
+        self.moves[node.name] = [*self.moves.get(before, []), node]
+        self.source[node.name] = self.source.get(before, before)
+
+    def _slice(self, x: str, node: RealNode, output: str) -> str:
+        pixels_only = node.inputs[0] in self.moves  # the axis of classes is gone
+        axis = node.params["axis"] + pixels_only
+        ends = [self.constant(f"{output}/{key}", np.array([node.params[key]])) for key in ("start", "stop")]
+        return self.op("Slice", [x, *ends, self.constant(f"{output}/axis", np.array([axis]))], output)
+
+    def _spread(self, labels: str, node: RealNode, output: str) -> str:
+        factor = node.params["factor"]
+        rows, columns = (-(-pixels // factor) for pixels in self.size)
+        axes = self.constant(f"{output}/axes", np.array([1, 3]))
+        x = self.op("Unsqueeze", [labels, axes], f"{output}/apart")
+        shape = self.constant(f"{output}/shape", np.array([rows, factor, columns, factor]))
+        x = self.op("Expand", [x, shape], f"{output}/expanded")
+        return self.reshape(x, [rows * factor, columns * factor], f"{output}/spread")
+
+
+def _plain(kind: str, **attributes: Any) -> Callable[[_Export, RealNode], None]:
+    """An operator that ONNX has as it is."""
+
+    def rule(export: _Export, node: RealNode) -> None:
+        export.op(kind, list(node.inputs), node.name, **attributes)
+
+    return rule
+
+
+def _concat(export: _Export, node: RealNode) -> None:
+    export.op("Concat", list(node.inputs), node.name, axis=node.params["axis"])
+
+
+def _constant(export: _Export, node: RealNode) -> None:
+    export.constant(node.name, node.params["value"])
+
+
+RULES: dict[str, Callable[[_Export, RealNode], None]] = {
+    "input": _Export.input,
+    "constant": _constant,
+    "normalize": _Export.normalize,
+    "patches": _Export.patches,
+    "linear": _Export.linear,
+    "matmul": _Export.matmul,
+    "layernorm": _Export.layernorm,
+    "softmax": _plain("Softmax", axis=-1),
+    "gelu": _plain("Gelu"),
+    "add": _plain("Add"),
+    "concat": _concat,
+    "slice": _Export.slice,
+    "heads": _Export.heads,
+    "merge_heads": _Export.merge_heads,
+    "grid": _Export.grid,
+    "upsample_nearest": _Export.upsample,
+    "argmax": _Export.argmax,
+}
