@@ -11,6 +11,7 @@ datasets are empty and only the attributes are there.
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from .run import Alteration, Progress, run
 
 FORMAT, VERSION = "intsim-golden", 1
 BACKLOG = 64 << 20  # bytes of tensors that may wait to be written
+PIECE = 256 << 10  # bytes of a tensor looked at while they are in the second cache
 LEVELS = {
     "boundary": "every tensor between operators that is not an accumulator (u8, i8, i16)",
     "full": "the i32 accumulators too",
@@ -63,7 +65,7 @@ def golden(
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")
     chosen = chosen_nodes(graph, level, layers)
-    with hdf5.writing(path) as file, ThreadPoolExecutor(available(), "intsim-golden") as pool:
+    with hdf5.writing(path, chunk_cache=0) as file, ThreadPoolExecutor(available(), "intsim-golden") as pool:
         writer = _Writer(file, graph, level != "digest", pool)
 
         def write_steps(name: str, steps: dict[str, NDArray]) -> None:
@@ -115,7 +117,7 @@ class _Pending:
     fmt: str
     scale: Any
     facts: Future[tuple[str, int, int]]
-    chunks: list[Future[bytes]]
+    chunks: dict[int, Future[bytes | NDArray]]  # by their first rows
 
 
 class _Writer:
@@ -129,7 +131,6 @@ class _Writer:
         self.file, self.graph, self.values, self.pool = file, graph, values, pool
         self.hashes: list[list[Any]] = []
         self.pending: deque[_Pending] = deque()
-        self.outside = hdf5.deflates_alike()
         hdf5.store_json(file, "graph", graph.record())
 
     def tensor(self, name: str, value: NDArray) -> None:
@@ -139,11 +140,11 @@ class _Writer:
         self._take(name, value.astype(np.int64), "i64", None)
 
     def _take(self, name: str, value: NDArray, fmt: str, scale: Any) -> None:
-        chunks: list[Future[bytes]] = []
+        chunks: dict[int, Future[bytes | NDArray]] = {}
         chunk = hdf5.chunk_shape(value)
-        if self.values and self.outside and chunk is not None:
-            starts = range(0, len(value), chunk[0])
-            chunks = [self.pool.submit(hdf5.deflated, value, start, chunk[0]) for start in starts]
+        if self.values and chunk is not None:
+            for first in range(0, len(value), chunk[0]):
+                chunks[first] = self.pool.submit(hdf5.chunk_of, value, first, chunk[0])
         self.pending.append(_Pending(name, value, fmt, scale, self.pool.submit(_facts, value), chunks))
         while sum(waiting.value.nbytes for waiting in self.pending) > BACKLOG:
             self._write(self.pending.popleft())
@@ -155,8 +156,10 @@ class _Writer:
             dataset = hdf5.create_chunked(self.file, item.name, item.value)
         else:
             dataset = hdf5.store(self.file, item.name, item.value)
-        for chunk, done in enumerate(item.chunks[:-1]):
-            hdf5.put_chunk(dataset, chunk, done.result())
+        last = max(item.chunks, default=None)
+        for first, data in item.chunks.items():
+            if first != last:
+                hdf5.put_chunk(dataset, first, data.result())
         sha256, low, high = item.facts.result()
         dataset.attrs["shape"] = np.asarray(item.value.shape, np.int64)
         dataset.attrs["format"] = item.fmt
@@ -164,8 +167,8 @@ class _Writer:
             dataset.attrs["scale"] = item.scale
         dataset.attrs["sha256"] = sha256
         dataset.attrs["min"], dataset.attrs["max"] = low, high
-        if item.chunks:  # the last chunk after the attributes, where HDF5 itself would write it
-            hdf5.put_chunk(dataset, len(item.chunks) - 1, item.chunks[-1].result())
+        if last is not None:  # after the attributes, where HDF5's chunk cache would write it
+            hdf5.put_chunk(dataset, last, item.chunks[last].result())
         self.hashes.append([item.name, item.fmt, list(item.value.shape), sha256])
 
     def finish(self, level: str, layers: Sequence[str], image_sha256: str, left_out: list[str]) -> str:
@@ -187,8 +190,16 @@ class _Writer:
 
 
 def _facts(value: NDArray) -> tuple[str, int, int]:
-    """A tensor's SHA-256, smallest and largest value."""
-    return digest(value), int(value.min()), int(value.max())
+    """A tensor's SHA-256 (as `graph.digest` gives it), smallest and largest value, in one pass over memory."""
+    flat = np.ascontiguousarray(value).reshape(-1)
+    flat = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
+    sha256, lows, highs = hashlib.sha256(), [], []
+    for start in range(0, flat.size, PIECE // flat.itemsize):
+        piece = flat[start : start + PIECE // flat.itemsize]
+        sha256.update(piece.data)
+        lows.append(int(piece.min()))
+        highs.append(int(piece.max()))
+    return sha256.hexdigest(), min(lows), max(highs)
 
 
 @dataclass(frozen=True)

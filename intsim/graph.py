@@ -94,6 +94,10 @@ class Graph:
         self.plans: dict[Any, Any] = {}  # by what was observed, and
         self.prepared: dict[Any, Any] = {}  # packed weights and tables: kept by plan.py for as long as the graph lives
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Plans and packed weights stay behind when a graph is copied or sent to another process."""
+        return {**self.__dict__, "plans": {}, "prepared": {}}
+
     @property
     def input(self) -> Node:
         """The node that stands for the picture."""

@@ -69,10 +69,14 @@ def writable(path: str | Path) -> Path:
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[h5py.File]:
-    """A new HDF5 file that replaces `path` when complete. Order is kept, no times are written."""
+def writing(path: str | Path, chunk_cache: int | None = None) -> Iterator[h5py.File]:
+    """A new HDF5 file that replaces `path` when complete. Order is kept, no times are written.
+
+    With a `chunk_cache` of 0 bytes every chunk is written when it is put, wherever it was deflated.
+    """
     # The 1.10 format indexes a lone chunk for nothing; the older one spends kilobytes a dataset.
-    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True, libver=("v110", "v110")) as file:
+    options = {"track_order": True, "libver": ("v110", "v110"), "rdcc_nbytes": chunk_cache}
+    with replacing(path) as temporary, h5py.File(temporary, "w", **options) as file:
         yield file
 
 
@@ -212,9 +216,20 @@ def create_chunked(group: h5py.Group, name: str, array: NDArray) -> h5py.Dataset
     return group.create_dataset(name, array.shape, array.dtype, chunks=chunk_shape(array), **FILTERS)
 
 
-def put_chunk(dataset: h5py.Dataset, index: int, data: bytes) -> None:
-    """Put one chunk, already deflated, in its place along the first axis."""
-    dataset.id.write_direct_chunk((index * dataset.chunks[0], *[0] * (dataset.ndim - 1)), data)
+def put_chunk(dataset: h5py.Dataset, first: int, data: bytes | NDArray) -> None:
+    """Put the chunk whose first row is `first` in its place: already deflated, or the rows as they are."""
+    if isinstance(data, bytes):
+        dataset.id.write_direct_chunk((first, *[0] * (dataset.ndim - 1)), data)
+    else:
+        dataset[first : first + len(data)] = data
+
+
+def chunk_of(array: NDArray, first: int, rows: int) -> bytes | NDArray:
+    """Rows of an array as one chunk for `put_chunk`: deflated, where that gives what HDF5 itself would write.
+
+    In the caller's thread, which is what makes it worth while: HDF5 deflates in one thread alone.
+    """
+    return deflated(array, first, rows) if deflates_alike() else np.ascontiguousarray(array[first : first + rows])
 
 
 def deflated(array: NDArray, first: int, rows: int) -> bytes:

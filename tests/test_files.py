@@ -246,6 +246,36 @@ def test_an_interrupted_golden_run_leaves_nothing(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_files_written_by_threads_are_what_hdf5_alone_writes(
+    level: str, graph: Graph, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deflated beside the computing, or by HDF5's own filters where the two do not deflate alike: the same bytes."""
+    written = []
+    for alike in (True, False):
+        monkeypatch.setattr(hdf5, "deflates_alike", lambda alike=alike: alike)
+        path = tmp_path / f"{alike}.h5"
+        intsim.golden(graph, image, path, level)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("shape", [(512,), (70_000,), (3, 700_001), (257, 5000), (5, 600, 601), (1, 1_200_000)])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i4", "i8"])
+def test_chunks_deflated_outside_are_read_back_whole(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+
+    with h5py.File(tmp_path / "inside.h5", "w") as inside, h5py.File(tmp_path / "outside.h5", "w") as outside:
+        theirs, ours = hdf5.store(inside, "x", array), hdf5.create_chunked(outside, "x", array)
+        rows = ours.chunks[0]
+        for first in range(0, len(array), rows):
+            hdf5.put_chunk(ours, first, hdf5.deflated(array, first, rows))
+            place = (first, *[0] * (array.ndim - 1))
+            if hdf5.deflates_alike():
+                assert ours.id.read_direct_chunk(place) == theirs.id.read_direct_chunk(place)
+        np.testing.assert_array_equal(ours[()], array)
+
+
 def test_an_unsuitable_picture_leaves_nothing(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(intsim.IntsimError, match="24 x 40 x 3"):
         intsim.golden(graph, image[:-1], tmp_path / "golden.h5")

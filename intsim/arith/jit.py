@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 
 KERNELS: list[Any] = []  # every compiled function, for the tests that read their machine-independent code
 
@@ -30,9 +31,24 @@ def cache_folder() -> Path:
     return Path(home) / "intsim" / sources.hexdigest()[:16]
 
 
-def is_warm() -> bool:
-    """Whether compiled kernels of exactly these sources are on disk already."""
-    return cache_folder().is_dir() and any(cache_folder().rglob("*.nbi"))
+class _Once(event.Listener):
+    """Calls back when a kernel is compiled for the first time in this process: what is read from the cache is none."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: event.Event) -> None:
+        tell, self.tell = self.tell, None
+        if tell is not None:
+            tell()
+
+    def on_end(self, event: event.Event) -> None:
+        """Nothing to tell."""
+
+
+def before_compiling(tell: Callable[[], None]) -> None:
+    """Have `tell` called once, when the first kernel has to be compiled (from whichever thread does it)."""
+    event.register("numba:compile", _Once(tell))
 
 
 def kernel(function: Callable) -> Any:

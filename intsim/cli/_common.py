@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..dialects import Dialect
     from ..graph import Graph
 
+COMPILING = "Compiling the integer kernels for this machine (once; later runs start at once) ..."
 PLAIN_WIDTH = 240  # of tables in files and pipes, which are not filled up to it
 BUILT_IN_DIALECTS = "ivit, ivit-tvm, isegmenter, rtl"
 
@@ -148,11 +149,10 @@ def status(text: str) -> AbstractContextManager:
 
 
 def announce_compiling() -> None:
-    """Say so when the first run has to compile, which takes seconds once."""
-    from ..arith.jit import is_warm
+    """Say so as soon as something has to be compiled, which takes seconds once."""
+    from ..arith.jit import before_compiling
 
-    if not is_warm():
-        click.echo("Compiling the integer kernels for this machine (once; later runs start at once) ...", err=True)
+    before_compiling(lambda: click.echo(COMPILING, err=True))
 
 
 def put_json(record: Any, output: Path | None) -> None:

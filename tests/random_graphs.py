@@ -1,0 +1,115 @@
+"""Random graphs of valid nodes, drawn by Hypothesis: any dialect, any multipliers, untamed by calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from intsim.dialects import CHOICES, ISEGMENTER, Dialect
+from intsim.errors import GraphError
+from intsim.graph import Graph, Node, constant_node, input_node
+
+CLASSES, SIDE = 5, 4
+
+
+@st.composite
+def dialects(draw: st.DrawFn) -> Dialect:
+    """A dialect of any choices."""
+    keys = [key for key in CHOICES if not key.startswith(("softmax_", "gelu"))]
+    choices = {key: draw(st.sampled_from(list(CHOICES[key]))) for key in keys}
+    return ISEGMENTER.replace(name="random", **choices)
+
+
+class _Builder:
+    """Nodes so far; every method appends some and says the name of the last."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw, self.nodes = draw, []
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+    def add(self, op: str, *inputs: str, **params: Any) -> str:
+        name = f"n{len(self.nodes)}_{op}"
+        self.nodes.append(Node(name, op, inputs, params))
+        return name
+
+    def multiplier(self, columns: int, typical: int) -> dict[str, Any]:
+        """One multiplier and shift, or one a channel; negative ones, and shifts that saturate or leave nothing, too."""
+        size = self.draw(st.sampled_from([None, columns]))
+        m = self.rng.integers(-(2**31), 2**31, size)
+        e = np.clip(typical + self.rng.integers(-3, 4, size), 1, 62)
+        return {"m": int(m), "e": int(e)} if size is None else {"m": m.astype(np.int32), "e": e.astype(np.int8)}
+
+    def requant(self, x: str, columns: int, typical: int, b: int) -> str:
+        return self.add("requant", x, **self.multiplier(columns, typical), b=b)
+
+    def linear(self, x: str, depth: int, columns: int, b: int) -> str:
+        weight = self.rng.integers(-128, 128, (columns, depth)).astype(np.int8)
+        bias = self.rng.integers(-(2**20), 2**20, columns).astype(np.int32)
+        x = self.add("linear", x, weight=weight, bias=bias)
+        return self.requant(x, columns, 38 if b <= 8 else 31, b)
+
+    def layernorm(self, x: str, columns: int) -> str:
+        bias = self.rng.integers(-(2**29), 2**29, columns).astype(np.int32)
+        return self.requant(self.add("layernorm", x, bias=bias), columns, 54, 8)
+
+    def attention(self, x: str, width: int) -> str:
+        heads = self.draw(st.sampled_from([1, 2]))
+        x = self.add("heads", self.linear(x, width, 3 * width, 8), heads=3 * heads)
+        q, k, v = (self.add("slice", x, axis=-3, start=i * heads, stop=(i + 1) * heads) for i in range(3))
+        logits = self.add("matmul", q, k, transpose_b=1)
+        tokens = (SIDE * self.scale) ** 2
+        x0, n = -self.draw(st.integers(1, 60)), self.draw(st.integers(1, 15))
+        p = self.add("shiftmax", self.requant(logits, tokens, 38, 8), x0=x0, n=n, b=self.draw(st.sampled_from([8, 13, 16])))
+        context = self.requant(self.add("matmul", p, v, transpose_b=0), width // heads, 44, 8)
+        return self.linear(self.add("merge_heads", context), width, width, 16)
+
+    def mlp(self, x: str, width: int) -> str:
+        hidden = self.draw(st.integers(1, 70))
+        x = self.linear(x, width, hidden, 8)
+        params = {"x0": -self.draw(st.integers(1, 40)), "n": self.draw(st.integers(1, 23)), "b": 8}
+        if self.draw(st.booleans()):
+            x = self.add("shiftgelu", x, **params)
+        else:
+            x = self.add("lambda_shiftgelu", x, **params, lam=self.draw(st.integers(0, 140)))
+        return self.linear(self.requant(x, hidden, 38, 8), hidden, width, 16)
+
+    def residual(self, a: str, c: str, width: int) -> str:
+        arms = {f"{key}{arm}": v for arm in "ac" for key, v in self.multiplier(width, 31).items()}
+        a, c = self.draw(st.permutations([a, c]))
+        return self.add("residual_add", a, c, **arms, b=self.draw(st.sampled_from([16, 16, 8])))
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    """A small transformer of random parts that proves free of overflow, with labels at the end."""
+    while True:
+        try:
+            return _graph(draw)
+        except GraphError:  # not every choice can be proved; another draw
+            continue
+
+
+def _graph(draw: st.DrawFn) -> Graph:
+    b = _Builder(draw)
+    b.scale = draw(st.sampled_from([1, 2, 3]))
+    patch, width = 2, 2 * draw(st.integers(1, 36))
+    side = SIDE * b.scale * patch
+    b.nodes.append(input_node("image", side, side, 1 / 255))
+    table = b.rng.integers(-128, 128, (3, 256)).astype(np.int8)
+    x = b.add("patches", b.add("input_lut", "image", table=table), size=patch)
+    x = b.linear(x, 3 * patch * patch, width, 16)
+    tokens = (SIDE * b.scale) ** 2
+    b.nodes.append(constant_node("position", b.rng.integers(-(2**15), 2**15, (tokens, width)).astype(np.int16), 1.0))
+    x = b.residual(x, "position", width)
+    for part in draw(st.lists(st.sampled_from(["attention", "mlp"]), min_size=1, max_size=3)):
+        y = b.layernorm(x, width)
+        y = b.attention(y, width) if part == "attention" else b.mlp(y, width)
+        x = b.residual(y, x, width)
+    x = b.linear(b.layernorm(x, width), width, CLASSES, 16)
+    x = b.add("upsample_nearest", b.add("grid", x, height=SIDE * b.scale), factor=patch)
+    if draw(st.booleans()):
+        x = b.add("slice", x, axis=-2, start=0, stop=side - 1)
+    b.add("argmax", x)
+    return Graph(b.nodes, draw(dialects()))

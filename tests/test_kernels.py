@@ -1,0 +1,181 @@
+"""The hot loops, every variant this machine has, against sums in plain int64."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intsim import dialects
+from intsim.arith import I8, Rounding, round_shift, rounding_terms, saturate, signed
+from intsim.errors import IntsimError
+from intsim.kernels import gemm, isa
+from intsim.kernels.attention import attention
+from intsim.kernels.row_table import look_up
+from intsim.kernels.scaling import scaling
+from intsim.ops import shiftmax
+from intsim.ops.shiftmax import tables
+
+VARIANTS = pytest.mark.parametrize("variant", isa.available(), ids=str)
+SHAPES = [(1, 1, 1), (2, 3, 5), (7, 4, 16), (6, 64, 64), (49, 65, 63), (5, 130, 129), (97, 63, 17), (1, 1025, 2)]
+
+
+def sums(left: np.ndarray, right: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return left.astype(np.int64) @ right.astype(np.int64).swapaxes(1, 2) + bias
+
+
+def check(left: np.ndarray, right: np.ndarray, bias: np.ndarray) -> None:
+    """Every way through the tiles gives the sums, and the sums requantized."""
+    expected = sums(left, right, bias)
+    assert abs(expected).max() < 2**31
+    packed = gemm.pack(right, left.dtype)
+    out = np.empty(expected.shape, np.int32)
+    gemm.packed_product(left, packed, bias, out)
+    np.testing.assert_array_equal(out, expected)
+    rng = np.random.default_rng(0)
+    columns = right.shape[1]
+    for m, e in ((1518500249, 38), (rng.integers(-(2**31), 2**31, columns), rng.integers(30, 45, columns))):
+        for mode in Rounding:
+            for fmt in (I8, signed(16)):
+                narrow = np.empty(expected.shape, fmt.dtype)
+                gemm.scaled_product(left, packed, bias, scaling(m, e, mode, fmt, columns), narrow)
+                np.testing.assert_array_equal(narrow, saturate(round_shift(expected * m, e, mode), fmt))
+
+
+@VARIANTS
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_products_are_exact(variant: isa.Isa, dtype: type, shape: tuple[int, int, int]) -> None:
+    rows, depth, columns = shape
+    rng = np.random.default_rng(rows)
+    ends = np.iinfo(dtype)
+    left = rng.integers(ends.min, ends.max + 1, (2, rows, depth)).astype(dtype)
+    right = rng.integers(-128, 128, (2, columns, depth)).astype(np.int8)
+    if dtype == np.int16:
+        left = (left // max(depth // 400, 1)).astype(dtype)  # so that the sum stays inside i32
+    with isa.using(variant):
+        check(left, right, rng.integers(-(2**24), 2**24, columns).astype(np.int32))
+        check(left, right[:1], np.zeros(columns, np.int32))
+
+
+@VARIANTS
+@pytest.mark.parametrize("a", [-128, -1, 127])
+@pytest.mark.parametrize("b", [-128, 127])
+def test_no_instruction_saturates_on_the_way(variant: isa.Isa, a: int, b: int) -> None:
+    """Pairs and quadruples of the largest products pass 16 bits, where vpmaddubsw would stop."""
+    left, right = np.full((1, 13, 300), a, np.int8), np.full((1, 70, 300), b, np.int8)
+    right[0, :, 1::2] = -right[0, :, 1::2] if b > 0 else b
+    with isa.using(variant):
+        check(left, right, np.zeros(70, np.int32))
+        check((left.astype(np.int16) * 256), right[:, :, :300], np.zeros(70, np.int32))
+
+
+@VARIANTS
+def test_a_sum_may_leave_32_bits_on_the_way(variant: isa.Isa) -> None:
+    """The unsigned form's sums, or a bias, may wrap as long as the result does not."""
+    depth = gemm.DEEPEST
+    left, right = np.full((1, 1, depth), 127, np.int8), np.full((1, 3, depth), 127, np.int8)
+    bias = np.full(3, -(2**31), np.int32)
+    with isa.using(variant):
+        check(left, right, bias)
+
+
+def test_beyond_the_deepest_the_plain_product_serves() -> None:
+    left, right = np.full((1, 2, gemm.DEEPEST + 1), -128, np.int8), np.full((1, 2, gemm.DEEPEST + 1), 127, np.int8)
+    assert not gemm.packs(left, right)
+    out = np.empty((1, 2, 2), np.int32)
+    gemm.product(left, right, np.zeros(2, np.int32), out)
+    np.testing.assert_array_equal(out, sums(left, right, np.zeros(2)))
+
+
+@VARIANTS
+def test_views_of_any_strides_are_packed(variant: isa.Isa) -> None:
+    joined = np.random.default_rng(0).integers(-128, 128, (40, 3, 2, 24)).astype(np.int8)
+    q, k, v = (joined[:, i].swapaxes(0, 1) for i in range(3))
+    with isa.using(variant):
+        check(q, k, np.zeros(40, np.int32))
+        check(q, v[:, :24].swapaxes(1, 2)[:, :, :24], np.zeros(24, np.int32))
+
+
+@given(
+    p=st.one_of(st.integers(-(2**62), 2**62), st.sampled_from([-(2**62), -1, 0, 1, 2**62])),
+    e=st.integers(1, 62),
+    mode=st.sampled_from(Rounding),
+    near=st.integers(-2, 2),
+)
+def test_rounding_terms_make_every_mode_one_formula(p: int, e: int, mode: Rounding, near: int) -> None:
+    tie = ((p >> e) << e) + (1 << (e - 1)) + near  # at a tie, and beside it
+    for value in (p, tie if abs(tie) <= 2**62 else p):
+        add, odd, neg = rounding_terms(np.int64(e), mode)
+        found = (value + int(add) + ((value >> e) & odd) + (int(neg) if value < 0 else 0)) >> e
+        assert found == int(round_shift(np.int64(value), e, mode))
+
+
+@VARIANTS
+@pytest.mark.parametrize("tokens", [1, 2, 63, 64, 65, 128, 200, 257])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_attention_is_its_operators(variant: isa.Isa, tokens: int, bits: int) -> None:
+    rng = np.random.default_rng(tokens)
+    q, k, v = (rng.integers(-128, 128, (3, tokens, 16)).astype(np.int8) for _ in range(3))
+    dialect = dialects.ISEGMENTER
+    params = {"x0": -11, "n": 9, "b": bits, "dialect": dialect}
+    constants = tables(**params)
+    assert constants is not None
+    near, far = scaling(1 << 30, 38, "half_even", I8, tokens), scaling(1 << 30, 29 + bits, "half_even", I8, 16)
+    logits = saturate(round_shift(sums(q, k, np.zeros(tokens, np.int64)) * 2**30, 38, "half_even"), I8)
+    p = shiftmax.ref(logits, **params)
+    context = p.astype(np.int64) @ v.astype(np.int64)
+    expected = saturate(round_shift(context * 2**30, 29 + bits, "half_even"), I8)
+    out = np.empty((tokens, 3, 16), np.int8)
+    with isa.using(variant):
+        assert attention(q, k, v, near, constants, far, out.swapaxes(0, 1))
+        np.testing.assert_array_equal(out.swapaxes(0, 1), expected)
+        np.testing.assert_array_equal(shiftmax(logits, **params), p)
+
+
+@VARIANTS
+@settings(deadline=None)
+@given(columns=st.integers(1, 300), seed=st.integers(0, 2**32 - 1))
+def test_rows_are_looked_up(variant: isa.Isa, columns: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-128, 128, (3, columns)).astype(np.int8)
+    table = rng.integers(-128, 128, (256, 256)).astype(np.int8)
+    out = np.empty_like(x)
+    with isa.using(variant):
+        look_up(x, table, out)
+    top = x.astype(int).max(axis=1, keepdims=True)
+    np.testing.assert_array_equal(out, table[top + 128, 127 - x.astype(int)])
+
+
+def test_the_generic_variant_is_always_there() -> None:
+    assert isa.available()[-1] is isa.Isa.GENERIC
+
+
+def test_a_variant_this_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(isa.VARIABLE, "sse9")
+    with pytest.raises(IntsimError, match=r"INTSIM_ISA=sse9: this machine runs .*generic"):
+        isa.chosen()
+
+
+def test_no_instructions_are_presumed_where_numba_compiles_for_another_processor() -> None:
+    code = "from intsim.kernels import isa; print(*isa.available())"
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["generic"]
+
+
+@VARIANTS
+def test_a_run_forced_to_a_variant_gives_the_shipped_golden_file(variant: isa.Isa, tmp_path: Path) -> None:
+    """As a user forces it: by the environment, in a fresh process, through the command line."""
+    code = "from intsim.cli.main import main; main(prog_name='intsim')"
+    environment = {**os.environ, isa.VARIABLE: str(variant)}
+    command = [sys.executable, "-c", code, "demo", "-o", str(tmp_path)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "bit-exact" in result.stdout

@@ -1,0 +1,149 @@
+"""Plans: nodes computed together give what they give one by one, whoever looks at what."""
+
+from __future__ import annotations
+
+import gc
+import re
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+import intsim
+from intsim import dialects
+from intsim.errors import GraphError
+from intsim.graph import Graph
+from intsim.kernels import isa
+from intsim.plan import PLANS, fused
+
+from networks import TINY, tiny_graph
+from random_graphs import graphs
+
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def kinds(graph: Graph, kept: set[str] = frozenset()) -> list[str]:
+    """The operators of every step with more than one node."""
+    return ["+".join(node.op for node in step.nodes) for step in fused(graph, kept).nodes if len(step.nodes) > 1]
+
+
+def every_value(graph: Graph, image: np.ndarray, face: str) -> dict[str, np.ndarray]:
+    seen: dict[str, np.ndarray] = {}
+    intsim.run(graph, image, seen.__setitem__, face=face)
+    return seen
+
+
+@FEW
+@given(st.data())
+def test_fused_and_unfused_runs_agree_on_random_graphs(data: st.DataObject) -> None:
+    graph = data.draw(graphs())
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    image = np.random.default_rng(seed).integers(0, 256, graph.tensors["image"].shape, np.uint8)
+    kept = data.draw(st.sets(st.sampled_from(list(graph.by_name))))
+    variant = data.draw(st.sampled_from(isa.available()))
+    try:
+        expected = every_value(graph, image, "ref")
+    except GraphError as error:  # a wrapped sum of exponentials is 0: the fused run must say the same
+        with isa.using(variant), pytest.raises(GraphError, match=f"^{re.escape(str(error))}$"):
+            intsim.run(graph, image)
+        return
+    note(f"{variant}: {kinds(graph, kept)}")
+    seen: dict[str, np.ndarray] = {}
+    with isa.using(variant):
+        output = intsim.run(graph, image, seen.__setitem__, nodes=kept)
+        alone = intsim.run(graph, image)
+    assert list(seen) == [name for name in graph.by_name if name in kept]
+    for name, value in seen.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+        assert value.dtype == expected[name].dtype, name
+    for result in (output, alone):
+        np.testing.assert_array_equal(result, expected[graph.output.name])
+
+
+@pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
+def test_what_is_fused_in_a_segmenter(dialect: dialects.Dialect) -> None:
+    found = kinds(tiny_graph(dialect))
+    assert found.count("matmul+requant+shiftmax+matmul+requant") == 3  # two blocks of the encoder, one of the decoder
+    assert found.count("linear+requant+residual_add") == 2 * 3
+    assert sum("gelu+requant" in kind for kind in found) == 3
+    assert found.count("upsample_nearest+argmax") == 1
+
+
+def test_what_is_observed_comes_to_be(graph: Graph) -> None:
+    softmax = "encoder.blocks.0.attn.softmax"
+    assert softmax not in [step.name for step in fused(graph, ()).nodes]
+    assert softmax in [step.name for step in fused(graph, {softmax}).nodes]
+    everything = fused(graph, graph.by_name)
+    assert [step.name for step in everything.nodes] == list(graph.by_name)
+
+
+def test_every_node_is_in_one_step(graph: Graph) -> None:
+    parts = [node.name for step in fused(graph, ()).nodes for node in step.nodes]
+    assert sorted(parts) == sorted(graph.by_name)
+
+
+def test_progress_names_every_node_once(graph: Graph, image: np.ndarray) -> None:
+    done: list[str] = []
+    intsim.run(graph, image, progress=done.append)
+    assert sorted(done) == sorted(graph.by_name)
+
+
+def test_plans_and_packed_weights_go_with_their_graph(image: np.ndarray) -> None:
+    graph = tiny_graph()
+    intsim.run(graph, image)
+    names = list(graph.by_name)
+    for name in names[: PLANS + 3]:
+        intsim.run(graph, image, lambda name, value: None, nodes={name})
+    assert len(graph.plans) <= PLANS
+    gone = weakref.ref(graph)
+    del graph
+    gc.collect()
+    assert gone() is None
+
+
+def test_weights_are_packed_once(graph: Graph, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    from intsim.kernels import gemm
+
+    intsim.run(graph, image)
+    shapes: list[tuple[int, ...]] = []
+    before = gemm.pack
+
+    def counted(right: np.ndarray, left: np.dtype) -> gemm.Packed:
+        shapes.append(right.shape)
+        return before(right, left)
+
+    monkeypatch.setattr(gemm, "pack", counted)
+    intsim.run(graph, image)
+    assert len(shapes) == 1  # the product of patches and classes: both change with the picture
+
+
+def test_many_callers_and_any_number_of_threads_agree() -> None:
+    graph = tiny_graph(image_size=[40, 56])
+    image = np.random.default_rng(1).integers(0, 256, (40, 56, 3), np.uint8)
+    expected = intsim.run(graph, image, threads=1)
+    wrong: list[int] = []
+
+    def caller(threads: int) -> None:
+        for _ in range(10):
+            if not np.array_equal(intsim.run(graph, image, threads=threads), expected):
+                wrong.append(threads)
+
+    callers = [threading.Thread(target=caller, args=(threads,)) for threads in (1, 2, 3, 5, 8, 64)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("size", [[24, 40], [23, 37], [8, 8]])
+def test_labels_are_found_once_a_patch(size: list[int]) -> None:
+    graph = tiny_graph(image_size=size)
+    image = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
+    together = intsim.run(graph, image)
+    assert together.shape == tuple(size)
+    np.testing.assert_array_equal(together, intsim.run(graph, image, lambda name, value: None))
+    assert TINY["patch_size"] == 8
