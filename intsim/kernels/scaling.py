@@ -22,13 +22,15 @@ class Scaling(NamedTuple):
     odd: int
     lo: int
     hi: int
-    uniform: bool  # the same for every column, and without a term for negative products
+    signless: bool  # no term for negative products: `neg` is 0 everywhere
+    uniform: bool  # signless, and the same for every column
 
 
 def scaling(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, columns: int) -> Scaling:
     """The constants for multipliers and shifts that are one for all columns, or one a column."""
     wide_m, wide_e = (np.broadcast_to(np.asarray(v, np.int64), columns) for v in (m, e))
     add, odd, neg = rounding_terms(wide_e, rounding)
+    signless = not neg.any()
     return Scaling(
         m=np.ascontiguousarray(wide_m.astype(np.int32)),
         e=np.ascontiguousarray(wide_e),
@@ -37,7 +39,8 @@ def scaling(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, colu
         odd=odd,
         lo=fmt.lo,
         hi=fmt.hi,
-        uniform=bool((wide_m == wide_m[0]).all() and (wide_e == wide_e[0]).all() and not neg.any()),
+        signless=signless,
+        uniform=signless and bool((wide_m == wide_m[0]).all() and (wide_e == wide_e[0]).all()),
     )
 
 
@@ -57,10 +60,15 @@ def scale_rows(sums, rows, first, bias, scaling, out, row):
     one_m, one_e, one_add = int(m[0]), e[0], add[0]
     for i in range(rows):
         source, target = sums[i], out[row + i, first:stop]
+        # One formula three times: what a loop need not look at, it does not.
         if scaling.uniform:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
                 target[j] = c.saturate(c.round_terms(int(acc) * one_m, one_e, one_add, odd, 0), lo, hi)
+        elif scaling.signless:
+            for j in range(stop - first):
+                acc = np.int32(int(source[j]) + int(biases[j]))
+                target[j] = c.saturate(c.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, 0), lo, hi)
         else:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
