@@ -8,7 +8,7 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test lint wheel jit-off docs vectors model train clean
+.PHONY: help demo test lint wheel jit-off docs performance vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -17,6 +17,7 @@ help:
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make jit-off  the operator tests with the compiler switched off"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
+	@echo "make performance  run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make vectors  make the operator vectors anew"
 	@echo "make model    quantize the shipped checkpoint and make its golden file anew"
 	@echo "make train    train the shipped checkpoint anew, and measure it"
@@ -48,6 +49,9 @@ jit-off: $(VENV)/.test
 docs: $(VENV)/.core
 	$(BIN)/python tools/run_docs.py
 
+performance: $(VENV)/.bench
+	$(BIN)/python tools/run_docs.py docs/performance.md
+
 vectors: $(VENV)/.test
 	$(BIN)/python tools/make_op_vectors.py
 
@@ -74,6 +78,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.train: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.train $(VENV)/.bench: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import IntsimError
 from .graph import Graph
-from .kernels.isa import Isa, chosen, using
+from .kernels.isa import Isa, chosen, processor, using
 from .kernels.threads import available, limited_to
 from .plan import fused
 from .run import computed, run, walk
@@ -55,6 +55,7 @@ class Benchmark:
 
     name: str
     isa: Isa
+    cpu: str
     threads: int
     macs: int
     times: Times
@@ -73,6 +74,7 @@ class Benchmark:
         return {
             "model": self.name,
             "isa": str(self.isa),
+            "cpu": self.cpu,
             "threads": self.threads,
             "runs": len(self.times.ms),
             "gmacs": self.macs / 1e9,
@@ -121,6 +123,7 @@ def benchmark(
     return Benchmark(
         name=name,
         isa=chosen(),
+        cpu=processor(),
         threads=threads or available(),
         macs=macs(graph),
         times=Times(tuple(times.pop(OURS))),

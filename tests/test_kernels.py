@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from intsim import dialects
 from intsim.arith import I8, Rounding, round_shift, rounding_terms, saturate, signed
 from intsim.errors import IntsimError
-from intsim.kernels import gemm, isa
+from intsim.kernels import forms, gemm, isa
 from intsim.kernels.attention import attention
 from intsim.kernels.row_table import look_up
 from intsim.kernels.scaling import scaling
 from intsim.ops import shiftmax
 from intsim.ops.shiftmax import tables
+
+from emitted import compiled
 
 VARIANTS = pytest.mark.parametrize("variant", isa.available(), ids=str)
 SHAPES = [(1, 1, 1), (2, 3, 5), (7, 4, 16), (6, 64, 64), (49, 65, 63), (5, 130, 129), (97, 63, 17), (1, 1025, 2)]
@@ -151,6 +153,36 @@ def test_rows_are_looked_up(variant: isa.Isa, columns: int, seed: int) -> None:
         look_up(x, table, out)
     top = x.astype(int).max(axis=1, keepdims=True)
     np.testing.assert_array_equal(out, table[top + 128, 127 - x.astype(int)])
+
+
+PROCESSORS = {
+    forms.VnniBytes: ("x86_64-linux-gnu", "+avx512f,+avx512bw,+avx512vnni", "vpdpbusd"),
+    forms.VnniWords: ("x86_64-linux-gnu", "+avx512f,+avx512bw,+avx512vnni", "vpdpwssd"),
+    forms.AvxVnniBytes: ("x86_64-linux-gnu", "+avx2,+avxvnni", "vpdpbusd"),
+    forms.AvxVnniWords: ("x86_64-linux-gnu", "+avx2,+avxvnni", "vpdpwssd"),
+    forms.Avx2Words: ("x86_64-linux-gnu", "+avx2", "vpmaddwd"),
+    forms.DotprodBytes: ("aarch64-linux-gnu", "+neon,+dotprod", "sdot"),
+}
+
+
+@pytest.mark.parametrize("form", PROCESSORS, ids=lambda form: form.__name__)
+def test_a_tile_is_made_of_its_instruction(form: type[forms.Form]) -> None:
+    """Compiled for its processor, whichever this one is: a product for each register of sums, and none that saturates."""
+    triple, features, instruction = PROCESSORS[form]
+    try:
+        target, module = compiled(form, triple, features)
+    except RuntimeError as error:
+        pytest.skip(f"this LLVM has no {triple}: {error}")
+    assembly = target.emit_assembly(module)
+    instructions = [line.split()[0 if "{vex}" not in line else 1] for line in assembly.splitlines() if line.startswith("\t")]
+    rows, columns, lanes, *_ = form.SIZES
+    assert instructions.count(instruction) == rows * columns // lanes
+    assert not {"vpmaddubsw", "vpdpbusds", "vpdpwssds"} & set(instructions)
+
+
+def test_every_form_of_a_variant_is_compiled_somewhere() -> None:
+    used = {*forms.BYTES.values(), *forms.WORDS.values()}
+    assert used == {*PROCESSORS, forms.PlainWords}
 
 
 def test_the_generic_variant_is_always_there() -> None:

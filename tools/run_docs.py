@@ -1,5 +1,7 @@
 """Run the commands in docs/debugging.md and put their real output beneath them; with --check, say where it has changed.
 
+    python tools/run_docs.py [--check] [PAGE ...]
+
 Only blocks marked ``console`` are run; lines that start with ``$ `` are commands, the rest is what they print.
 """
 
@@ -19,7 +21,7 @@ BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 def renewed(text: str, folder: Path) -> str:
     """A page with the output of its commands as they print it now, run one after the other in `folder`."""
-    for name in ("examples", "golden"):
+    for name in ("bench", "examples", "golden"):
         (folder / name).symlink_to(ROOT / name)
     starter = folder / "bin" / "intsim"
     starter.parent.mkdir()
@@ -47,7 +49,7 @@ def renewed(text: str, folder: Path) -> str:
 def main() -> None:
     """Rewrite the pages, or check them."""
     changed = []
-    for page in PAGES:
+    for page in [Path(name) for name in sys.argv[1:] if not name.startswith("--")] or PAGES:
         text = page.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:
             new = renewed(text, Path(folder))

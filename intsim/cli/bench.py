@@ -133,11 +133,17 @@ def tell(console: Console, result: Benchmark) -> None:
     from rich.table import Table
 
     low, high = result.times.quartiles
-    console.print(f"[bold]{escape(result.name)}[/]: {result.macs / 1e9:.1f} GMAC, {result.isa}, {result.threads} threads\n")
+    runs, threads = len(result.times.ms), result.threads
+    console.print(
+        f"[bold]{escape(result.name)}[/]: {result.macs / 1e9:.3g} GMAC, {result.isa} on {result.cpu}, "
+        f"{threads} thread{'s' * (threads != 1)}\n",
+        highlight=False,
+        soft_wrap=True,
+    )
     rows: list[tuple[str, str]] = [
-        ("median", f"{result.times.median:.1f} ms of {len(result.times.ms)} runs"),
+        ("median", f"{result.times.median:.1f} ms of {runs} run{'s' * (runs != 1)}"),
         ("spread", f"{low:.1f} to {high:.1f} ms the middle half, {min(result.times.ms):.1f} ms the fastest"),
-        ("speed", f"{result.macs / result.times.median / 1e6:.0f} GMAC/s over everything"),
+        ("speed", f"{result.macs / result.times.median / 1e6:.3g} GMAC/s over everything"),
         ("memory", f"{result.peak_mb:.0f} MB at most, in a process that only loads and runs"),
     ]
     for title, text in rows:

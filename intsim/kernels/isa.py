@@ -55,6 +55,12 @@ def features() -> frozenset[str]:
     return frozenset(name for name, has in found.items() if has)
 
 
+def processor() -> str:
+    """The processor by LLVM's name: ``znver5``, ``sapphirerapids``, ``neoverse-n1``."""
+    config: Any = numba.config
+    return str(config.CPU_NAME or llvm.get_host_cpu_name())
+
+
 @cache
 def available() -> tuple[Isa, ...]:
     """The variants this machine can run, the fastest first."""

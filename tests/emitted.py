@@ -1,0 +1,45 @@
+"""A tile's code as a function of its own, compiled for a processor this machine need not have."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from llvmlite import binding as llvm
+from llvmlite import ir
+
+from intsim.kernels.forms import Form
+from intsim.kernels.tile import _Tile
+
+NAME = "tile"
+
+
+def tile_module(form: type[Form], vectors: int) -> str:
+    """LLVM code of ``tile(a, a_stride, b, groups, c, c_stride)``: addresses and strides in bytes, as `_Tile.emit` says."""
+    module = ir.Module(NAME)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6), NAME)
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    _Tile(form, vectors, builder).emit(*function.args)
+    builder.ret_void()
+    return str(module)
+
+
+@cache
+def _every_target() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+def machine(triple: str, features: str) -> Any:
+    """LLVM's compiler for a processor; a RuntimeError where this LLVM was built without it."""
+    _every_target()
+    return llvm.Target.from_triple(triple).create_target_machine(features=features, opt=3, reloc="pic")
+
+
+def compiled(form: type[Form], triple: str, features: str) -> Any:
+    """The optimized module and its machine: `emit_assembly` and `emit_object` take the first."""
+    target = machine(triple, features)
+    module = llvm.parse_assembly(tile_module(form, form.SIZES[1] // form.SIZES[2]))
+    module.triple = triple
+    module.verify()
+    return target, module

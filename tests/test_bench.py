@@ -1,0 +1,159 @@
+"""``intsim bench``: figures that add up, results checked before timing, a rival that computes the same network."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import intsim
+from intsim import benchmark as bench
+from intsim.errors import IntsimError
+from intsim.graph import Graph
+from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.quantize.synth import random_picture, random_weights
+from intsim.rivals.onnx_model import onnx_model
+from intsim.rivals.onnxruntime import DYNAMIC, FLOAT32, STATIC, rivals
+
+from networks import TINY
+
+Cli = Callable[..., tuple[int, str, str]]
+KEYS = {"median_ms", "min_ms", "gmacs_per_s", "peak_mb", "by_operator", "ratios"}
+
+
+def test_bench_prints_json(cli: Cli) -> None:
+    code, out, err = cli("bench -m model.h5 --runs 3 --json")
+    assert code == 0, err
+    record = json.loads(out)
+    assert record.keys() >= KEYS
+    assert 0 < record["min_ms"] <= record["median_ms"]
+    assert record["gmacs_per_s"] == pytest.approx(record["gmacs"] / record["median_ms"] * 1000)
+    assert record["peak_mb"] > 20
+    assert record["ratios"] == {}
+    assert record["by_operator"]["matmul+requant+shiftmax+matmul+requant"] > 0
+    assert list(record["by_operator"].values()) == sorted(record["by_operator"].values(), reverse=True)
+
+
+def test_bench_against_onnxruntime(cli: Cli) -> None:
+    code, out, err = cli("bench --synth seg-t16-mask@64 --against onnxruntime --runs 2 --json")
+    assert code == 0, err
+    record = json.loads(out)
+    assert set(record["ratios"]) == {FLOAT32, DYNAMIC, STATIC}
+    for name, ratio in record["ratios"].items():
+        assert ratio == pytest.approx(record["rivals_ms"][name] / record["median_ms"])
+    assert record["labels_agreeing"][FLOAT32] > 0.999
+    assert record["labels_agreeing"].keys() == {"intsim", FLOAT32, DYNAMIC, STATIC}
+
+
+def test_bench_of_a_model_file_against_onnxruntime_tells_people(cli: Cli) -> None:
+    code, out, err = cli("bench model.h5 --against onnxruntime --runs 1 --threads 1")
+    assert code == 0, err
+    assert "1 threads" not in out
+    assert "1 runs" not in out
+    for word in ("model.h5", "GMAC/s", "MB at most", "where the time goes", "onnxruntime int8 static", "over ours"):
+        assert word in out
+
+
+def test_multiplications_are_counted(graph: Graph) -> None:
+    tokens, d, patch, classes = 3 * 5, 32, 8, 5
+    block = lambda n: n * d * (3 * d + d + 8 * d) + 2 * n * n * d  # noqa: E731
+    encoder = tokens * 3 * patch * patch * d + 2 * block(tokens + 1)
+    decoder = tokens * d * d + block(tokens + classes) + (tokens + classes) * d * d + tokens * d * classes
+    assert bench.macs(graph) == encoder + decoder
+
+
+def test_a_wrong_result_is_not_timed(graph: Graph, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    from intsim.fused import labels
+
+    before = labels.operator
+
+    def off_by_one(node: Any) -> Any:
+        return (lambda x: before(node)(x) + np.uint8(1)) if node.op == "argmax" else before(node)
+
+    monkeypatch.setattr(labels, "operator", off_by_one)
+    with pytest.raises(IntsimError, match=r"outputs differ between the \w+ kernels and the plain ones"):
+        bench.benchmark("wrong", graph, image, runs=1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"decoder": {"name": "linear"}}, {"image_size": [23, 37]}, {"distilled": True}, {"n_cls": 300}],
+    ids=["mask", "linear", "padded", "distilled", "many-classes"],
+)
+def test_the_rival_computes_the_same_network(changes: dict[str, Any], tmp_path: Path) -> None:
+    config = TINY | changes
+    net = segmenter(SegmenterConfig.of(config), random_weights(config, 3))
+    image = random_picture(config, 4)
+    expected = net.run(image)
+    onnx.checker.check_model(onnx_model(net), full_check=True)
+    runners = rivals(net, image, expected, tmp_path)
+    assert np.mean(runners[FLOAT32](image) == expected) > 0.999
+    for name in (DYNAMIC, STATIC):
+        assert runners[name](image).shape == expected.shape
+
+
+def test_a_rival_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    net = segmenter(SegmenterConfig.of(TINY), random_weights(TINY, 3))
+    image = random_picture(TINY, 4)
+    with pytest.raises(IntsimError, match="there is nothing to time"):
+        rivals(net, image, (net.run(image) + 1) % 5, tmp_path)
+
+
+def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = builtins.__import__
+
+    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == "onnxruntime":
+            raise ImportError("no module", name="onnxruntime")
+        return imported(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    code, out, err = cli("bench --against onnxruntime")
+    assert (code, out) == (2, "")
+    assert "needs onnxruntime; install it with: pip install 'intsim[bench]'" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bench model.h5 --synth seg-s16-mask@512", "give one of MODEL, --model and --synth"),
+        ("bench --synth seg-x16-mask@512", "'seg-x16-mask@512' is not a preset"),
+        ("bench nothing.h5", "nothing.h5"),
+        ("bench picture.png", "picture.png"),
+        ("bench --runs 0", "0 is not in the range"),
+        ("bench --against tensorrt", "'tensorrt' is not"),
+        ("bench --threads 0", "0 is not in the range"),
+        ("bench --synth seg-t16-mask@64 --dialect nobody", "--dialect 'nobody'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(line: str, said: str, cli: Cli) -> None:
+    code, out, err = cli(line)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_forced_variant_that_is_not_there_is_one_clear_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTSIM_ISA", "mmx")
+    for line in ("bench -m model.h5", "run picture.png -m model.h5", "golden picture.png -m model.h5 -o new.h5"):
+        code, _, err = cli(line)
+        assert code == 2
+        assert "INTSIM_ISA=mmx: this machine runs" in err
+        assert not Path("new.h5").exists()
+
+
+def test_a_model_without_its_dimensions_has_no_rival(cli: Cli, graph: Graph, tmp_path: Path) -> None:
+    bare = Graph(list(graph.nodes), graph.dialect)
+    intsim.save(bare, tmp_path / "bare.h5")
+    shutil.copy(tmp_path / "bare.h5", "here.h5")
+    assert cli("bench here.h5 --runs 1")[0] == 0
+    code, _, err = cli("bench here.h5 --runs 1 --against onnxruntime")
+    assert code == 2
+    assert "configuration" in err
