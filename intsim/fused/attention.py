@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..graph import Node
 from ..kernels.attention import attention
-from ..kernels.gemm import DEEPEST
 from ..ops.shiftmax import tables
 from .product import scaling_of
 from .step import Links, Step
@@ -37,7 +36,7 @@ def match(links: Links, node: Node) -> Step | None:
         return None
     params = softmax.params
     constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), links.graph.dialect)
-    if constants is None or max(shapes[1]) > DEEPEST:
+    if constants is None:
         return None
     near, far = scaling_of(links, requant), scaling_of(links, last)
     heads, queries, depth = links.tensor(last).shape

@@ -18,7 +18,6 @@ from .threads import over_rows
 from .tile import scratch, tile_sums
 
 BLOCK = 48  # rows staged at a time: a multiple of every form's tile
-DEEPEST = 1 << 16  # beyond, the unsigned form's sums could pass 2**32 and are left to the plain product
 ALIGNMENT = 64  # bytes of the widest vector
 
 
@@ -33,8 +32,8 @@ class Packed(NamedTuple):
 
 
 def packs(left: NDArray, right: NDArray) -> bool:
-    """Whether ``left @ right.T`` goes through tiles: i8 or i16 by i8, of a depth whose sums the offset cannot overturn."""
-    return left.dtype in (np.int8, np.int16) and right.dtype == np.int8 and left.shape[-1] <= DEEPEST
+    """Whether ``left @ right.T`` goes through tiles: i8 or i16 by i8."""
+    return left.dtype in (np.int8, np.int16) and right.dtype == np.int8
 
 
 def product(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> None:
@@ -156,15 +155,23 @@ def _pack_rows(start, stop, form, right, panels, correction):
 
 
 @kernel
-def _summed_rows(start, stop, form, left, panels, bias, out):
-    rows_each, columns = left.shape[1], out.shape[2]
-    staged = scratch(form, BLOCK, panels.shape[2] * form.group)
-    sums = np.empty((BLOCK, form.columns), np.int32)
+def blocks(start, stop, rows_each):
+    """The rows ``[start, stop)`` of all batches in blocks, none across two batches: batch, first row in it, rows."""
     row = start
     while row < stop:
         batch, first = row // rows_each, row % rows_each
-        right = min(batch, panels.shape[0] - 1)
         rows = min(BLOCK, min(stop - row, rows_each - first))
+        yield batch, first, rows
+        row += rows
+
+
+@kernel
+def _summed_rows(start, stop, form, left, panels, bias, out):
+    columns = out.shape[2]
+    staged = scratch(form, BLOCK, panels.shape[2] * form.group)
+    sums = np.empty((BLOCK, form.columns), np.int32)
+    for batch, first, rows in blocks(start, stop, left.shape[1]):
+        right = min(batch, panels.shape[0] - 1)
         stage(form, left[batch], first, rows, staged)
         for p in range(panels.shape[1]):
             panel_sums(form, staged, rows, panels[right], p, columns, sums)
@@ -174,44 +181,33 @@ def _summed_rows(start, stop, form, left, panels, bias, out):
                 source, target = sums[i], out[batch, first + i, origin:end]
                 for j in range(end - origin):
                     target[j] = int(source[j]) + int(biases[j])
-        row += rows
     return -1
 
 
 @kernel
 def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
-    rows_each, columns = left.shape[1], out.shape[2]
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
-    row = start
-    while row < stop:
-        batch, first = row // rows_each, row % rows_each
+    for batch, first, rows in blocks(start, stop, left.shape[1]):
         right = min(batch, panels.shape[0] - 1)
-        rows = min(BLOCK, min(stop - row, rows_each - first))
         stage(form, left[batch], first, rows, staged)
         for p in range(panels.shape[1]):
-            panel_sums(form, staged, rows, panels[right], p, columns, sums)
+            panel_sums(form, staged, rows, panels[right], p, out.shape[2], sums)
             scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
-        row += rows
     return -1
 
 
 @kernel
 def _added_rows(start, stop, form, left, panels, bias, scaling, arm, other_arm, other, out):
-    rows_each, columns = left.shape[1], out.shape[2]
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
-    row = start
-    while row < stop:
-        batch, first = row // rows_each, row % rows_each
+    for batch, first, rows in blocks(start, stop, left.shape[1]):
         right = min(batch, panels.shape[0] - 1)
-        rows = min(BLOCK, min(stop - row, rows_each - first))
         stage(form, left[batch], first, rows, staged)
         for p in range(panels.shape[1]):
-            panel_sums(form, staged, rows, panels[right], p, columns, sums)
+            panel_sums(form, staged, rows, panels[right], p, out.shape[2], sums)
             scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
         add_rows(out[batch], first, rows, arm, other_arm, other[batch])
-        row += rows
     return -1
 
 
