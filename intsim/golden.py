@@ -65,8 +65,12 @@ def golden(
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")
     chosen = chosen_nodes(graph, level, layers)
-    with hdf5.writing(path, chunk_cache=0) as file, ThreadPoolExecutor(available(), "intsim-golden") as pool:
-        writer = _Writer(file, graph, level != "digest", pool)
+    with (
+        hdf5.writing(path, chunk_cache=0) as file,
+        ThreadPoolExecutor(available(), "intsim-golden") as pool,
+        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
+    ):
+        writer = _Writer(file, graph, level != "digest", pool, scribe)
 
         def write_steps(name: str, steps: dict[str, NDArray]) -> None:
             if name in chosen:
@@ -123,14 +127,16 @@ class _Pending:
 class _Writer:
     """Tensors as they come, and the one hash over all of them.
 
-    Hashing and deflating go on in threads of their own while the next nodes are computed; the file is written by the
-    caller's thread alone, in the order of the nodes.
+    Hashing and deflating go on in the threads of `pool` while the next nodes are computed; the one thread of `scribe` writes
+    what they made into the file, in the order of the nodes.
     """
 
-    def __init__(self, file: h5py.File, graph: Graph, values: bool, pool: ThreadPoolExecutor) -> None:
-        self.file, self.graph, self.values, self.pool = file, graph, values, pool
+    def __init__(
+        self, file: h5py.File, graph: Graph, values: bool, pool: ThreadPoolExecutor, scribe: ThreadPoolExecutor
+    ) -> None:
+        self.file, self.graph, self.values, self.pool, self.scribe = file, graph, values, pool, scribe
         self.hashes: list[list[Any]] = []
-        self.pending: deque[_Pending] = deque()
+        self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and when they are written
         hdf5.store_json(file, "graph", graph.record())
 
     def tensor(self, name: str, value: NDArray) -> None:
@@ -145,9 +151,10 @@ class _Writer:
         if self.values and chunk is not None:
             for first in range(0, len(value), chunk[0]):
                 chunks[first] = self.pool.submit(hdf5.chunk_of, value, first, chunk[0])
-        self.pending.append(_Pending(name, value, fmt, scale, self.pool.submit(_facts, value), chunks))
-        while sum(waiting.value.nbytes for waiting in self.pending) > BACKLOG:
-            self._write(self.pending.popleft())
+        item = _Pending(name, value, fmt, scale, self.pool.submit(_facts, value), chunks)
+        self.waiting.append((value.nbytes, self.scribe.submit(self._write, item)))
+        while sum(size for size, _ in self.waiting) > BACKLOG:
+            self.waiting.popleft()[1].result()
 
     def _write(self, item: _Pending) -> None:
         if not self.values:
@@ -172,8 +179,8 @@ class _Writer:
         self.hashes.append([item.name, item.fmt, list(item.value.shape), sha256])
 
     def finish(self, level: str, layers: Sequence[str], image_sha256: str, left_out: list[str]) -> str:
-        while self.pending:
-            self._write(self.pending.popleft())
+        for _, written in self.waiting:
+            written.result()
         attributes = self.file.attrs
         content = hash_of({"model": self.graph.content_hash, "image": image_sha256, "tensors": self.hashes})
         attributes["format"] = FORMAT

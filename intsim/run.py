@@ -67,9 +67,11 @@ def run(
     what happened inside each operator, recomputed by the reference. `alter(node, inputs, value)` gives what takes the
     place of a node's output: for injecting faults, and nothing else. `progress(name)` is called when a node is done.
     `face` is ``fast`` or ``ref``; `threads` None means every processor. The result depends on neither. Raises IntsimError
-    for an unsuitable image, GraphError (naming node and row) where a wrapped exponential sum is 0.
+    for an unsuitable image or a node there is not, GraphError (naming node and row) where a wrapped exponential sum is 0.
     """
-    observed = graph.by_name.keys() if nodes is None else nodes
+    observed = frozenset(graph.by_name if nodes is None else nodes)
+    if unknown := observed - graph.by_name.keys():
+        raise IntsimError(f"there is no node {min(unknown)!r}; 'intsim inspect' lists their names")
     separately = face != "fast" or alter is not None or observe_steps is not None
     steps = one_by_one(graph) if separately else fused(graph, observed if observe is not None else ())
 

@@ -126,6 +126,7 @@ def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pyt
         ("bench model.h5 --synth seg-s16-mask@512", "give one of MODEL, --model and --synth"),
         ("bench --synth seg-x16-mask@512", "'seg-x16-mask@512' is not a preset"),
         ("bench nothing.h5", "nothing.h5"),
+        ("bench model.h5 --dialect rtl", "--dialect goes with --synth"),
         ("bench picture.png", "picture.png"),
         ("bench --runs 0", "0 is not in the range"),
         ("bench --against tensorrt", "'tensorrt' is not"),

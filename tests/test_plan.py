@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import intsim
 from intsim import dialects
-from intsim.errors import GraphError
+from intsim.errors import GraphError, IntsimError
 from intsim.graph import Graph
 from intsim.kernels import isa
 from intsim.plan import PLANS, fused
@@ -78,6 +78,11 @@ def test_what_is_observed_comes_to_be(graph: Graph) -> None:
     assert softmax in [step.name for step in fused(graph, {softmax}).nodes]
     everything = fused(graph, graph.by_name)
     assert [step.name for step in everything.nodes] == list(graph.by_name)
+
+
+def test_a_node_that_is_not_there_cannot_be_observed(graph: Graph, image: np.ndarray) -> None:
+    with pytest.raises(IntsimError, match=r"there is no node 'nobody'"):
+        intsim.run(graph, image, lambda name, value: None, nodes=["labels", "nobody"])
 
 
 def test_every_node_is_in_one_step(graph: Graph) -> None:

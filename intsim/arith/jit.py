@@ -7,6 +7,7 @@ model cannot live with stale arithmetic, so the cache folder bears the hash of e
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 from collections.abc import Callable
 from functools import cache
@@ -54,8 +55,11 @@ def before_compiling(tell: Callable[[], None]) -> None:
 def kernel(function: Callable) -> Any:
     """Compile `function` with Numba: no Python objects, no interpreter lock, integer division as in NumPy, kept on disk.
 
-    Where no folder can be written the kernel is compiled anew in each process.
+    Where no folder can be written the kernel is compiled anew in each process. A generator cannot be a kernel: Numba forgets
+    how to resume one that comes from the disk.
     """
+    if inspect.isgeneratorfunction(function):
+        raise TypeError(f"{function.__name__} is a generator, which Numba cannot keep on disk")
     config: Any = numba.config
     before = config.CACHE_DIR
     try:

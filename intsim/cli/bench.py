@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import IntsimError
 from ._common import (
@@ -61,6 +62,8 @@ def command(
 
     if sum(source is not None for source in (path, model, preset)) > 1:
         raise click.UsageError("give one of MODEL, --model and --synth")
+    if preset is None and click.get_current_context().get_parameter_source("dialect") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--dialect goes with --synth; a model file has its own")
     if against is not None:
         require_onnxruntime()
     announce_compiling()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..arith.jit import kernel
 from .forms import form_for
-from .gemm import BLOCK, blocks, pack_panel, panel_sums, stage
+from .gemm import BLOCK, block_at, pack_panel, panel_sums, stage
 from .lookup import lookup
 from .scaling import Scaling, scale_rows
 from .shiftmax_rows import Softmax, shiftmax_rows
@@ -41,7 +41,9 @@ def _rows(start, stop, near, far, how, q, k, v, logits_scaling, softmax, context
     probabilities = scratch(far, BLOCK, v_panels.shape[1] * far.group)
     probabilities[:] = 0
     packed = -1
-    for head, first, rows in blocks(start, stop, queries):
+    row = start
+    while row < stop:
+        head, first, rows = block_at(row, stop, queries)
         if head != packed:
             for p in range(k_panels.shape[0]):
                 pack_panel(near, k[head], p * near.columns, k_panels[p], k_correction)
@@ -54,8 +56,9 @@ def _rows(start, stop, near, far, how, q, k, v, logits_scaling, softmax, context
             scale_rows(sums, rows, p * near.columns, k_correction, logits_scaling, logits, 0)
         refused = shiftmax_rows(logits, rows, softmax, how, probabilities)
         if refused >= 0:
-            return head * queries + first + refused
+            return row + refused
         for p in range(v_panels.shape[0]):
             panel_sums(far, probabilities, rows, v_panels, p, v.shape[2], context_sums)
             scale_rows(context_sums, rows, p * far.columns, v_correction, context_scaling, out[head], first)
+        row += rows
     return -1

@@ -155,14 +155,10 @@ def _pack_rows(start, stop, form, right, panels, correction):
 
 
 @kernel
-def blocks(start, stop, rows_each):
-    """The rows ``[start, stop)`` of all batches in blocks, none across two batches: batch, first row in it, rows."""
-    row = start
-    while row < stop:
-        batch, first = row // rows_each, row % rows_each
-        rows = min(BLOCK, min(stop - row, rows_each - first))
-        yield batch, first, rows
-        row += rows
+def block_at(row, stop, rows_each):
+    """The block of rows that starts at `row` of all batches, none across two of them: batch, first row in it, rows."""
+    batch, first = row // rows_each, row % rows_each
+    return batch, first, min(BLOCK, min(stop - row, rows_each - first))
 
 
 @kernel
@@ -170,7 +166,9 @@ def _summed_rows(start, stop, form, left, panels, bias, out):
     columns = out.shape[2]
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
-    for batch, first, rows in blocks(start, stop, left.shape[1]):
+    row = start
+    while row < stop:
+        batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
         stage(form, left[batch], first, rows, staged)
         for p in range(panels.shape[1]):
@@ -181,6 +179,7 @@ def _summed_rows(start, stop, form, left, panels, bias, out):
                 source, target = sums[i], out[batch, first + i, origin:end]
                 for j in range(end - origin):
                     target[j] = int(source[j]) + int(biases[j])
+        row += rows
     return -1
 
 
@@ -188,12 +187,15 @@ def _summed_rows(start, stop, form, left, panels, bias, out):
 def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
-    for batch, first, rows in blocks(start, stop, left.shape[1]):
+    row = start
+    while row < stop:
+        batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
         stage(form, left[batch], first, rows, staged)
         for p in range(panels.shape[1]):
             panel_sums(form, staged, rows, panels[right], p, out.shape[2], sums)
             scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
+        row += rows
     return -1
 
 
@@ -201,13 +203,16 @@ def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
 def _added_rows(start, stop, form, left, panels, bias, scaling, arm, other_arm, other, out):
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
-    for batch, first, rows in blocks(start, stop, left.shape[1]):
+    row = start
+    while row < stop:
+        batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
         stage(form, left[batch], first, rows, staged)
         for p in range(panels.shape[1]):
             panel_sums(form, staged, rows, panels[right], p, out.shape[2], sums)
             scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
         add_rows(out[batch], first, rows, arm, other_arm, other[batch])
+        row += rows
     return -1
 
 
