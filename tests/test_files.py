@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -258,6 +259,13 @@ def test_files_written_by_threads_are_what_hdf5_alone_writes(
         intsim.golden(graph, image, path, level)
         written.append(path.read_bytes())
     assert written[0] == written[1]
+
+
+def test_many_threads_may_ask_at_once_whether_zlibs_agree() -> None:
+    hdf5.deflates_alike.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        answers = {answer.result() for answer in [pool.submit(hdf5.deflates_alike.__wrapped__) for _ in range(64)]}
+    assert len(answers) == 1
 
 
 @pytest.mark.parametrize("shape", [(512,), (70_000,), (3, 700_001), (257, 5000), (5, 600, 601), (1, 1_200_000)])
