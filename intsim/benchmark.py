@@ -1,7 +1,7 @@
 """How fast a model runs: checked first, then timed; alone, or run after run beside onnxruntime.
 
-Times on a shared machine wander, so what is compared is compared in one process, one run of each in turn (after one of its
-own that is not counted), and told as a ratio of medians.
+Times on a shared machine wander, so what is compared is compared in one process, one run of each in turn, and told as a ratio
+of medians. Each run comes after a quarter of a second of the same work that is not counted.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .run import computed, run, walk
 
 Runner = Callable[[NDArray], NDArray]
 OURS = "intsim"
+SETTLING = 0.25  # seconds
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def benchmark(
         progress(f"run {turn + 1} of {runs}")
         for runner, work in runners.items():
             if rivals:
-                work(image)  # not counted: the one before left its data in the caches, and threads that spin a while
+                _settle(partial(work, image))
             times[runner].append(_timed(partial(work, image)))
     progress("timing the operators")
     return Benchmark(
@@ -190,6 +191,13 @@ def peak_megabytes(graph: Graph, image: NDArray, threads: int | None = None) -> 
     if done.returncode:
         raise IntsimError(f"the run that measures memory failed: {done.stderr.strip().splitlines()[-1:]}")
     return float(json.loads(done.stdout))
+
+
+def _settle(work: Callable[[], object]) -> None:
+    """Runs that are not counted: the one before left its data in the caches, and threads that spin a while."""
+    end = time.perf_counter() + SETTLING
+    while time.perf_counter() < end:
+        work()
 
 
 def _agreeing(labels: NDArray, expected: NDArray) -> float:

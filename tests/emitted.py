@@ -9,17 +9,17 @@ from llvmlite import binding as llvm
 from llvmlite import ir
 
 from intsim.kernels.forms import Form
-from intsim.kernels.tile import _Tile
+from intsim.kernels.tile import TileCode
 
 NAME = "tile"
 
 
 def tile_module(form: type[Form], vectors: int) -> str:
-    """LLVM code of ``tile(a, a_stride, b, groups, c, c_stride)``: addresses and strides in bytes, as `_Tile.emit` says."""
+    """LLVM code of ``tile(a, a_stride, b, groups, c, c_stride)``: addresses and strides in bytes, as `TileCode.emit` says."""
     module = ir.Module(NAME)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6), NAME)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    _Tile(form, vectors, builder).emit(*function.args)
+    TileCode(form, vectors, builder).emit(*function.args)
     builder.ret_void()
     return str(module)
 

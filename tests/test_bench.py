@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from intsim.graph import Graph
 from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantize.synth import random_picture, random_weights
 from intsim.rivals.onnx_model import onnx_model
-from intsim.rivals.onnxruntime import DYNAMIC, FLOAT32, STATIC, rivals
+from intsim.rivals.onnxruntime import DYNAMIC, FLOAT32, STATIC, expected, rivals
 
 from networks import TINY
 
@@ -48,7 +49,7 @@ def test_bench_against_onnxruntime(cli: Cli) -> None:
     assert set(record["ratios"]) == {FLOAT32, DYNAMIC, STATIC}
     for name, ratio in record["ratios"].items():
         assert ratio == pytest.approx(record["rivals_ms"][name] / record["median_ms"])
-    assert record["labels_agreeing"][FLOAT32] > 0.999
+    assert record["labels_agreeing"][FLOAT32] > 0.9  # of 16 patches; the scores were checked to 1e-3
     assert record["labels_agreeing"].keys() == {"intsim", FLOAT32, DYNAMIC, STATIC}
 
 
@@ -91,19 +92,24 @@ def test_the_rival_computes_the_same_network(changes: dict[str, Any], tmp_path: 
     config = TINY | changes
     net = segmenter(SegmenterConfig.of(config), random_weights(config, 3))
     image = random_picture(config, 4)
-    expected = net.run(image)
-    onnx.checker.check_model(onnx_model(net), full_check=True)
-    runners = rivals(net, image, expected, tmp_path)
-    assert np.mean(runners[FLOAT32](image) == expected) > 0.999
-    for name in (DYNAMIC, STATIC):
-        assert runners[name](image).shape == expected.shape
+    due = expected(net, image)
+    for scores in (None, due.scores.shape):
+        onnx.checker.check_model(onnx_model(net, scores), full_check=True)
+    runners = rivals(net, image, due, tmp_path)  # has compared the scores
+    ranked = np.sort(due.scores, axis=-1)
+    if (ranked[..., -1] - ranked[..., -2]).min() > 2e-3 * abs(due.scores).max():  # no two classes nearly tie
+        np.testing.assert_array_equal(runners[FLOAT32](image), due.labels)
+    for name in (FLOAT32, DYNAMIC, STATIC):
+        assert np.mean(runners[name](image) == due.labels) > 0.5
 
 
 def test_a_rival_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     net = segmenter(SegmenterConfig.of(TINY), random_weights(TINY, 3))
     image = random_picture(TINY, 4)
-    with pytest.raises(IntsimError, match="there is nothing to time"):
-        rivals(net, image, (net.run(image) + 1) % 5, tmp_path)
+    due = expected(net, image)
+    for wrong in (1.01 * due.scores, np.roll(due.scores, 1, axis=-1), due.scores * np.nan):
+        with pytest.raises(IntsimError, match="there is nothing to time"):
+            rivals(net, image, dataclasses.replace(due, scores=wrong), tmp_path)
 
 
 def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

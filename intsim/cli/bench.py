@@ -78,11 +78,11 @@ def command(
             image = random_image(graph)
             net = same_network(graph) if against is not None else None
         if against is not None and net is not None:
-            from ..rivals.onnxruntime import rivals as made
+            from ..rivals import onnxruntime as ort
 
-            labels = net.run(image)
-            rivals = made(net, image, labels, Path(folder), threads)
-            expected = labels if preset is not None else None
+            due = ort.expected(net, image)
+            rivals = ort.rivals(net, image, due, Path(folder), threads)
+            expected = due.labels if preset is not None else None
         name = preset or str(path or model or graph.config.get("name", "the shipped model"))
         result = benchmark(name, graph, image, runs, threads, rivals, expected, lambda doing: shown.update(f"{doing} ..."))
     if as_json:

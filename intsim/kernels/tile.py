@@ -85,7 +85,7 @@ def _emitted(typing_context, form, vectors, left, row, panels, panel, sums):
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, _, left_array, row_index, panel_array, panel_index, sums_array = arguments
         _, _, left_type, _, panels_type, _, sums_type = signature.args
-        code = _Tile(form.instance_class, wide, builder)
+        code = TileCode(form.instance_class, wide, builder)
         a, a_stride, _ = code.matrix(context, left_type, left_array, row_index)
         c, c_stride, _ = code.matrix(context, sums_type, sums_array, row_index)
         b, _, groups = code.matrix(context, panels_type, panel_array, panel_index)
@@ -95,7 +95,7 @@ def _emitted(typing_context, form, vectors, left, row, panels, panel, sums):
     return types.void(form, vectors, left, row, panels, panel, sums), generate
 
 
-class _Tile:
+class TileCode:
     """Emits the code of one tile."""
 
     def __init__(self, form: type[Form], vectors: int, builder: Any) -> None:

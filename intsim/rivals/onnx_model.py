@@ -20,9 +20,10 @@ from ..nets.real import RealGraph, RealNode
 OPSET, IR_VERSION = 20, 9
 
 
-def onnx_model(net: RealGraph) -> onnx.ModelProto:
+def onnx_model(net: RealGraph, scores: tuple[int, ...] | None = None) -> onnx.ModelProto:
     """The ONNX model of a network: ``image`` u8 [height, width, 3] in, ``labels`` i64 [height, width] out.
 
+    With `scores`, a shape, the output is instead what the argmax decides on, float32, the tensor `scores_of` names.
     IntsimError names an operator that has no ONNX form here.
     """
     export = _Export()
@@ -32,9 +33,20 @@ def onnx_model(net: RealGraph) -> onnx.ModelProto:
         RULES[node.op](export, node)
     height, width = export.size
     image = helper.make_tensor_value_info(net.nodes[0].name, TensorProto.UINT8, [height, width, 3])
-    labels = helper.make_tensor_value_info(net.nodes[-1].name, TensorProto.INT64, [height, width])
-    graph = helper.make_graph(export.nodes, "intsim", [image], [labels], export.constants)
+    output = helper.make_tensor_value_info(net.nodes[-1].name, TensorProto.INT64, [height, width])
+    if scores is not None:
+        output = helper.make_tensor_value_info(scores_of(net), TensorProto.FLOAT, scores)
+    graph = helper.make_graph(export.nodes, "intsim", [image], [output], export.constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def scores_of(net: RealGraph) -> str:
+    """The tensor the last argmax decides on, before anything only moves its pixels."""
+    by_name = {node.name: node for node in net.nodes}
+    node = by_name[net.nodes[-1].inputs[0]]
+    while node.op in ("upsample_nearest", "slice"):
+        node = by_name[node.inputs[0]]
+    return node.name
 
 
 class _Export:
