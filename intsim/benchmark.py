@@ -1,7 +1,7 @@
 """How fast a model runs: checked first, then timed; alone, or run after run beside onnxruntime.
 
-Times on a shared machine wander, so what is compared is compared in one process, one run of each in turn, and told as a ratio
-of medians. Each run comes after a quarter of a second of the same work that is not counted.
+Times on a shared machine wander, so what is compared is compared in one process, one run of each in turn, and told as a
+ratio of medians. Each run comes after a quarter of a second of the same work that is not counted.
 """
 
 from __future__ import annotations

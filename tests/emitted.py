@@ -15,7 +15,7 @@ NAME = "tile"
 
 
 def tile_module(form: type[Form], vectors: int) -> str:
-    """LLVM code of ``tile(a, a_stride, b, groups, c, c_stride)``: addresses and strides in bytes, as `TileCode.emit` says."""
+    """LLVM code of ``tile(a, a_stride, b, groups, c, c_stride)``: addresses, and strides in bytes."""
     module = ir.Module(NAME)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6), NAME)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
