@@ -62,12 +62,12 @@ def measured(variant: isa.Isa, rounds: int) -> list[dict[str, object]]:
         out = np.empty((1, TOKENS, columns), np.int32)
         with isa.using(variant):
             packed = gemm.pack(right, left.dtype)
-            gemm.packed_product(left, packed, 0, out)
+            gemm.packed_product(left, packed, out)
             exact = left[0].astype(np.float64) @ right[0].T.astype(np.float64)  # below 2**53: float64 is exact
             if not np.array_equal(out[0], exact):
                 raise SystemExit(f"{variant} {name}: the product is wrong; there is nothing to time")
             a, b = left[0].astype(np.float32), right[0].T.astype(np.float32)
-            sides = (partial(gemm.packed_product, left, packed, 0, out), partial(np.matmul, a, b))
+            sides = (partial(gemm.packed_product, left, packed, out), partial(np.matmul, a, b))
             times: tuple[list[float], list[float]] = ([], [])
             for _ in range(rounds):
                 for side, work in zip(times, sides, strict=True):

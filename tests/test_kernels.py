@@ -36,9 +36,9 @@ def check(left: np.ndarray, right: np.ndarray, bias: np.ndarray) -> None:
     """Every way through the tiles gives the sums, and the sums requantized."""
     expected = sums(left, right, bias)
     assert abs(expected).max() < 2**31
-    packed = gemm.pack(right, left.dtype)
+    packed = gemm.pack(right, left.dtype, bias)
     out = np.empty(expected.shape, np.int32)
-    gemm.packed_product(left, packed, bias, out)
+    gemm.packed_product(left, packed, out)
     np.testing.assert_array_equal(out, expected)
     rng = np.random.default_rng(0)
     columns = right.shape[1]
@@ -46,7 +46,7 @@ def check(left: np.ndarray, right: np.ndarray, bias: np.ndarray) -> None:
         for mode in Rounding:
             for fmt in (I8, signed(16)):
                 narrow = np.empty(expected.shape, fmt.dtype)
-                gemm.scaled_product(left, packed, bias, scaling(m, e, mode, fmt, columns), narrow)
+                gemm.scaled_product(left, packed, scaling(m, e, mode, fmt, columns), narrow)
                 np.testing.assert_array_equal(narrow, saturate(round_shift(expected * m, e, mode), fmt))
 
 

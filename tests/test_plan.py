@@ -116,9 +116,9 @@ def test_weights_are_packed_once(graph: Graph, image: np.ndarray, monkeypatch: p
     shapes: list[tuple[int, ...]] = []
     before = gemm.pack
 
-    def counted(right: np.ndarray, left: np.dtype) -> gemm.Packed:
+    def counted(right: np.ndarray, left: np.dtype, bias: np.ndarray | int = 0) -> gemm.Packed:
         shapes.append(right.shape)
-        return before(right, left)
+        return before(right, left, bias)
 
     monkeypatch.setattr(gemm, "pack", counted)
     intsim.run(graph, image)

@@ -43,7 +43,7 @@ def scaling_of(links: Links, requant: Node) -> Scaling:
 
 def _linear(links: Links, node: Node, requant: Node | None) -> Step:
     weight, bias = np.asarray(node.params["weight"]), np.asarray(node.params["bias"])
-    packed = links.prepared(node, "packed", lambda: gemm.pack(weight[None], np.dtype(np.int8)))
+    packed = links.prepared(node, "packed", lambda: gemm.pack(weight[None], np.dtype(np.int8), bias))
     residual = None if requant is None else _residual(links, requant)
     nodes = tuple(part for part in (node, requant, residual) if part is not None)
     shape, dtype = links.tensor(nodes[-1]).shape, links.tensor(nodes[-1]).fmt.dtype
@@ -55,12 +55,12 @@ def _linear(links: Links, node: Node, requant: Node | None) -> Step:
         left = np.ascontiguousarray(inputs[0]).reshape(1, -1, weight.shape[1])
         out = np.empty(shape, dtype)
         if constants is None:
-            gemm.packed_product(left, packed, bias, out.reshape(rows))
+            gemm.packed_product(left, packed, out.reshape(rows))
         elif arms is None:
-            gemm.scaled_product(left, packed, bias, constants, out.reshape(rows))
+            gemm.scaled_product(left, packed, constants, out.reshape(rows))
         else:
             other = np.ascontiguousarray(inputs[1]).reshape(rows)
-            gemm.added_product(left, packed, bias, constants, arms, other, out.reshape(rows))
+            gemm.added_product(left, packed, constants, arms, other, out.reshape(rows))
         return out
 
     others = () if residual is None else tuple(name for name in residual.inputs if name != nodes[-2].name)
@@ -99,7 +99,7 @@ def _matmul(links: Links, node: Node, requant: Node) -> Step:
         packed = gemm.pack(columns.reshape(batches, *columns.shape[-2:]), a.dtype)
         out = np.empty(shape, dtype)
         left = a.reshape(batches, *a.shape[-2:])
-        gemm.scaled_product(left, packed, 0, constants, out.reshape(batches, *shape[-2:]))
+        gemm.scaled_product(left, packed, constants, out.reshape(batches, *shape[-2:]))
         return out
 
     return Step((node, requant), node.inputs, compute)

@@ -22,13 +22,13 @@ ALIGNMENT = 64  # bytes of the widest vector
 
 
 class Packed(NamedTuple):
-    """Right-hand matrices ready for one form: `panels` [batches, panels, groups, columns * group], and what the form's
-    offset adds to every sum, negated, as i32 [batches, columns].
+    """Right-hand matrices ready for one form: `panels` [batches, panels, groups, columns * group], and `bias` i32 [batches,
+    columns], from which what the form's offset adds to every sum is taken out (modulo 2**32, as the sums are).
     """
 
     form: Form
     panels: NDArray
-    correction: NDArray
+    bias: NDArray
 
 
 def packs(left: NDArray, right: NDArray) -> bool:
@@ -43,54 +43,41 @@ def product(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> None:
     columns]. The caller has proved that no result leaves `out`'s type.
     """
     if packs(left, right) and out.dtype == np.int32:
-        packed_product(left, pack(right, left.dtype), bias, out)
+        packed_product(left, pack(right, left.dtype, bias), out)
     else:
         transposed = np.ascontiguousarray(right.swapaxes(1, 2))
         over_rows(_plain_rows, left.shape[0] * left.shape[1], left, transposed, bias, out)
 
 
-def pack(right: NDArray, left: np.dtype) -> Packed:
-    """Pack `right`, i8 [batches, columns, depth], for a left-hand matrix of type `left`."""
+def pack(right: NDArray, left: np.dtype, bias: NDArray | int = 0) -> Packed:
+    """Pack `right`, i8 [batches, columns, depth], and a bias [columns] for left-hand matrices of type `left`."""
     form = form_for(left)
     batches, columns, depth = right.shape
     shape = (batches, -(-columns // form.columns), -(-depth // form.group), form.columns * form.group)
     panels = _aligned(shape, np.dtype(type(form).RIGHT))
     correction = np.empty((batches, columns), np.int32)
     over_rows(_pack_rows, batches * shape[1], form, right, panels, correction)
-    return Packed(form, panels, correction)
+    return Packed(form, panels, (correction.astype(np.int64) + bias).astype(np.int32))
 
 
-def packed_product(left: NDArray, packed: Packed, bias: NDArray | int, out: NDArray) -> None:
+def packed_product(left: NDArray, packed: Packed, out: NDArray) -> None:
     """``out[i] = left[i] @ right[i].T + bias`` with packed `right`: left i8 or i16, out i32. One `right` may serve all."""
-    bias = _with_correction(packed, bias)
-    over_rows(_summed_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, bias, out)
+    over_rows(_summed_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, out)
 
 
-def scaled_product(left: NDArray, packed: Packed, bias: NDArray | int, scaling: Scaling, out: NDArray) -> None:
+def scaled_product(left: NDArray, packed: Packed, scaling: Scaling, out: NDArray) -> None:
     """The same, requantized into the i8 or i16 `out`."""
-    bias = _with_correction(packed, bias)
-    over_rows(_scaled_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, bias, scaling, out)
+    over_rows(_scaled_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, scaling, out)
 
 
 def added_product(
-    left: NDArray,
-    packed: Packed,
-    bias: NDArray | int,
-    scaling: Scaling,
-    arms: tuple[Scaling, Scaling],
-    other: NDArray,
-    out: NDArray,
+    left: NDArray, packed: Packed, scaling: Scaling, arms: tuple[Scaling, Scaling], other: NDArray, out: NDArray
 ) -> None:
     """The same once more, each result then scaled by the first arm and added to `other` [batches, rows, columns] scaled by
     the second, saturated as the first arm says: the residual sum after a linear layer.
     """
-    bias, rows = _with_correction(packed, bias), left.shape[0] * left.shape[1]
-    over_rows(_added_rows, rows, packed.form, left, packed.panels, bias, scaling, *arms, other, out)
-
-
-def _with_correction(packed: Packed, bias: NDArray | int) -> NDArray:
-    """The bias of every column with the form's correction, modulo 2**32 as the sums are."""
-    return (packed.correction.astype(np.int64) + bias).astype(np.int32)
+    rows = left.shape[0] * left.shape[1]
+    over_rows(_added_rows, rows, packed.form, left, packed.panels, packed.bias, scaling, *arms, other, out)
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
