@@ -94,7 +94,7 @@ def _tell(console: Console, graph: Graph, model: Path | None, output: Path, seco
     rows = [
         ("model", f"{name}, {parameters:,} integer parameters, dialect {escape(graph.dialect.name)}"),
         ("picture", f"{resources.picture().name}, {width} x {height} pixels"),
-        ("ran", f"{len(graph.nodes)} operations in {seconds:.2f} s, none of them in floating point"),
+        ("ran", f"{len(graph.nodes)} operations in {1e3 * seconds:.0f} ms, none of them in floating point"),
         ("labels", f"{escape(str(output / 'labels.png'))}    one class index a pixel"),
         ("overlay", f"{escape(str(output / 'overlay.png'))}   the same for people"),
         ("golden file", f"{escape(str(output / 'golden.h5'))}     the tensors a device must reproduce"),
