@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from intsim import dialects
 from intsim.arith import I8, Rounding, round_shift, rounding_terms, saturate, signed
+from intsim.arith.jit import kernel
 from intsim.errors import IntsimError
 from intsim.kernels import forms, gemm, isa
 from intsim.kernels.attention import attention
@@ -183,6 +185,16 @@ def test_a_tile_is_made_of_its_instruction(form: type[forms.Form]) -> None:
 def test_every_form_of_a_variant_is_compiled_somewhere() -> None:
     used = {*forms.BYTES.values(), *forms.WORDS.values()}
     assert used == {*PROCESSORS, forms.PlainWords}
+
+
+def test_a_generator_is_no_kernel() -> None:
+    """From the disk Numba would not know how to resume it."""
+
+    def counting(stop: int) -> Iterator[int]:
+        yield from range(stop)
+
+    with pytest.raises(TypeError, match="counting is a generator"):
+        kernel(counting)
 
 
 def test_the_generic_variant_is_always_there() -> None:
