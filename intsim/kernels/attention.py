@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..arith.jit import kernel
 from .forms import form_for
-from .gemm import BLOCK, block_at, pack_panel, panel_sums, stage
+from .gemm import BLOCK, block_at, pack_panel, panel_sums, scaled_block
 from .lookup import lookup
 from .scaling import Scaling, scale_rows
 from .shiftmax_rows import Softmax, shiftmax_rows
@@ -50,10 +50,7 @@ def _rows(start, stop, near, far, how, q, k, v, logits_scaling, softmax, context
             for p in range(v_panels.shape[0]):
                 pack_panel(far, v[head].T, p * far.columns, v_panels[p], v_correction)
             packed = head
-        stage(near, q[head], first, rows, staged)
-        for p in range(k_panels.shape[0]):
-            panel_sums(near, staged, rows, k_panels, p, tokens, sums)
-            scale_rows(sums, rows, p * near.columns, k_correction, logits_scaling, logits, 0)
+        scaled_block(near, q[head], first, rows, k_panels, k_correction, logits_scaling, staged, sums, logits, 0)
         refused = shiftmax_rows(logits, rows, softmax, how, probabilities)
         if refused >= 0:
             return row + refused

@@ -33,10 +33,11 @@ class _Fields(NamedTuple):
 class Form(_Fields):
     """What kernels are told of a form; they are compiled anew for each class."""
 
-    SIZES: ClassVar[tuple[int, int, int, int, int]]
+    SIZES: ClassVar[tuple[int, int, int, int, int]]  # rows, columns, lanes, group, offset
     INTERLEAVED: ClassVar[bool] = True  # a column's group lies together
     LEFT: ClassVar[type]  # how staged left-hand values are stored
     RIGHT: ClassVar[type]  # how packed right-hand values are stored
+    INSTRUCTION: ClassVar[str]  # LLVM's name of what multiplies; the plain form has none
 
     @classmethod
     def made(cls) -> Form:
@@ -44,10 +45,13 @@ class Form(_Fields):
         _, columns, _, group, _ = cls.SIZES
         return cls(*cls.SIZES, *((group, 1) if cls.INTERLEAVED else (1, columns)))
 
-    @staticmethod
-    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        """Emit ``sums + left . right``: vectors of i32 lanes, each lane a group of bytes or words."""
-        raise NotImplementedError
+    @classmethod
+    def dot(cls, builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        """Emit ``sums + left . right``: vectors of i32 lanes, each lane a group of bytes or words.
+
+        LLVM 22 and newer takes bytes and words where older ones take i32 lanes; it upgrades the older spelling as it reads.
+        """
+        return emit_call(builder, cls.INSTRUCTION, sums.type, sums, left, right)
 
 
 def emit_call(builder: Any, name: str, result: ir.Type, *arguments: ir.Value) -> ir.Value:
@@ -61,65 +65,54 @@ class VnniBytes(Form):
     """i8 by i8, AVX-512 VNNI: ``vpdpbusd``, unsigned by signed."""
 
     SIZES, LEFT, RIGHT = (6, 64, 16, 4, 128), np.uint8, np.int8
-
-    # LLVM 22 and newer takes bytes and words here, older ones i32 lanes; it upgrades the older spelling when it reads it.
-    @staticmethod
-    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        return emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", sums.type, sums, left, right)
+    INSTRUCTION = "llvm.x86.avx512.vpdpbusd.512"
 
 
 class VnniWords(Form):
     """i16 by i8 widened to i16, AVX-512 VNNI: ``vpdpwssd``."""
 
     SIZES, LEFT, RIGHT = (6, 64, 16, 2, 0), np.int16, np.int16
-
-    @staticmethod
-    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        return emit_call(builder, "llvm.x86.avx512.vpdpwssd.512", sums.type, sums, left, right)
+    INSTRUCTION = "llvm.x86.avx512.vpdpwssd.512"
 
 
 class AvxVnniBytes(Form):
     """i8 by i8, AVX-VNNI: ``vpdpbusd`` on 256 bits."""
 
     SIZES, LEFT, RIGHT = (6, 16, 8, 4, 128), np.uint8, np.int8
-
-    @staticmethod
-    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        return emit_call(builder, "llvm.x86.avx512.vpdpbusd.256", sums.type, sums, left, right)
+    INSTRUCTION = "llvm.x86.avx512.vpdpbusd.256"
 
 
 class AvxVnniWords(Form):
     """i16 by i8 widened to i16, AVX-VNNI: ``vpdpwssd`` on 256 bits."""
 
     SIZES, LEFT, RIGHT = (6, 16, 8, 2, 0), np.int16, np.int16
-
-    @staticmethod
-    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        return emit_call(builder, "llvm.x86.avx512.vpdpwssd.256", sums.type, sums, left, right)
+    INSTRUCTION = "llvm.x86.avx512.vpdpwssd.256"
 
 
 class Avx2Words(Form):
     """i8 or i16 by i8, both widened to i16, AVX2: ``vpmaddwd`` and an addition."""
 
     SIZES, LEFT, RIGHT = (6, 16, 8, 2, 0), np.int16, np.int16
+    INSTRUCTION = "llvm.x86.avx2.pmadd.wd"
 
-    @staticmethod
-    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+    @classmethod
+    def dot(cls, builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
         words = ir.VectorType(ir.IntType(16), 2 * sums.type.count)
         pair = (builder.bitcast(left, words), builder.bitcast(right, words))
-        return builder.add(sums, emit_call(builder, "llvm.x86.avx2.pmadd.wd", sums.type, *pair))
+        return builder.add(sums, emit_call(builder, cls.INSTRUCTION, sums.type, *pair))
 
 
 class DotprodBytes(Form):
     """i8 by i8, Arm: ``sdot``, signed by signed."""
 
     SIZES, LEFT, RIGHT = (6, 16, 4, 4, 0), np.int8, np.int8
+    INSTRUCTION = "llvm.aarch64.neon.sdot.v4i32.v16i8"
 
-    @staticmethod
-    def dot(builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+    @classmethod
+    def dot(cls, builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
         octets = ir.VectorType(ir.IntType(8), 4 * sums.type.count)
         pair = (builder.bitcast(left, octets), builder.bitcast(right, octets))
-        return emit_call(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", sums.type, sums, *pair)
+        return emit_call(builder, cls.INSTRUCTION, sums.type, sums, *pair)
 
 
 class PlainWords(Form):

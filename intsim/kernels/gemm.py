@@ -149,6 +149,18 @@ def block_at(row, stop, rows_each):
 
 
 @kernel
+def scaled_block(form, left, first, rows, panels, bias, scaling, staged, sums, out, row):
+    """Rows of `left` from `first` on, times all panels, requantized into the rows of `out` from `row` on.
+
+    `staged` and `sums` are room for one block.
+    """
+    stage(form, left, first, rows, staged)
+    for p in range(panels.shape[0]):
+        panel_sums(form, staged, rows, panels, p, out.shape[1], sums)
+        scale_rows(sums, rows, p * form.columns, bias, scaling, out, row)
+
+
+@kernel
 def _summed_rows(start, stop, form, left, panels, bias, out):
     columns = out.shape[2]
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
@@ -178,10 +190,8 @@ def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
     while row < stop:
         batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
-        stage(form, left[batch], first, rows, staged)
-        for p in range(panels.shape[1]):
-            panel_sums(form, staged, rows, panels[right], p, out.shape[2], sums)
-            scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
+        target = out[batch]
+        scaled_block(form, left[batch], first, rows, panels[right], bias[right], scaling, staged, sums, target, first)
         row += rows
     return -1
 
@@ -194,11 +204,9 @@ def _added_rows(start, stop, form, left, panels, bias, scaling, arm, other_arm, 
     while row < stop:
         batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
-        stage(form, left[batch], first, rows, staged)
-        for p in range(panels.shape[1]):
-            panel_sums(form, staged, rows, panels[right], p, out.shape[2], sums)
-            scale_rows(sums, rows, p * form.columns, bias[right], scaling, out[batch], first)
-        add_rows(out[batch], first, rows, arm, other_arm, other[batch])
+        target = out[batch]
+        scaled_block(form, left[batch], first, rows, panels[right], bias[right], scaling, staged, sums, target, first)
+        add_rows(target, first, rows, arm, other_arm, other[batch])
         row += rows
     return -1
 

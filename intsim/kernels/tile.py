@@ -15,7 +15,7 @@ from numba.extending import intrinsic, overload
 
 from .forms import I32, Form, PlainWords
 
-I64, BYTE = ir.IntType(64), ir.IntType(8)
+I64 = ir.IntType(64)
 
 
 def scratch(form, rows, depth):
