@@ -8,7 +8,7 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test lint wheel jit-off docs performance vectors model train clean
+.PHONY: help demo test lint wheel jit-off docs bench vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -17,7 +17,7 @@ help:
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make jit-off  the operator tests with the compiler switched off"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
-	@echo "make performance  run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
+	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make vectors  make the operator vectors anew"
 	@echo "make model    quantize the shipped checkpoint and make its golden file anew"
 	@echo "make train    train the shipped checkpoint anew, and measure it"
@@ -49,7 +49,7 @@ jit-off: $(VENV)/.test
 docs: $(VENV)/.core
 	$(BIN)/python tools/run_docs.py
 
-performance: $(VENV)/.bench
+bench: $(VENV)/.bench
 	$(BIN)/python tools/run_docs.py docs/performance.md
 
 vectors: $(VENV)/.test

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -172,10 +171,11 @@ def by_operator(graph: Graph, image: NDArray, runs: int, threads: int | None = N
     with limited_to(threads):
         for _ in range(runs):
             walk(plan, visit)
-    kinds: Counter[str] = Counter()
+    kinds: dict[str, float] = {}
     for step in plan.nodes:
-        kinds["+".join(part.op for part in step.nodes)] += float(np.median(seen[step.name]))  # type: ignore[assignment]
-    return {kind: float(ms) for kind, ms in kinds.most_common()}
+        kind = "+".join(part.op for part in step.nodes)
+        kinds[kind] = kinds.get(kind, 0.0) + float(np.median(seen[step.name]))
+    return dict(sorted(kinds.items(), key=lambda item: -item[1]))
 
 
 def peak_megabytes(graph: Graph, image: NDArray, threads: int | None = None) -> float:

@@ -11,7 +11,6 @@ datasets are empty and only the attributes are there.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,6 @@ from .run import Alteration, Progress, run
 
 FORMAT, VERSION = "intsim-golden", 1
 BACKLOG = 64 << 20  # bytes of tensors that may wait to be written
-PIECE = 256 << 10  # bytes of a tensor looked at while they are in the second cache
 LEVELS = {
     "boundary": "every tensor between operators that is not an accumulator (u8, i8, i16)",
     "full": "the i32 accumulators too",
@@ -197,16 +195,8 @@ class _Writer:
 
 
 def _facts(value: NDArray) -> tuple[str, int, int]:
-    """A tensor's SHA-256 (as `graph.digest` gives it), smallest and largest value, in one pass over memory."""
-    flat = np.ascontiguousarray(value).reshape(-1)
-    flat = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
-    sha256, lows, highs = hashlib.sha256(), [], []
-    for start in range(0, flat.size, PIECE // flat.itemsize):
-        piece = flat[start : start + PIECE // flat.itemsize]
-        sha256.update(piece.data)
-        lows.append(int(piece.min()))
-        highs.append(int(piece.max()))
-    return sha256.hexdigest(), min(lows), max(highs)
+    """A tensor's SHA-256, smallest and largest value."""
+    return digest(value), int(value.min()), int(value.max())
 
 
 @dataclass(frozen=True)

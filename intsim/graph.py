@@ -190,7 +190,7 @@ class Graph:
         return operator(node).scale([self.scales[name] for name in node.inputs], node)
 
 
-class Step(Protocol):
+class Operation(Protocol):
     """Anything that takes tensors and gives one: a node, or several computed together."""
 
     @property
@@ -200,7 +200,7 @@ class Step(Protocol):
     def inputs(self) -> tuple[str, ...]: ...
 
 
-def releases(steps: Sequence[Step]) -> dict[str, list[str]]:
+def releases(steps: Sequence[Operation]) -> dict[str, list[str]]:
     """For every step the tensors that nobody needs once it has run; the last step's own is never among them."""
     last_use = {name: step.name for step in steps for name in (step.name, *step.inputs)}
     released: dict[str, list[str]] = {step.name: [] for step in steps}

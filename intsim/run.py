@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GraphError, IntsimError
-from .fused import Step as FusedStep
-from .graph import CONSTANT, INPUT, Graph, Node, Step, operator
+from .fused import Step
+from .graph import CONSTANT, INPUT, Graph, Node, Operation, operator
 from .kernels.threads import limited_to
 from .plan import fused, one_by_one
 
@@ -22,7 +22,7 @@ StepObserver = Callable[[str, dict[str, NDArray]], None]
 Alteration = Callable[[Node, list[NDArray], NDArray], NDArray]
 Progress = Callable[[str], None]
 Value = TypeVar("Value")
-S = TypeVar("S", bound=Step, covariant=True)
+S = TypeVar("S", bound=Operation, covariant=True)
 
 
 class Walkable(Protocol[S]):
@@ -75,7 +75,7 @@ def run(
     separately = face != "fast" or alter is not None or observe_steps is not None
     steps = one_by_one(graph) if separately else fused(graph, observed if observe is not None else ())
 
-    def visit(step: FusedStep, inputs: list[NDArray]) -> NDArray:
+    def visit(step: Step, inputs: list[NDArray]) -> NDArray:
         node, value = step.nodes[-1], computed(graph, step, inputs, image, face)
         if alter is not None:
             value = alter(node, inputs, value)
@@ -92,7 +92,7 @@ def run(
         return walk(steps, visit)
 
 
-def computed(graph: Graph, step: FusedStep, inputs: Sequence[NDArray], image: NDArray, face: str = "fast") -> NDArray:
+def computed(graph: Graph, step: Step, inputs: Sequence[NDArray], image: NDArray, face: str = "fast") -> NDArray:
     """The value of a step: of its nodes together if it can, otherwise of one after the other."""
     if step.nodes[0].op == INPUT:
         return checked_image(graph, image)

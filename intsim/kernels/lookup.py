@@ -1,7 +1,8 @@
 """Tables of 256 entries looked up by whole rows of i8.
 
-Written twice, as tile.py is: in plain Numba, and, where the processor permutes bytes across vectors (AVX-512 VBMI), in
-LLVM's own vectors, with the table held in registers. There a table is cut into planes, one for each byte of its entries.
+Where the processor permutes bytes across vectors (AVX-512 VBMI) whole chunks of a row are looked up at once, in LLVM's own
+vectors, with the table held in registers; such a table is cut into planes, one for each byte of its entries. What is left of
+the row, or all of it elsewhere, the caller looks up element by element.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def _sum_chunks(how, x, top, exponentials):
         return lambda how, x, top, exponentials: (0, 0)
 
     def whole(how, x, top, exponentials):
-        chunks = len(x) // CHUNK
-        return _sum(x, top, exponentials, chunks), chunks * CHUNK
+        chunks = len(x) // how.chunk
+        return _sum(x, top, exponentials, chunks), chunks * how.chunk
 
     return whole
 
@@ -84,9 +85,9 @@ def _map_chunks(how, x, top, table, out):
         return lambda how, x, top, table, out: 0
 
     def whole(how, x, top, table, out):
-        chunks = len(x) // CHUNK
+        chunks = len(x) // how.chunk
         _map(x, top, table, out, chunks)
-        return chunks * CHUNK
+        return chunks * how.chunk
 
     return whole
 

@@ -60,6 +60,7 @@ def _serve(home: int | None, queue: SimpleQueue) -> None:
 
 @cache
 def _team() -> _Team:
+    """The one team; two callers that are first at once may each make one, of which one then waits for ever for work."""
     return _Team()
 
 

@@ -55,7 +55,7 @@ def _narrow_rows(start, stop, acc, scaling, out):
 def fast(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect, out: NDArray) -> None:
     fmt, mode = signed(b), dialect.requant_rounding
     flat, result = rows_of(acc), rows_of(out)
-    if flat.itemsize <= 4:
+    if flat.itemsize <= 4:  # whose products stay within the 62 bits of `rounding_terms`
         over_rows(_narrow_rows, len(flat), flat, scaling(m, e, mode, fmt, flat.shape[1]), result)
     else:
         m, e = per_channel(m, flat), per_channel(e, flat)

@@ -65,7 +65,7 @@ def fast(
 ) -> None:
     fmt, mode = signed(b), dialect.requant_rounding
     left, right, result = rows_of(a), rows_of(c), rows_of(out)
-    if max(left.itemsize, right.itemsize) <= 4:
+    if max(left.itemsize, right.itemsize) <= 4:  # whose products stay within the 62 bits of `rounding_terms`
         arms = [scaling(m, e, mode, fmt, left.shape[1]) for m, e in ((ma, ea), (mc, ec))]
         over_rows(_narrow_rows, len(left), left, right, *arms, result)
     else:

@@ -57,6 +57,7 @@ class _Export:
         self.constants: list[onnx.TensorProto] = []
         self.size = (0, 0)
         self.channels: dict[str, int] = {}  # of the tensors whose last axis a reshape has to name
+        self.by_heads: set[str] = set()  # tensors with an axis of heads before tokens and channels
         self.moves: dict[str, list[RealNode]] = {}  # movements of pixels put off until the argmax
         self.source: dict[str, str] = {}  # what those started from
 
@@ -107,8 +108,7 @@ class _Export:
     def matmul(self, node: RealNode) -> None:
         (a, b), gain = node.inputs, node.params["gain"]
         if node.params["transpose_b"]:
-            heads = node.name.endswith(".logits")
-            b = self.op("Transpose", [b], f"{node.name}/transposed", perm=[0, 2, 1] if heads else [1, 0])
+            b = self.op("Transpose", [b], f"{node.name}/transposed", perm=[0, 2, 1] if b in self.by_heads else [1, 0])
         product = self.op("MatMul", [a, b], node.name if gain == 1 else f"{node.name}/product")
         if gain != 1:
             self.op("Mul", [product, self.constant(f"{node.name}/gain", np.array(gain))], node.name)
@@ -122,6 +122,7 @@ class _Export:
     def heads(self, node: RealNode) -> None:
         x = self.reshape(node.inputs[0], [0, node.params["heads"], -1], f"{node.name}/split")
         self.op("Transpose", [x], node.name, perm=[1, 0, 2])
+        self.by_heads.add(node.name)
 
     def merge_heads(self, node: RealNode) -> None:
         x = self.op("Transpose", list(node.inputs), f"{node.name}/tokens", perm=[1, 0, 2])
@@ -132,6 +133,8 @@ class _Export:
             self._put_off(node)
         else:
             self._slice(node.inputs[0], node, node.name)
+            if node.inputs[0] in self.by_heads:
+                self.by_heads.add(node.name)
 
     def grid(self, node: RealNode) -> None:
         self.reshape(node.inputs[0], [node.params["height"], -1, self.channels[node.inputs[0]]], node.name)
