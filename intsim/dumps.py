@@ -7,8 +7,6 @@ is ``encoder.pos_embed``. Nothing is read before it is asked for, nothing is unp
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from . import hdf5
+from . import hdf5, npy
 from .arith import Format
 from .compare import Sliceable
 from .dump_map import Layout, Map
@@ -30,7 +28,6 @@ from .raw_files import read_raw
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 MAP_NAME = "map.toml"  # looked for in a folder of raw files
 ZIP_START = b"PK\x03\x04"
-UNKNOWN = np.dtype(np.int64)
 Nodes = Mapping[str, tuple[tuple[int, ...], Format] | None]  # by name, the shape and format due, where known
 KINDS = "a golden file, an HDF5 file, an .npz, a folder of .npy, or a folder of raw files with a map"
 
@@ -45,7 +42,7 @@ class Dumped:
 
     source: str
     shape: tuple[int, ...] = ()
-    dtype: np.dtype = UNKNOWN
+    dtype: np.dtype = npy.UNKNOWN
     values: Callable[[], Sliceable] | None = None
     sha256: str = ""
     problem: str = ""
@@ -165,51 +162,9 @@ def _dataset(name: str, dataset: h5py.Dataset, path: Path) -> Dumped:
     return Dumped(name, tuple(int(size) for size in shape), dataset.dtype, None, sha256)
 
 
-# What zipfile and numpy raise on damaged archives and on methods of packing they do not know.
-UNZIPPABLE = (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError, ValueError, KeyError)
-
-
 def _npz(path: Path) -> Iterator[Dumped]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist() if info.filename.endswith(".npy")}
-    except UNZIPPABLE as error:
-        raise FileError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
-    for name, size in sizes.items():
-        key = name.removesuffix(".npy")
-        try:
-            with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
-                shape, dtype, problem = _npy_header(stream, size)
-        except UNZIPPABLE as error:
-            shape, dtype, problem = (), UNKNOWN, f"it is damaged ({error})"
-        yield Dumped(key, shape, dtype, partial(_npz_member, path, key), problem=problem)
-
-
-def _npz_member(path: Path, key: str) -> Sliceable:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            value: Sliceable = archive[key]
-            return value
-    except UNZIPPABLE as error:
-        raise FileError(f"{path}: {key} is damaged ({error}); write it again") from None
-
-
-def _npy_header(stream: Any, size: int) -> tuple[tuple[int, ...], np.dtype, str]:
-    """Shape and type an .npy declares, and what is wrong with it: a declared size is not believed."""
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if read is None:
-            return (), UNKNOWN, f"its .npy version {version} is not 1.0 or 2.0"
-        shape, _, dtype = read(stream)
-    except (ValueError, OSError, EOFError) as error:
-        return (), UNKNOWN, f"not a readable .npy ({str(error).splitlines()[0]})"
-    if dtype.hasobject:
-        return shape, dtype, "it holds Python objects, which are never loaded; save integers"
-    declared = int(np.prod(np.array(shape, object))) * dtype.itemsize
-    if declared > size - stream.tell():
-        return shape, dtype, f"it declares {declared} bytes and holds fewer; it is truncated"
-    return shape, dtype, ""
+    for key, header in npy.members(path).items():
+        yield Dumped(key, header.shape, header.dtype, partial(npy.member, path, key), problem=header.problem)
 
 
 def _folder(folder: Path, mapping: Map | None) -> Iterator[Dumped]:
@@ -222,8 +177,8 @@ def _folder(folder: Path, mapping: Map | None) -> Iterator[Dumped]:
         source = path.relative_to(folder).as_posix()
         if path.suffix == ".npy":
             with path.open("rb") as stream:
-                shape, dtype, problem = _npy_header(stream, path.stat().st_size)
-            yield Dumped(source, shape, dtype, partial(_mapped, path), problem=problem)
+                header = npy.header(stream, path.stat().st_size)
+            yield Dumped(source, header.shape, header.dtype, partial(_mapped, path), problem=header.problem)
         else:
             yield Dumped(source, path=path)
 

@@ -1,0 +1,71 @@
+"""NumPy's ``.npy`` and ``.npz`` with suspicion: nothing is unpickled, and no declared size is believed."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FileError
+
+UNKNOWN = np.dtype(np.int64)
+
+# What zipfile and numpy raise on damaged archives and on methods of packing they do not know.
+UNZIPPABLE = (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError, ValueError, KeyError)
+
+
+class Header(NamedTuple):
+    """What an ``.npy`` says of itself; where `problem` is set its values cannot be read."""
+
+    shape: tuple[int, ...] = ()
+    dtype: np.dtype = UNKNOWN
+    problem: str = ""
+
+
+def header(stream: BinaryIO, size: int) -> Header:
+    """The header of an ``.npy`` of `size` bytes."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if read is None:
+            return Header(problem=f"its .npy version {version} is not 1.0 or 2.0")
+        shape, _, dtype = read(stream)
+    except (ValueError, OSError, EOFError) as error:
+        return Header(problem=f"not a readable .npy ({str(error).splitlines()[0]})")
+    if dtype.hasobject:
+        return Header(shape, dtype, "it holds Python objects, which are never loaded; save integers")
+    declared = int(np.prod(np.array(shape, object))) * dtype.itemsize
+    if declared > size - stream.tell():
+        return Header(shape, dtype, f"it declares {declared} bytes and holds fewer; it is truncated")
+    return Header(shape, dtype)
+
+
+def members(path: Path) -> dict[str, Header]:
+    """The arrays of an ``.npz`` by name, none of them read yet."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist() if info.filename.endswith(".npy")}
+    except UNZIPPABLE as error:
+        raise FileError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
+    found = {}
+    for name, size in sizes.items():
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
+                found[name.removesuffix(".npy")] = header(stream, size)  # type: ignore[arg-type]
+        except UNZIPPABLE as error:
+            found[name.removesuffix(".npy")] = Header(problem=f"it is damaged ({error})")
+    return found
+
+
+def member(path: Path, key: str) -> NDArray:
+    """One array of an ``.npz``."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            value: NDArray = archive[key]
+            return value
+    except UNZIPPABLE as error:
+        raise FileError(f"{path}: {key} is damaged ({error}); write it again") from None
