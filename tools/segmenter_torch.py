@@ -1,7 +1,8 @@
 """Segmenter (Strudel et al., ICCV 2021) in plain torch, with the published parameter names.
 
-One departure: patch and class embeddings are not L2-normalised before their
-product; the mask norm alone sets the scale of the scores.
+A second opinion, written independently of intsim's own real-valued graph. `l2_norm` normalises patch and class features
+before their product, as published; the shipped checkpoint was trained without, where the mask norm alone sets the scale of
+the scores.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block."""
 
-    def __init__(self, d_model: int, n_heads: int, mlp_ratio: int = 4) -> None:
+    def __init__(self, d_model: int, n_heads: int, mlp_ratio: int = 4, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(d_model)
+        self.norm1 = nn.LayerNorm(d_model, eps)
         self.attn = Attention(d_model, n_heads)
-        self.norm2 = nn.LayerNorm(d_model)
+        self.norm2 = nn.LayerNorm(d_model, eps)
         self.mlp = Mlp(d_model, mlp_ratio * d_model)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,30 +68,36 @@ class PatchEmbedding(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Vision transformer; gives the normalised patch tokens, without the class token."""
+    """Vision transformer; gives the normalised patch tokens, without the class token (and a DeiT's distillation token)."""
 
-    def __init__(self, n_patches: int, patch_size: int, d_model: int, n_heads: int, n_layers: int) -> None:
+    def __init__(
+        self, n_patches: int, patch_size: int, d_model: int, n_heads: int, n_layers: int, distilled: bool, eps: float
+    ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbedding(patch_size, d_model)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, d_model))
-        self.pos_embed = nn.Parameter(torch.zeros(1, n_patches + 1, d_model))
-        self.blocks = nn.ModuleList(Block(d_model, n_heads) for _ in range(n_layers))
-        self.norm = nn.LayerNorm(d_model)
+        if distilled:
+            self.dist_token = nn.Parameter(torch.zeros(1, 1, d_model))
+        self.extra_tokens = 1 + distilled
+        self.pos_embed = nn.Parameter(torch.zeros(1, n_patches + self.extra_tokens, d_model))
+        self.blocks = nn.ModuleList(Block(d_model, n_heads, eps=eps) for _ in range(n_layers))
+        self.norm = nn.LayerNorm(d_model, eps)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.patch_embed(image)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        extra = [self.cls_token] + ([self.dist_token] if self.extra_tokens == 2 else [])
+        x = torch.cat([*(token.expand(len(x), -1, -1) for token in extra), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)[:, 1:]
+        return self.norm(x)[:, self.extra_tokens :]
 
 
 class MaskDecoder(nn.Module):
     """Class embeddings attend to the patches; masks are their scalar products."""
 
-    def __init__(self, n_cls: int, d_model: int, n_heads: int, n_layers: int) -> None:
+    def __init__(self, n_cls: int, d_model: int, n_heads: int, n_layers: int, l2_norm: bool) -> None:
         super().__init__()
-        self.n_cls = n_cls
+        self.n_cls, self.l2_norm = n_cls, l2_norm
         self.proj_dec = nn.Linear(d_model, d_model)
         self.cls_emb = nn.Parameter(torch.zeros(1, n_cls, d_model))
         self.blocks = nn.ModuleList(Block(d_model, n_heads) for _ in range(n_layers))
@@ -106,6 +113,8 @@ class MaskDecoder(nn.Module):
         x = self.decoder_norm(x)
         patches = x[:, : -self.n_cls] @ self.proj_patch
         classes = x[:, -self.n_cls :] @ self.proj_classes
+        if self.l2_norm:
+            patches, classes = F.normalize(patches, dim=-1), F.normalize(classes, dim=-1)
         return self.mask_norm(patches @ classes.transpose(1, 2))
 
 
@@ -136,13 +145,18 @@ class Segmenter(nn.Module):
         n_layers: int,
         n_cls: int,
         decoder_layers: int | None,
+        l2_norm: bool = False,
+        distilled: bool = False,
+        encoder_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
         n_patches = (image_size[0] // patch_size) * (image_size[1] // patch_size)
-        self.encoder = Encoder(n_patches, patch_size, d_model, n_heads, n_layers)
+        self.encoder = Encoder(n_patches, patch_size, d_model, n_heads, n_layers, distilled, encoder_eps)
         self.decoder = (
-            LinearDecoder(n_cls, d_model) if decoder_layers is None else MaskDecoder(n_cls, d_model, n_heads, decoder_layers)
+            LinearDecoder(n_cls, d_model)
+            if decoder_layers is None
+            else MaskDecoder(n_cls, d_model, n_heads, decoder_layers, l2_norm)
         )
         self.apply(_initialise)
         for name, parameter in self.named_parameters():

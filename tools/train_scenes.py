@@ -103,10 +103,10 @@ def learning_rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def train(model: nn.Module, images: Tensor, shares: Tensor, steps: int, seed: int) -> None:
+def train(model: nn.Module, images: Tensor, shares: Tensor, steps: int, seed: int, peak_lr: float = PEAK_LR) -> None:
     """AdamW with bfloat16 products; the parameters themselves stay float32."""
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(parameter_groups(model), lr=PEAK_LR, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(parameter_groups(model), lr=peak_lr, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, steps))
     per_epoch = len(images) // BATCH
     total, start = 0.0, time.perf_counter()
@@ -176,15 +176,20 @@ def norm_health(model: nn.Module) -> dict[str, float]:
 
 
 def write_examples(folder: Path) -> None:
-    """The calibration picture and example pictures with their labels."""
+    """The calibration picture and example pictures, each with its labels."""
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(render(CALIBRATION_SEED)[0]).save(folder / "calibration.png", optimize=True)
-    for i in range(EXAMPLES):
-        image, labels = render(EXAMPLE_SEED + i)
-        Image.fromarray(image).save(folder / f"scene_{i:02d}.png", optimize=True)
-        indexed = Image.fromarray(labels)
-        indexed.putpalette([value for color in PALETTE for value in color])
-        indexed.save(folder / f"scene_{i:02d}_labels.png", optimize=True)
+    names = {"calibration": CALIBRATION_SEED} | {f"scene_{i:02d}": EXAMPLE_SEED + i for i in range(EXAMPLES)}
+    for name, seed in names.items():
+        write_scene(folder, name, seed)
+
+
+def write_scene(folder: Path, name: str, seed: int) -> None:
+    """A picture, and beside it its labels."""
+    image, labels = render(seed)
+    Image.fromarray(image).save(folder / f"{name}.png", optimize=True)
+    indexed = Image.fromarray(labels)
+    indexed.putpalette([value for color in PALETTE for value in color])
+    indexed.save(folder / f"{name}_labels.png", optimize=True)
 
 
 def main() -> None:
