@@ -16,8 +16,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segmenter_torch import Segmenter
-from train_scenes import CONFIG, EVAL_SCENES, EVAL_SEED, PATCH, SIZE, TRAIN_SCENES, TRAIN_SEED
-from train_scenes import evaluate, patch_shares, render_all, train
+from train_scenes import (
+    CONFIG,
+    EVAL_SCENES,
+    EVAL_SEED,
+    PATCH,
+    SIZE,
+    TRAIN_SCENES,
+    TRAIN_SEED,
+    evaluate,
+    patch_shares,
+    render_all,
+    train,
+)
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PEAK_LR = 3e-4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,9 +16,12 @@ from ._common import (
     load_model,
     model_option,
     output_option,
+    progress,
     resize_option,
-    status,
 )
+
+if TYPE_CHECKING:
+    from ..quantize import Recipe
 
 
 @click.command(
@@ -29,7 +33,7 @@ from ._common import (
     "--config",
     type=click.Path(path_type=Path),
     default=None,
-    help="Configuration, JSON or YAML.  [default: that of --model]",
+    help="Configuration, JSON or YAML.  [default: that of --model, or the one beside CHECKPOINT]",
 )
 @click.option(
     "--calibrate",
@@ -37,6 +41,42 @@ from ._common import (
     metavar="PICTURE...",
     type=click.Path(path_type=Path),
     help="Calibration pictures, at least one.",
+)
+@click.option("--size", metavar="WxH", default=None, help="Picture size of the model; position embeddings are resized.")
+@click.option(
+    "--observer",
+    "observers",
+    multiple=True,
+    metavar="[GLOB=]KIND",
+    help="Ranges by minmax, mse or percentile:P, of 8-bit tensors or of those that GLOB names.  [default: minmax]",
+)
+@click.option(
+    "--bits",
+    "widths",
+    multiple=True,
+    metavar="KIND=N",
+    help="Width of weight, activation, residual or masks.  [default: 8, 8, 16, 16]",
+)
+@click.option("--lam", default="search", show_default=True, help="Clamp of the GELUs: search, off, or an integer.")
+@click.option(
+    "--class-norm",
+    type=click.Choice(["calibrated", "none"]),
+    default=None,
+    help="The L2 norm of class features.  [default: calibrated where trained with it]",
+)
+@click.option("--fold-norm", is_flag=True, help="Fold the affine part of layer norms into the next linear layers.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Signal to quantization noise of every tensor: .html, .svg or .json.",
+)
+@click.option(
+    "--report-on",
+    multiple=True,
+    metavar="PICTURE",
+    type=click.Path(path_type=Path),
+    help="Pictures for the report.  [default: those of calibration]",
 )
 @dialect_option
 @resize_option
@@ -46,36 +86,97 @@ def command(
     files: tuple[Path, ...],
     config: Path | None,
     calibrate: tuple[Path, ...],
+    size: str | None,
+    observers: tuple[str, ...],
+    widths: tuple[str, ...],
+    lam: str,
+    class_norm: str | None,
+    fold_norm: bool,
+    report: Path | None,
+    report_on: tuple[Path, ...],
     dialect: str,
     resize: bool,
     model: Path | None,
     output: Path,
 ) -> None:
-    """Quantize CHECKPOINT (safetensors, the published Segmenter's parameter names) with one or more pictures."""
+    """Quantize CHECKPOINT with one or more pictures.
+
+    CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation
+    (both need the extra torch), or a safetensors or .npz file with the names of either.
+    """
     from ..nets.segmenter import SegmenterConfig
     from ..pictures import read_picture
-    from ..quantize import quantize, read_checkpoint, read_config
+    from ..quantize import calibrated, integer_form, lowered, read_checkpoint
+    from ..quantize.sensitivity import agreement, sensitivity
+    from ..reports.sensitivity import check_format, write_report
     from ..weights import save
 
     checkpoint, further = _checkpoint_first(files)
     paths = [*calibrate, *further]
     check_target(output, checkpoint, config, *paths)
+    if report is not None:
+        check_format(report)
+        check_target(report, checkpoint, config, output, *paths)
+    elif report_on:
+        raise click.UsageError("--report-on goes with --report")
     if not paths:
         raise IntsimError("quantize needs at least one picture to calibrate on: --calibrate PICTURE")
-    settings = read_config(config) if config else load_model(model).config
+    recipe = _recipe(observers, widths, lam, class_norm, fold_norm)
+    settings = _settings(checkpoint, config, model, size)
     rules = load_dialect(dialect)
     weights, sha256 = read_checkpoint(checkpoint, settings)
-    size = SegmenterConfig.of(settings)
-    pictures = [read_picture(path, size.height, size.width, resize) for path in paths]
+    sides = SegmenterConfig.of(settings)
+    pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
+    others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
     announce_compiling()
-    with status("calibrating and lowering ..."):
-        graph = quantize(weights, settings, pictures, rules, sha256)
+    net = integer_form(weights, settings, pictures, recipe)
+    with progress("calibrating", 2 * len(pictures) * len(net.nodes)) as step:
+        statistics = calibrated(net, pictures, rules, recipe, step)
+    graph = lowered(net, statistics, rules, settings, pictures, sha256)
+    measured = None
+    if report is not None:
+        with progress("measuring", len(others) * len(net.nodes)) as step:
+            measured = sensitivity(net, graph, others, step)
     save(graph, output)
     click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s)")
+    click.echo(f"labels as in real numbers on {agreement(statistics, graph, pictures):.1%} of the calibration pixels")
     click.echo(f"content hash {graph.content_hash}")
+    if report is not None and measured is not None:
+        write_report(report, graph, measured)
+        worst = min((tensor for tensor in measured if tensor.own is not None), key=lambda tensor: tensor.own or 0.0)
+        click.echo(f"report {report}: {worst.name} adds the most noise, {worst.own:.1f} dB below its signal")
+
+
+def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class_norm: str | None, fold: bool) -> Recipe:
+    from ..quantize.recipe import Recipe, observers_of, widths_of
+
+    general, by_glob = observers_of(observers)
+    clamp: str | int = int(lam) if lam.isdecimal() else lam
+    return Recipe(general, by_glob, widths_of(widths), clamp, class_norm, fold)
+
+
+def _settings(checkpoint: Path, config: Path | None, model: Path | None, size: str | None) -> dict[str, Any]:
+    """The configuration: the one named, that of the model named, the one beside the checkpoint, the one its shapes tell,
+    or that of the shipped model.
+    """
+    from ..quantize import at_size, config_beside, inferred_config, read_config
+
+    found = config or (config_beside(checkpoint) if model is None else None)
+    settings = read_config(found) if found else None
+    if settings is None and model is None:
+        settings = inferred_config(checkpoint)
+    settings = settings or load_model(model).config
+    if size is None:
+        return settings
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and (height or width).isdecimal()):
+        raise IntsimError(f"--size {size!r}: WIDTHxHEIGHT is due, as in 640x480, or one number for a square")
+    return at_size(settings, int(height or width), int(width))
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
-    """``--calibrate A B`` leaves B among the arguments: of several the safetensors file is the checkpoint."""
-    checkpoint = next((path for path in files if path.suffix == ".safetensors"), files[0])
+    """``--calibrate A B`` leaves B among the arguments: of several the one with a checkpoint's suffix is the checkpoint."""
+    from ..quantize.containers import SUFFIXES
+
+    checkpoint = next((path for path in files if path.suffix in SUFFIXES), files[0])
     return checkpoint, [path for path in files if path is not checkpoint]

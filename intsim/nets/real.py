@@ -1,12 +1,13 @@
 """The real-valued graph: what a network in `nets/` builds, what calibration runs in float64, what lowering reads.
 
 Its operators are the functions the integer ones approximate (`Op.real`, named by `Op.approximates`): linear, layernorm,
-softmax, gelu, add, matmul, normalize, and the data movements, which are the same in both worlds.
+softmax, gelu, add, matmul, normalize, and the data movements, which are the same in both worlds. One has no integer twin:
+unit, the L2 normalisation of published Segmenters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,55 +16,69 @@ from numpy.typing import NDArray
 
 from ..ops import REGISTRY
 
+ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with a width of its own
+LAYER_NORM_EPS = 1e-5
+
+
+def unit(x: NDArray) -> NDArray:
+    """Rows divided by their L2 norm."""
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
 REAL: dict[str, Callable] = {op.approximates: op.real for op in REGISTRY.values() if op.approximates and op.real}
+REAL["unit"] = unit
 
 
 @dataclass(frozen=True)
 class RealNode:
-    """One real-valued operation. `bits` is the width its output gets in integers, where lowering has to choose one."""
+    """One real-valued operation. `kind` says what its output is: calibration gives each kind its width in integers."""
 
     name: str
     op: str
     inputs: tuple[str, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
-    bits: int = 8
+    kind: str = ACTIVATION
 
 
 class RealGraph:
     """Real-valued nodes in execution order; each method appends one and returns its name."""
 
-    def __init__(self) -> None:
-        self.nodes: list[RealNode] = []
+    def __init__(self, nodes: Iterable[RealNode] = ()) -> None:
+        self.nodes = list(nodes)
 
-    def node(self, name: str, op: str, *inputs: str, bits: int = 8, **params: Any) -> str:
-        """Append an operation of any kind."""
-        self.nodes.append(RealNode(name, op, inputs, params, bits))
+    def node(self, name: str, op: str, *inputs: str, kind: str = ACTIVATION, **params: Any) -> str:
+        """Append an operation of any sort."""
+        self.nodes.append(RealNode(name, op, inputs, params, kind))
         return name
 
     def image(self, name: str, height: int, width: int) -> str:
         """The picture, u8 [height, width, 3]."""
         return self.node(name, "input", height=height, width=width)
 
-    def constant(self, name: str, value: NDArray, bits: int = 16) -> str:
+    def constant(self, name: str, value: NDArray, kind: str = RESIDUAL) -> str:
         """A tensor of the model."""
-        return self.node(name, "constant", value=value, bits=bits)
+        return self.node(name, "constant", value=value, kind=kind)
 
-    def linear(self, name: str, x: str, weight: NDArray, bias: NDArray | None, bits: int = 8) -> str:
+    def linear(self, name: str, x: str, weight: NDArray, bias: NDArray | None, kind: str = ACTIVATION) -> str:
         """``x @ weight.T + bias``, weight [out, in]."""
         bias = np.zeros(len(weight)) if bias is None else bias
-        return self.node(name, "linear", x, weight=weight, bias=bias, bits=bits)
+        return self.node(name, "linear", x, weight=weight, bias=bias, kind=kind)
 
-    def matmul(self, name: str, a: str, b: str, transpose_b: int = 0, gain: float = 1.0, bits: int = 8) -> str:
-        """``gain * a @ b``; the gain goes into the requantization."""
-        return self.node(name, "matmul", a, b, transpose_b=transpose_b, gain=gain, bits=bits)
+    def matmul(
+        self, name: str, a: str, b: str, transpose_b: int = 0, gain: float | NDArray = 1.0, kind: str = ACTIVATION
+    ) -> str:
+        """``gain * a @ b``; the gain, one or one a column, goes into the requantization."""
+        return self.node(name, "matmul", a, b, transpose_b=transpose_b, gain=gain, kind=kind)
 
-    def layernorm(self, name: str, x: str, gamma: NDArray, beta: NDArray, bits: int = 8) -> str:
+    def layernorm(
+        self, name: str, x: str, gamma: NDArray, beta: NDArray, kind: str = ACTIVATION, eps: float = LAYER_NORM_EPS
+    ) -> str:
         """Layer normalisation over the last axis."""
-        return self.node(name, "layernorm", x, gamma=gamma, beta=beta, bits=bits)
+        return self.node(name, "layernorm", x, gamma=gamma, beta=beta, eps=eps, kind=kind)
 
     def add(self, name: str, a: str, c: str) -> str:
-        """A residual sum, 16 bits wide."""
-        return self.node(name, "add", a, c, bits=16)
+        """A residual sum."""
+        return self.node(name, "add", a, c, kind=RESIDUAL)
 
     def run(self, image: NDArray, observe: Callable[[RealNode, list[NDArray], NDArray], None] | None = None) -> NDArray:
         """Run in float64; `observe(node, inputs, value)` sees every operation. Returns the last node's output."""
@@ -81,10 +96,11 @@ class RealGraph:
 
 
 def evaluate(node: RealNode, inputs: list[NDArray]) -> NDArray:
-    """One operation in float64."""
+    """One operation in float64, whatever the parameters are stored in."""
+    params = {k: np.asarray(v, np.float64) if isinstance(v, np.ndarray) else v for k, v in node.params.items()}
     if node.op == "constant":
-        return np.asarray(node.params["value"], np.float64)
-    params = dict(node.params)
+        value: NDArray = params["value"]
+        return value
     gain = params.pop("gain", 1.0)
     value = REAL[node.op](*inputs, **params)
-    return value * gain if gain != 1.0 else value
+    return value if isinstance(gain, float) and gain == 1.0 else value * gain

@@ -1,7 +1,8 @@
 """Segmenter (Strudel et al. 2021): a ViT encoder and a mask-transformer or linear decoder, as a real-valued graph.
 
-Parameter names are the published implementation's. Without L2 normalisation of patch and class features, as in
-I-Segmenter; upsampling to pixels is nearest-neighbour.
+Parameter names are the published implementation's. Published checkpoints were trained with L2 normalisation of patch and
+class features (``l2_norm``), for which integers have no operator: `segmenter` builds the network with it, or with one fixed
+gain a class in its place. Upsampling to pixels is nearest-neighbour.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IntsimError
-from .real import RealGraph
+from .real import ACTIVATION, LAYER_NORM_EPS, MASKS, RESIDUAL, RealGraph
 
 Weights = Mapping[str, NDArray]
 
@@ -27,12 +28,17 @@ NORMALIZATIONS = {
 LARGEST_MODEL = 10**9  # parameters; ViT-L has 3e8
 LARGEST = 1 << 16  # of any dimension: beyond is a slip of the pen, and would exhaust the memory
 _REQUIRED = ("image_size", "patch_size", "d_model", "n_heads", "n_layers", "n_cls", "decoder", "normalization")
-_OPTIONAL = ("name", "distilled", "class_names", "palette")
+_OPTIONAL = ("name", "distilled", "l2_norm", "encoder_norm_eps", "trained_size", "class_names", "palette")
+POSITIONS = "encoder.pos_embed"
+CLASS_FEATURES = "decoder.proj_classes"  # the tensor whose rows the class norm scales
 
 
 @dataclass(frozen=True)
 class SegmenterConfig:
-    """The dimensions of a Segmenter. `extra_tokens` is 1 (class), or 2 for a distilled encoder."""
+    """The dimensions of a Segmenter. `extra_tokens` is 1 (class), or 2 for a distilled encoder.
+
+    `trained_grid` is the grid of patches that the checkpoint's position embeddings are for, where it is known.
+    """
 
     height: int
     width: int
@@ -46,11 +52,14 @@ class SegmenterConfig:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     extra_tokens: int
+    l2_norm: bool = False
+    encoder_eps: float = LAYER_NORM_EPS
+    trained_grid: tuple[int, int] | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches, the last ones padded where the size is not a multiple."""
-        return -(-self.height // self.patch), -(-self.width // self.patch)
+        return _grid(self.height, self.width, self.patch)
 
     @property
     def size(self) -> int:
@@ -71,15 +80,13 @@ class SegmenterConfig:
         for key in _REQUIRED:
             if key not in given:
                 raise IntsimError(f"configuration: {key!r} is missing; the keys are {', '.join(_REQUIRED)}")
-        size = given["image_size"]
-        if isinstance(size, (list, tuple)) and len(size) != 2:
-            raise IntsimError(f"configuration: image_size is [height, width] or one number, not {size!r}")
-        height, width = size if isinstance(size, (list, tuple)) else (size, size)
+        height, width = _sides("image_size", given["image_size"])
         numbers = {"height": height, "width": width, "patch": given["patch_size"]}
         numbers |= {key: given[key] for key in ("d_model", "n_heads", "n_layers", "n_cls")}
-        decoder, layers = _decoder(given["decoder"])
-        numbers["decoder_layers"] = layers
-        for key, value in numbers.items():
+        decoder, numbers["decoder_layers"] = _decoder(given["decoder"])
+        trained = _sides("trained_size", given.get("trained_size", (height, width)))
+        checked = numbers | dict(zip(("trained_size height", "trained_size width"), trained, strict=True))
+        for key, value in checked.items():
             if (
                 not isinstance(value, int)
                 or isinstance(value, bool)
@@ -89,13 +96,36 @@ class SegmenterConfig:
         if given["d_model"] % given["n_heads"]:
             raise IntsimError(f"configuration: d_model {given['d_model']} is not a multiple of n_heads {given['n_heads']}")
         mean, std = _normalization(given["normalization"])
-        if not isinstance(given.get("distilled", False), bool):
-            raise IntsimError(f"configuration: distilled is true or false, not {given['distilled']!r}")
-        tokens = 2 if given.get("distilled") else 1
-        dimensions = cls(decoder=decoder, mean=mean, std=std, extra_tokens=tokens, **numbers)
+        for key in ("distilled", "l2_norm"):
+            if not isinstance(given.get(key, False), bool):
+                raise IntsimError(f"configuration: {key} is true or false, not {given[key]!r}")
+        eps = given.get("encoder_norm_eps", LAYER_NORM_EPS)
+        if not isinstance(eps, float) or not 0 < eps < 1:
+            raise IntsimError(f"configuration: encoder_norm_eps is a number between 0 and 1, such as 1e-6, not {eps!r}")
+        dimensions = cls(
+            decoder=decoder,
+            mean=mean,
+            std=std,
+            extra_tokens=2 if given.get("distilled") else 1,
+            l2_norm=given.get("l2_norm", False),
+            encoder_eps=eps,
+            trained_grid=_grid(*trained, given["patch_size"]) if "trained_size" in given else None,
+            **numbers,
+        )
         if dimensions.size > LARGEST_MODEL:
             raise IntsimError(f"configuration: {dimensions.size:,} parameters; a model has {LARGEST_MODEL:,} at most")
         return dimensions
+
+
+def _grid(height: int, width: int, patch: int) -> tuple[int, int]:
+    return -(-height // patch), -(-width // patch)
+
+
+def _sides(key: str, size: Any) -> tuple[Any, Any]:
+    if isinstance(size, (list, tuple)) and len(size) != 2:
+        raise IntsimError(f"configuration: {key} is [height, width] or one number, not {size!r}")
+    height, width = size if isinstance(size, (list, tuple)) else (size, size)
+    return height, width
 
 
 def _decoder(decoder: Any) -> tuple[str, Any]:
@@ -133,7 +163,7 @@ def parameters(config: SegmenterConfig) -> dict[str, tuple[int, ...]]:
         "encoder.patch_embed.proj.weight": (d, 3, c.patch, c.patch),
         "encoder.patch_embed.proj.bias": (d,),
         "encoder.cls_token": (1, 1, d),
-        "encoder.pos_embed": (1, tokens, d),
+        POSITIONS: (1, tokens, d),
     }
     if c.extra_tokens == 2:
         shapes["encoder.dist_token"] = (1, 1, d)
@@ -160,8 +190,11 @@ def _block_parameters(name: str, d: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def segmenter(config: SegmenterConfig, weights: Weights) -> RealGraph:
-    """The whole network; shapes in comments, N patches, D channels, K classes, P the patch size."""
+def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | NDArray | None = None) -> RealGraph:
+    """The whole network; shapes in comments, N patches, D channels, K classes, P the patch size.
+
+    `class_gain` (one, or one a class [K]) takes the place of the L2 norms: None builds the network as it was trained.
+    """
     c, net = config, RealGraph()
     h, w = c.grid
     image = net.image("image", c.height, c.width)  # (H, W, 3)
@@ -170,20 +203,20 @@ def segmenter(config: SegmenterConfig, weights: Weights) -> RealGraph:
 
     kernel = weights["encoder.patch_embed.proj.weight"]
     flat = kernel.reshape(len(kernel), -1)
-    x = net.linear("encoder.patch_embed.proj", x, flat, weights["encoder.patch_embed.proj.bias"], bits=16)  # (N, D)
+    x = net.linear("encoder.patch_embed.proj", x, flat, weights["encoder.patch_embed.proj.bias"], RESIDUAL)  # (N, D)
     tokens = [net.constant("encoder.cls_token", weights["encoder.cls_token"][0])]
     if c.extra_tokens == 2:
         tokens.append(net.constant("encoder.dist_token", weights["encoder.dist_token"][0]))
     x = net.node("encoder.tokens", "concat", *tokens, x, axis=-2)  # (1+N, D)
-    x = net.add("encoder.embedded", x, net.constant("encoder.pos_embed", weights["encoder.pos_embed"][0]))
+    x = net.add("encoder.embedded", x, net.constant(POSITIONS, weights[POSITIONS][0]))
     for i in range(c.n_layers):
-        x = block(net, f"encoder.blocks.{i}", x, c.n_heads, weights)
-    x = norm(net, "encoder.norm", x, weights)
+        x = block(net, f"encoder.blocks.{i}", x, c.n_heads, weights, c.encoder_eps)
+    x = norm(net, "encoder.norm", x, weights, eps=c.encoder_eps)
     stop = h * w + c.extra_tokens
     x = net.node("encoder.patch_tokens", "slice", x, axis=-2, start=c.extra_tokens, stop=stop)  # (N, D)
 
-    decode = mask_decoder if c.decoder == MASK else linear_decoder
-    x = decode(net, x, c, weights)  # (N, K)
+    masked = c.decoder == MASK
+    x = mask_decoder(net, x, c, weights, class_gain) if masked else linear_decoder(net, x, weights)  # (N, K)
     x = net.node("decoder.grid", "grid", x, height=h)  # (h, w, K)
     x = net.node("decoder.upsample", "upsample_nearest", x, factor=c.patch)  # (h*P, w*P, K)
     if h * c.patch != c.height:
@@ -194,10 +227,10 @@ def segmenter(config: SegmenterConfig, weights: Weights) -> RealGraph:
     return net
 
 
-def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights) -> str:
-    """Masks as products of patch and class features."""
+def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, class_gain: float | NDArray | None) -> str:
+    """Masks as products of patch and class features, whose L2 norms are 1 or given way to `class_gain`."""
     n = c.grid[0] * c.grid[1]
-    x = net.linear("decoder.proj_dec", x, weights["decoder.proj_dec.weight"], weights["decoder.proj_dec.bias"], bits=16)
+    x = net.linear("decoder.proj_dec", x, weights["decoder.proj_dec.weight"], weights["decoder.proj_dec.bias"], RESIDUAL)
     classes = net.constant("decoder.cls_emb", weights["decoder.cls_emb"][0])
     x = net.node("decoder.tokens", "concat", x, classes, axis=-2)  # (N+K, D)
     for i in range(c.decoder_layers):
@@ -206,26 +239,30 @@ def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights) -
     patches = net.node("decoder.patch_tokens", "slice", x, axis=-2, start=0, stop=n)  # (N, D)
     classes = net.node("decoder.class_tokens", "slice", x, axis=-2, start=n, stop=n + c.n_cls)  # (K, D)
     patches = net.linear("decoder.proj_patch", patches, weights["decoder.proj_patch"].T, None)
-    classes = net.linear("decoder.proj_classes", classes, weights["decoder.proj_classes"].T, None)
-    masks = net.matmul("decoder.masks", patches, classes, transpose_b=1, bits=16)  # (N, K)
-    return norm(net, "decoder.mask_norm", masks, weights, bits=16)
+    classes = net.linear(CLASS_FEATURES, classes, weights[CLASS_FEATURES].T, None)
+    if c.l2_norm and class_gain is None:
+        patches = net.node("decoder.patch_unit", "unit", patches)
+        classes = net.node("decoder.class_unit", "unit", classes)
+    gain = 1.0 if class_gain is None else class_gain
+    masks = net.matmul("decoder.masks", patches, classes, transpose_b=1, gain=gain, kind=MASKS)  # (N, K)
+    return norm(net, "decoder.mask_norm", masks, weights, MASKS)
 
 
-def linear_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights) -> str:
+def linear_decoder(net: RealGraph, x: str, weights: Weights) -> str:
     """One linear layer a patch."""
-    return net.linear("decoder.head", x, weights["decoder.head.weight"], weights["decoder.head.bias"], bits=16)
+    return net.linear("decoder.head", x, weights["decoder.head.weight"], weights["decoder.head.bias"], MASKS)
 
 
-def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights) -> str:
+def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights, eps: float = LAYER_NORM_EPS) -> str:
     """A pre-norm transformer block; T tokens, d channels a head."""
 
-    def linear(layer: str, x: str, bits: int = 8) -> str:
+    def linear(layer: str, x: str, kind: str = ACTIVATION) -> str:
         full = f"{name}.{layer}"
-        return net.linear(full, x, weights[f"{full}.weight"], weights[f"{full}.bias"], bits)
+        return net.linear(full, x, weights[f"{full}.weight"], weights[f"{full}.bias"], kind)
 
     attn = f"{name}.attn"
     head_dim = len(weights[f"{attn}.proj.bias"]) // heads
-    y = norm(net, f"{name}.norm1", x, weights)
+    y = norm(net, f"{name}.norm1", x, weights, eps=eps)
     y = linear("attn.qkv", y)  # (T, 3D)
     y = net.node(f"{attn}.heads", "heads", y, heads=3 * heads)  # (3*heads, T, d)
     q, k, v = (
@@ -236,16 +273,16 @@ def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights) -> st
     p = net.node(f"{attn}.softmax", "softmax", logits)
     y = net.matmul(f"{attn}.context", p, v)  # (heads, T, d)
     y = net.node(f"{attn}.merged", "merge_heads", y)  # (T, D)
-    y = linear("attn.proj", y, bits=16)
+    y = linear("attn.proj", y, RESIDUAL)
     x = net.add(f"{name}.residual1", y, x)
 
-    y = norm(net, f"{name}.norm2", x, weights)
+    y = norm(net, f"{name}.norm2", x, weights, eps=eps)
     y = linear("mlp.fc1", y)  # (T, 4D)
     y = net.node(f"{name}.mlp.act", "gelu", y)
-    y = linear("mlp.fc2", y, bits=16)
+    y = linear("mlp.fc2", y, RESIDUAL)
     return net.add(f"{name}.residual2", y, x)
 
 
-def norm(net: RealGraph, name: str, x: str, weights: Weights, bits: int = 8) -> str:
+def norm(net: RealGraph, name: str, x: str, weights: Weights, kind: str = ACTIVATION, eps: float = LAYER_NORM_EPS) -> str:
     """A layer norm with its affine part."""
-    return net.layernorm(name, x, weights[f"{name}.weight"], weights[f"{name}.bias"], bits=bits)
+    return net.layernorm(name, x, weights[f"{name}.weight"], weights[f"{name}.bias"], kind, eps)

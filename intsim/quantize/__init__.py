@@ -7,30 +7,105 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..dialects import Dialect
+from ..errors import IntsimError
 from ..graph import Graph, digest
-from ..nets.segmenter import SegmenterConfig, parameters, segmenter
-from .calibrate import calibrate
-from .checkpoint import read_checkpoint, read_config
+from ..nets.real import RealGraph, RealNode
+from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, parameters, segmenter
+from .calibrate import Progress, Statistics, calibrate
+from .checkpoint import inferred_config, read_checkpoint
+from .configuration import at_size, config_beside, read_config
+from .fold import fold_norms
 from .lower import lower
+from .recipe import CALIBRATED, NONE, Recipe
 
-__all__ = ["calibrate", "lower", "parameters", "quantize", "read_checkpoint", "read_config", "segmenter"]
+__all__ = [
+    "Recipe",
+    "at_size",
+    "calibrate",
+    "calibrated",
+    "config_beside",
+    "inferred_config",
+    "integer_form",
+    "lower",
+    "lowered",
+    "parameters",
+    "quantize",
+    "read_checkpoint",
+    "read_config",
+    "segmenter",
+]
 
 
 def quantize(
-    weights: dict[str, NDArray], config: dict, pictures: list[NDArray], dialect: Dialect, checkpoint_sha256: str
+    weights: dict[str, NDArray],
+    config: dict,
+    pictures: list[NDArray],
+    dialect: Dialect,
+    checkpoint_sha256: str,
+    recipe: Recipe | None = None,
+    progress: Progress = lambda name: None,
 ) -> Graph:
     """An integer Segmenter from float weights and one or more calibration pictures (u8 [H, W, 3]).
 
     Raises IntsimError naming layer and channel where a parameter cannot be quantized, BoundError where the result could
-    overflow.
+    overflow. `progress(name)` is called when a real-valued node has run.
     """
-    net = segmenter(SegmenterConfig.of(config), weights)
+    recipe = recipe or Recipe()
+    net = integer_form(weights, config, pictures, recipe)
+    statistics = calibrated(net, pictures, dialect, recipe, progress)
+    return lowered(net, statistics, dialect, config, pictures, checkpoint_sha256)
+
+
+def calibrated(
+    net: RealGraph, pictures: list[NDArray], dialect: Dialect, recipe: Recipe, progress: Progress = lambda name: None
+) -> Statistics:
+    """What lowering needs to know of `net` (as `integer_form` gives it), from pictures."""
     with np.errstate(all="ignore"):  # what leaves float64 is refused by name
-        statistics = calibrate(net, pictures, dialect)
+        return calibrate(net, pictures, dialect, recipe, progress)
+
+
+def lowered(
+    net: RealGraph, statistics: Statistics, dialect: Dialect, config: dict, pictures: list[NDArray], checkpoint_sha256: str
+) -> Graph:
+    """The integer graph, with a record of where it comes from: checkpoint, pictures, where the recipe is unusual."""
     provenance = {
         "intsim": __version__,
         "checkpoint_sha256": checkpoint_sha256,
         "calibration_sha256": [digest(picture) for picture in pictures],
+        **({"recipe": departures} if (departures := statistics.recipe.departures()) else {}),
     }
     with np.errstate(all="ignore"):
         return lower(net, statistics, dialect, config, provenance)
+
+
+def integer_form(weights: dict[str, NDArray], config: dict, pictures: list[NDArray], recipe: Recipe) -> RealGraph:
+    """The real-valued network as lowering takes it: without L2 norms, layer norms folded where the recipe says so."""
+    dimensions = SegmenterConfig.of(config)
+    normalised = dimensions.l2_norm and dimensions.decoder == MASK
+    if recipe.class_norm == CALIBRATED and not normalised:
+        raise IntsimError(
+            "class norm: this network has none to calibrate; a mask decoder trained with L2 normalisation is due, and "
+            '"l2_norm": true in its configuration'
+        )
+    gain: float | NDArray = 1.0
+    if normalised and recipe.class_norm != NONE:
+        gain = class_gain(segmenter(dimensions, weights), pictures)
+    net = segmenter(dimensions, weights, class_gain=gain)
+    return fold_norms(net) if recipe.fold_norm else net
+
+
+def class_gain(published: RealGraph, pictures: list[NDArray]) -> NDArray:
+    """What stands for the L2 norm of each class's feature [K]: the mean of its inverse over the pictures."""
+    inverse = []
+
+    def record(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.name == CLASS_FEATURES:
+            inverse.append(1 / np.linalg.norm(value, axis=-1))
+
+    with np.errstate(all="ignore"):
+        for picture in pictures:
+            published.run(picture, record)
+    gain: NDArray = np.mean(inverse, axis=0)
+    if not np.isfinite(gain).all():
+        raise IntsimError(f"{CLASS_FEATURES}: the feature of class {int(np.argmin(np.isfinite(gain)))} has norm 0")
+    return gain

@@ -1,73 +1,99 @@
 """Calibration: run the real-valued graph on pictures and record what lowering needs to know.
 
-Two passes. The first records the largest magnitude of every tensor (symmetric min-max). The second, with the scales of the
-first, records what each GELU sees, as counts over (input, row maximum), from which the best clamp is found exactly.
+Two passes. The first records the magnitudes of every tensor, from which its observer chooses the range. The second, with the
+scales of the first, records what each GELU sees, as counts over (input, row maximum), from which the best clamp is found
+exactly.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, Gelu, signed
+from ..arith import I8, Format, Gelu, signed
 from ..dialects import Dialect, gelu_parameters
 from ..errors import IntsimError
 from ..nets.real import RealGraph, RealNode
 from ..ops import REGISTRY
 from ..ops.shiftgelu import UNCLAMPED
+from .observers import Magnitudes
+from .recipe import MIN_MAX, OFF, SEARCH, WEIGHT, Recipe
 
 NOTHING = 1e-30  # what is smaller is zero: its scale would leave float64 on the way
+Progress = Callable[[str], None]
 
 
 @dataclass
 class Statistics:
-    """Calibration's result: of every tensor the largest magnitude and the length of a row, of every GELU the clamp."""
+    """Calibration's result: of every tensor the clipping point and the length of a row, of every GELU the clamp.
 
+    `labels` are the real-valued network's own, for every picture.
+    """
+
+    recipe: Recipe = field(default_factory=Recipe)
     largest: dict[str, float] = field(default_factory=dict)
     row_length: dict[str, int] = field(default_factory=dict)
     lam: dict[str, int] = field(default_factory=dict)
+    labels: list[NDArray] = field(default_factory=list)
 
-    def scale(self, name: str, bits: int) -> float:
-        """The scale at which the tensor's largest magnitude becomes the format's largest value."""
-        largest = self.largest[name]
-        return (largest if largest > NOTHING else 1.0) / signed(bits).hi
+    def bits(self, node: RealNode) -> int:
+        """The width of a tensor in integers."""
+        return self.recipe.widths[node.kind]
+
+    @property
+    def weights(self) -> Format:
+        """The format of weights."""
+        return signed(self.recipe.widths[WEIGHT])
+
+    def scale(self, node: RealNode) -> float:
+        """The scale at which the tensor's clipping point becomes its format's largest value."""
+        largest = self.largest[node.name]
+        return (largest if largest > NOTHING else 1.0) / signed(self.bits(node)).hi
 
 
-def calibrate(net: RealGraph, pictures: list[NDArray], dialect: Dialect) -> Statistics:
-    """Statistics of `net` over `pictures` (u8 [H, W, 3])."""
-    statistics = Statistics()
+def calibrate(
+    net: RealGraph,
+    pictures: list[NDArray],
+    dialect: Dialect,
+    recipe: Recipe | None = None,
+    progress: Progress = lambda name: None,
+) -> Statistics:
+    """Statistics of `net` over `pictures` (u8 [H, W, 3]); `progress(name)` is called when a node has run.
+
+    IntsimError names the node whose values leave float64, and a glob of the recipe that matches no node.
+    """
+    recipe = recipe or Recipe()
+    statistics = Statistics(recipe)
+    _check_globs(net, recipe)
+    seen: dict[str, Magnitudes] = {node.name: Magnitudes() for node in net.nodes}
+    observers = {node.name: recipe.observer_of(node.name, statistics.bits(node)) for node in net.nodes}
 
     def record(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        largest = float(np.abs(value).max())
-        if not math.isfinite(largest):
+        counting = observers[node.name].kind != MIN_MAX and value.dtype == np.float64
+        if not seen[node.name].add(value, counting):
             raise IntsimError(
                 f"{node.name}: its real values are not finite; the checkpoint or its normalization is out of range"
             )
-        statistics.largest[node.name] = max(statistics.largest.get(node.name, 0.0), largest)
         statistics.row_length[node.name] = value.shape[-1]
+        progress(node.name)
 
-    for picture in pictures:
-        net.run(picture, record)
+    statistics.labels = [net.run(picture, record) for picture in pictures]
+    for node in net.nodes:
+        statistics.largest[node.name] = seen[node.name].clip(observers[node.name], signed(statistics.bits(node)).hi)
     _share_concatenated(net, statistics)
-
     if dialect.gelu is Gelu.LAMBDA_SHIFTGELU:
-        seen = {node.name: GeluInputs(statistics.scale(node.inputs[0], 8)) for node in net.nodes if node.op == "gelu"}
-
-        def collect(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-            if node.name in seen:
-                seen[node.name].add(inputs[0], value)
-
-        for picture in pictures:
-            net.run(picture, collect)
-        for name, inputs in seen.items():
-            try:
-                statistics.lam[name] = inputs.best_lam(dialect)
-            except ValueError as error:
-                raise IntsimError(f"{name}: {error}") from None
+        _find_clamps(net, pictures, dialect, statistics, progress)
     return statistics
+
+
+def _check_globs(net: RealGraph, recipe: Recipe) -> None:
+    for glob in recipe.observers:
+        if not any(fnmatchcase(node.name, glob) for node in net.nodes):
+            raise IntsimError(f"observer for {glob!r}: no node bears such a name; 'intsim inspect' lists them")
 
 
 def _share_concatenated(net: RealGraph, statistics: Statistics) -> None:
@@ -78,6 +104,35 @@ def _share_concatenated(net: RealGraph, statistics: Statistics) -> None:
                 statistics.largest[name] = statistics.largest[node.name]
 
 
+def _find_clamps(
+    net: RealGraph, pictures: list[NDArray], dialect: Dialect, statistics: Statistics, progress: Progress
+) -> None:
+    """The clamp of every GELU, as the recipe says."""
+    by_name = {node.name: node for node in net.nodes}
+    gelus = [node for node in net.nodes if node.op == "gelu"]
+    lam = statistics.recipe.lam
+    if lam != SEARCH:
+        statistics.lam = {node.name: UNCLAMPED if lam == OFF else int(lam) for node in gelus}
+        return
+    seen = {}
+    for node in gelus:
+        source = by_name[node.inputs[0]]
+        seen[node.name] = GeluInputs(statistics.scale(source), signed(statistics.bits(source)))
+
+    def collect(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.name in seen:
+            seen[node.name].add(inputs[0], value)
+        progress(node.name)
+
+    for picture in pictures:
+        net.run(picture, collect)
+    for name, inputs in seen.items():
+        try:
+            statistics.lam[name] = inputs.best_lam(dialect)
+        except ValueError as error:
+            raise IntsimError(f"{name}: {error}") from None
+
+
 class GeluInputs:
     """What one GELU saw: for every quantized input and row maximum, how often, and the sum of the true outputs.
 
@@ -85,14 +140,14 @@ class GeluInputs:
     ``sum((out - g)**2) = count * out**2 - 2 * out * sum(g) + constant``.
     """
 
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
+    def __init__(self, scale: float, fmt: Format = I8) -> None:
+        self.scale, self.fmt = scale, fmt
         self.count = np.zeros((256, 256))
         self.total = np.zeros((256, 256))
 
     def add(self, x: NDArray, gelu: NDArray) -> None:
         """Record rows of real inputs [..., channels] and their GELU."""
-        q = np.clip(np.rint(x / self.scale), I8.lo, I8.hi).astype(np.int64) - I8.lo
+        q = np.clip(np.rint(x / self.scale), self.fmt.lo, self.fmt.hi).astype(np.int64) - I8.lo
         cell = (q.max(axis=-1, keepdims=True) * 256 + q).ravel()
         self.count += np.bincount(cell, minlength=65536).reshape(256, 256)
         self.total += np.bincount(cell, weights=gelu.ravel(), minlength=65536).reshape(256, 256)

@@ -1,103 +1,147 @@
-"""Reading a float checkpoint (safetensors) and its configuration (JSON, or YAML where PyYAML is installed)."""
+"""Reading a float checkpoint: every tensor that the configuration asks for, checked name by name and shape by shape.
+
+Where the tensors lie in their file is the business of `containers`, what they are called that of `naming`.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from ..errors import FileError, IntsimError
-from ..nets.segmenter import SegmenterConfig, parameters
-from ..pictures import check_presentation
+from ..nets.positions import resized_positions
+from ..nets.segmenter import LINEAR, MASK, POSITIONS, SegmenterConfig, parameters
+from .containers import Stored, stored_tensors
+from .naming import MMSEGMENTATION, naming_of
 
-TRAINING_KEYS = {"backbone", "dropout", "drop_path_rate", "d_encoder"}  # in published files, of no meaning afterwards
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The configuration in a JSON or YAML file as plain data, checked; published files keep it under ``net_kwargs``."""
-    path = Path(path)
-    text = _text(path)
-    config = _yaml(text, path) if path.suffix in (".yml", ".yaml") else _json(text, path)
-    if isinstance(config, dict) and isinstance(config.get("net_kwargs"), dict):
-        config = {key: value for key, value in config["net_kwargs"].items() if key not in TRAINING_KEYS}
-        if isinstance(config.get("decoder"), dict):
-            config["decoder"] = {key: v for key, v in config["decoder"].items() if key not in TRAINING_KEYS}
-    if not isinstance(config, dict):
-        raise FileError(f"{path}: a configuration is a table of keys and values")
-    try:
-        SegmenterConfig.of(config)
-        check_presentation(config)
-    except IntsimError as error:
-        raise FileError(f"{path}: {error}") from None
-    return config
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise FileError(f"{path}: not a text file; a configuration is JSON or YAML") from None
-
-
-def _json(text: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FileError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from None
-    except (RecursionError, ValueError):
-        raise FileError(f"{path}: not a configuration: nested too deep, or with numbers too long") from None
-
-
-def _yaml(text: str, path: Path) -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise FileError(f"{path}: YAML needs PyYAML: pip install 'intsim[yaml]', or write the same as JSON") from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise FileError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+Grid = tuple[int, int]
 
 
 def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str, NDArray], str]:
-    """The float tensors the configuration asks for, as float64, and the file's SHA-256.
+    """The float tensors the configuration asks for, by the original Segmenter's names, and the file's SHA-256.
 
-    FileError names the first tensor that is missing, misshapen, not real-valued or not finite. Other tensors are ignored:
-    published checkpoints carry a classification head that Segmenter does not use.
+    Takes safetensors, ``.npz`` and PyTorch files (extra ``torch``) with the names of the original implementation or of
+    mmsegmentation. Position embeddings are resized to the configuration's ``image_size``. FileError names the first tensor
+    that is missing, misshapen, not real-valued, not finite, or has no place in the configuration; a classification head,
+    which Segmenter does not use, is left out.
     """
     path = Path(path)
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder; a safetensors file is due")
-    if not path.is_file():
-        raise FileError(f"{path}: there is no such file")
-    due = parameters(SegmenterConfig.of(config))
+    held = _tensors(path)
+    dimensions = SegmenterConfig.of(config)
+    due = parameters(dimensions)
+    naming = naming_of(path, held)
+    if not any(naming.theirs(name) in held for name in due):
+        raise FileError(f"{path}: holds none of the tensors of a Segmenter, such as {naming.theirs(next(iter(due)))}")
     weights = {}
-    try:
-        with safe_open(path, framework="numpy") as file:
-            held = set(file.keys())
-            for name, shape in due.items():
-                if name not in held:
-                    raise FileError(f"{path}: tensor {name} is missing; the configuration asks for it, {list(shape)}")
-                weights[name] = _tensor(file, name, shape, path)
-    except (SafetensorError, OSError) as error:
-        raise FileError(f"{path}: not a safetensors file, or a truncated one ({error})") from None
+    for name, shape in due.items():
+        tensor = held.get(naming.theirs(name))
+        if tensor is None:
+            raise FileError(f"{path}: tensor {naming.theirs(name)} is missing; the configuration asks for it, {list(shape)}")
+        weights[name] = naming.ours(name, _value(tensor, naming.shape(name, shape), config, path, name == POSITIONS))
+    for name in sorted(held.keys() - {naming.theirs(name) for name in due}):
+        if not naming.unused(name):
+            raise FileError(
+                f"{path}: tensor {name} has no place in the configuration; do n_layers, decoder and distilled say what was "
+                "trained?"
+            )
+    weights[POSITIONS] = _positions(weights[POSITIONS], dimensions, path)
     with path.open("rb") as stream:
         return weights, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _tensor(file: Any, name: str, shape: tuple[int, ...], path: Path) -> NDArray:
-    view = file.get_slice(name)
-    found, kind = tuple(view.get_shape()), view.get_dtype()
-    if found != shape:
-        raise FileError(f"{path}: tensor {name} is {list(found)}, the configuration asks for {list(shape)}")
-    if kind not in ("F64", "F32", "F16"):
-        raise FileError(f"{path}: tensor {name} is {kind}; F64, F32 or F16 are due, convert the checkpoint")
-    value = file.get_tensor(name).astype(np.float64)
+def inferred_config(path: str | Path) -> dict[str, Any] | None:
+    """The configuration of an mmsegmentation checkpoint, from its shapes; None for other checkpoints.
+
+    Taken as in mmsegmentation's own configurations: 64 channels a head, a square picture, pixels normalised to -1..1.
+    """
+    path = Path(path)
+    held = _tensors(path)
+    if naming_of(path, held) is not MMSEGMENTATION:
+        return None
+    blocks = {side: sum(name.startswith(f"{side}.layers.") and name.endswith("ln1.weight") for name in held)
+              for side in ("backbone", "decode_head")}  # fmt: skip
+    try:
+        d_model, _, patch, _ = held["backbone.patch_embed.projection.weight"].shape
+        side = math.isqrt(held["backbone.pos_embed"].shape[1] - 1)
+        mask = "decode_head.cls_emb" in held
+        classes = held["decode_head.cls_emb"].shape[1] if mask else held["decode_head.conv_seg.weight"].shape[0]
+    except (KeyError, ValueError, IndexError):
+        raise FileError(f"{path}: not an mmsegmentation Segmenter whose dimensions can be told; give --config") from None
+    return {
+        "name": path.stem,
+        "image_size": [side * patch, side * patch],
+        "patch_size": patch,
+        "d_model": d_model,
+        "n_heads": max(1, d_model // 64),
+        "n_layers": blocks["backbone"],
+        "n_cls": classes,
+        "decoder": {"name": MASK, "n_layers": blocks["decode_head"]} if mask else {"name": LINEAR},
+        "normalization": "vit",
+        "l2_norm": True,
+        "encoder_norm_eps": 1e-6,
+    }
+
+
+def _tensors(path: Path) -> dict[str, Stored]:
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; a checkpoint file is due")
+    if not path.is_file():
+        raise FileError(f"{path}: there is no such file")
+    return stored_tensors(path)
+
+
+def _value(tensor: Stored, shape: tuple[int, ...], config: dict[str, Any], path: Path, resizable: bool) -> NDArray:
+    """The tensor's values, float32 or float64; position embeddings may have any number of tokens."""
+    wanted = (shape[0], tensor.shape[1], shape[2]) if resizable and len(tensor.shape) == 3 else shape
+    if tensor.shape != wanted:
+        raise FileError(
+            f"{path}: tensor {tensor.name} is {list(tensor.shape)}, the configuration asks for {list(shape)}"
+            f"{_reason(tensor.shape, shape, config)}"
+        )
+    if tensor.kind not in ("F64", "F32", "F16"):
+        raise FileError(f"{path}: tensor {tensor.name} is {tensor.kind}; F64, F32 or F16 are due, convert the checkpoint")
+    value = tensor.read()
     if not np.isfinite(value).all():
-        raise FileError(f"{path}: tensor {name} holds values that are not finite")
-    return value
+        raise FileError(f"{path}: tensor {tensor.name} holds values that are not finite")
+    return value if value.dtype == np.float64 else value.astype(np.float32, copy=False)
+
+
+def _reason(found: tuple[int, ...], due: tuple[int, ...], config: dict[str, Any]) -> str:
+    """The key of the configuration that a misshapen tensor contradicts, where one says what the shape does not."""
+    if len(found) != len(due):
+        return ""
+    for held, wanted in zip(found, due, strict=True):
+        if held != wanted:
+            for key in ("n_cls", "d_model", "patch_size"):
+                if config[key] == wanted:
+                    return f": {key} is {held} there and {wanted} here"
+    return ""
+
+
+def _positions(value: NDArray, config: SegmenterConfig, path: Path) -> NDArray:
+    """Position embeddings for the configuration's picture size."""
+    tokens = value.shape[1] - config.extra_tokens
+    try:
+        return resized_positions(value, config.extra_tokens, _trained_grid(tokens, config), config.grid)
+    except IntsimError as error:
+        raise FileError(f"{path}: {error}") from None
+
+
+def _trained_grid(tokens: int, config: SegmenterConfig) -> Grid:
+    """The grid of patches that the position embeddings in the checkpoint are for."""
+    if config.trained_grid is not None:
+        return config.trained_grid
+    side = math.isqrt(max(tokens, 0))
+    if tokens == config.grid[0] * config.grid[1]:
+        return config.grid
+    if side * side == tokens > 0:
+        return side, side
+    raise IntsimError(
+        f"{tokens} position embeddings are neither those of {config.grid[0]} x {config.grid[1]} patches, as image_size "
+        "says, nor of a square; add the size that was trained to the configuration: trained_size [height, width]"
+    )

@@ -1,8 +1,8 @@
 """Lowering: the real-valued graph becomes the integer graph, every requantization placed.
 
 Each real operation becomes one integer operation, followed by a requantization (``<name>.requant``) where the integer
-result is wider than the next operation takes. Weights: symmetric, one scale an output channel, max|w| / 127. Activations:
-one scale a tensor, from calibration.
+result is wider than the next operation takes. Weights: symmetric, one scale an output channel, max|w| / 127 (the largest
+value of their width). Activations: one scale a tensor, from calibration.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class _Lowering:
 
     def requantize(self, real: RealNode, node: Node, scale: float | NDArray) -> None:
         """Append an accumulator at `scale` (one, or one a channel) and its requantization to the calibrated scale."""
-        out = self.statistics.scale(real.name, real.bits)
+        out, bits = self.statistics.scale(real), self.statistics.bits(real)
         m, e = _multipliers(np.asarray(scale) / out)
         self.nodes.append(node)
-        requant = Node(f"{node.name}.requant", "requant", (node.name,), {"m": m, "e": e, "b": real.bits}, out)
+        requant = Node(f"{node.name}.requant", "requant", (node.name,), {"m": m, "e": e, "b": bits}, out)
         self.emit(real, requant, out)
 
     def image(self, real: RealNode) -> None:
@@ -82,15 +82,15 @@ class _Lowering:
         self.emit(real, Node(real.name, "input_lut", self.sources(real), {"table": table}, scale), scale)
 
     def constant(self, real: RealNode) -> None:
-        scale = self.statistics.scale(real.name, real.bits)
-        fmt = signed(real.bits)
-        value = np.clip(np.rint(real.params["value"] / scale), fmt.lo, fmt.hi).astype(fmt.dtype)
+        scale = self.statistics.scale(real)
+        fmt = signed(self.statistics.bits(real))
+        value = np.clip(np.rint(np.asarray(real.params["value"], np.float64) / scale), fmt.lo, fmt.hi).astype(fmt.dtype)
         self.emit(real, constant_node(real.name, value, scale), scale)
 
     def linear(self, real: RealNode) -> None:
-        weight, bias = real.params["weight"], real.params["bias"]
+        weight, bias = (np.asarray(real.params[key], np.float64) for key in ("weight", "bias"))
         largest = np.abs(weight).max(axis=1)
-        weight_scale = np.where(largest > NOTHING, largest, 1.0) / I8.hi
+        weight_scale = np.where(largest > NOTHING, largest, 1.0) / self.statistics.weights.hi
         scale = self.scales[real.inputs[0]] * weight_scale
         params = {
             "weight": np.rint(weight / weight_scale[:, None]).astype(np.int8),
@@ -105,12 +105,15 @@ class _Lowering:
         self.requantize(real, Node(real.name, "matmul", self.sources(real), params), a * b * real.params["gain"])
 
     def layernorm(self, real: RealNode) -> None:
-        gamma, beta = real.params["gamma"], real.params["beta"]
+        gamma, beta = (np.asarray(real.params[key], np.float64) for key in ("gamma", "beta"))
         if (gamma == 0).any():
             channel = int(np.argmax(gamma == 0))
-            raise IntsimError(f"{real.name}: gamma of channel {channel} is 0; an integer layer norm cannot scale by it")
+            raise IntsimError(
+                f"{real.name}: gamma of channel {channel} is 0; an integer layer norm cannot scale by it: fold it into the "
+                "next layer with --fold-norm, where one follows"
+            )
         unit = math.sqrt(len(gamma)) / 2**30
-        scale = gamma * unit
+        scale = float(gamma[0]) * unit if (gamma == gamma[0]).all() else gamma * unit
         bias = _fit(np.floor(beta / gamma / unit), f"{real.name}: beta / gamma")
         node = Node(real.name, "layernorm", self.sources(real), {"bias": bias}, scales={"bias": scale})
         self.requantize(real, node, scale)
@@ -130,8 +133,8 @@ class _Lowering:
         self.requantize(real, node, scale * 2.0 ** -(params["b"] - 1))
 
     def add(self, real: RealNode) -> None:
-        out = self.statistics.scale(real.name, real.bits)
-        params: dict[str, int] = {"b": real.bits}
+        out = self.statistics.scale(real)
+        params: dict[str, int] = {"b": self.statistics.bits(real)}
         for arm, name in zip("ac", real.inputs, strict=True):
             params[f"m{arm}"], params[f"e{arm}"] = dyadic(self.scales[name] / out)
         self.emit(real, Node(real.name, "residual_add", self.sources(real), params, out), out)

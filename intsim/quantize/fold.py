@@ -1,0 +1,41 @@
+"""Folding: the affine part of a layer norm moves into the linear layers behind it, exactly.
+
+``W (gamma * x + beta) + b = (W * gamma) x + (W beta + b)``. The layer norm is left with one scale for all its channels, so
+that its requantization has one multiplier, and gammas that are tiny or 0 no longer stand in a divisor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..nets.real import RealGraph, RealNode
+
+
+def fold_norms(net: RealGraph) -> RealGraph:
+    """`net` with every layer norm folded whose values only linear layers take, directly or through slices of tokens."""
+    users: dict[str, list[RealNode]] = {node.name: [] for node in net.nodes}
+    for node in net.nodes:
+        for name in node.inputs:
+            users[name].append(node)
+
+    def takers(name: str) -> list[RealNode]:
+        found = []
+        for user in users[name]:
+            of_tokens = user.op == "slice" and user.params["axis"] != -1
+            found += takers(user.name) if of_tokens else [user]
+        return found
+
+    changed: dict[str, RealNode] = {}
+    for node in net.nodes:
+        linears = takers(node.name) if node.op == "layernorm" else []
+        if linears and all(user.op == "linear" for user in linears):
+            gamma, beta = (np.asarray(node.params[key], np.float64) for key in ("gamma", "beta"))
+            plain = {"gamma": np.ones_like(gamma), "beta": np.zeros_like(beta)}
+            changed[node.name] = replace(node, params={**node.params, **plain})
+            for user in linears:
+                weight = np.asarray(user.params["weight"], np.float64)
+                affine = {"weight": weight * gamma, "bias": weight @ beta + user.params["bias"]}
+                changed[user.name] = replace(user, params={**user.params, **affine})
+    return RealGraph(changed.get(node.name, node) for node in net.nodes)

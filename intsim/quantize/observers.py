@@ -1,0 +1,84 @@
+"""What calibration keeps of a tensor's values: the largest magnitude, and how often each magnitude occurred.
+
+The counts are by floating-point bits: a bin is the exponent and the first bits of the mantissa of |x|, so that one pass
+serves any range and any number of pictures, and every bin is narrow beside the values in it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .recipe import MIN_MAX, MSE, Observer
+
+MANTISSA_BITS = 9  # of a bin: its width is 2**-9 of the power of two below it
+_SHIFT = 52 - MANTISSA_BITS
+SMALLEST_EXPONENT = -64  # of two; what is smaller counts as zero
+_FIRST = (1023 + SMALLEST_EXPONENT) << MANTISSA_BITS
+CANDIDATES = 200  # clipping points that the search for the least squared error tries
+NARROWEST = 0.05  # of the largest magnitude, the first of them
+
+
+class Magnitudes:
+    """The distribution of |x| over everything that was added."""
+
+    def __init__(self) -> None:
+        self.largest = 0.0
+        self.counts = np.zeros(1, np.int64)
+
+    def add(self, x: NDArray, counting: bool) -> bool:
+        """Take in a tensor of float64; without `counting` only its largest magnitude. False where it is not finite."""
+        magnitude = np.abs(x)
+        largest = float(magnitude.max())
+        if not math.isfinite(largest):
+            return False
+        self.largest = max(self.largest, largest)
+        if counting:
+            codes = (magnitude.view(np.int64) >> _SHIFT).ravel() - _FIRST + 1
+            counts = np.bincount(np.maximum(codes, 0))
+            longer, shorter = sorted((counts, self.counts), key=len, reverse=True)
+            longer[: len(shorter)] += shorter
+            self.counts = longer
+        return True
+
+    def edges(self) -> NDArray:
+        """The ends of the bins, one more than there are: bin 0 is what counts as zero."""
+        codes = np.arange(len(self.counts), dtype=np.int64) + _FIRST
+        return np.concatenate([[0.0], (codes << _SHIFT).view(np.float64)])
+
+    def clip(self, observer: Observer, top: int) -> float:
+        """The clipping point that `observer` chooses for integers up to `top`; never beyond the largest magnitude."""
+        if observer.kind == MIN_MAX:
+            return self.largest
+        if observer.kind == MSE:
+            return self._least_error(top)
+        share = np.cumsum(self.counts) / self.counts.sum()
+        within = int(np.searchsorted(share, observer.percent / 100 - 1e-15))
+        return min(float(self.edges()[within + 1]), self.largest)
+
+    def _least_error(self, top: int) -> float:
+        """The clipping point at which rounding and clipping together cost the least squared error.
+
+        Within a bin values count as evenly spread, for which the squared error of rounding to multiples of d has the
+        antiderivative ``k * d**3 / 12 + (x - k*d)**3 / 3`` with k the multiple nearest to x, at most `top`.
+        """
+        edges, used = self.edges(), np.flatnonzero(self.counts)
+        low, high = edges[used], np.minimum(edges[used + 1], self.largest)
+        counts = self.counts[used]
+        wide = high > low  # the largest value may stand alone in its bin
+        density = np.where(wide, counts / np.where(wide, high - low, 1), 0.0)
+
+        def error(clip: float) -> float:
+            step = clip / top
+            a, b = (self._squared(x, step, top) for x in (low, high))
+            return float((density * (b - a)).sum())
+
+        candidates = np.linspace(1.0, NARROWEST, CANDIDATES) * self.largest
+        return float(min(candidates, key=error))
+
+    @staticmethod
+    def _squared(x: NDArray, step: float, top: int) -> NDArray:
+        nearest = np.minimum(np.rint(x / step), top)
+        return nearest * step**3 / 12 + (x - nearest * step) ** 3 / 3

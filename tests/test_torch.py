@@ -1,0 +1,237 @@
+"""Against torch: the real-valued graphs of every published size, and PyTorch's checkpoint files. `make torch` runs them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch", reason="torch is not installed: `make torch` runs these")
+
+import yaml
+from torch.nn import functional as F
+
+import intsim
+from intsim.errors import FileError
+from intsim.nets.positions import resized_positions
+from intsim.nets.real import RealNode
+from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.quantize import inferred_config, read_checkpoint, read_config
+from intsim.quantize.synth import SIZES, preset, random_picture
+
+import mmseg_torch
+import segmenter_torch
+from networks import TINY
+
+Config = dict[str, Any]
+
+
+def scores_of(config: Config, weights: dict[str, NDArray], picture: NDArray) -> NDArray:
+    """The scores [h, w, classes] of our real-valued graph as it was trained."""
+    seen = {}
+
+    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.name == "decoder.grid":
+            seen["scores"] = value
+
+    segmenter(SegmenterConfig.of(config), weights).run(picture, observe)
+    return seen["scores"]
+
+
+def pixels(picture: NDArray, config: Config) -> torch.Tensor:
+    """A picture as torch takes it, normalised."""
+    c = SegmenterConfig.of(config)
+    normalised = (torch.from_numpy(picture).double() / 255 - torch.tensor(c.mean)) / torch.tensor(c.std)
+    return normalised.permute(2, 0, 1)[None].float()
+
+
+def original(config: Config) -> torch.nn.Module:
+    """The original Segmenter of a configuration, with random weights."""
+    c = SegmenterConfig.of(config)
+    model = segmenter_torch.Segmenter(
+        (c.height, c.width),
+        c.patch,
+        c.d_model,
+        c.n_heads,
+        c.n_layers,
+        c.n_cls,
+        c.decoder_layers or None,
+        l2_norm=c.l2_norm,
+        distilled=c.extra_tokens == 2,
+    )
+    mmseg_torch.randomise(model, 1)
+    return model.eval()
+
+
+PUBLISHED = [
+    (size, patch, decoder)
+    for size, patch in [("t", 16), ("s", 16), ("b", 16), ("l", 16), ("b", 8), ("s", 32), ("b", 32), ("l", 32)]
+    for decoder in ("mask", "linear")
+]
+
+
+@pytest.mark.parametrize(("size", "patch", "decoder"), PUBLISHED)
+def test_every_published_size_agrees_with_torch(size: str, patch: int, decoder: str) -> None:
+    """Rectangular, L2 norm as published, random weights: every score within 1e-4."""
+    config = preset(f"seg-{size}{patch}-{decoder}@{3 * patch}x{2 * patch}", classes=19) | {"l2_norm": True}
+    model, picture = original(config), random_picture(config, 2)
+    assert SIZES[size][0] == config["d_model"]
+    with torch.no_grad():
+        expected = model(pixels(picture, config))[0].permute(1, 2, 0).numpy()
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    np.testing.assert_allclose(scores_of(config, weights, picture), expected, rtol=0, atol=1e-4)
+    assert expected.std() > 0.1, "scores that do not differ prove nothing"
+
+
+@pytest.mark.parametrize("size", ["t", "s", "b"])
+@pytest.mark.parametrize("decoder", ["mask", "linear"])
+def test_distilled_encoders_agree_with_torch(size: str, decoder: str) -> None:
+    config = preset(f"seg-{size}16-{decoder}@32x48", classes=7)
+    config |= {"l2_norm": True, "distilled": True, "normalization": "deit"}
+    model, picture = original(config), random_picture(config, 2)
+    with torch.no_grad():
+        expected = model(pixels(picture, config))[0].permute(1, 2, 0).numpy()
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    np.testing.assert_allclose(scores_of(config, weights, picture), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder_layers", [2, 0])
+@pytest.mark.parametrize("size", ["t", "s"])
+def test_mmsegmentation_agrees_with_torch(size: str, decoder_layers: int, tmp_path: Path) -> None:
+    """From its checkpoint file, by its names, with the configuration that its shapes tell."""
+    width, heads, layers = SIZES[size]
+    model = mmseg_torch.Segmenter(4, 16, width, heads, layers, 150, decoder_layers).eval()
+    mmseg_torch.randomise(model, 3)
+    path = tmp_path / "segmenter.pth"
+    torch.save({"meta": {"CLASSES": ["wall"] * 150}, "state_dict": model.state_dict()}, path)
+    config = inferred_config(path)
+    assert config is not None
+    assert (config["image_size"], config["n_cls"], config["n_layers"]) == ([32, 32], 150, layers)
+    picture = random_picture(config, 2)
+    with torch.no_grad():
+        expected = model(pixels(picture, config))[0].numpy()
+    found = scores_of(config, read_checkpoint(path, config)[0], picture)
+    np.testing.assert_allclose(found.reshape(4, 150), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("extra", [1, 2])
+@pytest.mark.parametrize(("old", "new"), [((4, 4), (7, 9)), ((5, 3), (2, 2)), ((24, 24), (32, 32)), ((3, 1), (1, 6))])
+def test_positions_are_resized_as_published(extra: int, old: tuple[int, int], new: tuple[int, int]) -> None:
+    value = torch.randn(1, extra + old[0] * old[1], 8, dtype=torch.float64)
+    grid = value[:, extra:].reshape(1, *old, 8).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, size=new, mode="bilinear").permute(0, 2, 3, 1).reshape(1, -1, 8)
+    expected = torch.cat([value[:, :extra], grid], 1).numpy()
+    np.testing.assert_allclose(resized_positions(value.numpy(), extra, old, new), expected, rtol=0, atol=1e-12)
+
+
+# --- checkpoint.pth and variant.yml ------------------------------------------------------------------------------------
+
+
+def published(folder: Path, config: Config) -> Path:
+    """What the original implementation leaves of a training: checkpoint.pth, and variant.yml with its tuples."""
+    model = original(config | {"l2_norm": True})
+    torch.save({"model": model.state_dict(), "optimizer": {"state": {}}, "n_cls": 5, "epoch": 63}, folder / "checkpoint.pth")
+    net = {key: value for key, value in config.items() if key != "name"}
+    net |= {
+        "image_size": tuple(config["image_size"]),
+        "backbone": "vit_tiny_patch16_384",
+        "dropout": 0.0,
+        "distilled": False,
+    }
+    net |= {"drop_path_rate": 0.1, "decoder": {**config["decoder"], "drop_path_rate": 0.0, "dropout": 0.1, "n_cls": 5}}
+    (folder / "variant.yml").write_text(yaml.dump({"net_kwargs": net, "inference_kwargs": {"window_size": 24}}))
+    assert "!!python/tuple" in (folder / "variant.yml").read_text(), "as the original writes it"
+    return folder / "checkpoint.pth"
+
+
+def test_a_published_checkpoint_is_read_with_its_variant(tmp_path: Path) -> None:
+    path = published(tmp_path, TINY)
+    config = read_config(tmp_path / "variant.yml")
+    assert config["l2_norm"] is True
+    weights, sha256 = read_checkpoint(path, config)
+    state = torch.load(path, weights_only=True)["model"]
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value, state[name].numpy(), err_msg=name)
+    assert len(weights) == len(state)
+    assert len(sha256) == 64
+
+
+def test_quantize_finds_the_variant_beside_a_checkpoint(tmp_path: Path, cli: Any) -> None:
+    published(Path(), TINY)
+    code, _, err = cli("quantize checkpoint.pth --calibrate picture.png -o q.h5")
+    assert code == 0, err
+    graph = intsim.load("q.h5")
+    assert graph.config["l2_norm"] is True
+    masks = graph.by_name["decoder.masks.requant"]
+    assert np.shape(masks.params["m"]) == (5,), "the class norm is in the multiplier of each class"
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
+)
+def test_state_dicts_are_found(wrap: Any, tmp_path: Path) -> None:
+    state = original(TINY).state_dict()
+    torch.save(wrap(state), tmp_path / "c.pt")
+    assert len(read_checkpoint(tmp_path / "c.pt", TINY)[0]) == len(state)
+
+
+def test_half_precision_is_read(tmp_path: Path) -> None:
+    state = {name: value.bfloat16() for name, value in original(TINY).state_dict().items()}
+    torch.save(state, tmp_path / "c.pt")
+    weights = read_checkpoint(tmp_path / "c.pt", TINY)[0]
+    np.testing.assert_array_equal(weights["decoder.cls_emb"], state["decoder.cls_emb"].float().numpy())
+
+
+class Bomb:
+    """What a hostile pickle holds: a call."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("exploded"),)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_that_would_execute_code_is_refused(legacy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": {"a": Bomb()}}, "c.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(FileError, match=r"^c\.pth: refused, it would call \w[\w.]*; only tensors are read"):
+        read_checkpoint("c.pth", TINY)
+    Path("c.pth").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(FileError, match=r"^c\.pth: "):
+        read_checkpoint("c.pth", TINY)
+    assert not Path("exploded").exists()
+
+
+def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
+    path = published(Path(), TINY)
+    whole = path.read_bytes()
+    state = original(TINY).state_dict()
+    cases: list[tuple[str, Any]] = [
+        ("not a PyTorch checkpoint, or a truncated one", whole[: len(whole) // 2]),
+        ("not a PyTorch checkpoint, or a truncated one", whole[:1000]),
+        ("not a PyTorch checkpoint, or a truncated one", b""),
+        ("not a PyTorch checkpoint, or a truncated one", b"hello\n" * 40),
+        ("holds no state dict", [1, 2, 3]),
+        ("holds no state dict", {"model": {}}),
+        ("not a Segmenter: its 1 tensors, such as layer1.0.conv1.weight,", {"layer1.0.conv1.weight": torch.zeros(3)}),
+        ("holds none of the tensors of a Segmenter", {"encoder.layers.0.weight": torch.zeros(3)}),
+        ("tensor decoder.cls_emb is missing", {k: v for k, v in state.items() if k != "decoder.cls_emb"}),
+        ("tensor encoder.cls_token is int64", state | {"encoder.cls_token": torch.zeros(1, 1, 32, dtype=torch.int64)}),
+        ("tensor encoder.cls_token is [1, 32]", state | {"encoder.cls_token": torch.zeros(1, 32)}),
+        ("n_cls is 9 there and 5 here", state | {"decoder.cls_emb": torch.zeros(1, 9, 32)}),
+        ("tensor encoder.blocks.7.norm1.bias has no place", state | {"encoder.blocks.7.norm1.bias": torch.zeros(32)}),
+    ]
+    for words, content in cases:
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            torch.save(content, path)
+        code, out, err = cli("quantize checkpoint.pth --calibrate picture.png -o q.h5")
+        assert code == 2, (words, out)
+        assert words in err
+        assert len(err.splitlines()) == 1
+        assert err.startswith("intsim: checkpoint.pth: ")
+        assert not Path("q.h5").exists()
