@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import struct
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,53 @@ UNREADABLE = (
 )
 
 
-def read_picture(path: str | Path, height: int, width: int, resize: bool = False) -> NDArray:
-    """The picture as u8 [height, width, 3]: grey is spread to three channels, alpha is laid on black.
+def read_picture(path: str | Path, height: int | None = None, width: int | None = None, resize: bool = False) -> NDArray:
+    """The picture as u8 [height, width, 3], by default of its own size: grey is spread to three channels, alpha is laid on
+    black.
 
     FileError where the file is no picture or has another size; `resize` scales it instead (bilinear).
     """
     path = Path(path)
+
+    def pixels(opened: Image.Image) -> Image.Image:
+        if height is not None and opened.size != (width, height) and not resize:
+            raise FileError(
+                f"{path}: is {opened.width} x {opened.height} pixels; this model takes {width} x {height} "
+                "(width x height) only. --resize scales the picture"
+            )
+        return _rgb(opened, path)
+
+    picture = _opened(path, pixels)
+    if height is not None and width is not None and picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(picture, np.uint8)
+
+
+def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_is_none: bool = False) -> NDArray:
+    """A label map as i16 [height, width]: the class of every pixel, -1 where it has none.
+
+    The pixel value is the class; `ignore` is a value that means none, and with `zero_is_none` 0 means none and the classes
+    count from 1. FileError where the file has several channels, or where a value is no class.
+    """
+    path = Path(path)
+    values = np.asarray(_opened(path, lambda opened: _indices(opened, path))).astype(np.int64)
+    none = np.zeros(values.shape, bool) if ignore is None else values == ignore
+    if zero_is_none:
+        none |= values == 0
+        values = values - 1
+    outside = ~none & ((values < 0) | (values >= classes))
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        value = int(values[row, column]) + zero_is_none
+        raise FileError(
+            f"{path}: label {value} at row {row}, column {column} is outside the {classes} classes of the model; "
+            f"--ignore {value} leaves such pixels out"
+        )
+    return np.where(none, -1, values).astype(np.int16)
+
+
+def _opened(path: Path, read: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """What `read` makes of a picture file; a FileError where it is none."""
     if not path.exists():
         raise FileError(f"{path}: there is no such file")
     if path.is_dir():
@@ -50,21 +91,23 @@ def read_picture(path: str | Path, height: int, width: int, resize: bool = False
             with Image.open(path) as opened:
                 if min(opened.size) < 1:
                     raise UnidentifiedImageError  # Pillow knows the kind of file, but no pixels in it
-                if opened.size != (width, height) and not resize:
-                    raise FileError(
-                        f"{path}: is {opened.width} x {opened.height} pixels; this model takes {width} x {height} "
-                        "(width x height) only. --resize scales the picture"
-                    )
-                picture = _rgb(opened, path)
+                picture = read(opened)
+                picture.load()
+                return picture
     except FileError:
         raise
     except UNREADABLE as error:
         known = "PNG, JPEG, BMP or another format Pillow reads is due"
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else f"not a readable picture ({error})"
         raise FileError(f"{path}: {reason}; {known}") from None
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture, np.uint8)
+
+
+def _indices(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
+        raise FileError(
+            f"{path}: has {len(picture.getbands())} channels; a label map has one, whose pixel values are the class indices"
+        )
+    return picture.copy()
 
 
 def _rgb(picture: Image.Image, path: Path) -> Image.Image:

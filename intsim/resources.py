@@ -1,4 +1,4 @@
-"""What ships with intsim: a trained model, a picture for it, and the golden file of the two.
+"""What ships with intsim: a trained model, its checkpoint, a picture for it, and the golden file of the two.
 
 In a checkout they stand in weights/, examples/ and golden/; an installed wheel carries copies in ``intsim/shipped``.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 _PLACES = {
     "scenes.h5": "weights/scenes.h5",
+    "scenes.safetensors": "weights/scenes.safetensors",
     "scene.png": "examples/scenes/scene_00.png",
     "golden.h5": "golden/scenes.h5",
 }
@@ -21,6 +22,11 @@ def _shipped(name: str) -> Path:
 def model() -> Path:
     """The trained street-scene Segmenter."""
     return _shipped("scenes.h5")
+
+
+def checkpoint() -> Path:
+    """The float checkpoint it was quantized from."""
+    return _shipped("scenes.safetensors")
 
 
 def picture() -> Path:

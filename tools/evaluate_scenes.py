@@ -21,13 +21,14 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import intsim
+from intsim.evaluate import Confusion
 from intsim.nets.real import RealNode
 from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantize import read_checkpoint, read_config
 
-from scenes import CLASSES, render
+from scenes import CLASSES, EVAL_SEED, render
 from segmenter_torch import Segmenter, normalize
-from train_scenes import EVAL_SEED, PATCH
+from train_scenes import PATCH
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CROSS_CHECKED = 5  # pictures on which the two real-valued implementations are compared
@@ -42,19 +43,6 @@ def float_model(config: dict) -> Segmenter:
     return model.eval()
 
 
-def confusion(labels: NDArray, predicted: NDArray) -> NDArray:
-    """Counts [true class, predicted class] over pixels."""
-    n = len(CLASSES)
-    cells = labels.astype(np.int64).ravel() * n + predicted.astype(np.int64).ravel()
-    return np.bincount(cells, minlength=n * n).reshape(n, n)
-
-
-def class_iou(counts: NDArray) -> NDArray:
-    """Intersection over union of each class."""
-    both = counts.diagonal()
-    return both / (counts.sum(0) + counts.sum(1) - both)
-
-
 @click.command()
 @click.option("--scenes", "count", default=200, show_default=True, help="Number of unseen scenes.")
 def main(count: int) -> None:
@@ -63,7 +51,7 @@ def main(count: int) -> None:
     graph = intsim.load(WEIGHTS / "scenes.h5")
     real = segmenter(SegmenterConfig.of(config), read_checkpoint(WEIGHTS / "scenes.safetensors", config)[0])
     names = ("float_bilinear", "float_nearest", "integer")
-    counts = {name: np.zeros((len(CLASSES), len(CLASSES)), np.int64) for name in names}
+    counts = {name: Confusion(len(CLASSES)) for name in names}
     apart, agreeing = 0.0, 0
     start = time.perf_counter()
     for i in track(range(count), "evaluating"):
@@ -77,11 +65,11 @@ def main(count: int) -> None:
             "integer": intsim.run(graph, image),
         }
         for name, value in predicted.items():
-            counts[name] += confusion(labels, value)
+            counts[name].add(labels.astype(np.int16), value)
         agreeing += int((predicted["integer"] == predicted["float_nearest"]).sum())
         if i < CROSS_CHECKED:
             apart = max(apart, _difference(real, image, scores))
-    iou = {name: class_iou(value) for name, value in counts.items()}
+    iou = {name: np.array(value.iou) for name, value in counts.items()}
     report = {
         "scenes": count,
         "seeds": [EVAL_SEED, EVAL_SEED + count - 1],

@@ -28,6 +28,12 @@ PALETTE = (
     (190, 44, 106),
 )
 
+# Seeds of the scenes for each purpose; the ranges do not meet.
+TRAIN_SEED, TRAIN_SCENES = 0, 12_000
+EVAL_SEED, EVAL_SCENES = 1_000_000, 200
+CALIBRATION_SEED = 2_000_000
+EXAMPLE_SEED, EXAMPLES = 3_000_000, 6
+
 OVERSAMPLE = 4
 # Storeys and kerbs keep to this grid, give or take a slope, so that a map with one
 # label per 8 x 8 patch can describe a street well; everything else is placed freely.

@@ -15,20 +15,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from scenes import EVAL_SCENES, EVAL_SEED, TRAIN_SCENES, TRAIN_SEED
 from segmenter_torch import Segmenter
-from train_scenes import (
-    CONFIG,
-    EVAL_SCENES,
-    EVAL_SEED,
-    PATCH,
-    SIZE,
-    TRAIN_SCENES,
-    TRAIN_SEED,
-    evaluate,
-    patch_shares,
-    render_all,
-    train,
-)
+from train_scenes import CONFIG, PATCH, SIZE, evaluate, patch_shares, render_all, train
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PEAK_LR = 3e-4

@@ -28,7 +28,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scenes import CLASSES, PALETTE, render
+from scenes import (
+    CALIBRATION_SEED,
+    CLASSES,
+    EVAL_SCENES,
+    EVAL_SEED,
+    EXAMPLE_SEED,
+    EXAMPLES,
+    PALETTE,
+    TRAIN_SCENES,
+    TRAIN_SEED,
+    render,
+)
 from segmenter_torch import Segmenter, normalize
 
 SIZE = 128
@@ -46,12 +57,6 @@ CONFIG = {
     "class_names": list(CLASSES),
     "palette": [list(color) for color in PALETTE],
 }
-
-# Seeds of the scenes; the ranges do not meet.
-TRAIN_SEED, TRAIN_SCENES = 0, 12_000
-EVAL_SEED, EVAL_SCENES = 1_000_000, 200
-CALIBRATION_SEED = 2_000_000
-EXAMPLE_SEED, EXAMPLES = 3_000_000, 6
 
 BATCH = 16
 PEAK_LR = 1e-3

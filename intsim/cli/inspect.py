@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import resources
+from ..errors import IntsimError
 from ._common import check_target, json_option, load_model, model_option, output_option, put_json, put_rich
 
 if TYPE_CHECKING:
@@ -24,14 +28,26 @@ def command(model: Path | None, output: Path | None, as_json: bool) -> None:
     if output is not None:
         check_target(output, model)
     graph = load_model(model)
+    sizes = _sizes(graph, model or resources.model())
     if as_json:
-        put_json(_record(graph), output)
+        put_json(_record(graph, sizes), output)
     else:
-        put_rich(lambda console: _table(console, graph), output)
+        put_rich(lambda console: _table(console, graph, sizes), output)
 
 
-def _record(graph: Graph) -> dict[str, Any]:
+def _sizes(graph: Graph, path: Path) -> dict[str, Any]:
+    """The model file's bytes beside those of the float32 tensors it was made from (None where its network is unknown)."""
+    from ..nets.segmenter import SegmenterConfig, parameters
+
+    size, floats = path.stat().st_size, None
+    with suppress(IntsimError):
+        floats = 4 * sum(math.prod(shape) for shape in parameters(SegmenterConfig.of(graph.config)).values())
+    return {"bytes": size, "float32_bytes": floats, "ratio": floats / size if floats else None}
+
+
+def _record(graph: Graph, sizes: dict[str, Any]) -> dict[str, Any]:
     return {
+        "file": sizes,
         "config": graph.config,
         "dialect": {"name": graph.dialect.name, **graph.dialect.choices()},
         "provenance": graph.provenance,
@@ -54,7 +70,7 @@ def _node(graph: Graph, name: str) -> dict[str, Any]:
     }
 
 
-def _table(console: Console, graph: Graph) -> None:
+def _table(console: Console, graph: Graph, sizes: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -75,6 +91,11 @@ def _table(console: Console, graph: Graph) -> None:
     name = escape(str(graph.config.get("name", "model")))
     size = f"{sum(a.size for a in arrays):,} parameters in {sum(a.nbytes for a in arrays):,} bytes"
     dialect, content = escape(graph.dialect.name), graph.content_hash[:16]
+    if sizes["ratio"]:
+        console.print(
+            f"file: {sizes['bytes']:,} bytes, {sizes['ratio']:.2f} times smaller than {sizes['float32_bytes']:,} in float32",
+            highlight=False,
+        )
     console.print(f"{name}: {len(graph.nodes)} nodes, {size}, dialect {dialect}, content hash {content}", highlight=False)
 
 

@@ -20,7 +20,7 @@ import click
 from .. import __version__
 from ..errors import IntsimError
 
-COMMANDS = ("demo", "run", "golden", "diff", "trace", "inspect", "quantize", "synth", "synth-fault", "bench")
+COMMANDS = ("demo", "run", "golden", "diff", "trace", "inspect", "quantize", "eval", "synth", "synth-fault", "bench")
 UNUSABLE, INTERNAL, INTERRUPTED = 2, 70, 130
 
 

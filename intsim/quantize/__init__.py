@@ -12,7 +12,7 @@ from ..graph import Graph, digest
 from ..nets.real import RealGraph, RealNode
 from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, parameters, segmenter
 from .calibrate import Progress, Statistics, calibrate
-from .checkpoint import inferred_config, read_checkpoint
+from .checkpoint import checkpoint_behind, inferred_config, read_checkpoint
 from .configuration import at_size, config_beside, read_config
 from .fold import fold_norms
 from .lower import lower
@@ -23,6 +23,7 @@ __all__ = [
     "at_size",
     "calibrate",
     "calibrated",
+    "checkpoint_behind",
     "config_beside",
     "inferred_config",
     "integer_form",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import FileError, IntsimError
 from ..nets.positions import resized_positions
 from ..nets.segmenter import LINEAR, MASK, POSITIONS, SegmenterConfig, parameters
-from .containers import Stored, stored_tensors
+from .containers import SUFFIXES, Stored, stored_tensors
 from .naming import MMSEGMENTATION, naming_of
 
 Grid = tuple[int, int]
@@ -50,8 +51,22 @@ def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str,
                 "trained?"
             )
     weights[POSITIONS] = _positions(weights[POSITIONS], dimensions, path)
+    return weights, _sha256(path)
+
+
+def checkpoint_behind(sha256: Any, places: Iterable[Path]) -> Path | None:
+    """The checkpoint file with this hash among `places`, which are files, or folders that may hold it."""
+    for place in places:
+        files = sorted(path for path in place.iterdir() if path.suffix in SUFFIXES) if place.is_dir() else [place]
+        for path in files:
+            if path.is_file() and _sha256(path) == sha256:
+                return path
+    return None
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
-        return weights, hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def inferred_config(path: str | Path) -> dict[str, Any] | None:

@@ -49,14 +49,17 @@ class Magnitudes:
         return np.concatenate([[0.0], (codes << _SHIFT).view(np.float64)])
 
     def clip(self, observer: Observer, top: int) -> float:
-        """The clipping point that `observer` chooses for integers up to `top`; never beyond the largest magnitude."""
+        """The clipping point that `observer` chooses for integers up to `top`; never beyond the largest magnitude.
+
+        Where so many values are 0 that the percentile is, too, it says nothing: the largest magnitude stands.
+        """
         if observer.kind == MIN_MAX:
             return self.largest
         if observer.kind == MSE:
             return self._least_error(top)
         share = np.cumsum(self.counts) / self.counts.sum()
         within = int(np.searchsorted(share, observer.percent / 100 - 1e-15))
-        return min(float(self.edges()[within + 1]), self.largest)
+        return min(float(self.edges()[within + 1]), self.largest) if within else self.largest
 
     def _least_error(self, top: int) -> float:
         """The clipping point at which rounding and clipping together cost the least squared error.

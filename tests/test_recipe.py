@@ -1,0 +1,387 @@
+"""Recipes of quantization: each choice does what it says, against what can be computed by other means."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+import intsim
+from intsim import dialects
+from intsim.errors import IntsimError
+from intsim.graph import Graph
+from intsim.nets.real import RealGraph, RealNode
+from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.quantize import Recipe, calibrated, class_gain, integer_form, lowered, quantize
+from intsim.quantize.fold import fold_norms
+from intsim.quantize.observers import MANTISSA_BITS, Magnitudes
+from intsim.quantize.recipe import WIDTHS, Observer, observers_of
+from intsim.quantize.sensitivity import sensitivity
+from intsim.quantize.synth import random_picture, random_weights
+
+from networks import TINY
+
+Cli = Callable[..., tuple[int, str, str]]
+L2 = TINY | {"l2_norm": True}
+
+
+def made(config: dict[str, Any] = TINY, recipe: Recipe | None = None, **changes: NDArray) -> Graph:
+    """The tiny Segmenter by a recipe."""
+    weights = random_weights(config, 3) | {name.replace("__", "."): value for name, value in changes.items()}
+    return quantize(weights, config, [random_picture(config, 4)], dialects.ISEGMENTER, "random", recipe)
+
+
+def values_of(net: RealGraph, picture: NDArray) -> dict[str, NDArray]:
+    """Every real tensor."""
+    values: dict[str, NDArray] = {}
+    net.run(picture, lambda node, inputs, value: values.__setitem__(node.name, value))
+    return values
+
+
+# --- observers ---------------------------------------------------------------------------------------------------------
+
+
+def magnitudes(*parts: NDArray) -> Magnitudes:
+    seen = Magnitudes()
+    for part in parts:
+        assert seen.add(part, counting=True)
+    return seen
+
+
+DATA = {
+    "normal": np.random.default_rng(0).standard_normal(20_000),
+    "long tails": np.random.default_rng(1).standard_t(2, 20_000),
+    "tiny": np.random.default_rng(2).standard_normal(20_000) * 1e-12,
+    "one sided": np.abs(np.random.default_rng(3).standard_normal(20_000)),
+    "mostly zero": np.where(np.arange(20_000) % 50, 0.0, 3.0),
+    "one value": np.array([0.3]),
+}
+
+
+@pytest.mark.parametrize("x", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("top", [127, 32767])
+def test_the_mse_observer_is_as_good_as_brute_force(x: NDArray, top: int) -> None:
+    """The true squared error at its clipping point is within 2 percent of the best of 400 on the data themselves."""
+
+    def error(clip: float) -> float:
+        step = clip / top
+        return float(((np.minimum(np.rint(np.abs(x) / step), top) * step - np.abs(x)) ** 2).sum())
+
+    largest = float(np.abs(x).max())
+    best = min(error(clip) for clip in np.linspace(0.05, 1, 400) * largest)
+    found = magnitudes(*np.array_split(x, 3) if len(x) > 2 else [x]).clip(Observer("mse"), top)
+    assert 0 < found <= largest
+    assert error(found) <= best * 1.02 + 1e-9 * largest**2 * len(x) / top**2
+
+
+@pytest.mark.parametrize("x", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("percent", [50, 90, 99.9, 99.99, 100])
+def test_the_percentile_observer(x: NDArray, percent: float) -> None:
+    """At least `percent` of the magnitudes lie within, and no narrower bin would do."""
+    found = magnitudes(x).clip(Observer("percentile", percent), 127)
+    share = np.mean(np.abs(x) <= found) * 100
+    assert share >= percent - 1e-9
+    if np.quantile(np.abs(x), percent / 100) == 0:
+        assert found == np.abs(x).max(), "a percentile of 0 says nothing of the range"
+        return
+    narrower = found * (1 - 2.0 ** (1 - MANTISSA_BITS))
+    assert np.mean(np.abs(x) <= narrower) * 100 < percent or np.quantile(np.abs(x), percent / 100) > narrower
+
+
+def test_min_max_is_the_largest_magnitude() -> None:
+    assert magnitudes(np.array([1.0, -7.5]), np.array([3.0])).clip(Observer(), 127) == 7.5
+
+
+def test_what_is_not_finite_is_told() -> None:
+    for bad in (np.nan, np.inf, -np.inf):
+        assert not Magnitudes().add(np.array([0.0, bad, 1.0]), counting=True)
+
+
+@given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=40))
+def test_every_value_is_counted_in_its_bin(values: list[float]) -> None:
+    x = np.array(values)
+    seen = magnitudes(x)
+    edges = seen.edges()
+    assert seen.counts.sum() == len(x)
+    for low, high, count in zip(edges, edges[1:], seen.counts, strict=False):
+        if count:
+            assert ((np.abs(x) >= low) & (np.abs(x) < high)).sum() == count
+
+
+def test_observers_go_by_name_then_by_width() -> None:
+    general, by_glob = observers_of(["mse", "*.logits=percentile:99.9", "*.residual?=mse"])
+    recipe = Recipe(general, by_glob)
+    assert str(recipe.observer_of("encoder.blocks.0.attn.logits", 8)) == "percentile:99.9"
+    assert str(recipe.observer_of("encoder.blocks.0.attn.qkv", 8)) == "mse"
+    assert str(recipe.observer_of("encoder.embedded", 16)) == "minmax", "wide tensors have room for their extremes"
+    assert str(recipe.observer_of("encoder.blocks.0.residual1", 16)) == "mse"
+
+
+def test_an_observer_changes_the_scales_it_names_and_no_other() -> None:
+    plain, named = made(), made(recipe=Recipe(observers={"*.qkv": Observer("percentile", 90)}))
+    for name in plain.by_name:
+        differs = plain.scales[name] is not None and not np.array_equal(plain.scales[name], named.scales[name])
+        if name.endswith(".qkv.requant"):
+            assert named.scales[name] < plain.scales[name]  # type: ignore[operator]
+        elif name.endswith((".softmax", ".add", ".cls_token")):
+            assert not differs
+
+
+# --- widths, clamps, folding -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", WIDTHS)
+def test_widths(kind: str) -> None:
+    bits = 6
+    graph = made(recipe=Recipe(widths={kind: bits}))
+    if kind == "weight":
+        for node in graph.nodes:
+            if node.op == "linear":
+                assert np.abs(np.asarray(node.params["weight"])).max() == 31
+        return
+    widths = {node.name: node.params["b"] for node in graph.nodes if node.op in ("requant", "residual_add")}
+    usual = {node.name: node.params["b"] for node in made().nodes if node.op in ("requant", "residual_add")}
+    changed = {name for name in widths if widths[name] != usual[name]}
+    examples = {
+        "activation": {"encoder.blocks.0.attn.qkv.requant", "encoder.norm.requant", "encoder.blocks.1.mlp.act.requant"},
+        "residual": {"encoder.embedded", "encoder.blocks.0.attn.proj.requant", "decoder.proj_dec.requant"},
+        "masks": {"decoder.masks.requant", "decoder.mask_norm.requant"},
+    }
+    assert examples[kind] <= changed
+    assert {widths[name] for name in changed} == {bits}
+    assert sum(map(len, (set(examples[k]) & changed for k in examples if k != kind))) == 0
+
+
+def test_the_clamp_may_be_fixed_or_off() -> None:
+    for lam, due in ((40, 40), ("off", 128)):
+        graph = made(recipe=Recipe(lam=lam))
+        assert {node.params["lam"] for node in graph.nodes if node.op == "lambda_shiftgelu"} == {due}
+
+
+def test_folding_is_exact_in_real_numbers() -> None:
+    for config in (TINY, TINY | {"decoder": {"name": "linear"}}):
+        net = segmenter(SegmenterConfig.of(config), random_weights(config, 3))
+        folded = fold_norms(net)
+        picture = random_picture(config, 4)
+        before, after = values_of(net, picture), values_of(folded, picture)
+        norms = [node for node in folded.nodes if node.op == "layernorm"]
+        plain = [node.name for node in norms if (node.params["gamma"] == 1).all() and (node.params["beta"] == 0).all()]
+        assert len(plain) == len(norms) - ("decoder.mask_norm" in before), "no linear layer follows the mask norm"
+        for name, value in before.items():
+            if name not in plain and not name.endswith("tokens") and name != "labels":
+                np.testing.assert_allclose(after[name], value, atol=1e-10, err_msg=name)
+
+
+def test_folding_takes_the_channels_out_of_requantization() -> None:
+    graph = made(recipe=Recipe(fold_norm=True))
+    for node in graph.nodes:
+        if node.op == "layernorm" and node.name != "decoder.mask_norm":
+            assert np.ndim(graph.by_name[f"{node.name}.requant"].params["m"]) == 0
+            assert not np.asarray(node.params["bias"]).any()
+    picture = random_picture(TINY, 4)
+    real = segmenter(SegmenterConfig.of(TINY), random_weights(TINY, 3)).run(picture)
+    assert (intsim.run(graph, picture) == real).mean() > 0.9
+
+
+def test_a_gamma_of_zero_is_folded_away() -> None:
+    gamma = np.ones(32)
+    gamma[5] = 0
+    spoilt = {"encoder__blocks__0__norm1__weight": gamma}
+    with pytest.raises(IntsimError, match=r"norm1: gamma of channel 5 is 0.*--fold-norm"):
+        made(**spoilt)
+    made(recipe=Recipe(fold_norm=True), **spoilt)
+    tiny = {"encoder__blocks__0__norm1__weight": np.where(gamma == 0, 1e-12, 1.0)}
+    with pytest.raises(IntsimError, match=r"norm1: beta / gamma of channel 5 is .* outside i32"):
+        made(**tiny)
+    made(recipe=Recipe(fold_norm=True), **tiny)
+
+
+# --- the class norm ----------------------------------------------------------------------------------------------------
+
+
+def test_the_patch_norm_cancels_in_the_mask_norm() -> None:
+    """Exactly so without the layer norm's epsilon, which integers do not have."""
+    rng = np.random.default_rng(0)
+    masks, norms = rng.standard_normal((50, 7)), rng.uniform(0.1, 30, (50, 1))
+
+    def layernorm(x: NDArray) -> NDArray:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True))
+
+    np.testing.assert_allclose(layernorm(masks / norms), layernorm(masks), atol=1e-12)
+
+
+def test_the_gain_of_a_class_is_its_mean_inverse_norm() -> None:
+    net = segmenter(SegmenterConfig.of(L2), random_weights(L2, 3))
+    pictures = [random_picture(L2, seed) for seed in (4, 5, 6)]
+    norms = [np.linalg.norm(values_of(net, p)["decoder.proj_classes"], axis=-1) for p in pictures]
+    np.testing.assert_allclose(class_gain(net, pictures), np.mean([1 / n for n in norms], axis=0), rtol=1e-12)
+
+
+def test_the_class_norm_is_in_the_multipliers() -> None:
+    """Of the masks' requantization: m * 2**-e of each class against that of class 0 is the ratio of their gains."""
+    weights = random_weights(L2, 3)
+    gain = class_gain(segmenter(SegmenterConfig.of(L2), weights), [random_picture(L2, 4)])
+    for recipe in (None, Recipe(class_norm="calibrated")):
+        requant = made(L2, recipe).by_name["decoder.masks.requant"]
+        factor = np.asarray(requant.params["m"]) * 2.0 ** -np.asarray(requant.params["e"])
+        np.testing.assert_allclose(factor / factor[0], gain / gain[0], rtol=1e-6)
+    without = made(L2, Recipe(class_norm="none"))
+    assert without.content_hash == made(TINY).content_hash
+    assert np.ndim(without.by_name["decoder.masks.requant"].params["m"]) == 0
+
+
+def test_a_network_with_a_class_norm_runs_alike_everywhere() -> None:
+    graph, picture = made(L2), random_picture(L2, 9)
+    np.testing.assert_array_equal(intsim.run(graph, picture), intsim.run(graph, picture, face="ref"))
+
+
+def test_with_the_class_norm_integers_follow_the_published_network() -> None:
+    """Class features whose lengths differ ten times: the published network's labels need the norm."""
+    weights = random_weights(L2, 3)
+    weights["decoder.cls_emb"] = weights["decoder.cls_emb"] * 30
+    picture = random_picture(L2, 4)
+    published = segmenter(SegmenterConfig.of(L2), weights)
+    gain = class_gain(published, [picture])
+    held = segmenter(SegmenterConfig.of(L2), weights, class_gain=gain)
+    np.testing.assert_allclose(
+        values_of(held, picture)["decoder.mask_norm"], values_of(published, picture)["decoder.mask_norm"], atol=1e-2
+    )
+
+
+def test_there_must_be_a_class_norm_to_calibrate() -> None:
+    for config in (TINY, L2 | {"decoder": {"name": "linear"}}):
+        with pytest.raises(IntsimError, match="class norm: this network has none"):
+            made(config, Recipe(class_norm="calibrated"))
+    made(L2 | {"decoder": {"name": "linear"}})
+
+
+# --- what is recorded, and what is refused -----------------------------------------------------------------------------
+
+
+def test_a_model_says_how_it_was_made() -> None:
+    assert "recipe" not in made().provenance
+    recipe = Recipe(Observer("mse"), {"*.qkv": Observer("percentile", 99)}, {"residual": 8}, 50, None, True)
+    assert made(recipe=recipe).provenance["recipe"] == {
+        "observer": "mse",
+        "observers": {"*.qkv": "percentile:99"},
+        "widths": {"weight": 8, "activation": 8, "residual": 8, "masks": 16},
+        "lam": 50,
+        "fold_norm": True,
+    }
+
+
+BAD = {
+    "--observer max": "observer 'max' is none of minmax, mse, or percentile:P",
+    "--observer percentile:101": "observer 'percentile:101' is none of",
+    "--observer percentile:": "observer 'percentile:' is none of",
+    "--observer '*.nothing=mse'": "observer for '*.nothing': no node bears such a name; 'intsim inspect'",
+    "--bits residual": "--bits 'residual': KIND=BITS is due, as in residual=8",
+    "--bits residual=x": "KIND=BITS is due",
+    "--bits weights=8": "no kind of tensor 'weights'; the kinds are weight, activation, residual, masks",
+    "--bits activation=9": "activation tensors have 2 to 8 bits, not 9",
+    "--bits weight=1": "weight tensors have 2 to 8 bits, not 1",
+    "--bits residual=17": "residual tensors have 2 to 16 bits, not 17",
+    "--lam 0": "lam is search, off, or a whole number from 1 to 128, not 0",
+    "--lam 129": "lam is search, off, or a whole number from 1 to 128, not 129",
+    "--lam on": "lam is search, off, or a whole number from 1 to 128, not 'on'",
+    "--class-norm calibrated": "class norm: this network has none to calibrate",
+    "--class-norm maybe": "'maybe' is not one of 'calibrated', 'none'",
+    "--size 40": "picture.png: is 40 x 24 pixels; this model takes 40 x 40",
+    "--size 40y24": "--size '40y24': WIDTHxHEIGHT is due, as in 640x480",
+    "--size 0x24": "width must be a positive whole number, not 0",
+    "--report r.txt": "r.txt: a report is written as .html, .svg, .json",
+    "--report q.h5": "q.h5: a report is written as",
+    "--report no/r.html": "no/r.html: its folder no does not exist",
+    "--report-on picture.png": "--report-on goes with --report",
+    "--report r.html --report-on nothing.png": "nothing.png: there is no such file",
+}
+
+
+@pytest.mark.parametrize(("options", "words"), BAD.items(), ids=BAD)
+def test_bad_options(options: str, words: str, cli: Cli) -> None:
+    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
+    Path("c.json").write_text(json.dumps(TINY))
+    before = sorted(path.name for path in Path().iterdir())
+    code, out, err = cli(f"quantize c.safetensors --config c.json --calibrate picture.png {options} -o q.h5")
+    assert (code, out) == (2, ""), err
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert sorted(path.name for path in Path().iterdir()) == before
+
+
+# --- sensitivity -------------------------------------------------------------------------------------------------------
+
+
+def decibels(real: NDArray, integers: NDArray, scale: Any) -> float:
+    return 10 * math.log10((real**2).sum() / ((real - integers * scale) ** 2).sum())
+
+
+def test_sensitivity_against_observed_tensors() -> None:
+    """Accumulated ratios from two ordinary runs; the noise of one operator from its operator alone."""
+    weights, pictures = random_weights(TINY, 3), [random_picture(TINY, 4), random_picture(TINY, 5)]
+    recipe = Recipe(Observer("percentile", 99.0))
+    net = integer_form(weights, TINY, pictures[:1], recipe)
+    graph = lowered(net, calibrated(net, pictures[:1], dialects.RTL, recipe), dialects.RTL, TINY, pictures[:1], "x")
+    table = {noise.name: noise for noise in sensitivity(net, graph, pictures)}
+    moved = {"slice", "concat", "heads", "merge_heads", "patches", "grid", "upsample_nearest", "argmax", "input"}
+    assert list(table) == [node.name for node in net.nodes if node.op not in moved]
+    reals = [values_of(net, picture) for picture in pictures]
+    seen: list[dict[str, NDArray]] = [{}, {}]
+    for values, picture in zip(seen, pictures, strict=True):
+        intsim.run(graph, picture, values.__setitem__)
+    for name, noise in table.items():
+        end = f"{name}.requant" if f"{name}.requant" in graph.by_name else name
+        real = np.stack([values[name] for values in reals])
+        integers = np.stack([values[end] for values in seen]).astype(np.float64)
+        if noise.sqnr is not None:
+            assert noise.sqnr == pytest.approx(decibels(real, integers, graph.scales[end]), abs=1e-6), name
+        limit = (graph.tensors[end].fmt.hi + 0.5) * graph.scales[end]  # type: ignore[operator]
+        low = (graph.tensors[end].fmt.lo - 0.5) * graph.scales[end]  # type: ignore[operator]
+        assert noise.clipped == pytest.approx(((real > limit) | (real < low)).mean())
+    add = "encoder.blocks.0.residual1"
+    node = graph.by_name[add]
+    arms = []
+    for name, source in zip(net_inputs(net, add), node.inputs, strict=True):
+        real, scale, fmt = np.stack([v[name] for v in reals]), graph.scales[source], graph.tensors[source].fmt
+        arms.append(np.clip(np.rint(real / scale), fmt.lo, fmt.hi).astype(int))
+    out = intsim.ops.residual_add(*arms, **node.params, dialect=dialects.RTL)
+    due = decibels(np.stack([v[add] for v in reals]), out.astype(np.float64), graph.scales[add])
+    assert table[add].own == pytest.approx(due, abs=1e-6)
+    assert table[add].own > table[add].sqnr  # type: ignore[operator]
+
+
+def net_inputs(net: RealGraph, name: str) -> tuple[str, ...]:
+    found: RealNode = next(node for node in net.nodes if node.name == name)
+    return found.inputs
+
+
+@pytest.mark.parametrize("suffix", ["html", "svg", "json"])
+def test_reports(suffix: str, cli: Cli) -> None:
+    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
+    Path("c.json").write_text(json.dumps(TINY))
+    line = f"quantize c.safetensors --calibrate picture.png --observer percentile:99 -o q.h5 --report r.{suffix}"
+    code, out, err = cli(line)
+    assert code == 0, err
+    assert f"report r.{suffix}: " in out
+    assert "dB below its signal" in out
+    assert "labels as in real numbers on " in out
+    text = Path(f"r.{suffix}").read_text()
+    for name in ("encoder.blocks.1.attn.softmax", "decoder.mask_norm"):
+        assert name in text
+    if suffix == "json":
+        record = json.loads(text)
+        assert record["model_sha256"] == intsim.load("q.h5").content_hash
+        assert {"name", "op", "format", "sqnr_db", "own_sqnr_db", "clipped"} == record["tensors"][0].keys()
+    again = Path(f"r.{suffix}").read_bytes()
+    cli(line)
+    assert Path(f"r.{suffix}").read_bytes() == again, "the same command gives the same report"

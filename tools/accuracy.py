@@ -1,0 +1,234 @@
+"""What each choice of quantization costs, measured on scenes that neither training nor calibration has seen.
+
+    python tools/accuracy.py calibration | long-tail | class-norm | choices
+
+prints one table of docs/accuracy.md; `make accuracy` renews them all. Needs nothing beyond intsim: the real numbers are
+those of its real-valued graph, which tests compare with torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+import intsim
+from intsim import dialects
+from intsim.evaluate import Confusion
+from intsim.nets.real import LAYER_NORM_EPS, RealGraph, RealNode
+from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.quantize import Recipe, class_gain, quantize, read_checkpoint, read_config
+from intsim.quantize.recipe import Observer
+
+from scenes import CALIBRATION_SEED, CLASSES, EVAL_SEED, render
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+OBSERVERS = ("minmax", "percentile:99.99", "percentile:99.9", "mse")
+TAIL_FACTOR, TAIL_CHANNELS = 4, 8
+
+Weights = dict[str, NDArray]
+Scenes = list[tuple[NDArray, NDArray]]
+
+
+@cache
+def checkpoint(name: str) -> tuple[Weights, dict[str, Any]]:
+    """The weights and the configuration of a checkpoint in weights/."""
+    config = read_config(WEIGHTS / f"{name}.json")
+    return read_checkpoint(WEIGHTS / f"{name}.safetensors", config)[0], config
+
+
+@cache
+def calibration(count: int) -> list[NDArray]:
+    """Calibration pictures; the first is examples/scenes/calibration.png."""
+    return [render(CALIBRATION_SEED + i)[0] for i in range(count)]
+
+
+def unseen(count: int) -> Scenes:
+    """Pictures and labels."""
+    return [render(EVAL_SEED + i) for i in range(count)]
+
+
+def miou(label: Callable[[NDArray], NDArray], scenes: Scenes) -> float:
+    """The mean IoU of a function from pictures to labels."""
+    confusion = Confusion(len(CLASSES))
+    for picture, labels in scenes:
+        confusion.add(labels.astype(np.int16), label(picture))
+    return confusion.miou
+
+
+def real_miou(weights: Weights, config: dict[str, Any], scenes: Scenes) -> float:
+    """Of the real-valued network, upsampled as the integers are."""
+    return miou(segmenter(SegmenterConfig.of(config), weights).run, scenes)
+
+
+def integer_miou(
+    weights: Weights, config: dict[str, Any], scenes: Scenes, pictures: int = 1, recipe: Recipe | None = None
+) -> float:
+    """Of the integer network that a recipe gives."""
+    graph = quantize(weights, config, calibration(pictures), dialects.ISEGMENTER, "measured here", recipe)
+    return miou(lambda picture: intsim.run(graph, picture), scenes)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table: text to the left, numbers with four digits to the right."""
+    cells = [list(heads), *([f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+    for row in cells:
+        first, *rest = zip(row, widths, strict=True)
+        print("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]))
+
+
+@click.group()
+def main() -> None:
+    """Measure."""
+
+
+scenes_option = click.option("--scenes", default=500, show_default=True, help="Unseen scenes.")
+
+
+@main.command("calibration")
+@scenes_option
+def by_calibration(scenes: int) -> None:
+    """Calibration pictures, observers, the clamp of the GELUs, the width of the residual stream."""
+    weights, config = checkpoint("scenes")
+    seen = unseen(scenes)
+    print(f"float, nearest upsampling: mIoU {real_miou(weights, config, seen):.4f}; {scenes} scenes")
+    heads = ["pictures, observer", "lam, residual 16", "no lam, 16", "lam, residual 8", "no lam, 8"]
+    rows = []
+    for pictures in (1, 4, 16):
+        for observer in OBSERVERS:
+            row: list[Any] = [f"{pictures:2d}  {observer}"]
+            for residual in (16, 8):
+                for lam in ("search", "off"):
+                    recipe = Recipe(observer=Observer.of(observer), lam=lam, widths={"residual": residual})
+                    row.append(integer_miou(weights, config, seen, pictures, recipe))
+            rows.append(row)
+    table(heads, rows)
+
+
+@main.command("long-tail")
+@scenes_option
+def by_tail(scenes: int) -> None:
+    """What the clamp is worth before GELUs with long tails."""
+    weights, config = checkpoint("scenes")
+    seen = unseen(scenes)
+    tailed = long_tailed(weights, config)
+    rows = []
+    for name, each in (("as trained", weights), ("long tails", tailed)):
+        row: list[Any] = [name, real_miou(each, config, seen)]
+        row += [integer_miou(each, config, seen, recipe=Recipe(lam=lam)) for lam in ("search", "off")]
+        rows.append(row)
+    for observer in OBSERVERS[1:]:
+        row = [f"long tails, {observer}", ""]
+        for lam in ("search", "off"):
+            row.append(integer_miou(tailed, config, seen, recipe=Recipe(observer=Observer.of(observer), lam=lam)))
+        rows.append(row)
+    table(["model", "float", "lam searched", "no lam"], rows)
+
+
+def long_tailed(weights: Weights, config: dict[str, Any]) -> Weights:
+    """The shipped network with long tails before its GELUs, and nearly the same function.
+
+    In every MLP the 8 hidden channels with the largest inputs get them 4 times larger (rows of fc1) and give a quarter
+    (columns of fc2): far from 0 GELU is the identity or 0, which keep their scale.
+    """
+    seen: dict[str, list[NDArray]] = {}
+
+    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.name.endswith(".fc1"):
+            seen.setdefault(node.name, []).append(value)
+
+    net = segmenter(SegmenterConfig.of(config), weights)
+    for picture in calibration(4):
+        net.run(picture, observe)
+    changed = dict(weights)
+    for fc1, values in seen.items():
+        fc2 = fc1.replace("fc1", "fc2")
+        largest = np.argsort(-np.concatenate(values).max(axis=0))[:TAIL_CHANNELS]
+        gain = np.ones(len(weights[f"{fc1}.bias"]))
+        gain[largest] = TAIL_FACTOR
+        changed[f"{fc1}.weight"] = weights[f"{fc1}.weight"] * gain[:, None]
+        changed[f"{fc1}.bias"] = weights[f"{fc1}.bias"] * gain
+        changed[f"{fc2}.weight"] = weights[f"{fc2}.weight"] / gain
+    return changed
+
+
+@main.command("class-norm")
+@scenes_option
+def by_class_norm(scenes: int) -> None:
+    """The L2 norms of a network that was trained with them."""
+    weights, config = checkpoint("scenes_l2")
+    seen = unseen(scenes)
+    dimensions = SegmenterConfig.of(config)
+    published = segmenter(dimensions, weights)
+    for eps in (LAYER_NORM_EPS, 0.0):
+        apart, different = 0.0, 0
+        for picture, _ in seen[:20]:
+            without = segmenter(dimensions, weights, class_gain=class_gain(published, [picture]))
+            (ours, our_labels), (theirs, their_labels) = (scores(with_eps(n, eps), picture) for n in (without, published))
+            apart = max(apart, float(np.abs(ours - theirs).max()))
+            different += int((our_labels != their_labels).sum())
+        print(f"patch norm left out, mask norm with eps {eps:g}: scores {apart:.1e} apart, {different} labels of 20 scenes")
+    gains = class_gain(published, calibration(1))
+    print("class gains from one picture: " + ", ".join(f"{gain:.3f}" for gain in gains))
+    rows: list[list[Any]] = [["float, as trained", miou(published.run, seen)]]
+    fixed = segmenter(dimensions, weights, class_gain=gains)
+    rows.append(["float, class norm calibrated with 1", miou(fixed.run, seen)])
+    rows.append(["float, no norm", miou(segmenter(dimensions, weights, class_gain=1.0).run, seen)])
+    for count in (1, 4, 16):
+        rows.append([f"integer, calibrated, {count} pictures", integer_miou(weights, config, seen, count)])
+    rows.append(["integer, none", integer_miou(weights, config, seen, recipe=Recipe(class_norm="none"))])
+    table(["class norm", "mIoU"], rows)
+
+
+def with_eps(net: RealGraph, eps: float) -> RealGraph:
+    """The network with another epsilon in its mask norm; an integer layer norm has none."""
+    return RealGraph(
+        replace(node, params={**node.params, "eps": eps}) if node.name == "decoder.mask_norm" else node for node in net.nodes
+    )
+
+
+def scores(net: RealGraph, picture: NDArray) -> tuple[NDArray, NDArray]:
+    """The scores [h, w, classes] of a picture, and its labels."""
+    kept: dict[str, NDArray] = {}
+
+    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.op == "grid":
+            kept["grid"] = value
+
+    labels = net.run(picture, observe)
+    return kept["grid"], labels
+
+
+@main.command("choices")
+@scenes_option
+def by_choice(scenes: int) -> None:
+    """Other choices, one at a time, with one calibration picture."""
+    weights, config = checkpoint("scenes")
+    seen = unseen(scenes)
+    choices = {
+        "default": Recipe(),
+        "--fold-norm": Recipe(fold_norm=True),
+        "--lam 64": Recipe(lam=64),
+        "--bits masks=8": Recipe(widths={"masks": 8}),
+        "--bits weight=6": Recipe(widths={"weight": 6}),
+        "--bits weight=4": Recipe(widths={"weight": 4}),
+        "--bits activation=7": Recipe(widths={"activation": 7}),
+        "--bits activation=6": Recipe(widths={"activation": 6}),
+        "--observer '*.logits=percentile:99.9'": Recipe(observers={"*.logits": Observer.of("percentile:99.9")}),
+    }
+    rows = [[name, integer_miou(weights, config, seen, recipe=recipe)] for name, recipe in choices.items()]
+    for name in dialects.DIALECTS:
+        graph = quantize(weights, config, calibration(1), dialects.DIALECTS[name], "measured here")
+        rows.append([f"--dialect {name}", miou(lambda picture, graph=graph: intsim.run(graph, picture), seen)])
+    table(["choice", "mIoU"], rows)
+
+
+if __name__ == "__main__":
+    main()
