@@ -8,19 +8,21 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test lint wheel jit-off docs bench vectors model train clean
+.PHONY: help demo test torch lint wheel jit-off docs bench accuracy vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests"
+	@echo "make torch    the tests that need torch: published formulas, checkpoint.pth"
 	@echo "make lint     style, types, and the direction of imports"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make jit-off  the operator tests with the compiler switched off"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
 	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
+	@echo "make accuracy measure the tables of docs/accuracy.md anew, some ten minutes"
 	@echo "make vectors  make the operator vectors anew"
 	@echo "make model    quantize the shipped checkpoint and make its golden file anew"
-	@echo "make train    train the shipped checkpoint anew, and measure it"
+	@echo "make train    train the shipped checkpoints anew, and measure them"
 	@echo "make clean    remove .venv, caches and results"
 
 demo: $(VENV)/.core
@@ -28,6 +30,9 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+torch: $(VENV)/.train
+	$(BIN)/python -m pytest tests/test_torch.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -52,6 +57,9 @@ docs: $(VENV)/.core
 bench: $(VENV)/.bench
 	$(BIN)/python tools/run_docs.py docs/performance.md
 
+accuracy: $(VENV)/.core
+	$(BIN)/python tools/run_docs.py docs/accuracy.md
+
 vectors: $(VENV)/.test
 	$(BIN)/python tools/make_op_vectors.py
 
@@ -64,6 +72,7 @@ train: $(VENV)/.train
 	$(BIN)/python tools/train_scenes.py
 	$(MAKE) model
 	$(BIN)/python tools/evaluate_scenes.py
+	$(BIN)/python tools/train_l2.py
 
 clean:
 	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Run the commands in docs/debugging.md and put their real output beneath them; with --check, say where it has changed.
+"""Run the commands on a page of docs/ and put their real output beneath them; with --check, say where it has changed.
 
     python tools/run_docs.py [--check] [PAGE ...]
 
@@ -21,7 +21,7 @@ BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 def renewed(text: str, folder: Path) -> str:
     """A page with the output of its commands as they print it now, run one after the other in `folder`."""
-    for name in ("bench", "examples", "golden"):
+    for name in ("bench", "docs", "examples", "golden", "tools", "weights"):
         (folder / name).symlink_to(ROOT / name)
     starter = folder / "bin" / "intsim"
     starter.parent.mkdir()
