@@ -44,8 +44,14 @@ def anchors(length: int, window: int, stride: int) -> list[int]:
 def merge(picture: NDArray, window: Size, stride: Size, scores: Callable[[NDArray], NDArray]) -> Merged:
     """Run `scores` (u8 [h, w, 3] to [h, w, classes], integers or reals) on every window of a picture and add up.
 
-    Sums of i16 are i32 where the overlap allows, i64 beyond. IntsimError where the picture is smaller than a window.
+    Sums of i16 are i32 where the overlap allows, i64 beyond. IntsimError where the picture is smaller than a window, or the
+    stride larger, which would leave pixels out.
     """
+    if stride[0] > window[0] or stride[1] > window[1] or min(stride) < 1:
+        raise IntsimError(
+            f"a stride of {stride[1]} x {stride[0]} does not fit windows of {window[1]} x {window[0]} (width x height): it "
+            "is 1 at least, and a window's size at most"
+        )
     if picture.shape[0] < window[0] or picture.shape[1] < window[1]:
         raise IntsimError(
             f"the picture is {picture.shape[1]} x {picture.shape[0]}, smaller than a window of {window[1]} x {window[0]}"

@@ -85,8 +85,15 @@ def test_a_wrong_result_is_not_timed(graph: Graph, image: np.ndarray, monkeypatc
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"decoder": {"name": "linear"}}, {"image_size": [23, 37]}, {"distilled": True}, {"n_cls": 300}],
-    ids=["mask", "linear", "padded", "distilled", "many-classes"],
+    [
+        {},
+        {"decoder": {"name": "linear"}},
+        {"image_size": [23, 37]},
+        {"distilled": True},
+        {"n_cls": 300},
+        {"l2_norm": True, "encoder_norm_eps": 1e-6},
+    ],
+    ids=["mask", "linear", "padded", "distilled", "many-classes", "normalised"],
 )
 def test_the_rival_computes_the_same_network(changes: dict[str, Any], tmp_path: Path) -> None:
     config = TINY | changes

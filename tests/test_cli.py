@@ -22,6 +22,7 @@ import intsim
 from intsim import dialects
 from intsim.cli.main import COMMANDS
 from intsim.graph import Graph
+from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantize.synth import random_picture, random_weights
 
 from networks import TINY
@@ -549,6 +550,11 @@ def test_inspect_table(cli: Cli, graph: Graph) -> None:
     assert "24 x 40 x 3" in lines[1]
     assert lines[-1].startswith(f"tiny: {len(graph.nodes)} nodes")
     assert graph.content_hash[:16] in lines[-1]
+    floats = sum(value.size for value in random_weights(TINY, 3).values()) * 4
+    size = Path("model.h5").stat().st_size
+    assert f"file {size:,} ({floats / size:.2f} times smaller than float32)" in lines[-1]
+    record = json.loads(done(cli, "inspect -m model.h5 --json"))
+    assert record["file"] == {"bytes": size, "float32_bytes": floats, "ratio": floats / size}
     assert done(cli, "inspect -m model.h5 -o table.txt") == ""
     assert [line.split() for line in Path("table.txt").read_text().splitlines()] == [line.split() for line in lines]
 
@@ -594,6 +600,18 @@ def test_quantize_on_several_pictures_in_both_spellings(cli: Cli) -> None:
     checkpoint("c.safetensors", TINY)
     done(cli, "quantize --config c.json --calibrate picture.png second.png c.safetensors -o last.h5")
     assert intsim.load("last.h5").content_hash == repeated.content_hash
+
+
+def test_quantize_tells_how_often_labels_agree(cli: Cli) -> None:
+    """On the calibration pictures: a dialect that does not suit the network is seen at once."""
+    checkpoint("c.safetensors", TINY)
+    Path("c.json").write_text(json.dumps(TINY))
+    out = done(cli, "quantize c.safetensors --calibrate picture.png -o q.h5")
+    picture = np.asarray(Image.open("picture.png"))
+    weights = {name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}
+    real = segmenter(SegmenterConfig.of(TINY), weights)
+    alike = (real.run(picture) == intsim.run(intsim.load("q.h5"), picture)).mean()
+    assert out.splitlines()[2] == f"labels as in real numbers on {alike:.1%} of the calibration pixels"
 
 
 def test_quantize_takes_the_configuration_of_a_model(cli: Cli) -> None:

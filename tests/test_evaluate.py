@@ -23,7 +23,7 @@ from intsim.evaluate import Confusion, samples
 from intsim.graph import Graph
 from intsim.nets.real import RealGraph
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize import read_checkpoint
+from intsim.quantize import at_size, read_checkpoint
 from intsim.quantize.synth import random_picture, random_weights
 from intsim.windows import anchors, fitted, label, labels_at, merge
 
@@ -176,6 +176,14 @@ def test_eval_of_any_size(cli: Cli) -> None:
     assert evaluated(cli, "eval data -m q.h5 --json --threads 1") == found
 
 
+def test_the_stride_of_a_published_configuration(cli: Cli) -> None:
+    folder_of(cli, TINY | {"window_stride": 12}, sizes=((48, 52),))
+    trained = evaluated(cli, "eval data -m q.h5 --json --integers")
+    assert trained == evaluated(cli, "eval data -m q.h5 --json --integers --stride 12")
+    assert trained != evaluated(cli, "eval data -m q.h5 --json --integers --stride 40x24")
+    assert "window_stride" not in at_size(TINY | {"window_stride": 12}, 16, 16)
+
+
 def test_eval_of_the_integers_alone(cli: Cli) -> None:
     folder_of(cli)
     shutil.move("c.safetensors", "elsewhere.safetensors")
@@ -326,6 +334,11 @@ def another_checkpoint() -> None:
     save_file({n: v.astype(np.float32) for n, v in random_weights(TINY, 8).items()}, "c.safetensors")
 
 
+def large() -> None:
+    Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save("data/p1.png")
+    Image.fromarray(np.zeros((60, 90), np.uint8)).save("data/p1_labels.png")
+
+
 def accumulators() -> None:
     graph = tiny_graph()
     intsim.save(Graph(list(graph.nodes[:-1]), graph.dialect, graph.config, graph.provenance), "q.h5")
@@ -361,6 +374,7 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
     "both": (lambda: None, "--integers --checkpoint c.safetensors", "--integers leaves the checkpoint out"),
     "stride": (lambda: None, "--stride 20y12", "--stride '20y12': WIDTHxHEIGHT is due"),
     "stride of 0": (lambda: None, "--stride 0", "--stride '0': WIDTHxHEIGHT is due"),
+    "stride beyond a window": (large, "--stride 41x24", "a stride of 41 x 24 does not fit windows of 40 x 24"),
     "output": (lambda: None, "-o no/e.json", "no/e.json: its folder no does not exist"),
     "no labels at the end": (accumulators, "", "its last node decoder.upsample gives no labels"),
 }

@@ -143,7 +143,9 @@ def published(folder: Path, config: Config) -> Path:
         "distilled": False,
     }
     net |= {"drop_path_rate": 0.1, "decoder": {**config["decoder"], "drop_path_rate": 0.0, "dropout": 0.1, "n_cls": 5}}
-    (folder / "variant.yml").write_text(yaml.dump({"net_kwargs": net, "inference_kwargs": {"window_size": 24}}))
+    (folder / "variant.yml").write_text(
+        yaml.dump({"net_kwargs": net, "inference_kwargs": {"window_size": 24, "window_stride": 16}})
+    )
     assert "!!python/tuple" in (folder / "variant.yml").read_text(), "as the original writes it"
     return folder / "checkpoint.pth"
 
@@ -151,7 +153,7 @@ def published(folder: Path, config: Config) -> Path:
 def test_a_published_checkpoint_is_read_with_its_variant(tmp_path: Path) -> None:
     path = published(tmp_path, TINY)
     config = read_config(tmp_path / "variant.yml")
-    assert config["l2_norm"] is True
+    assert (config["l2_norm"], config["window_stride"]) == (True, 16)
     weights, sha256 = read_checkpoint(path, config)
     state = torch.load(path, weights_only=True)["model"]
     for name, value in weights.items():

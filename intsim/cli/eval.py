@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     help="The float checkpoint that the model was made from.  [default: found beside the model]",
 )
 @click.option("--integers", is_flag=True, help="Measure the integers alone, without their checkpoint.")
-@click.option("--stride", metavar="WxH", default=None, help="From one window to the next.  [default: a window's size]")
+@click.option(
+    "--stride", metavar="WxH", default=None, help="From one window to the next.  [default: as trained, or a window]"
+)
 @click.option("--ignore", type=click.IntRange(0, 65535), default=None, help="Label value that means no class, such as 255.")
 @click.option("--reduce-zero-label", is_flag=True, help="Label 0 means no class, and classes count from 1 (ADE20K).")
 @threads_option
@@ -73,6 +75,8 @@ def command(
     found = samples(folder)
     step_size = _stride(stride)
     graph = load_segmenter(model)
+    if step_size is None and isinstance(trained := graph.config.get("window_stride"), int) and trained > 0:
+        step_size = (trained, trained)
     net = None if integers else _real_graph(graph, model or resources.model(), checkpoint)
     announce_compiling()
     with progress("evaluating", len(found)) as step:

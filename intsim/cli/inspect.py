@@ -89,13 +89,10 @@ def _table(console: Console, graph: Graph, sizes: dict[str, Any]) -> None:
     console.print(table, highlight=False)
     arrays = [a for node in graph.nodes for a in node.arrays().values()]
     name = escape(str(graph.config.get("name", "model")))
-    size = f"{sum(a.size for a in arrays):,} parameters in {sum(a.nbytes for a in arrays):,} bytes"
-    dialect, content = escape(graph.dialect.name), graph.content_hash[:16]
+    size = f"{sum(a.size for a in arrays):,} parameters in {sum(a.nbytes for a in arrays):,} bytes, file {sizes['bytes']:,}"
     if sizes["ratio"]:
-        console.print(
-            f"file: {sizes['bytes']:,} bytes, {sizes['ratio']:.2f} times smaller than {sizes['float32_bytes']:,} in float32",
-            highlight=False,
-        )
+        size += f" ({sizes['ratio']:.2f} times smaller than float32)"
+    dialect, content = escape(graph.dialect.name), graph.content_hash[:16]
     console.print(f"{name}: {len(graph.nodes)} nodes, {size}, dialect {dialect}, content hash {content}", highlight=False)
 
 

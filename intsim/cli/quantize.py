@@ -139,8 +139,8 @@ def command(
             measured = sensitivity(net, graph, others, step)
     save(graph, output)
     click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s)")
-    click.echo(f"labels as in real numbers on {agreement(statistics, graph, pictures):.1%} of the calibration pixels")
     click.echo(f"content hash {graph.content_hash}")
+    click.echo(f"labels as in real numbers on {agreement(statistics, graph, pictures):.1%} of the calibration pixels")
     if report is not None and measured is not None:
         write_report(report, graph, measured)
         worst = min((tensor for tensor in measured if tensor.own is not None), key=lambda tensor: tensor.own or 0.0)

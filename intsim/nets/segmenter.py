@@ -28,7 +28,9 @@ NORMALIZATIONS = {
 LARGEST_MODEL = 10**9  # parameters; ViT-L has 3e8
 LARGEST = 1 << 16  # of any dimension: beyond is a slip of the pen, and would exhaust the memory
 _REQUIRED = ("image_size", "patch_size", "d_model", "n_heads", "n_layers", "n_cls", "decoder", "normalization")
-_OPTIONAL = ("name", "distilled", "l2_norm", "encoder_norm_eps", "trained_size", "class_names", "palette")
+_OPTIONAL = (
+    "name", "distilled", "l2_norm", "encoder_norm_eps", "trained_size", "window_stride", "class_names", "palette"
+)  # fmt: skip
 POSITIONS = "encoder.pos_embed"
 CLASS_FEATURES = "decoder.proj_classes"  # the tensor whose rows the class norm scales
 
@@ -86,6 +88,7 @@ class SegmenterConfig:
         decoder, numbers["decoder_layers"] = _decoder(given["decoder"])
         trained = _sides("trained_size", given.get("trained_size", (height, width)))
         checked = numbers | dict(zip(("trained_size height", "trained_size width"), trained, strict=True))
+        checked["window_stride"] = given.get("window_stride", 1)
         for key, value in checked.items():
             if (
                 not isinstance(value, int)

@@ -27,9 +27,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     text = _text(path)
     config = _yaml(text, path) if path.suffix in (".yml", ".yaml") else _json(text, path)
     if isinstance(config, dict) and isinstance(config.get("net_kwargs"), dict):
-        config = {"l2_norm": True, **{key: value for key, value in config["net_kwargs"].items() if key not in MEANINGLESS}}
-        if isinstance(config.get("decoder"), dict):
-            config["decoder"] = {key: v for key, v in config["decoder"].items() if key not in MEANINGLESS}
+        config = _published(config)
     if not isinstance(config, dict):
         raise FileError(f"{path}: a configuration is a table of keys and values")
     try:
@@ -37,6 +35,17 @@ def read_config(path: str | Path) -> dict[str, Any]:
         check_presentation(config)
     except IntsimError as error:
         raise FileError(f"{path}: {error}") from None
+    return config
+
+
+def _published(variant: dict[str, Any]) -> dict[str, Any]:
+    """What counts in the original Segmenter's ``variant.yml``."""
+    config = {"l2_norm": True, **{key: value for key, value in variant["net_kwargs"].items() if key not in MEANINGLESS}}
+    if isinstance(config.get("decoder"), dict):
+        config["decoder"] = {key: v for key, v in config["decoder"].items() if key not in MEANINGLESS}
+    inference = variant.get("inference_kwargs")
+    if isinstance(inference, dict) and "window_stride" in inference:
+        config["window_stride"] = inference["window_stride"]
     return config
 
 
@@ -49,7 +58,8 @@ def config_beside(checkpoint: Path) -> Path | None:
 def at_size(config: dict[str, Any], height: int, width: int) -> dict[str, Any]:
     """The same network for pictures of another size; where its position embeddings come from stays on record."""
     size = config.get("trained_size", config["image_size"])
-    resized = {**config, "image_size": [height, width], "trained_size": list(size) if isinstance(size, tuple) else size}
+    resized = {key: value for key, value in config.items() if key != "window_stride"}  # which is for windows as trained
+    resized |= {"image_size": [height, width], "trained_size": list(size) if isinstance(size, tuple) else size}
     SegmenterConfig.of(resized)
     return resized
 

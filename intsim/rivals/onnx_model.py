@@ -109,15 +109,19 @@ class _Export:
         (a, b), gain = node.inputs, node.params["gain"]
         if node.params["transpose_b"]:
             b = self.op("Transpose", [b], f"{node.name}/transposed", perm=[0, 2, 1] if b in self.by_heads else [1, 0])
-        product = self.op("MatMul", [a, b], node.name if gain == 1 else f"{node.name}/product")
-        if gain != 1:
+        scaled = bool(np.any(np.not_equal(gain, 1)))
+        product = self.op("MatMul", [a, b], f"{node.name}/product" if scaled else node.name)
+        if scaled:
             self.op("Mul", [product, self.constant(f"{node.name}/gain", np.array(gain))], node.name)
 
     def layernorm(self, node: RealNode) -> None:
         gamma = self.constant(f"{node.name}/gamma", node.params["gamma"])
         beta = self.constant(f"{node.name}/beta", node.params["beta"])
-        self.op("LayerNormalization", [node.inputs[0], gamma, beta], node.name, axis=-1, epsilon=1e-5)
+        self.op("LayerNormalization", [node.inputs[0], gamma, beta], node.name, axis=-1, epsilon=node.params["eps"])
         self.channels[node.name] = len(node.params["gamma"])
+
+    def unit(self, node: RealNode) -> None:
+        self.op("LpNormalization", [node.inputs[0]], node.name, axis=-1, p=2)
 
     def heads(self, node: RealNode) -> None:
         x = self.reshape(node.inputs[0], [0, node.params["heads"], -1], f"{node.name}/split")
@@ -196,6 +200,7 @@ RULES: dict[str, Callable[[_Export, RealNode], None]] = {
     "linear": _Export.linear,
     "matmul": _Export.matmul,
     "layernorm": _Export.layernorm,
+    "unit": _Export.unit,
     "softmax": _plain("Softmax", axis=-1),
     "gelu": _plain("Gelu"),
     "add": _plain("Add"),
