@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -34,8 +35,8 @@ def header(stream: BinaryIO, size: int) -> Header:
         if read is None:
             return Header(problem=f"its .npy version {version} is not 1.0 or 2.0")
         shape, _, dtype = read(stream)
-    except (ValueError, OSError, EOFError) as error:
-        return Header(problem=f"not a readable .npy ({str(error).splitlines()[0]})")
+    except (ValueError, OSError, EOFError, tokenize.TokenError) as error:
+        return Header(problem=f"not a readable .npy ({_reason(error)})")
     if dtype.hasobject:
         return Header(shape, dtype, "it holds Python objects, which are never loaded; save integers")
     declared = int(np.prod(np.array(shape, object))) * dtype.itemsize
@@ -50,14 +51,14 @@ def members(path: Path) -> dict[str, Header]:
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist() if info.filename.endswith(".npy")}
     except UNZIPPABLE as error:
-        raise FileError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from None
+        raise FileError(f"{path}: not a readable .npz file ({_reason(error)}); write it with numpy.savez") from None
     found = {}
     for name, size in sizes.items():
         try:
             with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
                 found[name.removesuffix(".npy")] = header(stream, size)  # type: ignore[arg-type]
         except UNZIPPABLE as error:
-            found[name.removesuffix(".npy")] = Header(problem=f"it is damaged ({error})")
+            found[name.removesuffix(".npy")] = Header(problem=f"it is damaged ({_reason(error)}); write it again")
     return found
 
 
@@ -68,4 +69,9 @@ def member(path: Path, key: str) -> NDArray:
             value: NDArray = archive[key]
             return value
     except UNZIPPABLE as error:
-        raise FileError(f"{path}: {key} is damaged ({error}); write it again") from None
+        raise FileError(f"{path}: {key} is damaged ({_reason(error)}); write it again") from None
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, without the bytes that some of them quote at length."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]
