@@ -19,7 +19,7 @@ from intsim import dialects
 from intsim.errors import FileError, IntsimError
 from intsim.nets.positions import bilinear, resized_positions
 from intsim.nets.segmenter import SegmenterConfig, parameters
-from intsim.quantize import at_size, config_beside, inferred_config, quantize, read_checkpoint, read_config
+from intsim.quantize import Checkpoint, at_size, config_beside, quantize, read_checkpoint, read_config
 from intsim.quantize.naming import MMSEGMENTATION
 from intsim.quantize.synth import random_picture, random_weights
 
@@ -123,10 +123,24 @@ def test_mmsegmentation_dimensions_are_told_by_shapes(tmp_path: Path) -> None:
     }
     path = tmp_path / "upper.npz"
     np.savez(path, **as_mmsegmentation(float32(config)))  # type: ignore[arg-type]
-    found = inferred_config(path)
+    found = Checkpoint.opened(path).inferred_config()
     assert found == config | {"name": "upper", "l2_norm": True, "encoder_norm_eps": 1e-6}
     np.savez(path, **float32())  # type: ignore[arg-type]
-    assert inferred_config(path) is None, "the original's names tell neither heads nor normalization"
+    assert Checkpoint.opened(path).inferred_config() is None, "the original's names tell neither heads nor normalization"
+
+
+def test_mmsegmentation_always_normalises(cli: Cli) -> None:
+    """A configuration that does not speak of L2 norms need not: their checkpoints were trained with them."""
+    np.savez("c.npz", **as_mmsegmentation(float32()))  # type: ignore[arg-type]
+    Path("c.json").write_text(json.dumps(TINY))
+    code, out, err = cli("quantize c.npz --calibrate picture.png -o q.h5")
+    assert code == 0, err
+    assert "calibrated on 1 picture(s), L2 class norm folded in" in out
+    config = intsim.load("q.h5").config
+    assert (config["l2_norm"], config["encoder_norm_eps"]) == (True, 1e-6)
+    Path("c.json").write_text(json.dumps(TINY | {"l2_norm": False}))
+    assert "folded" not in cli("quantize c.npz --calibrate picture.png -o q.h5")[1]
+    assert intsim.load("q.h5").config["l2_norm"] is False
 
 
 def test_the_configuration_beside_a_checkpoint(tmp_path: Path) -> None:

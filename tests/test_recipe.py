@@ -365,6 +365,13 @@ def net_inputs(net: RealGraph, name: str) -> tuple[str, ...]:
     return found.inputs
 
 
+def test_a_report_beside_the_model(cli: Cli) -> None:
+    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
+    Path("c.json").write_text(json.dumps(TINY))
+    assert cli("quantize c.safetensors --calibrate picture.png --report -o q.h5")[0] == 0
+    assert "Which layer hurts" in Path("q_report.html").read_text()
+
+
 @pytest.mark.parametrize("suffix", ["html", "svg", "json"])
 def test_reports(suffix: str, cli: Cli) -> None:
     save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
@@ -372,14 +379,17 @@ def test_reports(suffix: str, cli: Cli) -> None:
     line = f"quantize c.safetensors --calibrate picture.png --observer percentile:99 -o q.h5 --report r.{suffix}"
     code, out, err = cli(line)
     assert code == 0, err
-    assert f"report r.{suffix}: " in out
-    assert "dB below its signal" in out
+    assert f"report: r.{suffix}; " in out
+    lowest = [float(line.split()[0]) for line in out.splitlines() if " dB  " in line]
+    assert len(lowest) == 5
+    assert lowest == sorted(lowest)
     assert "labels as in real numbers on " in out
     text = Path(f"r.{suffix}").read_text()
     for name in ("encoder.blocks.1.attn.softmax", "decoder.mask_norm"):
         assert name in text
     if suffix == "json":
         record = json.loads(text)
+        assert lowest[0] == round(min(t["own_sqnr_db"] for t in record["tensors"] if t["own_sqnr_db"] is not None), 1)
         assert record["model_sha256"] == intsim.load("q.h5").content_hash
         assert {"name", "op", "format", "sqnr_db", "own_sqnr_db", "clipped"} == record["tensors"][0].keys()
     again = Path(f"r.{suffix}").read_bytes()

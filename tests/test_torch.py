@@ -20,7 +20,7 @@ from intsim.errors import FileError
 from intsim.nets.positions import resized_positions
 from intsim.nets.real import RealNode
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize import inferred_config, read_checkpoint, read_config
+from intsim.quantize import Checkpoint, read_checkpoint, read_config
 from intsim.quantize.synth import SIZES, preset, random_picture
 
 import mmseg_torch
@@ -108,7 +108,7 @@ def test_mmsegmentation_agrees_with_torch(size: str, decoder_layers: int, tmp_pa
     mmseg_torch.randomise(model, 3)
     path = tmp_path / "segmenter.pth"
     torch.save({"meta": {"CLASSES": ["wall"] * 150}, "state_dict": model.state_dict()}, path)
-    config = inferred_config(path)
+    config = Checkpoint.opened(path).inferred_config()
     assert config is not None
     assert (config["image_size"], config["n_cls"], config["n_layers"]) == ([32, 32], 150, layers)
     picture = random_picture(config, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,10 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from ..quantize import Recipe
+    from ..quantize import Checkpoint, Recipe
+
+BESIDE = "<beside the model>"
+NOISIEST = 5  # tensors that are told when there is a report
 
 
 @click.command(
@@ -67,9 +71,11 @@ if TYPE_CHECKING:
 @click.option("--fold-norm", is_flag=True, help="Fold the affine part of layer norms into the next linear layers.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path),
+    is_flag=False,
+    flag_value=BESIDE,
     default=None,
-    help="Signal to quantization noise of every tensor: .html, .svg or .json.",
+    metavar="[FILE]",
+    help="Signal to quantization noise of every tensor: .html, .svg or .json.  [by itself: MODEL_report.html]",
 )
 @click.option(
     "--report-on",
@@ -92,7 +98,7 @@ def command(
     lam: str,
     class_norm: str | None,
     fold_norm: bool,
-    report: Path | None,
+    report: str | None,
     report_on: tuple[Path, ...],
     dialect: str,
     resize: bool,
@@ -106,7 +112,7 @@ def command(
     """
     from ..nets.segmenter import SegmenterConfig
     from ..pictures import read_picture
-    from ..quantize import calibrated, integer_form, lowered, read_checkpoint
+    from ..quantize import Checkpoint, calibrated, folds_class_norm, integer_form, lowered
     from ..quantize.sensitivity import agreement, sensitivity
     from ..reports.sensitivity import check_format, write_report
     from ..weights import save
@@ -114,17 +120,19 @@ def command(
     checkpoint, further = _checkpoint_first(files)
     paths = [*calibrate, *further]
     check_target(output, checkpoint, config, *paths)
-    if report is not None:
-        check_format(report)
-        check_target(report, checkpoint, config, output, *paths)
+    page = output.with_name(f"{output.stem}_report.html") if report == BESIDE else report and Path(report)
+    if page:
+        check_format(page)
+        check_target(page, checkpoint, config, output, *paths, *report_on)
     elif report_on:
         raise click.UsageError("--report-on goes with --report")
     if not paths:
         raise IntsimError("quantize needs at least one picture to calibrate on: --calibrate PICTURE")
     recipe = _recipe(observers, widths, lam, class_norm, fold_norm)
-    settings = _settings(checkpoint, config, model, size)
     rules = load_dialect(dialect)
-    weights, sha256 = read_checkpoint(checkpoint, settings)
+    opened = Checkpoint.opened(checkpoint)
+    settings = _settings(opened, config, model, size)
+    weights = opened.weights(settings)
     sides = SegmenterConfig.of(settings)
     pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
     others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
@@ -132,19 +140,21 @@ def command(
     net = integer_form(weights, settings, pictures, recipe)
     with progress("calibrating", 2 * len(pictures) * len(net.nodes)) as step:
         statistics = calibrated(net, pictures, rules, recipe, step)
-    graph = lowered(net, statistics, rules, settings, pictures, sha256)
-    measured = None
-    if report is not None:
+    graph = lowered(net, statistics, rules, settings, pictures, opened.sha256)
+    measured = []
+    if page:
         with progress("measuring", len(others) * len(net.nodes)) as step:
             measured = sensitivity(net, graph, others, step)
     save(graph, output)
-    click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s)")
+    norm = ", L2 class norm folded in" if folds_class_norm(settings, recipe) else ""
+    click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s){norm}")
     click.echo(f"content hash {graph.content_hash}")
     click.echo(f"labels as in real numbers on {agreement(statistics, graph, pictures):.1%} of the calibration pixels")
-    if report is not None and measured is not None:
-        write_report(report, graph, measured)
-        worst = min((tensor for tensor in measured if tensor.own is not None), key=lambda tensor: tensor.own or 0.0)
-        click.echo(f"report {report}: {worst.name} adds the most noise, {worst.own:.1f} dB below its signal")
+    if page:
+        write_report(page, graph, measured)
+        click.echo(f"report: {page}; signal to noise by itself, the {NOISIEST} lowest:")
+        for tensor in sorted(measured, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
+            click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
 
 
 def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class_norm: str | None, fold: bool) -> Recipe:
@@ -155,17 +165,17 @@ def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class
     return Recipe(general, by_glob, widths_of(widths), clamp, class_norm, fold)
 
 
-def _settings(checkpoint: Path, config: Path | None, model: Path | None, size: str | None) -> dict[str, Any]:
+def _settings(checkpoint: Checkpoint, config: Path | None, model: Path | None, size: str | None) -> dict[str, Any]:
     """The configuration: the one named, that of the model named, the one beside the checkpoint, the one its shapes tell,
     or that of the shipped model.
     """
-    from ..quantize import at_size, config_beside, inferred_config, read_config
+    from ..quantize import at_size, config_beside, read_config
 
-    found = config or (config_beside(checkpoint) if model is None else None)
+    found = config or (config_beside(checkpoint.path) if model is None else None)
     settings = read_config(found) if found else None
     if settings is None and model is None:
-        settings = inferred_config(checkpoint)
-    settings = settings or load_model(model).config
+        settings = checkpoint.inferred_config()
+    settings = checkpoint.completed(settings or load_model(model).config)
     if size is None:
         return settings
     width, _, height = size.partition("x")

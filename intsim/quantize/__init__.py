@@ -12,20 +12,21 @@ from ..graph import Graph, digest
 from ..nets.real import RealGraph, RealNode
 from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, parameters, segmenter
 from .calibrate import Progress, Statistics, calibrate
-from .checkpoint import checkpoint_behind, inferred_config, read_checkpoint
+from .checkpoint import Checkpoint, checkpoint_behind, read_checkpoint
 from .configuration import at_size, config_beside, read_config
 from .fold import fold_norms
 from .lower import lower
 from .recipe import CALIBRATED, NONE, Recipe
 
 __all__ = [
+    "Checkpoint",
     "Recipe",
     "at_size",
     "calibrate",
     "calibrated",
     "checkpoint_behind",
     "config_beside",
-    "inferred_config",
+    "folds_class_norm",
     "integer_form",
     "lower",
     "lowered",
@@ -82,17 +83,22 @@ def lowered(
 def integer_form(weights: dict[str, NDArray], config: dict, pictures: list[NDArray], recipe: Recipe) -> RealGraph:
     """The real-valued network as lowering takes it: without L2 norms, layer norms folded where the recipe says so."""
     dimensions = SegmenterConfig.of(config)
-    normalised = dimensions.l2_norm and dimensions.decoder == MASK
-    if recipe.class_norm == CALIBRATED and not normalised:
+    if recipe.class_norm == CALIBRATED and not folds_class_norm(config, recipe):
         raise IntsimError(
             "class norm: this network has none to calibrate; a mask decoder trained with L2 normalisation is due, and "
             '"l2_norm": true in its configuration'
         )
     gain: float | NDArray = 1.0
-    if normalised and recipe.class_norm != NONE:
+    if folds_class_norm(config, recipe):
         gain = class_gain(segmenter(dimensions, weights), pictures)
     net = segmenter(dimensions, weights, class_gain=gain)
     return fold_norms(net) if recipe.fold_norm else net
+
+
+def folds_class_norm(config: dict, recipe: Recipe) -> bool:
+    """Whether the network was trained with an L2 norm of class features that goes into the masks' requantization."""
+    dimensions = SegmenterConfig.of(config)
+    return dimensions.l2_norm and dimensions.decoder == MASK and recipe.class_norm != NONE
 
 
 def class_gain(published: RealGraph, pictures: list[NDArray]) -> NDArray:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +19,110 @@ from ..errors import FileError, IntsimError
 from ..nets.positions import resized_positions
 from ..nets.segmenter import LINEAR, MASK, POSITIONS, SegmenterConfig, parameters
 from .containers import SUFFIXES, Stored, stored_tensors
-from .naming import MMSEGMENTATION, naming_of
+from .naming import MMSEGMENTATION, Naming, naming_of
 
 Grid = tuple[int, int]
 
+MMSEGMENTATION_HAS = {"l2_norm": True, "encoder_norm_eps": 1e-6}  # whatever was trained with it
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint file, opened: its tensors, not yet read, and whose names they bear."""
+
+    path: Path
+    tensors: Mapping[str, Stored]
+    naming: Naming
+
+    @classmethod
+    def opened(cls, path: str | Path) -> Checkpoint:
+        """Takes safetensors, ``.npz`` and PyTorch files (extra ``torch``) with the names of the original implementation or
+        of mmsegmentation; FileError for anything else.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise FileError(f"{path}: is a folder; a checkpoint file is due")
+        if not path.is_file():
+            raise FileError(f"{path}: there is no such file")
+        tensors = stored_tensors(path)
+        return cls(path, tensors, naming_of(path, tensors))
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return _sha256(self.path)
+
+    def completed(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The configuration, with what all checkpoints of this implementation have in common where it does not say."""
+        return {**(MMSEGMENTATION_HAS if self.naming is MMSEGMENTATION else {}), **config}
+
+    def inferred_config(self) -> dict[str, Any] | None:
+        """The configuration of an mmsegmentation checkpoint, from its shapes; None for other checkpoints.
+
+        Taken as in mmsegmentation's own configurations: 64 channels a head, a square picture, pixels normalised to -1..1.
+        """
+        if self.naming is not MMSEGMENTATION:
+            return None
+        try:
+            d_model, _, patch, _ = self.tensors["backbone.patch_embed.projection.weight"].shape
+            side = math.isqrt(self.tensors["backbone.pos_embed"].shape[1] - 1) * patch
+            mask = "decode_head.cls_emb" in self.tensors
+            classes = self.tensors["decode_head.cls_emb" if mask else "decode_head.conv_seg.weight"].shape[1 if mask else 0]
+        except (KeyError, ValueError, IndexError):
+            raise FileError(
+                f"{self.path}: not a Segmenter whose dimensions can be told by its shapes; give --config"
+            ) from None
+        return {
+            "name": self.path.stem,
+            "image_size": [side, side],
+            "patch_size": patch,
+            "d_model": d_model,
+            "n_heads": max(1, d_model // 64),
+            "n_layers": self._layers("backbone"),
+            "n_cls": classes,
+            "decoder": {"name": MASK, "n_layers": self._layers("decode_head")} if mask else {"name": LINEAR},
+            "normalization": "vit",
+            **MMSEGMENTATION_HAS,
+        }
+
+    def _layers(self, part: str) -> int:
+        return sum(name.startswith(f"{part}.layers.") and name.endswith("ln1.weight") for name in self.tensors)
+
+    def weights(self, config: dict[str, Any]) -> dict[str, NDArray]:
+        """The float tensors the configuration asks for, by the original Segmenter's names; float32 or float64.
+
+        Position embeddings are resized to the configuration's ``image_size``. FileError names the first tensor that is
+        missing, misshapen, not real-valued, not finite, or has no place in the configuration; a classification head, which
+        Segmenter does not use, is left out.
+        """
+        dimensions = SegmenterConfig.of(config)
+        due = parameters(dimensions)
+        theirs = {name: self.naming.theirs(name) for name in due}
+        if not any(name in self.tensors for name in theirs.values()):
+            raise FileError(f"{self.path}: holds none of the tensors of a Segmenter, such as {next(iter(theirs.values()))}")
+        weights = {}
+        for name, shape in due.items():
+            tensor = self.tensors.get(theirs[name])
+            if tensor is None:
+                raise FileError(
+                    f"{self.path}: tensor {theirs[name]} is missing; the configuration asks for it, {list(shape)}"
+                )
+            value = _value(tensor, self.naming.shape(name, shape), config, self.path, name == POSITIONS)
+            weights[name] = self.naming.ours(name, value)
+        for name in sorted(self.tensors.keys() - set(theirs.values())):
+            if not self.naming.unused(name):
+                raise FileError(
+                    f"{self.path}: tensor {name} has no place in the configuration; do n_layers, decoder and distilled say "
+                    "what was trained?"
+                )
+        weights[POSITIONS] = _positions(weights[POSITIONS], dimensions, self.path)
+        return weights
+
 
 def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str, NDArray], str]:
-    """The float tensors the configuration asks for, by the original Segmenter's names, and the file's SHA-256.
-
-    Takes safetensors, ``.npz`` and PyTorch files (extra ``torch``) with the names of the original implementation or of
-    mmsegmentation. Position embeddings are resized to the configuration's ``image_size``. FileError names the first tensor
-    that is missing, misshapen, not real-valued, not finite, or has no place in the configuration; a classification head,
-    which Segmenter does not use, is left out.
-    """
-    path = Path(path)
-    held = _tensors(path)
-    dimensions = SegmenterConfig.of(config)
-    due = parameters(dimensions)
-    naming = naming_of(path, held)
-    if not any(naming.theirs(name) in held for name in due):
-        raise FileError(f"{path}: holds none of the tensors of a Segmenter, such as {naming.theirs(next(iter(due)))}")
-    weights = {}
-    for name, shape in due.items():
-        tensor = held.get(naming.theirs(name))
-        if tensor is None:
-            raise FileError(f"{path}: tensor {naming.theirs(name)} is missing; the configuration asks for it, {list(shape)}")
-        weights[name] = naming.ours(name, _value(tensor, naming.shape(name, shape), config, path, name == POSITIONS))
-    for name in sorted(held.keys() - {naming.theirs(name) for name in due}):
-        if not naming.unused(name):
-            raise FileError(
-                f"{path}: tensor {name} has no place in the configuration; do n_layers, decoder and distilled say what was "
-                "trained?"
-            )
-    weights[POSITIONS] = _positions(weights[POSITIONS], dimensions, path)
-    return weights, _sha256(path)
+    """What `Checkpoint.weights` gives, and the file's SHA-256."""
+    checkpoint = Checkpoint.opened(path)
+    return checkpoint.weights(config), checkpoint.sha256
 
 
 def checkpoint_behind(sha256: Any, places: Iterable[Path]) -> Path | None:
@@ -67,47 +138,6 @@ def checkpoint_behind(sha256: Any, places: Iterable[Path]) -> Path | None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def inferred_config(path: str | Path) -> dict[str, Any] | None:
-    """The configuration of an mmsegmentation checkpoint, from its shapes; None for other checkpoints.
-
-    Taken as in mmsegmentation's own configurations: 64 channels a head, a square picture, pixels normalised to -1..1.
-    """
-    path = Path(path)
-    held = _tensors(path)
-    if naming_of(path, held) is not MMSEGMENTATION:
-        return None
-    blocks = {side: sum(name.startswith(f"{side}.layers.") and name.endswith("ln1.weight") for name in held)
-              for side in ("backbone", "decode_head")}  # fmt: skip
-    try:
-        d_model, _, patch, _ = held["backbone.patch_embed.projection.weight"].shape
-        side = math.isqrt(held["backbone.pos_embed"].shape[1] - 1)
-        mask = "decode_head.cls_emb" in held
-        classes = held["decode_head.cls_emb"].shape[1] if mask else held["decode_head.conv_seg.weight"].shape[0]
-    except (KeyError, ValueError, IndexError):
-        raise FileError(f"{path}: not an mmsegmentation Segmenter whose dimensions can be told; give --config") from None
-    return {
-        "name": path.stem,
-        "image_size": [side * patch, side * patch],
-        "patch_size": patch,
-        "d_model": d_model,
-        "n_heads": max(1, d_model // 64),
-        "n_layers": blocks["backbone"],
-        "n_cls": classes,
-        "decoder": {"name": MASK, "n_layers": blocks["decode_head"]} if mask else {"name": LINEAR},
-        "normalization": "vit",
-        "l2_norm": True,
-        "encoder_norm_eps": 1e-6,
-    }
-
-
-def _tensors(path: Path) -> dict[str, Stored]:
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder; a checkpoint file is due")
-    if not path.is_file():
-        raise FileError(f"{path}: there is no such file")
-    return stored_tensors(path)
 
 
 def _value(tensor: Stored, shape: tuple[int, ...], config: dict[str, Any], path: Path, resizable: bool) -> NDArray:
