@@ -23,7 +23,7 @@ from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantize import Checkpoint, read_checkpoint, read_config
 from intsim.quantize.synth import SIZES, preset, random_picture
 
-import mmseg_torch
+import mmsegmentation_torch
 import segmenter_torch
 from networks import TINY
 
@@ -63,7 +63,7 @@ def original(config: Config) -> torch.nn.Module:
         l2_norm=c.l2_norm,
         distilled=c.extra_tokens == 2,
     )
-    mmseg_torch.randomise(model, 1)
+    mmsegmentation_torch.randomise(model, 1)
     return model.eval()
 
 
@@ -104,8 +104,8 @@ def test_distilled_encoders_agree_with_torch(size: str, decoder: str) -> None:
 def test_mmsegmentation_agrees_with_torch(size: str, decoder_layers: int, tmp_path: Path) -> None:
     """From its checkpoint file, by its names, with the configuration that its shapes tell."""
     width, heads, layers = SIZES[size]
-    model = mmseg_torch.Segmenter(4, 16, width, heads, layers, 150, decoder_layers).eval()
-    mmseg_torch.randomise(model, 3)
+    model = mmsegmentation_torch.Segmenter(4, 16, width, heads, layers, 150, decoder_layers).eval()
+    mmsegmentation_torch.randomise(model, 3)
     path = tmp_path / "segmenter.pth"
     torch.save({"meta": {"CLASSES": ["wall"] * 150}, "state_dict": model.state_dict()}, path)
     config = Checkpoint.opened(path).inferred_config()

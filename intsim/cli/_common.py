@@ -110,6 +110,15 @@ def class_names(graph: Graph) -> list[str]:
     return [str(n) for n in own] if isinstance(own, list) and len(own) == classes else [f"class {i}" for i in range(classes)]
 
 
+def height_and_width(text: str, option: str) -> tuple[int, int]:
+    """(height, width) of ``WIDTHxHEIGHT``, or of one number for both."""
+    width, _, height = text.partition("x")
+    height = height or width
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise IntsimError(f"{option} {text!r}: WIDTHxHEIGHT is due, as in 640x480, or one number for both")
+    return int(height), int(width)
+
+
 def check_target(path: Path, *inputs: Path | None) -> None:
     """Refuse an output that could not be written, or would replace an input, before anything is computed."""
     for other in inputs:

@@ -13,6 +13,7 @@ from ._common import (
     announce_compiling,
     check_target,
     class_names,
+    height_and_width,
     json_option,
     load_segmenter,
     model_option,
@@ -73,7 +74,7 @@ def command(
     if integers and checkpoint is not None:
         raise click.UsageError("--integers leaves the checkpoint out")
     found = samples(folder)
-    step_size = _stride(stride)
+    step_size = height_and_width(stride, "--stride") if stride else None
     graph = load_segmenter(model)
     if step_size is None and isinstance(trained := graph.config.get("window_stride"), int) and trained > 0:
         step_size = (trained, trained)
@@ -87,16 +88,6 @@ def command(
         put_json({"model_sha256": graph.content_hash, **result.record()}, output)
     else:
         put_rich(lambda console: _table(console, result), output)
-
-
-def _stride(text: str | None) -> tuple[int, int] | None:
-    """(height, width) of ``WxH`` or one number for both."""
-    if text is None:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and (height or width).isdecimal() and int(width) and int(height or width)):
-        raise IntsimError(f"--stride {text!r}: WIDTHxHEIGHT is due, as in 320x240, or one number for both")
-    return int(height or width), int(width)
 
 
 def _real_graph(graph: Graph, model: Path, checkpoint: Path | None) -> RealGraph:

@@ -13,6 +13,7 @@ from ._common import (
     announce_compiling,
     check_target,
     dialect_option,
+    height_and_width,
     load_dialect,
     load_model,
     model_option,
@@ -176,12 +177,7 @@ def _settings(checkpoint: Checkpoint, config: Path | None, model: Path | None, s
     if settings is None and model is None:
         settings = checkpoint.inferred_config()
     settings = checkpoint.completed(settings or load_model(model).config)
-    if size is None:
-        return settings
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and (height or width).isdecimal()):
-        raise IntsimError(f"--size {size!r}: WIDTHxHEIGHT is due, as in 640x480, or one number for a square")
-    return at_size(settings, int(height or width), int(width))
+    return settings if size is None else at_size(settings, *height_and_width(size, "--size"))
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:

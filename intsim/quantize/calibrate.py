@@ -64,11 +64,14 @@ def calibrate(
 ) -> Statistics:
     """Statistics of `net` over `pictures` (u8 [H, W, 3]); `progress(name)` is called when a node has run.
 
-    IntsimError names the node whose values leave float64, and a glob of the recipe that matches no node.
+    IntsimError names the node whose values leave float64, and what the recipe asks for in vain: a glob that matches no node,
+    a clamp in a dialect without one.
     """
     recipe = recipe or Recipe()
     statistics = Statistics(recipe)
     _check_globs(net, recipe)
+    if isinstance(recipe.lam, int) and dialect.gelu is not Gelu.LAMBDA_SHIFTGELU:
+        raise IntsimError(f"lam {recipe.lam}: the GELU of dialect {dialect.name}, {dialect.gelu}, has no clamp")
     seen: dict[str, Magnitudes] = {node.name: Magnitudes() for node in net.nodes}
     observers = {node.name: recipe.observer_of(node.name, statistics.bits(node)) for node in net.nodes}
 

@@ -1,0 +1,52 @@
+"""The claims of docs/accuracy.md, on fewer scenes than there: what one picture is enough for, and what lam is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.quantize import Recipe, class_gain
+
+import accuracy
+
+SCENES = 60
+
+
+@pytest.fixture(scope="module")
+def scenes() -> accuracy.Scenes:
+    return accuracy.unseen(SCENES)
+
+
+@pytest.mark.parametrize("name", ["scenes", "scenes_l2"])
+def test_one_picture_is_enough(name: str, scenes: accuracy.Scenes) -> None:
+    weights, config = accuracy.checkpoint(name)
+    real, integer = (measure(weights, config, scenes) for measure in (accuracy.real_miou, accuracy.integer_miou))
+    assert abs(real - integer) < 0.01
+    assert real > 0.8
+
+
+def test_the_clamp_saves_a_network_with_long_tails(scenes: accuracy.Scenes) -> None:
+    weights, config = accuracy.checkpoint("scenes")
+    tailed = accuracy.long_tailed(weights, config)
+    assert abs(accuracy.real_miou(tailed, config, scenes) - accuracy.real_miou(weights, config, scenes)) < 0.005
+    searched, without = (accuracy.integer_miou(tailed, config, scenes, recipe=Recipe(lam=lam)) for lam in ("search", "off"))
+    assert searched > 0.83
+    assert without < searched - 0.1
+
+
+def test_the_patch_norm_cancels_but_for_epsilon(scenes: accuracy.Scenes) -> None:
+    weights, config = accuracy.checkpoint("scenes_l2")
+    dimensions, picture = SegmenterConfig.of(config), scenes[0][0]
+    published = segmenter(dimensions, weights)
+    without = segmenter(dimensions, weights, class_gain=class_gain(published, [picture]))
+    ours, theirs = (accuracy.scores(accuracy.with_eps(net, 0.0), picture)[0] for net in (without, published))
+    np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_the_tables_can_be_made() -> None:
+    for command, rows in {"long-tail": 6, "choices": 14}.items():  # the other two calibrate with many pictures
+        done = CliRunner().invoke(accuracy.main, [command, "--scenes", "1"])
+        assert done.exit_code == 0, done.output
+        assert len(done.output.splitlines()) == rows
