@@ -24,7 +24,7 @@ from intsim.evaluate import Confusion
 from intsim.nets.real import LAYER_NORM_EPS, RealGraph, RealNode
 from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantize import Recipe, class_gain, quantize, read_checkpoint, read_config
-from intsim.quantize.recipe import Observer
+from intsim.quantize.recipe import CALIBRATED, NONE, Observer
 
 from scenes import CALIBRATION_SEED, CLASSES, EVAL_SEED, render
 
@@ -162,7 +162,7 @@ def long_tailed(weights: Weights, config: dict[str, Any]) -> Weights:
 @main.command("class-norm")
 @scenes_option
 def by_class_norm(scenes: int) -> None:
-    """The L2 norms of a network that was trained with them."""
+    """The L2 norms of a network that was trained with them; then with class features of less equal lengths."""
     weights, config = checkpoint("scenes_l2")
     seen = unseen(scenes)
     dimensions = SegmenterConfig.of(config)
@@ -174,17 +174,39 @@ def by_class_norm(scenes: int) -> None:
             (ours, our_labels), (theirs, their_labels) = (scores(with_eps(n, eps), picture) for n in (without, published))
             apart = max(apart, float(np.abs(ours - theirs).max()))
             different += int((our_labels != their_labels).sum())
-        print(f"patch norm left out, mask norm with eps {eps:g}: scores {apart:.1e} apart, {different} labels of 20 scenes")
+        few = len(seen[:20])
+        print(f"patch norm left out, eps {eps:g}: scores {apart:.1e} apart, {different} labels of {few} scenes differ")
     gains = class_gain(published, calibration(1))
     print("class gains from one picture: " + ", ".join(f"{gain:.3f}" for gain in gains))
     rows: list[list[Any]] = [["float, as trained", miou(published.run, seen)]]
     fixed = segmenter(dimensions, weights, class_gain=gains)
-    rows.append(["float, class norm calibrated with 1", miou(fixed.run, seen)])
+    rows.append(["float, calibrated with 1 picture", miou(fixed.run, seen)])
     rows.append(["float, no norm", miou(segmenter(dimensions, weights, class_gain=1.0).run, seen)])
     for count in (1, 4, 16):
-        rows.append([f"integer, calibrated, {count} pictures", integer_miou(weights, config, seen, count)])
+        rows.append([f"integer, calibrated with {count}", integer_miou(weights, config, seen, count)])
     rows.append(["integer, none", integer_miou(weights, config, seen, recipe=Recipe(class_norm="none"))])
     table(["class norm", "mIoU"], rows)
+    print()
+    rows = [stretched(spread, weights, config, seen[:100]) for spread in (0, 1, 2)]
+    table(["class features", "gains over their mean", "labels as float, calibrated", "none"], rows)
+
+
+def stretched(spread: float, weights: Weights, config: dict[str, Any], scenes: Scenes) -> list[Any]:
+    """How often integers label as the published network does when its class features differ more in length: the channels of
+    their projection are stretched at random.
+    """
+    factors = np.exp(spread * np.random.default_rng(0).standard_normal(config["d_model"]))
+    changed = weights | {"decoder.proj_classes": weights["decoder.proj_classes"] * factors}
+    published = segmenter(SegmenterConfig.of(config), changed)
+    gains = class_gain(published, calibration(1))
+    gains /= gains.mean()
+    real = [published.run(picture) for picture, _ in scenes]
+    row: list[Any] = [f"stretched by exp({spread} N(0,1))", f"{gains.min():.2f} to {gains.max():.2f}"]
+    for norm in (CALIBRATED, NONE):
+        graph = quantize(changed, config, calibration(1), dialects.ISEGMENTER, "measured here", Recipe(class_norm=norm))
+        alike = [(intsim.run(graph, p) == labels).mean() for (p, _), labels in zip(scenes, real, strict=True)]
+        row.append(float(np.mean(alike)))
+    return row
 
 
 def with_eps(net: RealGraph, eps: float) -> RealGraph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,15 +97,16 @@ def _real_graph(graph: Graph, model: Path, checkpoint: Path | None) -> RealGraph
     from ..quantize import checkpoint_behind, read_checkpoint
 
     due = graph.provenance.get("checkpoint_sha256")
+    named = f"{due:.12}" if re.fullmatch("[0-9a-f]{64}", str(due)) else str(due)  # of random weights it is no hash
     path = checkpoint or checkpoint_behind(due, [resources.checkpoint(), model.resolve().parent, Path.cwd()])
     if path is None:
         raise IntsimError(
-            f"{model}: its checkpoint ({str(due)[:12]}) does not lie beside it; name it with --checkpoint, or --integers "
+            f"{model}: its checkpoint ({named}) does not lie beside it; name it with --checkpoint, or --integers "
             "measures the integers alone"
         )
     weights, sha256 = read_checkpoint(path, graph.config)
     if sha256 != due:
-        raise FileError(f"{path}: is not the checkpoint that {model} was made from ({str(due)[:12]})")
+        raise FileError(f"{path}: is not the checkpoint that {model} was made from ({named})")
     return segmenter(SegmenterConfig.of(graph.config), weights)
 
 
