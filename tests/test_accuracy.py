@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize import Recipe, class_gain
+from intsim.quantize import Recipe, class_gain, read_checkpoint, read_config
 
 import accuracy
 
@@ -34,6 +36,14 @@ def test_the_clamp_saves_a_network_with_long_tails(scenes: accuracy.Scenes) -> N
     searched, without = (accuracy.integer_miou(tailed, config, scenes, recipe=Recipe(lam=lam)) for lam in ("search", "off"))
     assert searched > 0.83
     assert without < searched - 0.1
+
+
+def test_the_network_with_long_tails_as_a_checkpoint(tmp_path: Path) -> None:
+    done = CliRunner().invoke(accuracy.main, ["make-long-tail", str(tmp_path / "long.safetensors")])
+    assert done.exit_code == 0, done.output
+    weights, _ = read_checkpoint(tmp_path / "long.safetensors", read_config(tmp_path / "long.json"))
+    for name, value in accuracy.long_tailed(*accuracy.checkpoint("scenes")).items():
+        np.testing.assert_array_equal(weights[name], value.astype(np.float32), err_msg=name)
 
 
 def test_the_patch_norm_cancels_but_for_epsilon(scenes: accuracy.Scenes) -> None:

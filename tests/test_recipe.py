@@ -21,7 +21,7 @@ from intsim.errors import IntsimError
 from intsim.graph import Graph
 from intsim.nets.real import RealGraph, RealNode
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize import Recipe, calibrated, class_gain, integer_form, lowered, quantize
+from intsim.quantize import Recipe, calibrated, class_gain, integer_form, lowered, quantize, trained_network
 from intsim.quantize.fold import fold_norms
 from intsim.quantize.observers import MANTISSA_BITS, Magnitudes
 from intsim.quantize.recipe import WIDTHS, Observer, observers_of
@@ -359,6 +359,27 @@ def test_sensitivity_against_observed_tensors() -> None:
     due = decibels(np.stack([v[add] for v in reals]), out.astype(np.float64), graph.scales[add])
     assert table[add].own == pytest.approx(due, abs=1e-6)
     assert table[add].own > table[add].sqnr  # type: ignore[operator]
+
+
+def test_sensitivity_shows_what_the_class_norm_costs() -> None:
+    """Without it the masks' norm is far from the trained network's, although each operation is as exact as with it."""
+    weights, picture = random_weights(L2, 3), random_picture(L2, 4)
+    weights["decoder.proj_classes"] *= np.exp(2 * np.random.default_rng(0).standard_normal(32))
+    found = {}
+    for norm in ("calibrated", "none"):
+        recipe = Recipe(class_norm=norm)
+        net = integer_form(weights, L2, [picture], recipe)
+        graph = lowered(net, calibrated(net, [picture], dialects.RTL, recipe), dialects.RTL, L2, [picture], "x")
+        table = {n.name: n for n in sensitivity(net, graph, [picture], trained_network(weights, L2, recipe))}
+        assert "decoder.cosines" not in table
+        found[norm] = table["decoder.mask_norm"]
+        published = values_of(segmenter(SegmenterConfig.of(L2), weights), picture)["decoder.mask_norm"]
+        seen: dict[str, NDArray] = {}
+        intsim.run(graph, picture, seen.__setitem__)
+        due = decibels(published, seen["decoder.mask_norm.requant"].astype(float), graph.scales["decoder.mask_norm.requant"])
+        assert found[norm].sqnr == pytest.approx(due, abs=1e-6)
+    assert found["calibrated"].sqnr > found["none"].sqnr  # type: ignore[operator]
+    assert abs(found["calibrated"].own - found["none"].own) < 6  # type: ignore[operator]
 
 
 def net_inputs(net: RealGraph, name: str) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
     python tools/accuracy.py calibration | long-tail | class-norm | choices
 
-prints one table of docs/accuracy.md; `make accuracy` renews them all. Needs nothing beyond intsim: the real numbers are
-those of its real-valued graph, which tests compare with torch.
+prints one table of docs/accuracy.md; `make accuracy` renews them all. `make-long-tail FILE` writes the network with long tails.
+Needs nothing beyond intsim: the real numbers are those of its real-valued graph, which tests compare with torch.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,6 +18,7 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 import intsim
 from intsim import dialects
@@ -130,6 +132,16 @@ def by_tail(scenes: int) -> None:
             row.append(integer_miou(tailed, config, seen, recipe=Recipe(observer=Observer.of(observer), lam=lam)))
         rows.append(row)
     table(["model", "float", "lam searched", "no lam"], rows)
+
+
+@main.command("make-long-tail")
+@click.argument("target", type=click.Path(path_type=Path))
+def make_long_tail(target: Path) -> None:
+    """Write the network with long tails to TARGET (safetensors), its configuration beside it."""
+    weights, config = checkpoint("scenes")
+    tailed = long_tailed(weights, config)
+    save_file({name: np.ascontiguousarray(value, np.float32) for name, value in tailed.items()}, target)
+    target.with_suffix(".json").write_text(json.dumps({**config, "name": "scenes-long-tail"}, indent=2) + "\n")
 
 
 def long_tailed(weights: Weights, config: dict[str, Any]) -> Weights:

@@ -113,7 +113,7 @@ def command(
     """
     from ..nets.segmenter import SegmenterConfig
     from ..pictures import read_picture
-    from ..quantize import Checkpoint, calibrated, folds_class_norm, integer_form, lowered
+    from ..quantize import Checkpoint, calibrated, folds_class_norm, integer_form, lowered, trained_network
     from ..quantize.sensitivity import agreement, sensitivity
     from ..reports.sensitivity import check_format, write_report
     from ..weights import save
@@ -145,7 +145,7 @@ def command(
     measured = []
     if page:
         with progress("measuring", len(others) * len(net.nodes)) as step:
-            measured = sensitivity(net, graph, others, step)
+            measured = sensitivity(net, graph, others, trained_network(weights, settings, recipe), step)
     save(graph, output)
     norm = ", L2 class norm folded in" if folds_class_norm(settings, recipe) else ""
     click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s){norm}")

@@ -104,7 +104,9 @@ class SegmenterConfig:
                 raise IntsimError(f"configuration: {key} is true or false, not {given[key]!r}")
         eps = given.get("encoder_norm_eps", LAYER_NORM_EPS)
         if not isinstance(eps, float) or not 0 < eps < 1:
-            raise IntsimError(f"configuration: encoder_norm_eps is a number between 0 and 1, such as 1e-6, not {eps!r}")
+            raise IntsimError(
+                f"configuration: encoder_norm_eps is a number between 0 and 1, such as 1e-6 (in YAML 1.0e-6), not {eps!r}"
+            )
         dimensions = cls(
             decoder=decoder,
             mean=mean,
@@ -243,11 +245,12 @@ def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, c
     classes = net.node("decoder.class_tokens", "slice", x, axis=-2, start=n, stop=n + c.n_cls)  # (K, D)
     patches = net.linear("decoder.proj_patch", patches, weights["decoder.proj_patch"].T, None)
     classes = net.linear(CLASS_FEATURES, classes, weights[CLASS_FEATURES].T, None)
+    name, gain = "decoder.masks", 1.0 if class_gain is None else class_gain
     if c.l2_norm and class_gain is None:
+        name = "decoder.cosines"
         patches = net.node("decoder.patch_unit", "unit", patches)
         classes = net.node("decoder.class_unit", "unit", classes)
-    gain = 1.0 if class_gain is None else class_gain
-    masks = net.matmul("decoder.masks", patches, classes, transpose_b=1, gain=gain, kind=MASKS)  # (N, K)
+    masks = net.matmul(name, patches, classes, transpose_b=1, gain=gain, kind=MASKS)  # (N, K)
     return norm(net, "decoder.mask_norm", masks, weights, MASKS)
 
 

@@ -47,21 +47,27 @@ class _Energies:
     """Sums over pictures: of signal and noise, of clipped values and all."""
 
     def __init__(self) -> None:
-        self.signal = self.noise = self.own = 0.0
+        self.signal = self.noise = self.own_signal = self.own_noise = 0.0
         self.clipped = self.count = 0
 
 
 def sensitivity(
-    net: RealGraph, graph: Graph, pictures: Sequence[NDArray], progress: Callable[[str], None] = lambda name: None
+    net: RealGraph,
+    graph: Graph,
+    pictures: Sequence[NDArray],
+    trained: RealGraph | None = None,
+    progress: Callable[[str], None] = lambda name: None,
 ) -> list[Noise]:
     """The noise of every tensor of `graph` against `net`, which it was lowered from, over `pictures` (u8 [H, W, 3]).
 
-    In execution order, without what only moves values; `progress(name)` is called after each operation.
+    Where `net` stands for a network that was `trained` with L2 norms, what comes after those is compared with that network,
+    as it runs. In execution order, without what only moves values; `progress(name)` is called after each operation.
     """
     energies = {node.name: _Energies() for node in net.nodes if node.op in RULES and node.op != "input"}
     last_use = {name: node.name for node in net.nodes for name in (node.name, *node.inputs)}
     for picture in pictures:
-        _walk_together(net, graph, picture, energies, last_use, progress)
+        exact = _after_norms(trained, picture) if trained is not None else {}
+        _walk_together(net, graph, picture, energies, last_use, exact, progress)
     by_name = {node.name: node for node in net.nodes}
     return [_noise(graph, by_name[name], sums) for name, sums in energies.items()]
 
@@ -72,6 +78,7 @@ def _walk_together(
     picture: NDArray,
     energies: Mapping[str, _Energies],
     last_use: Mapping[str, str],
+    exact: Mapping[str, NDArray],
     progress: Callable[[str], None],
 ) -> None:
     """Run both graphs on a picture, and add what each operation shows to its sums."""
@@ -82,12 +89,28 @@ def _walk_together(
         integers[node.name] = running
         if node.name in energies:
             rounded = [_rounded(graph, name, x) for name, x in zip(node.inputs, inputs, strict=True)]
-            _add(energies[node.name], graph, node, running, _computed(graph, node, rounded), value)
+            due = exact.get(node.name, value)
+            _add(energies[node.name], graph, node, (running, due), (_computed(graph, node, rounded), value))
         for name in [name for name in integers if last_use[name] == node.name]:
             del integers[name]
         progress(node.name)
 
     net.run(picture, compare)
+
+
+def _after_norms(trained: RealGraph, picture: NDArray) -> dict[str, NDArray]:
+    """The tensors of a network that follow from its L2 norms."""
+    kept: dict[str, NDArray] = {}
+    follows: set[str] = set()
+
+    def keep(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.op == "unit" or follows.intersection(node.inputs):
+            follows.add(node.name)
+            if node.op in RULES:
+                kept[node.name] = value
+
+    trained.run(picture, keep)
+    return kept
 
 
 def agreement(statistics: Statistics, graph: Graph, pictures: Sequence[NDArray]) -> float:
@@ -117,20 +140,25 @@ def _rounded(graph: Graph, name: str, value: NDArray) -> NDArray:
     return np.clip(np.rint(value / scale), fmt.lo, fmt.hi).astype(fmt.dtype)
 
 
-def _add(sums: _Energies, graph: Graph, node: RealNode, running: NDArray, alone: NDArray, value: NDArray) -> None:
+def _add(
+    sums: _Energies, graph: Graph, node: RealNode, running: tuple[NDArray, NDArray], alone: tuple[NDArray, NDArray]
+) -> None:
+    """Add a tensor: its integers and the real values due, as the network runs and by itself."""
     end = standing(graph, node.name)
     fmt, scale = graph.tensors[end].fmt, graph.scales[end]
     assert scale is not None
-    sums.signal += float((value * value).sum())
-    sums.noise += float(((value - running * scale) ** 2).sum())
-    sums.own += float(((value - alone * scale) ** 2).sum())
+    (integers, due), (own_integers, value) = running, alone
+    sums.signal += float((due * due).sum())
+    sums.noise += float(((due - integers * scale) ** 2).sum())
+    sums.own_signal += float((value * value).sum())
+    sums.own_noise += float(((value - own_integers * scale) ** 2).sum())
     sums.clipped += int(((value > (fmt.hi + 0.5) * scale) | (value < (fmt.lo - 0.5) * scale)).sum())
     sums.count += value.size
 
 
 def _noise(graph: Graph, node: RealNode, sums: _Energies) -> Noise:
     fmt = graph.tensors[standing(graph, node.name)].fmt
-    sqnr, own = (_decibels(sums.signal, noise) for noise in (sums.noise, sums.own))
+    sqnr, own = _decibels(sums.signal, sums.noise), _decibels(sums.own_signal, sums.own_noise)
     return Noise(node.name, graph.by_name[node.name].op, fmt, sqnr, own, sums.clipped / max(sums.count, 1))
 
 
