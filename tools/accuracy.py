@@ -2,8 +2,8 @@
 
     python tools/accuracy.py calibration | long-tail | class-norm | choices
 
-prints one table of docs/accuracy.md; `make accuracy` renews them all. `make-long-tail FILE` writes the network with long tails.
-Needs nothing beyond intsim: the real numbers are those of its real-valued graph, which tests compare with torch.
+prints one table of docs/accuracy.md; `make accuracy` renews them all. `make-long-tail FILE` writes the network that has long
+tails. Needs nothing beyond intsim: the real numbers are those of its real-valued graph, which tests compare with torch.
 """
 
 from __future__ import annotations
