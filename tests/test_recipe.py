@@ -205,6 +205,30 @@ def test_a_gamma_of_zero_is_folded_away() -> None:
     made(recipe=Recipe(fold_norm=True), **tiny)
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-40, 1e-12, 1e-6])
+def test_a_dead_channel_keeps_its_bias(size: float) -> None:
+    """Trained networks have channels whose weights have all but vanished, and whose bias has not."""
+    weights = random_weights(TINY, 3)
+    weight, bias = weights["encoder.blocks.0.mlp.fc1.weight"], weights["encoder.blocks.0.mlp.fc1.bias"]
+    weight[7] *= size
+    bias[7] = -0.7
+    graph = made(encoder__blocks__0__mlp__fc1__weight=weight, encoder__blocks__0__mlp__fc1__bias=bias)
+    seen: dict[str, NDArray] = {}
+    intsim.run(graph, random_picture(TINY, 5), seen.__setitem__)
+    name = "encoder.blocks.0.mlp.fc1.requant"
+    np.testing.assert_allclose(seen[name][:, 7] * graph.scales[name], -0.7, atol=graph.scales[name])  # type: ignore[arg-type]
+    others = np.delete(np.asarray(graph.by_name["encoder.blocks.0.mlp.fc1"].params["weight"]), 7, 0)
+    assert (np.abs(others.astype(int)).max(axis=1) == 127).all()
+
+
+def test_a_small_gamma_names_the_way_out() -> None:
+    for gamma in (1e-12, 1e-9):
+        with pytest.raises(IntsimError, match=r"^encoder\.norm: .*--fold-norm"):
+            made(encoder__norm__weight=np.where(np.arange(32) == 3, gamma, 1.0))
+    with pytest.raises(IntsimError, match=r"^encoder\.norm: channel 3: dyadic: .*too far apart; fold it"):
+        made(encoder__norm__weight=np.where(np.arange(32) == 3, 1e-12, 1.0), encoder__norm__bias=np.zeros(32))
+
+
 # --- the class norm ----------------------------------------------------------------------------------------------------
 
 

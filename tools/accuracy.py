@@ -199,7 +199,7 @@ def by_class_norm(scenes: int) -> None:
     rows.append(["integer, none", integer_miou(weights, config, seen, recipe=Recipe(class_norm="none"))])
     table(["class norm", "mIoU"], rows)
     print()
-    rows = [stretched(spread, weights, config, seen[:100]) for spread in (0, 1, 2)]
+    rows = [stretched(spread, weights, config, seen[:100]) for spread in (0, 2, 3)]
     table(["class features", "gains over their mean", "labels as float, calibrated", "none"], rows)
 
 

@@ -1,8 +1,9 @@
 """Run the commands on a page of docs/ and put their real output beneath them; with --check, say where it has changed.
 
-    python tools/run_docs.py [--check] [PAGE ...]
+    python tools/run_docs.py [--check] [--only=TEXT] [PAGE ...]
 
-Only blocks marked ``console`` are run; lines that start with ``$ `` are commands, the rest is what they print.
+Only blocks marked ``console`` are run, with --only those whose commands contain TEXT; lines that start with ``$ `` are commands,
+the rest is what they print.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PAGES = [ROOT / "docs" / "debugging.md"]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
-def renewed(text: str, folder: Path) -> str:
+def renewed(text: str, folder: Path, only: str = "") -> str:
     """A page with the output of its commands as they print it now, run one after the other in `folder`."""
     for name in ("bench", "docs", "examples", "golden", "tools", "weights"):
         (folder / name).symlink_to(ROOT / name)
@@ -33,6 +34,8 @@ def renewed(text: str, folder: Path) -> str:
 
     def run(match: re.Match[str]) -> str:
         commands = [line for line in match.group().splitlines() if line.startswith("$ ")]
+        if only not in "\n".join(commands):
+            return match.group()
         shown = []
         for command in commands:
             done = subprocess.run(
@@ -49,10 +52,11 @@ def renewed(text: str, folder: Path) -> str:
 def main() -> None:
     """Rewrite the pages, or check them."""
     changed = []
+    only = next((argument.removeprefix("--only=") for argument in sys.argv if argument.startswith("--only=")), "")
     for page in [Path(name) for name in sys.argv[1:] if not name.startswith("--")] or PAGES:
         text = page.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:
-            new = renewed(text, Path(folder))
+            new = renewed(text, Path(folder), only)
         if new != text:
             changed.append(page.name)
             if "--check" not in sys.argv:

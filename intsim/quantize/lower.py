@@ -2,7 +2,7 @@
 
 Each real operation becomes one integer operation, followed by a requantization (``<name>.requant``) where the integer
 result is wider than the next operation takes. Weights: symmetric, one scale an output channel, max|w| / 127 (the largest
-value of their width). Activations: one scale a tensor, from calibration.
+value of their width), of dead channels that of a bound (`DEAD`). Activations: one scale a tensor, from calibration.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from ..nets.real import REAL, RealGraph, RealNode
 from .calibrate import NOTHING, Statistics
 
 PIXEL_SCALE = 1 / 255
+DEAD = 2.0**-12  # of a layer's median: a channel of no larger weights gets that scale, at which its bias and multiplier fit
+FOLD = "fold it into the next layer with --fold-norm, where one follows"
 
 
 def lower(
@@ -90,6 +92,7 @@ class _Lowering:
     def linear(self, real: RealNode) -> None:
         weight, bias = (np.asarray(real.params[key], np.float64) for key in ("weight", "bias"))
         largest = np.abs(weight).max(axis=1)
+        largest = np.maximum(largest, DEAD * np.median(largest))
         weight_scale = np.where(largest > NOTHING, largest, 1.0) / self.statistics.weights.hi
         scale = self.scales[real.inputs[0]] * weight_scale
         params = {
@@ -109,14 +112,17 @@ class _Lowering:
         if (gamma == 0).any():
             channel = int(np.argmax(gamma == 0))
             raise IntsimError(
-                f"{real.name}: gamma of channel {channel} is 0; an integer layer norm cannot scale by it: fold it into the "
-                "next layer with --fold-norm, where one follows"
+                f"{real.name}: gamma of channel {channel} is 0; an integer layer norm cannot scale by it: {FOLD}"
             )
         unit = math.sqrt(len(gamma)) / 2**30
         scale = float(gamma[0]) * unit if (gamma == gamma[0]).all() else gamma * unit
-        bias = _fit(np.floor(beta / gamma / unit), f"{real.name}: beta / gamma")
-        node = Node(real.name, "layernorm", self.sources(real), {"bias": bias}, scales={"bias": scale})
-        self.requantize(real, node, scale)
+        try:
+            bias = _fit(np.floor(beta / gamma / unit), f"{real.name}: beta / gamma")
+            node = Node(real.name, "layernorm", self.sources(real), {"bias": bias}, scales={"bias": scale})
+            self.requantize(real, node, scale)
+        except ValueError as error:  # an IntsimError among them
+            where = "" if isinstance(error, IntsimError) else f"{real.name}: "
+            raise IntsimError(f"{where}{error}; {FOLD}") from None
 
     def softmax(self, real: RealNode) -> None:
         tokens = self.statistics.row_length[real.inputs[0]]
