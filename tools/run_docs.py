@@ -2,8 +2,8 @@
 
     python tools/run_docs.py [--check] [--only=TEXT] [PAGE ...]
 
-Only blocks marked ``console`` are run, with --only those whose commands contain TEXT; lines that start with ``$ `` are commands,
-the rest is what they print.
+Only blocks marked ``console`` are run, with --only those whose commands contain TEXT; lines that start with ``$ `` are
+commands, the rest is what they print.
 """
 
 from __future__ import annotations
