@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from .. import __version__
 from ..errors import FileError
-from ..graph import Graph
+from ..graph import CONSTANT, Graph
 from ..hdf5 import replacing
 from ..quantize.sensitivity import Noise
 
 SUFFIXES = (".html", ".svg", ".json")
-LEFT, TOP, WIDTH, HEIGHT = 46, 14, 1060, 320  # of the plot in its picture, in pixels
+LEFT, TOP, WIDTH, HEIGHT = 52, 14, 1060, 320  # of the plot in its picture, in pixels
 NAMED = 4  # of the noisiest tensors that the picture names
 
 
@@ -102,7 +102,7 @@ def _geometry(tensors: Sequence[Noise]) -> dict[str, Any]:
         "left": LEFT, "top": TOP, "width": WIDTH, "height": HEIGHT,
         "lines": [{"y": y(value), "label": value} for value in range(low, high + 1, 10)],
         "bands": bands,
-        "path": [(x(i), y(noise.sqnr)) for i, noise in enumerate(shown) if noise.sqnr is not None],
+        "path": [(x(i), y(noise.sqnr)) for i, noise in enumerate(shown) if noise.sqnr is not None and noise.op != CONSTANT],
         "dots": [
             {"x": x(i), "y": y(noise.own), "name": noise.name, "own": _text(noise.own), "sqnr": _text(noise.sqnr)}
             for i, noise in enumerate(shown) if noise.own is not None
