@@ -25,7 +25,7 @@ from intsim.quantize import Recipe, calibrated, class_gain, integer_form, lowere
 from intsim.quantize.fold import fold_norms
 from intsim.quantize.observers import MANTISSA_BITS, Magnitudes
 from intsim.quantize.recipe import WIDTHS, Observer, observers_of
-from intsim.quantize.sensitivity import sensitivity
+from intsim.quantize.sensitivity import agreement, sensitivity
 from intsim.quantize.synth import random_picture, random_weights
 
 from networks import TINY
@@ -404,6 +404,19 @@ def test_sensitivity_shows_what_the_class_norm_costs() -> None:
         assert found[norm].sqnr == pytest.approx(due, abs=1e-6)
     assert found["calibrated"].sqnr > found["none"].sqnr  # type: ignore[operator]
     assert abs(found["calibrated"].own - found["none"].own) < 6  # type: ignore[operator]
+
+
+def test_agreement_is_with_the_network_as_it_was_trained() -> None:
+    weights, picture = random_weights(L2, 3), random_picture(L2, 4)
+    weights["decoder.proj_classes"] *= np.exp(3 * np.random.default_rng(0).standard_normal(32))
+    recipe = Recipe(class_norm="none")
+    net, trained = integer_form(weights, L2, [picture], recipe), trained_network(weights, L2, recipe)
+    statistics = calibrated(net, [picture], dialects.RTL, recipe)
+    graph = lowered(net, statistics, dialects.RTL, L2, [picture], "x")
+    labels = intsim.run(graph, picture)
+    assert agreement(trained, statistics, graph, [picture]) == (labels == trained.run(picture)).mean()
+    assert agreement(net, statistics, graph, [picture]) == (labels == net.run(picture)).mean()
+    assert (trained.run(picture) != net.run(picture)).any(), "where the class norm matters"
 
 
 def net_inputs(net: RealGraph, name: str) -> tuple[str, ...]:

@@ -138,19 +138,20 @@ def command(
     pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
     others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
     announce_compiling()
-    net = integer_form(weights, settings, pictures, recipe)
+    net, trained = integer_form(weights, settings, pictures, recipe), trained_network(weights, settings, recipe)
     with progress("calibrating", 2 * len(pictures) * len(net.nodes)) as step:
         statistics = calibrated(net, pictures, rules, recipe, step)
     graph = lowered(net, statistics, rules, settings, pictures, opened.sha256)
     measured = []
     if page:
         with progress("measuring", len(others) * len(net.nodes)) as step:
-            measured = sensitivity(net, graph, others, trained_network(weights, settings, recipe), step)
+            measured = sensitivity(net, graph, others, trained, step)
     save(graph, output)
+    alike = agreement(trained, statistics, graph, pictures)
     norm = ", L2 class norm folded in" if folds_class_norm(settings, recipe) else ""
     click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s){norm}")
     click.echo(f"content hash {graph.content_hash}")
-    click.echo(f"labels as in real numbers on {agreement(statistics, graph, pictures):.1%} of the calibration pixels")
+    click.echo(f"labels as in real numbers on {alike:.1%} of the calibration pixels")
     if page:
         write_report(page, graph, measured)
         click.echo(f"report: {page}; signal to noise by itself, the {NOISIEST} lowest:")

@@ -46,6 +46,11 @@ class RealGraph:
     def __init__(self, nodes: Iterable[RealNode] = ()) -> None:
         self.nodes = list(nodes)
 
+    @property
+    def normalised(self) -> bool:
+        """Whether there are L2 norms in it, so that it has no integer form."""
+        return any(node.op == "unit" for node in self.nodes)
+
     def node(self, name: str, op: str, *inputs: str, kind: str = ACTIVATION, **params: Any) -> str:
         """Append an operation of any sort."""
         self.nodes.append(RealNode(name, op, inputs, params, kind))

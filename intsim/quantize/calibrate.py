@@ -31,7 +31,7 @@ Progress = Callable[[str], None]
 class Statistics:
     """Calibration's result: of every tensor the clipping point and the length of a row, of every GELU the clamp.
 
-    `labels` are the real-valued network's own, for every picture.
+    `labels` are those that the calibrated network gave, for every picture.
     """
 
     recipe: Recipe = field(default_factory=Recipe)

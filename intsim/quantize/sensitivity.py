@@ -66,7 +66,7 @@ def sensitivity(
     energies = {node.name: _Energies() for node in net.nodes if node.op in RULES and node.op != "input"}
     last_use = {name: node.name for node in net.nodes for name in (node.name, *node.inputs)}
     for picture in pictures:
-        exact = _after_norms(trained, picture) if trained is not None else {}
+        exact = _after_norms(trained, picture) if trained is not None and trained.normalised else {}
         _walk_together(net, graph, picture, energies, last_use, exact, progress)
     by_name = {node.name: node for node in net.nodes}
     return [_noise(graph, by_name[name], sums) for name, sums in energies.items()]
@@ -113,10 +113,10 @@ def _after_norms(trained: RealGraph, picture: NDArray) -> dict[str, NDArray]:
     return kept
 
 
-def agreement(statistics: Statistics, graph: Graph, pictures: Sequence[NDArray]) -> float:
-    """The share of pixels of the calibration pictures whose integer label is that of the real-valued network."""
-    equal = [np.mean(run(graph, p) == labels) for p, labels in zip(pictures, statistics.labels, strict=True)]
-    return float(np.mean(equal))
+def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[NDArray]) -> float:
+    """The share of pixels of the calibration pictures whose integer label is that of the network as it was trained."""
+    due = [trained.run(picture) for picture in pictures] if trained.normalised else statistics.labels
+    return float(np.mean([np.mean(run(graph, p) == labels) for p, labels in zip(pictures, due, strict=True)]))
 
 
 def standing(graph: Graph, name: str) -> str:
