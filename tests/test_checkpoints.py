@@ -163,6 +163,18 @@ def test_yaml_holds_the_tuples_of_published_files_and_nothing_that_runs(tmp_path
             read_config(path)
 
 
+def test_published_decoders_have_64_channels_a_head(tmp_path: Path) -> None:
+    """Whatever their encoder has: the original builds its decoder so. All published sizes have 64 in both."""
+    path = tmp_path / "variant.json"
+    for width, heads, due in ((192, 3, 3), (128, 4, 2), (32, 2, 2)):
+        path.write_text(json.dumps({"net_kwargs": TINY | {"d_model": width, "n_heads": heads}}))
+        dimensions = SegmenterConfig.of(read_config(path))
+        assert (dimensions.n_heads, dimensions.decoder_heads) == (heads, due)
+    assert SegmenterConfig.of(TINY | {"d_model": 128, "n_heads": 4}).decoder_heads == 4
+    with pytest.raises(IntsimError, match="d_model 32 is not a multiple of decoder_heads 3"):
+        SegmenterConfig.of(TINY | {"decoder": {"name": "mask_transformer", "n_heads": 3}})
+
+
 # --- sizes -------------------------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,7 @@ class SegmenterConfig:
     n_cls: int
     decoder: str
     decoder_layers: int
+    decoder_heads: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     extra_tokens: int
@@ -82,22 +83,7 @@ class SegmenterConfig:
         for key in _REQUIRED:
             if key not in given:
                 raise IntsimError(f"configuration: {key!r} is missing; the keys are {', '.join(_REQUIRED)}")
-        height, width = _sides("image_size", given["image_size"])
-        numbers = {"height": height, "width": width, "patch": given["patch_size"]}
-        numbers |= {key: given[key] for key in ("d_model", "n_heads", "n_layers", "n_cls")}
-        decoder, numbers["decoder_layers"] = _decoder(given["decoder"])
-        trained = _sides("trained_size", given.get("trained_size", (height, width)))
-        checked = numbers | dict(zip(("trained_size height", "trained_size width"), trained, strict=True))
-        checked["window_stride"] = given.get("window_stride", 1)
-        for key, value in checked.items():
-            if (
-                not isinstance(value, int)
-                or isinstance(value, bool)
-                or not (0 if "layers" in key else 1) <= value <= LARGEST
-            ):
-                raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}; {LARGEST} at most")
-        if given["d_model"] % given["n_heads"]:
-            raise IntsimError(f"configuration: d_model {given['d_model']} is not a multiple of n_heads {given['n_heads']}")
+        numbers = _numbers(given)
         mean, std = _normalization(given["normalization"])
         for key in ("distilled", "l2_norm"):
             if not isinstance(given.get(key, False), bool):
@@ -107,14 +93,15 @@ class SegmenterConfig:
             raise IntsimError(
                 f"configuration: encoder_norm_eps is a number between 0 and 1, such as 1e-6 (in YAML 1.0e-6), not {eps!r}"
             )
+        trained = _sides("trained_size", given["trained_size"]) if "trained_size" in given else None
         dimensions = cls(
-            decoder=decoder,
+            decoder=_decoder(given["decoder"])["name"],
             mean=mean,
             std=std,
             extra_tokens=2 if given.get("distilled") else 1,
             l2_norm=given.get("l2_norm", False),
             encoder_eps=eps,
-            trained_grid=_grid(*trained, given["patch_size"]) if "trained_size" in given else None,
+            trained_grid=_grid(*trained, given["patch_size"]) if trained else None,
             **numbers,
         )
         if dimensions.size > LARGEST_MODEL:
@@ -133,15 +120,38 @@ def _sides(key: str, size: Any) -> tuple[Any, Any]:
     return height, width
 
 
-def _decoder(decoder: Any) -> tuple[str, Any]:
+def _numbers(given: Mapping[str, Any]) -> dict[str, int]:
+    """Everything that is a whole number, checked."""
+    height, width = _sides("image_size", given["image_size"])
+    numbers = {"height": height, "width": width, "patch": given["patch_size"]}
+    numbers |= {key: given[key] for key in ("d_model", "n_heads", "n_layers", "n_cls")}
+    decoder = _decoder(given["decoder"])
+    numbers["decoder_layers"] = 0 if decoder["name"] == LINEAR else decoder.get("n_layers", 2)
+    numbers["decoder_heads"] = decoder.get("n_heads", given["n_heads"])
+    others = {"window_stride": given["window_stride"]} if "window_stride" in given else {}
+    if "trained_size" in given:
+        others["trained_size height"], others["trained_size width"] = _sides("trained_size", given["trained_size"])
+    for key, value in (numbers | others).items():
+        if not isinstance(value, int) or isinstance(value, bool) or not (0 if "layers" in key else 1) <= value <= LARGEST:
+            raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}; {LARGEST} at most")
+    for key in ("n_heads", "decoder_heads"):
+        if numbers["d_model"] % numbers[key]:
+            raise IntsimError(f"configuration: d_model {numbers['d_model']} is not a multiple of {key} {numbers[key]}")
+    return numbers
+
+
+def _decoder(decoder: Any) -> dict[str, Any]:
+    """The decoder's table, with its name as it is used here."""
     given = {"name": decoder} if isinstance(decoder, str) else decoder
     name = given.get("name") if isinstance(given, dict) else None
     if name == LINEAR:
-        return LINEAR, 0
+        return {"name": LINEAR}
     if name in (MASK, "mask"):
-        if unknown := given.keys() - {"name", "n_layers", "n_cls"}:
-            raise IntsimError(f"configuration: unknown key {min(unknown)!r} of the decoder; its keys are name, n_layers")
-        return MASK, given.get("n_layers", 2)
+        if unknown := given.keys() - {"name", "n_layers", "n_heads", "n_cls"}:
+            raise IntsimError(
+                f"configuration: unknown key {min(unknown)!r} of the decoder; its keys are name, n_layers, n_heads"
+            )
+        return {**given, "name": MASK}
     raise IntsimError(f'configuration: decoder {decoder!r} is neither "linear" nor {{"name": "{MASK}", "n_layers": 2}}')
 
 
@@ -239,7 +249,7 @@ def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, c
     classes = net.constant("decoder.cls_emb", weights["decoder.cls_emb"][0])
     x = net.node("decoder.tokens", "concat", x, classes, axis=-2)  # (N+K, D)
     for i in range(c.decoder_layers):
-        x = block(net, f"decoder.blocks.{i}", x, c.n_heads, weights)
+        x = block(net, f"decoder.blocks.{i}", x, c.decoder_heads, weights)
     x = norm(net, "decoder.decoder_norm", x, weights)
     patches = net.node("decoder.patch_tokens", "slice", x, axis=-2, start=0, stop=n)  # (N, D)
     classes = net.node("decoder.class_tokens", "slice", x, axis=-2, start=n, stop=n + c.n_cls)  # (K, D)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FileError, IntsimError
-from ..nets.segmenter import SegmenterConfig
+from ..nets.segmenter import LINEAR, SegmenterConfig
 from ..pictures import check_presentation
 
 VARIANT = "variant.yml"  # what the original Segmenter leaves beside its checkpoint.pth
@@ -43,6 +43,9 @@ def _published(variant: dict[str, Any]) -> dict[str, Any]:
     config = {"l2_norm": True, **{key: value for key, value in variant["net_kwargs"].items() if key not in MEANINGLESS}}
     if isinstance(config.get("decoder"), dict):
         config["decoder"] = {key: v for key, v in config["decoder"].items() if key not in MEANINGLESS}
+        width, heads = config.get("d_model"), config.get("n_heads")
+        if config["decoder"].get("name") != LINEAR and isinstance(width, int) and width >= 64 and width // 64 != heads:
+            config["decoder"].setdefault("n_heads", width // 64)  # whatever the encoder has
     inference = variant.get("inference_kwargs")
     if isinstance(inference, dict) and "window_stride" in inference:
         config["window_stride"] = inference["window_stride"]
