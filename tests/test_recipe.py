@@ -21,7 +21,7 @@ from intsim.errors import IntsimError
 from intsim.graph import Graph
 from intsim.nets.real import RealGraph, RealNode
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize import Recipe, calibrated, class_gain, integer_form, lowered, quantize, trained_network
+from intsim.quantize import Recipe, calibrated, class_gain, integer_form, lowered, quantize
 from intsim.quantize.fold import fold_norms
 from intsim.quantize.observers import MANTISSA_BITS, Magnitudes
 from intsim.quantize.recipe import WIDTHS, Observer, observers_of
@@ -394,7 +394,7 @@ def test_sensitivity_shows_what_the_class_norm_costs() -> None:
         recipe = Recipe(class_norm=norm)
         net = integer_form(weights, L2, [picture], recipe)
         graph = lowered(net, calibrated(net, [picture], dialects.RTL, recipe), dialects.RTL, L2, [picture], "x")
-        table = {n.name: n for n in sensitivity(net, graph, [picture], trained_network(weights, L2, recipe))}
+        table = {n.name: n for n in sensitivity(net, graph, [picture], segmenter(SegmenterConfig.of(L2), weights))}
         assert "decoder.cosines" not in table
         found[norm] = table["decoder.mask_norm"]
         published = values_of(segmenter(SegmenterConfig.of(L2), weights), picture)["decoder.mask_norm"]
@@ -410,7 +410,7 @@ def test_agreement_is_with_the_network_as_it_was_trained() -> None:
     weights, picture = random_weights(L2, 3), random_picture(L2, 4)
     weights["decoder.proj_classes"] *= np.exp(3 * np.random.default_rng(0).standard_normal(32))
     recipe = Recipe(class_norm="none")
-    net, trained = integer_form(weights, L2, [picture], recipe), trained_network(weights, L2, recipe)
+    net, trained = integer_form(weights, L2, [picture], recipe), segmenter(SegmenterConfig.of(L2), weights)
     statistics = calibrated(net, [picture], dialects.RTL, recipe)
     graph = lowered(net, statistics, dialects.RTL, L2, [picture], "x")
     labels = intsim.run(graph, picture)

@@ -113,7 +113,7 @@ def command(
     """
     from ..nets.segmenter import SegmenterConfig
     from ..pictures import read_picture
-    from ..quantize import Checkpoint, calibrated, folds_class_norm, integer_form, lowered, trained_network
+    from ..quantize import Checkpoint, calibrated, folds_class_norm, integer_form, lowered, segmenter
     from ..quantize.sensitivity import agreement, sensitivity
     from ..reports.sensitivity import check_format, write_report
     from ..weights import save
@@ -138,7 +138,7 @@ def command(
     pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
     others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
     announce_compiling()
-    net, trained = integer_form(weights, settings, pictures, recipe), trained_network(weights, settings, recipe)
+    net, trained = integer_form(weights, settings, pictures, recipe), segmenter(sides, weights)
     with progress("calibrating", 2 * len(pictures) * len(net.nodes)) as step:
         statistics = calibrated(net, pictures, rules, recipe, step)
     graph = lowered(net, statistics, rules, settings, pictures, opened.sha256)

@@ -35,7 +35,6 @@ __all__ = [
     "read_checkpoint",
     "read_config",
     "segmenter",
-    "trained_network",
 ]
 
 
@@ -93,12 +92,6 @@ def integer_form(weights: dict[str, NDArray], config: dict, pictures: list[NDArr
     if folds_class_norm(config, recipe):
         gain = class_gain(segmenter(dimensions, weights), pictures)
     net = segmenter(dimensions, weights, class_gain=gain)
-    return fold_norms(net) if recipe.fold_norm else net
-
-
-def trained_network(weights: dict[str, NDArray], config: dict, recipe: Recipe) -> RealGraph:
-    """The real-valued network as it was trained, L2 norms and all; its layer norms folded as in `integer_form`."""
-    net = segmenter(SegmenterConfig.of(config), weights)
     return fold_norms(net) if recipe.fold_norm else net
 
 
