@@ -41,10 +41,13 @@ def samples(folder: Path) -> list[Sample]:
     if not folder.is_dir():
         raise FileError(f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}; {DUE}")
     if (folder / "images").is_dir():
-        beside = next((folder / name for name in FOLDERS if (folder / name).is_dir()), None)
-        if beside is None:
-            raise FileError(f"{folder}: has images/ but neither labels/ nor annotations/; {DUE}")
-        pictures, maps = _by_stem(folder / "images"), {k.removesuffix(MARK): v for k, v in _by_stem(beside).items()}
+        beside = [folder / name for name in FOLDERS if (folder / name).is_dir()]
+        if len(beside) != 1:
+            has = "both labels/ and" if beside else "neither labels/ nor"
+            raise FileError(f"{folder}: has images/ and {has} annotations/; {DUE}")
+        if stray := next((path for path in sorted(folder.iterdir()) if _is_picture(path)), None):
+            raise FileError(f"{stray}: lies beside images/, not in it; {DUE}")
+        pictures, maps = _by_stem(folder / "images"), {k.removesuffix(MARK): v for k, v in _by_stem(beside[0]).items()}
     else:
         found = _by_stem(folder)
         maps = {stem.removesuffix(MARK): path for stem, path in found.items() if stem.endswith(MARK)}
@@ -60,11 +63,15 @@ def samples(folder: Path) -> list[Sample]:
     return [Sample(path, maps[stem]) for stem, path in pictures.items()]
 
 
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The picture files in a folder and its subfolders, by name without suffix, in order."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICTURES and not path.name.startswith("."):
+        if _is_picture(path):
             stem = path.relative_to(folder).with_suffix("").as_posix()
             if stem in found:
                 raise FileError(f"{path}: bears the same name as {found[stem].name}; which one is meant?")

@@ -11,10 +11,11 @@ import io
 import json
 import math
 import os
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ Kind = TypeVar("Kind")
 PLAIN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than 1032
 CHUNK_BYTES = 1 << 20
+LEAST_ROOM = 1 << 20  # for what HDF5 writes beside the values
 LEVEL = 4  # of gzip; what each level costs and saves is in docs/performance.md
 FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
 
@@ -38,7 +40,10 @@ FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "t
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes when it does not."""
     target = writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise FileError(f"{path}: no file can be written there ({error.strerror}); choose another folder") from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -49,7 +54,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise FileError(f"{path}: could not be written whole ({error.strerror}); nothing was changed") from None
+            said = os.strerror(error.errno)  # what HDF5 says takes several lines
+            raise FileError(f"{path}: could not be written whole ({said}); nothing was changed") from None
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -69,12 +75,27 @@ def writable(path: str | Path) -> Path:
     return target
 
 
+def require_room(path: str | Path, size: int) -> None:
+    """FileError unless `size` bytes may be written beside `path`: HDF5 does not survive a disk that is full at the wrong
+    moment.
+    """
+    room = shutil.disk_usage(writable(path).parent).free
+    with suppress(ImportError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        room = room if limit == resource.RLIM_INFINITY else min(room, limit)
+    if room < size:
+        raise FileError(f"{path}: takes up to {size:,} bytes, and there is room for {room:,}; nothing was changed")
+
+
 @contextmanager
-def writing(path: str | Path, chunk_cache: int | None = None) -> Iterator[h5py.File]:
-    """A new HDF5 file that replaces `path` when complete. Order is kept, no times are written.
+def writing(path: str | Path, chunk_cache: int | None = None, size: int = 0) -> Iterator[h5py.File]:
+    """A new HDF5 file that replaces `path` when complete, given room for `size` bytes. Order is kept, no times are written.
 
     With a `chunk_cache` of 0 bytes every chunk is written when it is put, wherever it was deflated.
     """
+    require_room(path, size + LEAST_ROOM)
     # The 1.10 format indexes a lone chunk for nothing; the older one spends kilobytes a dataset.
     options = {"track_order": True, "libver": ("v110", "v110"), "rdcc_nbytes": chunk_cache}
     with replacing(path) as temporary, h5py.File(temporary, "w", **options) as file:

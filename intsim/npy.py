@@ -38,7 +38,7 @@ def header(stream: BinaryIO, size: int) -> Header:
     except (ValueError, OSError, EOFError, tokenize.TokenError) as error:
         return Header(problem=f"not a readable .npy ({_reason(error)})")
     if dtype.hasobject:
-        return Header(shape, dtype, "it holds Python objects, which are never loaded; save integers")
+        return Header(shape, dtype, "it holds Python objects, which are never loaded; save numbers")
     declared = int(np.prod(np.array(shape, object))) * dtype.itemsize
     if declared > size - stream.tell():
         return Header(shape, dtype, f"it declares {declared} bytes and holds fewer; it is truncated")

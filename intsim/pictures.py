@@ -72,9 +72,10 @@ def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_
     if outside.any():
         row, column = np.argwhere(outside)[0]
         value = int(values[row, column]) + zero_is_none
+        from_one = not zero_is_none and int(values[~none].min()) > 0 and int(values[~none].max()) <= classes
+        way_out = "--reduce-zero-label if classes count from 1" if from_one else f"--ignore {value} leaves such pixels out"
         raise FileError(
-            f"{path}: label {value} at row {row}, column {column} is outside the {classes} classes of the model; "
-            f"--ignore {value} leaves such pixels out"
+            f"{path}: label {value} at row {row}, column {column} is outside the {classes} classes of the model; {way_out}"
         )
     return np.where(none, -1, values).astype(np.int16)
 
@@ -103,6 +104,8 @@ def _opened(path: Path, read: Callable[[Image.Image], Image.Image]) -> Image.Ima
 
 
 def _indices(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.format == "JPEG":
+        raise FileError(f"{path}: is a JPEG, which does not keep label values; a PNG is due")
     if picture.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
         raise FileError(
             f"{path}: has {len(picture.getbands())} channels; a label map has one, whose pixel values are the class indices"

@@ -27,7 +27,8 @@ FORMAT, VERSION = "intsim-model", 1
 
 def save(graph: Graph, path: str | Path) -> None:
     """Write `graph` to `path`, whole or not at all."""
-    with hdf5.writing(path) as file:
+    size = sum(array.nbytes for node in graph.nodes for array in node.arrays().values())
+    with hdf5.writing(path, size=size) as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["content_sha256"] = graph.content_hash

@@ -175,6 +175,31 @@ def test_published_decoders_have_64_channels_a_head(tmp_path: Path) -> None:
         SegmenterConfig.of(TINY | {"decoder": {"name": "mask_transformer", "n_heads": 3}})
 
 
+def test_where_the_configuration_comes_from_is_said(cli: Cli) -> None:
+    """Nothing is taken for granted in silence: not the heads that shapes do not tell, and never another network's."""
+    np.savez("m.npz", **as_mmsegmentation(float32({**TINY, "image_size": [32, 32]})))  # type: ignore[arg-type]
+    out = cli("quantize m.npz --calibrate picture.png --resize -o q.h5")[1]
+    assert "configuration: told by the shapes; taken for granted: n_heads 1, normalization vit\n" in out
+    save_file(float32(), "c.safetensors")
+    code, _, err = cli("quantize c.safetensors --calibrate picture.png -o n.h5")
+    assert code == 2
+    assert "c.safetensors: its configuration is not beside it, as c.json or variant.yml; name it with --config" in err
+    assert cli("quantize c.safetensors -m model.h5 --calibrate picture.png -o q.h5")[1].endswith("that of model.h5\n")
+    Path("c.json").write_text(json.dumps(TINY))
+    assert cli("quantize c.safetensors --calibrate picture.png -o q.h5")[1].endswith("configuration: c.json\n")
+    np.savez("m.npz", **as_mmsegmentation(float32()))  # type: ignore[arg-type]
+    assert (
+        "its 15 position embeddings are not those of a square; give --config" in cli("quantize m.npz picture.png -o n.h5")[2]
+    )
+
+
+def test_contradictions_of_a_configuration() -> None:
+    with pytest.raises(IntsimError, match="n_cls is 5, and 9 in the decoder"):
+        SegmenterConfig.of(TINY | {"decoder": {"name": "linear", "n_cls": 9}})
+    with pytest.raises(IntsimError, match="window_stride 25 leaves gaps"):
+        SegmenterConfig.of(TINY | {"window_stride": 25})
+
+
 # --- sizes -------------------------------------------------------------------------------------------------------------
 
 

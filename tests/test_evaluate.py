@@ -311,6 +311,27 @@ def images_only() -> None:
     Path("data/images").mkdir()
 
 
+def both_kinds() -> None:
+    for name in ("images", "labels", "annotations"):
+        Path(f"data/{name}").mkdir()
+
+
+def beside_images() -> None:
+    for name in ("images", "labels"):
+        Path(f"data/{name}").mkdir()
+
+
+def lossy() -> None:
+    Path("data/p1_labels.png").unlink()
+    Image.fromarray(np.zeros((24, 40), np.uint8)).save("data/p1_labels.jpg")
+
+
+def from_one() -> None:
+    for i in (0, 1):
+        labels = np.asarray(Image.open(f"data/p{i}_labels.png")) + 1
+        Image.fromarray(labels).save(f"data/p{i}_labels.png")
+
+
 def relabelled(value: int = 5) -> None:
     labels = np.asarray(Image.open("data/p1_labels.png")).copy()
     labels[3, 7] = value
@@ -353,7 +374,13 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
     "text": (text, "", "data/p1.png: not a picture"),
     "cut": (cut, "", "data/p1_labels.png: not a readable picture"),
     "twice": (twice, "", "data/p1.png: bears the same name as p1.bmp"),
-    "images only": (images_only, "", "data: has images/ but neither labels/ nor annotations/"),
+    "images only": (images_only, "", "data: has images/ and neither labels/ nor annotations/"),
+    "both kinds": (both_kinds, "", "data: has images/ and both labels/ and annotations/"),
+    "beside images": (beside_images, "", "data/p0.png: lies beside images/, not in it"),
+    "lossy": (lossy, "", "data/p1_labels.jpg: is a JPEG, which does not keep label values; a PNG is due"),
+    "from 1": (from_one, "", "is outside the 5 classes of the model; --reduce-zero-label if classes count from 1"),
+    "output is a picture": (lambda: None, "-o data/p0.png", "data/p0.png: is needed as it is"),
+    "output is a label map": (lambda: None, "-o data/p0_labels.png", "data/p0_labels.png: is needed as it is"),
     "outside": (
         relabelled,
         "",
@@ -397,4 +424,5 @@ def test_pictures_of_other_kinds(cli: Cli) -> None:
     folder_of(cli)
     Image.fromarray(random_picture(TINY, 5)).convert("L").save("data/p0.png")
     Path("data/.hidden.png").write_text("hello")
+    Path("data/folder.png").mkdir()
     assert evaluated(cli, "eval data -m q.h5 --json --integers")["images"] == 2

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -342,6 +343,33 @@ def test_bad_options(options: str, words: str, cli: Cli) -> None:
     assert words in err
     assert len(err.splitlines()) == 1
     assert sorted(path.name for path in Path().iterdir()) == before
+
+
+def test_inputs_are_never_overwritten(cli: Cli) -> None:
+    """Checkpoint, pictures, and the configuration, named or found beside the checkpoint."""
+    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
+    Path("c.json").write_text(json.dumps(TINY))
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    for target in ("c.safetensors", "c.json", "picture.png"):
+        for line in (f"-o {target}", f"-o {target} --config c.json"):
+            code, _, err = cli(f"quantize c.safetensors --calibrate picture.png {line}")
+            assert (code, err) == (2, f"intsim: {target}: is needed as it is; write to another file\n")
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_model_and_report_are_both_written_or_neither(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
+    Path("c.json").write_text(json.dumps(TINY))
+    free = SimpleNamespace(free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: free)
+    code, out, err = cli("quantize c.safetensors --calibrate picture.png --report r.html -o q.h5")
+    assert (code, out) == (2, "")
+    assert "q.h5: takes up to" in err
+    assert "bytes, and there is room for 1,000; nothing was changed" in err
+    assert not Path("q.h5").exists()
+    assert not Path("r.html").exists()
+    free.free = 10**12
+    assert cli("quantize c.safetensors --calibrate picture.png --report r.html -o q.h5")[0] == 0
 
 
 # --- sensitivity -------------------------------------------------------------------------------------------------------

@@ -223,6 +223,8 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
         ("tensor decoder.cls_emb is missing", {k: v for k, v in state.items() if k != "decoder.cls_emb"}),
         ("tensor encoder.cls_token is int64", state | {"encoder.cls_token": torch.zeros(1, 1, 32, dtype=torch.int64)}),
         ("tensor encoder.cls_token is [1, 32]", state | {"encoder.cls_token": torch.zeros(1, 32)}),
+        ("tensor encoder.cls_token is sparse", state | {"encoder.cls_token": torch.zeros(1, 1, 32).to_sparse()}),
+        ("tensor encoder.cls_token is without values", state | {"encoder.cls_token": torch.zeros(1, 1, 32, device="meta")}),
         ("n_cls is 9 there and 5 here", state | {"decoder.cls_emb": torch.zeros(1, 9, 32)}),
         ("tensor encoder.blocks.7.norm1.bias has no place", state | {"encoder.blocks.7.norm1.bias": torch.zeros(32)}),
     ]

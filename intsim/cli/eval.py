@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stride", metavar="WxH", default=None, help="From one window to the next.  [default: as trained, or a window]"
 )
-@click.option("--ignore", type=click.IntRange(0, 65535), default=None, help="Label value that means no class, such as 255.")
+@click.option("--ignore", type=click.IntRange(0, 65535), default=None, help="Value in label maps for no class, such as 255.")
 @click.option("--reduce-zero-label", is_flag=True, help="Label 0 means no class, and classes count from 1 (ADE20K).")
 @threads_option
 @output_option("Report file.", None)
@@ -70,11 +70,11 @@ def command(
     """
     from ..evaluate import evaluate, samples
 
-    if output is not None:
-        check_target(output, model, checkpoint)
     if integers and checkpoint is not None:
         raise click.UsageError("--integers leaves the checkpoint out")
     found = samples(folder)
+    if output is not None:
+        check_target(output, model, checkpoint, *(path for sample in found for path in (sample.picture, sample.labels)))
     step_size = height_and_width(stride, "--stride") if stride else None
     graph = load_segmenter(model)
     if step_size is None and isinstance(trained := graph.config.get("window_stride"), int) and trained > 0:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import IntsimError
+from ..errors import FileError, IntsimError
 from ._common import (
     announce_compiling,
     check_target,
@@ -16,14 +16,15 @@ from ._common import (
     height_and_width,
     load_dialect,
     load_model,
-    model_option,
     output_option,
     progress,
     resize_option,
 )
 
 if TYPE_CHECKING:
+    from ..graph import Graph
     from ..quantize import Checkpoint, Recipe
+    from ..quantize.sensitivity import Noise
 
 BESIDE = "<beside the model>"
 NOISIEST = 5  # tensors that are told when there is a report
@@ -38,7 +39,7 @@ NOISIEST = 5  # tensors that are told when there is a report
     "--config",
     type=click.Path(path_type=Path),
     default=None,
-    help="Configuration, JSON or YAML.  [default: that of --model, or the one beside CHECKPOINT]",
+    help="Configuration, JSON or YAML.  [default: that of --model, else the one beside CHECKPOINT]",
 )
 @click.option(
     "--calibrate",
@@ -87,7 +88,7 @@ NOISIEST = 5  # tensors that are told when there is a report
 )
 @dialect_option
 @resize_option
-@model_option
+@click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Model whose configuration to take.")
 @output_option("Model file (HDF5).", "model.h5")
 def command(
     files: tuple[Path, ...],
@@ -106,25 +107,25 @@ def command(
     model: Path | None,
     output: Path,
 ) -> None:
-    """Quantize CHECKPOINT with one or more pictures.
+    """Quantize CHECKPOINT with one or more pictures, named by --calibrate or after it.
 
     CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation
     (both need the extra torch), or a safetensors or .npz file with the names of either.
     """
     from ..nets.segmenter import SegmenterConfig
     from ..pictures import read_picture
-    from ..quantize import Checkpoint, calibrated, folds_class_norm, integer_form, lowered, segmenter
+    from ..quantize import Checkpoint, calibrated, config_beside, folds_class_norm, integer_form, lowered, segmenter
     from ..quantize.sensitivity import agreement, sensitivity
-    from ..reports.sensitivity import check_format, write_report
-    from ..weights import save
+    from ..reports.sensitivity import check_format
 
     checkpoint, further = _checkpoint_first(files)
     paths = [*calibrate, *further]
-    check_target(output, checkpoint, config, *paths)
-    page = output.with_name(f"{output.stem}_report.html") if report == BESIDE else report and Path(report)
-    if page:
+    config = config or (config_beside(checkpoint) if model is None else None)
+    check_target(output, checkpoint, config, model, *paths, *report_on)
+    page = output.with_name(f"{output.stem}_report.html") if report == BESIDE else Path(report) if report else None
+    if page is not None:
         check_format(page)
-        check_target(page, checkpoint, config, output, *paths, *report_on)
+        check_target(page, checkpoint, config, model, output, *paths, *report_on)
     elif report_on:
         raise click.UsageError("--report-on goes with --report")
     if not paths:
@@ -132,7 +133,7 @@ def command(
     recipe = _recipe(observers, widths, lam, class_norm, fold_norm)
     rules = load_dialect(dialect)
     opened = Checkpoint.opened(checkpoint)
-    settings = _settings(opened, config, model, size)
+    settings, origin = _settings(opened, config, model, size)
     weights = opened.weights(settings)
     sides = SegmenterConfig.of(settings)
     pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
@@ -143,20 +144,34 @@ def command(
         statistics = calibrated(net, pictures, rules, recipe, step)
     graph = lowered(net, statistics, rules, settings, pictures, opened.sha256)
     measured = []
-    if page:
+    if page is not None:
         with progress("measuring", len(others) * len(net.nodes)) as step:
             measured = sensitivity(net, graph, others, trained, step)
-    save(graph, output)
+    _save(graph, output, page, measured)
     alike = agreement(trained, statistics, graph, pictures)
     norm = ", L2 class norm folded in" if folds_class_norm(settings, recipe) else ""
     click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s){norm}")
     click.echo(f"content hash {graph.content_hash}")
     click.echo(f"labels as in real numbers on {alike:.1%} of the calibration pixels")
-    if page:
-        write_report(page, graph, measured)
+    click.echo(f"configuration: {origin}")
+    if page is not None:
         click.echo(f"report: {page}; signal to noise by itself, the {NOISIEST} lowest:")
         for tensor in sorted(measured, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
+
+
+def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) -> None:
+    """Write the model and its report: both, or neither."""
+    from ..hdf5 import replacing
+    from ..reports.sensitivity import rendered
+    from ..weights import save
+
+    if page is None:
+        save(graph, output)
+        return
+    with replacing(page) as temporary:
+        temporary.write_text(rendered(page.suffix, graph, measured), encoding="utf-8")
+        save(graph, output)
 
 
 def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class_norm: str | None, fold: bool) -> Recipe:
@@ -167,18 +182,26 @@ def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class
     return Recipe(general, by_glob, widths_of(widths), clamp, class_norm, fold)
 
 
-def _settings(checkpoint: Checkpoint, config: Path | None, model: Path | None, size: str | None) -> dict[str, Any]:
-    """The configuration: the one named, that of the model named, the one beside the checkpoint, the one its shapes tell,
-    or that of the shipped model.
-    """
-    from ..quantize import at_size, config_beside, read_config
+def _settings(
+    checkpoint: Checkpoint, config: Path | None, model: Path | None, size: str | None
+) -> tuple[dict[str, Any], str]:
+    """The configuration, and where it comes from: a file, a model, or the shapes of an mmsegmentation checkpoint."""
+    from ..quantize import at_size, read_config
 
-    found = config or (config_beside(checkpoint.path) if model is None else None)
-    settings = read_config(found) if found else None
-    if settings is None and model is None:
-        settings = checkpoint.inferred_config()
-    settings = checkpoint.completed(settings or load_model(model).config)
-    return settings if size is None else at_size(settings, *height_and_width(size, "--size"))
+    if config is not None:
+        settings, origin = read_config(config), str(config)
+    elif model is not None:
+        settings, origin = load_model(model).config, f"that of {model}"
+    elif inferred := checkpoint.inferred_config():
+        settings = inferred
+        origin = f"told by the shapes; taken for granted: n_heads {settings['n_heads']}, normalization vit"
+    else:
+        raise FileError(
+            f"{checkpoint.path}: its configuration is not beside it, as {checkpoint.path.stem}.json or variant.yml; name it "
+            "with --config, or with --model a model of the same network"
+        )
+    settings = checkpoint.completed(settings)
+    return (settings if size is None else at_size(settings, *height_and_width(size, "--size"))), origin
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:

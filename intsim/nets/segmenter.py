@@ -134,6 +134,12 @@ def _numbers(given: Mapping[str, Any]) -> dict[str, int]:
     for key, value in (numbers | others).items():
         if not isinstance(value, int) or isinstance(value, bool) or not (0 if "layers" in key else 1) <= value <= LARGEST:
             raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}; {LARGEST} at most")
+    if "n_cls" in decoder and decoder["n_cls"] != numbers["n_cls"]:
+        raise IntsimError(f"configuration: n_cls is {numbers['n_cls']}, and {decoder['n_cls']!r} in the decoder")
+    if others.get("window_stride", 1) > min(height, width):
+        raise IntsimError(
+            f"configuration: window_stride {others['window_stride']} leaves gaps between windows of image_size"
+        )
     for key in ("n_heads", "decoder_heads"):
         if numbers["d_model"] % numbers[key]:
             raise IntsimError(f"configuration: d_model {numbers['d_model']} is not a multiple of {key} {numbers[key]}")
@@ -144,8 +150,8 @@ def _decoder(decoder: Any) -> dict[str, Any]:
     """The decoder's table, with its name as it is used here."""
     given = {"name": decoder} if isinstance(decoder, str) else decoder
     name = given.get("name") if isinstance(given, dict) else None
-    if name == LINEAR:
-        return {"name": LINEAR}
+    if isinstance(given, dict) and name == LINEAR:
+        return {key: given[key] for key in ("name", "n_cls") if key in given}
     if name in (MASK, "mask"):
         if unknown := given.keys() - {"name", "n_layers", "n_heads", "n_cls"}:
             raise IntsimError(

@@ -65,13 +65,16 @@ class Checkpoint:
             return None
         try:
             d_model, _, patch, _ = self.tensors["backbone.patch_embed.projection.weight"].shape
-            side = math.isqrt(self.tensors["backbone.pos_embed"].shape[1] - 1) * patch
+            tokens = self.tensors["backbone.pos_embed"].shape[1] - 1
+            side = math.isqrt(max(tokens, 0)) * patch
             mask = "decode_head.cls_emb" in self.tensors
             classes = self.tensors["decode_head.cls_emb" if mask else "decode_head.conv_seg.weight"].shape[1 if mask else 0]
         except (KeyError, ValueError, IndexError):
             raise FileError(
                 f"{self.path}: not a Segmenter whose dimensions can be told by its shapes; give --config"
             ) from None
+        if side * side != tokens * patch * patch:
+            raise FileError(f"{self.path}: its {tokens} position embeddings are not those of a square; give --config")
         return {
             "name": self.path.stem,
             "image_size": [side, side],

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,8 @@ def _pytorch(path: Path) -> dict[str, Stored]:
 def _tensor(name: str, value: Any, torch: Any) -> Stored:
     kinds = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "F16"}
     kind = kinds.get(value.dtype, str(value.dtype).removeprefix("torch."))
+    if value.is_meta or value.layout != torch.strided:
+        kind = "without values" if value.is_meta else "sparse"
     wide = value.float() if value.dtype == torch.bfloat16 else value
     return Stored(name, tuple(value.shape), kind, lambda: wide.detach().contiguous().numpy())
 
@@ -132,4 +135,5 @@ def _refusal(error: Exception) -> str:
         return f"refused, it would call {called[1]}; only tensors are read: save the state dict alone, best as safetensors"
     reason = re.search(r"WeightsUnpickler error: (.*)", text)
     first = reason[1] if reason else (text.splitlines() or [""])[0]
-    return f"not a PyTorch checkpoint, or a truncated one ({first[:120] or type(error).__name__})"
+    said = f" ({shorten(first, 100)})" if " " in first else ""  # what one word says helps nobody
+    return f"not a PyTorch checkpoint, or a truncated one{said}; save it again"

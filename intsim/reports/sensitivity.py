@@ -14,7 +14,6 @@ from markupsafe import Markup
 from .. import __version__
 from ..errors import FileError
 from ..graph import CONSTANT, Graph
-from ..hdf5 import replacing
 from ..quantize.sensitivity import Noise
 
 SUFFIXES = (".html", ".svg", ".json")
@@ -24,13 +23,13 @@ NAMED = 4  # of the noisiest tensors that the picture names
 
 def check_format(path: Path) -> None:
     """FileError unless the suffix says how to write the report."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise FileError(f"{path}: a report is written as {', '.join(SUFFIXES)}; give it one of these suffixes")
 
 
-def write_report(path: Path, graph: Graph, tensors: Sequence[Noise]) -> None:
-    """Write `tensors` to `path`, whole or not at all."""
-    if path.suffix == ".json":
+def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise]) -> str:
+    """The report in the format that a suffix stands for."""
+    if suffix.lower() == ".json":
         text = json.dumps({"model_sha256": graph.content_hash, "tensors": [noise.record() for noise in tensors]}, indent=2)
     else:
         environment = Environment(
@@ -39,7 +38,7 @@ def write_report(path: Path, graph: Graph, tensors: Sequence[Noise]) -> None:
         )  # fmt: skip
         picture = environment.get_template("sensitivity.svg.j2").render(**_geometry(tensors))
         text = picture
-        if path.suffix == ".html":
+        if suffix.lower() == ".html":
             rows = [_row(noise) for noise in tensors]
             text = environment.get_template("sensitivity.html.j2").render(
                 picture=Markup(picture),
@@ -50,8 +49,7 @@ def write_report(path: Path, graph: Graph, tensors: Sequence[Noise]) -> None:
                 content=graph.content_hash[:16],
                 version=__version__,
             )
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    return text + "\n"
 
 
 def _recipe(graph: Graph) -> str:
