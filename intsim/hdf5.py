@@ -1,21 +1,17 @@
 """HDF5 with suspicion: what model and golden files share.
 
 Opening a file never follows a soft or external link, never loads a filter plugin, and never believes a declared size: all
-of it is checked before the first value is read. Writing goes to a file beside the target, renamed when it is complete.
+of it is checked before the first value is read.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import math
-import os
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FileError
+from .files import replacing, require_room
 
 Kind = TypeVar("Kind")
 
@@ -34,59 +31,6 @@ CHUNK_BYTES = 1 << 20
 LEAST_ROOM = 1 << 20  # for what HDF5 writes beside the values
 LEVEL = 4  # of gzip; what each level costs and saves is in docs/performance.md
 FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and vanishes when it does not."""
-    target = writable(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    except OSError as error:
-        raise FileError(f"{path}: no file can be written there ({error.strerror}); choose another folder") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp's files are private; an ordinary new file is not
-        temporary.replace(target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            said = os.strerror(error.errno)  # what HDF5 says takes several lines
-            raise FileError(f"{path}: could not be written whole ({said}); nothing was changed") from None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def writable(path: str | Path) -> Path:
-    """Where a file written to `path` will stand, links followed; FileError where there can be none."""
-    path = Path(path)
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise FileError(f"{path}: is a folder; name a file in it")
-    if not target.parent.is_dir():
-        missing = "is not a folder" if target.parent.exists() else "does not exist; make it first"
-        raise FileError(f"{path}: its folder {path.parent} {missing}")
-    if target.exists() and not target.is_file():
-        raise FileError(f"{path}: is not an ordinary file; files are written whole and then renamed, name a new one")
-    return target
-
-
-def require_room(path: str | Path, size: int) -> None:
-    """FileError unless `size` bytes may be written beside `path`: HDF5 does not survive a disk that is full at the wrong
-    moment.
-    """
-    room = shutil.disk_usage(writable(path).parent).free
-    with suppress(ImportError):
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-        room = room if limit == resource.RLIM_INFINITY else min(room, limit)
-    if room < size:
-        raise FileError(f"{path}: takes up to {size:,} bytes, and there is room for {room:,}; nothing was changed")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from .errors import FileError, IntsimError
-from .hdf5 import replacing
+from .files import replacing
 
 Color = Sequence[int]
 

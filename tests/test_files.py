@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import intsim
-from intsim import dialects, hdf5
+from intsim import dialects, files, hdf5
 from intsim.errors import FileError
 from intsim.golden import LEVELS, opened
 from intsim.graph import Graph
@@ -184,7 +184,7 @@ def test_the_content_hash_can_be_recomputed_from_the_values(
 def test_replacing_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
-    with hdf5.replacing(target) as temporary:
+    with files.replacing(target) as temporary:
         temporary.write_text("new")
         assert target.read_text() == "old", "the old file stands until the new one is complete"
     assert target.read_text() == "new"
@@ -194,7 +194,7 @@ def test_replacing_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
 def test_a_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        with hdf5.replacing(tmp_path / "file") as temporary:
+        with files.replacing(tmp_path / "file") as temporary:
             temporary.write_text("new")
     finally:
         os.umask(before)
@@ -207,7 +207,7 @@ def test_replacing_leaves_the_old_file_when_the_block_fails(error: type[BaseExce
     target.write_text("old")
 
     def interrupted() -> None:
-        with hdf5.replacing(target) as temporary:
+        with files.replacing(target) as temporary:
             temporary.write_text("half of the n")
             raise error
 
@@ -218,9 +218,9 @@ def test_replacing_leaves_the_old_file_when_the_block_fails(error: type[BaseExce
 
 
 def test_replacing_refuses_what_it_could_not_write(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="is a folder"), hdf5.replacing(tmp_path):
+    with pytest.raises(FileError, match="is a folder"), files.replacing(tmp_path):
         pytest.fail("the block must not run")
-    with pytest.raises(FileError, match="does not exist"), hdf5.replacing(tmp_path / "no" / "file"):
+    with pytest.raises(FileError, match="does not exist"), files.replacing(tmp_path / "no" / "file"):
         pytest.fail("the block must not run")
     assert not list(tmp_path.iterdir())
 

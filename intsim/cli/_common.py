@@ -124,7 +124,7 @@ def check_target(path: Path, *inputs: Path | None) -> None:
     for other in inputs:
         if other is not None and path.resolve() == other.resolve():
             raise FileError(f"{path}: is needed as it is; write to another file")
-    from ..hdf5 import writable
+    from ..files import writable
 
     writable(path)
 
@@ -174,7 +174,7 @@ def put_text(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text)
         return
-    from ..hdf5 import replacing
+    from ..files import replacing
 
     with replacing(output) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

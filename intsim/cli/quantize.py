@@ -162,7 +162,7 @@ def command(
 
 def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) -> None:
     """Write the model and its report: both, or neither."""
-    from ..hdf5 import replacing
+    from ..files import replacing
     from ..reports.sensitivity import rendered
     from ..weights import save
 

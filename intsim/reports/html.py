@@ -15,7 +15,7 @@ from PIL import Image
 
 from .. import __version__
 from ..compare import Comparison, axis_names
-from ..hdf5 import replacing
+from ..files import replacing
 from ..outcome import Diff, NodeDiff
 from . import words
 from .words import Finding

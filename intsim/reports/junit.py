@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from ..hdf5 import replacing
+from ..files import replacing
 from ..outcome import BAD, DIFFER, MISSING, Diff, NodeDiff
 from . import words
 
