@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from .errors import FileError
 from .graph import Graph
 from .nets.positions import bilinear
-from .nets.real import RealGraph, RealNode
-from .nets.segmenter import SegmenterConfig
+from .nets.real import RealGraph
+from .nets.segmenter import SCORES, SegmenterConfig
 from .pictures import read_labels, read_picture
 from .windows import Size, fitted, label, labels_at, merge
 
@@ -161,9 +161,9 @@ def evaluate(
     Pictures of another size go through sliding windows, `stride` (height, width) apart. FileError names a picture or a label
     map that cannot be used. `progress(name)` is called after each picture.
     """
-    pictures = ((s, read_picture(s.picture), read_labels(s.labels, len(classes), ignore, zero_is_none)) for s in found)
     result = Evaluation(classes, {})
-    for sample, picture, labels in pictures:
+    for sample in found:
+        picture, labels = read_picture(sample.picture), read_labels(sample.labels, len(classes), ignore, zero_is_none)
         if labels.shape != picture.shape[:2]:
             size, due = (f"{shape[1]} x {shape[0]}" for shape in (labels.shape, picture.shape))
             raise FileError(f"{sample.labels}: is {size} pixels, its picture {due} (width x height)")
@@ -198,14 +198,7 @@ def _real_labels(net: RealGraph, config: SegmenterConfig, picture: NDArray, stri
 
 def _upsampled(net: RealGraph, config: SegmenterConfig, image: NDArray) -> Iterator[tuple[str, NDArray]]:
     """Scores [H, W, classes] of one window, upsampled in both ways."""
-    seen: dict[str, NDArray] = {}
-
-    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        if node.op == "grid":
-            seen["grid"] = value
-
-    net.run(image, observe)
-    grid, p = seen["grid"], config.patch
+    grid, p = net.tensors(image, [SCORES])[SCORES], config.patch
     yield NEAREST, grid.repeat(p, axis=0).repeat(p, axis=1)[: config.height, : config.width]
     rows, columns = (bilinear(size, size * p) for size in grid.shape[:2])
     smooth = np.tensordot(columns, np.tensordot(rows, grid, (1, 0)), (1, 1)).transpose(1, 0, 2)

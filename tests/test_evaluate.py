@@ -21,8 +21,7 @@ from intsim import resources
 from intsim.errors import IntsimError
 from intsim.evaluate import Confusion, samples
 from intsim.graph import Graph
-from intsim.nets.real import RealGraph
-from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
 from intsim.quantize import at_size, read_checkpoint
 from intsim.quantize.synth import random_picture, random_weights
 from intsim.windows import anchors, fitted, label, labels_at, merge
@@ -227,13 +226,6 @@ def test_folders_of_images_and_labels(cli: Cli) -> None:
     assert [s.picture.name for s in samples(Path("labels_set"))] == ["p0.png", "p1.png"]
 
 
-def grid_of(net: RealGraph, picture: NDArray) -> NDArray:
-    """The scores of every patch."""
-    grid: list[NDArray] = []
-    net.run(picture, lambda node, inputs, value: grid.append(value) if node.op == "grid" else None)
-    return grid[0]
-
-
 def test_real_windows_are_merged_as_integers_are(cli: Cli) -> None:
     """Means of the real-valued scores, computed here, give the labels that `eval` counts; both ways of upsampling."""
     folder_of(cli, sizes=((30, 50),))
@@ -242,7 +234,7 @@ def test_real_windows_are_merged_as_integers_are(cli: Cli) -> None:
     sums, counts = np.zeros((2, 30, 50, 5)), np.zeros((30, 50, 1))
     for top in (0, 6):
         for left in (0, 10):
-            grid = grid_of(net, picture[top : top + 24, left : left + 40])
+            grid = net.tensors(picture[top : top + 24, left : left + 40], [SCORES])[SCORES]
             area = (slice(top, top + 24), slice(left, left + 40))
             sums[0][area] += grid.repeat(8, 0).repeat(8, 1)
             for y in range(24):  # bilinear, by its definition: between centres of patches, clamped at the borders
@@ -307,17 +299,8 @@ def twice() -> None:
     shutil.copy("data/p1.png", "data/p1.bmp")
 
 
-def images_only() -> None:
-    Path("data/images").mkdir()
-
-
-def both_kinds() -> None:
-    for name in ("images", "labels", "annotations"):
-        Path(f"data/{name}").mkdir()
-
-
-def beside_images() -> None:
-    for name in ("images", "labels"):
+def folders(*names: str) -> None:
+    for name in names:
         Path(f"data/{name}").mkdir()
 
 
@@ -374,9 +357,13 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
     "text": (text, "", "data/p1.png: not a picture"),
     "cut": (cut, "", "data/p1_labels.png: not a readable picture"),
     "twice": (twice, "", "data/p1.png: bears the same name as p1.bmp"),
-    "images only": (images_only, "", "data: has images/ and neither labels/ nor annotations/"),
-    "both kinds": (both_kinds, "", "data: has images/ and both labels/ and annotations/"),
-    "beside images": (beside_images, "", "data/p0.png: lies beside images/, not in it"),
+    "images only": (lambda: folders("images"), "", "data: has images/ and neither labels/ nor annotations/"),
+    "both kinds": (
+        lambda: folders("images", "labels", "annotations"),
+        "",
+        "data: has images/ and both labels/ and annotations/",
+    ),
+    "beside images": (lambda: folders("images", "labels"), "", "data/p0.png: lies beside images/, not in it"),
     "lossy": (lossy, "", "data/p1_labels.jpg: is a JPEG, which does not keep label values; a PNG is due"),
     "from 1": (from_one, "", "is outside the 5 classes of the model; --reduce-zero-label if classes count from 1"),
     "output is a picture": (lambda: None, "-o data/p0.png", "data/p0.png: is needed as it is"),

@@ -18,8 +18,7 @@ from torch.nn import functional as F
 import intsim
 from intsim.errors import FileError
 from intsim.nets.positions import resized_positions
-from intsim.nets.real import RealNode
-from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
 from intsim.quantize import Checkpoint, read_checkpoint, read_config
 from intsim.quantize.synth import SIZES, preset, random_picture
 
@@ -32,14 +31,7 @@ Config = dict[str, Any]
 
 def scores_of(config: Config, weights: dict[str, NDArray], picture: NDArray) -> NDArray:
     """The scores [h, w, classes] of our real-valued graph as it was trained."""
-    seen = {}
-
-    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        if node.name == "decoder.grid":
-            seen["scores"] = value
-
-    segmenter(SegmenterConfig.of(config), weights).run(picture, observe)
-    return seen["scores"]
+    return segmenter(SegmenterConfig.of(config), weights).tensors(picture, [SCORES])[SCORES]
 
 
 def pixels(picture: NDArray, config: Config) -> torch.Tensor:

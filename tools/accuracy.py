@@ -23,8 +23,8 @@ from safetensors.numpy import save_file
 import intsim
 from intsim import dialects
 from intsim.evaluate import Confusion
-from intsim.nets.real import LAYER_NORM_EPS, RealGraph, RealNode
-from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.nets.real import LAYER_NORM_EPS, RealGraph
+from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
 from intsim.quantize import Recipe, class_gain, quantize, read_checkpoint, read_config
 from intsim.quantize.recipe import CALIBRATED, NONE, Observer
 
@@ -150,19 +150,13 @@ def long_tailed(weights: Weights, config: dict[str, Any]) -> Weights:
     In every MLP the 8 hidden channels with the largest inputs get them 4 times larger (rows of fc1) and give a quarter
     (columns of fc2): far from 0 GELU is the identity or 0, which keep their scale.
     """
-    seen: dict[str, list[NDArray]] = {}
-
-    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        if node.name.endswith(".fc1"):
-            seen.setdefault(node.name, []).append(value)
-
     net = segmenter(SegmenterConfig.of(config), weights)
-    for picture in calibration(4):
-        net.run(picture, observe)
+    names = [node.name for node in net.nodes if node.name.endswith(".fc1")]
+    seen = [net.tensors(picture, names) for picture in calibration(4)]
     changed = dict(weights)
-    for fc1, values in seen.items():
+    for fc1 in names:
         fc2 = fc1.replace("fc1", "fc2")
-        largest = np.argsort(-np.concatenate(values).max(axis=0))[:TAIL_CHANNELS]
+        largest = np.argsort(-np.concatenate([values[fc1] for values in seen]).max(axis=0))[:TAIL_CHANNELS]
         gain = np.ones(len(weights[f"{fc1}.bias"]))
         gain[largest] = TAIL_FACTOR
         changed[f"{fc1}.weight"] = weights[f"{fc1}.weight"] * gain[:, None]
@@ -230,14 +224,8 @@ def with_eps(net: RealGraph, eps: float) -> RealGraph:
 
 def scores(net: RealGraph, picture: NDArray) -> tuple[NDArray, NDArray]:
     """The scores [h, w, classes] of a picture, and its labels."""
-    kept: dict[str, NDArray] = {}
-
-    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        if node.op == "grid":
-            kept["grid"] = value
-
-    labels = net.run(picture, observe)
-    return kept["grid"], labels
+    seen = net.tensors(picture, [SCORES, "labels"])
+    return seen[SCORES], seen["labels"]
 
 
 @main.command("choices")

@@ -22,8 +22,7 @@ from torch.nn import functional as F
 
 import intsim
 from intsim.evaluate import Confusion
-from intsim.nets.real import RealNode
-from intsim.nets.segmenter import SegmenterConfig, segmenter
+from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
 from intsim.quantize import read_checkpoint, read_config
 
 from scenes import CLASSES, EVAL_SEED, render
@@ -85,14 +84,8 @@ def main(count: int) -> None:
 
 def _difference(real, image: NDArray, scores: torch.Tensor) -> float:  # type: ignore[no-untyped-def]
     """The largest difference between torch's scores and those of intsim's real-valued graph."""
-    seen = {}
-
-    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        if node.name == "decoder.grid":
-            seen["grid"] = value
-
-    real.run(image, observe)
-    return float(np.abs(seen["grid"] - scores[0].permute(1, 2, 0).numpy()).max())
+    grid = real.tensors(image, [SCORES])[SCORES]
+    return float(np.abs(grid - scores[0].permute(1, 2, 0).numpy()).max())
 
 
 if __name__ == "__main__":

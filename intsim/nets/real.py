@@ -7,7 +7,7 @@ unit, the L2 normalisation of published Segmenters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +98,17 @@ class RealGraph:
             for name in [name for name in values if last_use[name] == node.name and name != self.nodes[-1].name]:
                 del values[name]
         return values[self.nodes[-1].name]
+
+    def tensors(self, image: NDArray, names: Collection[str]) -> dict[str, NDArray]:
+        """The values of some nodes by name, as `run` comes by them."""
+        seen: dict[str, NDArray] = {}
+
+        def keep(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+            if node.name in names:
+                seen[node.name] = value
+
+        self.run(image, keep)
+        return seen
 
 
 def evaluate(node: RealNode, inputs: list[NDArray]) -> NDArray:

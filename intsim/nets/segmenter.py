@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from .dimensions import LINEAR, MASK, SegmenterConfig
 from .real import ACTIVATION, LAYER_NORM_EPS, MASKS, RESIDUAL, RealGraph
 
-__all__ = ["CLASS_FEATURES", "LINEAR", "MASK", "POSITIONS", "SegmenterConfig", "parameters", "segmenter"]
+__all__ = ["CLASS_FEATURES", "LINEAR", "MASK", "POSITIONS", "SCORES", "SegmenterConfig", "parameters", "segmenter"]
 
 Weights = Mapping[str, NDArray]
 
 POSITIONS = "encoder.pos_embed"
 CLASS_FEATURES = "decoder.proj_classes"  # the tensor whose rows the class norm scales
+SCORES = "decoder.grid"  # of every patch, [h, w, K], before they are upsampled
 
 
 def parameters(config: SegmenterConfig) -> dict[str, tuple[int, ...]]:
@@ -85,7 +86,7 @@ def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | NDA
 
     masked = c.decoder == MASK
     x = mask_decoder(net, x, c, weights, class_gain) if masked else linear_decoder(net, x, weights)  # (N, K)
-    x = net.node("decoder.grid", "grid", x, height=h)  # (h, w, K)
+    x = net.node(SCORES, "grid", x, height=h)  # (h, w, K)
     x = net.node("decoder.upsample", "upsample_nearest", x, factor=c.patch)  # (h*P, w*P, K)
     if h * c.patch != c.height:
         x = net.node("decoder.crop_rows", "slice", x, axis=-3, start=0, stop=c.height)

@@ -9,7 +9,7 @@ from .. import __version__
 from ..dialects import Dialect
 from ..errors import IntsimError
 from ..graph import Graph, digest
-from ..nets.real import RealGraph, RealNode
+from ..nets.real import RealGraph
 from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, parameters, segmenter
 from .calibrate import Progress, Statistics, calibrate
 from .checkpoint import Checkpoint, checkpoint_behind, read_checkpoint
@@ -103,16 +103,9 @@ def folds_class_norm(config: dict, recipe: Recipe) -> bool:
 
 def class_gain(published: RealGraph, pictures: list[NDArray]) -> NDArray:
     """What stands for the L2 norm of each class's feature [K]: the mean of its inverse over the pictures."""
-    inverse = []
-
-    def record(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        if node.name == CLASS_FEATURES:
-            inverse.append(1 / np.linalg.norm(value, axis=-1))
-
     with np.errstate(all="ignore"):
-        for picture in pictures:
-            published.run(picture, record)
-    gain: NDArray = np.mean(inverse, axis=0)
+        features = [published.tensors(picture, [CLASS_FEATURES])[CLASS_FEATURES] for picture in pictures]
+        gain: NDArray = np.mean([1 / np.linalg.norm(feature, axis=-1) for feature in features], axis=0)
     if not np.isfinite(gain).all():
         raise IntsimError(f"{CLASS_FEATURES}: the feature of class {int(np.argmin(np.isfinite(gain)))} has norm 0")
     return gain

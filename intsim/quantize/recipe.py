@@ -21,8 +21,8 @@ USUAL_PERCENTILE = 99.99
 OBSERVERS = f"{MIN_MAX}, {MSE}, or {PERCENTILE}:P with P from 50 to 100, as in {PERCENTILE}:{USUAL_PERCENTILE}"
 
 WEIGHT = "weight"
+# The usual widths, which are also the widest that the operators take.
 WIDTHS: Mapping[str, int] = {WEIGHT: 8, ACTIVATION: 8, RESIDUAL: 16, MASKS: 16}
-WIDEST = WIDTHS  # what the operators take
 NARROW = 8  # bits: observers without a name apply to tensors so narrow, wider ones have room for their extremes
 
 SEARCH, OFF = "search", "off"
@@ -74,8 +74,8 @@ class Recipe:
         for kind, bits in self.widths.items():
             if kind not in WIDTHS:
                 raise IntsimError(f"there is no kind of tensor {kind!r}; the kinds are {', '.join(WIDTHS)}")
-            if not 2 <= bits <= WIDEST[kind]:
-                raise IntsimError(f"{kind} tensors have 2 to {WIDEST[kind]} bits, not {bits}")
+            if not 2 <= bits <= WIDTHS[kind]:
+                raise IntsimError(f"{kind} tensors have 2 to {WIDTHS[kind]} bits, not {bits}")
         object.__setattr__(self, "widths", {**WIDTHS, **self.widths})
         if self.lam not in (SEARCH, OFF) and not (isinstance(self.lam, int) and 1 <= self.lam <= UNCLAMPED):
             raise IntsimError(f"lam is {SEARCH}, {OFF}, or a whole number from 1 to {UNCLAMPED}, not {self.lam!r}")

@@ -17,7 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from ..errors import IntsimError
 from ..kernels.threads import available
-from ..nets.real import RealGraph, RealNode
+from ..nets.real import RealGraph
 from .onnx_model import onnx_model, scores_of
 
 Runner = Callable[[NDArray], NDArray]
@@ -37,14 +37,9 @@ class Expected:
 
 def expected(net: RealGraph, image: NDArray) -> Expected:
     """Run the network in float64."""
-    wanted, seen = scores_of(net), {}
-
-    def observe(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
-        if node.name == wanted:
-            seen[wanted] = value
-
-    labels = net.run(image, observe)
-    return Expected(labels, seen[wanted])
+    labels, scores = net.nodes[-1].name, scores_of(net)
+    seen = net.tensors(image, [labels, scores])
+    return Expected(seen[labels], seen[scores])
 
 
 def rivals(net: RealGraph, image: NDArray, due: Expected, folder: Path, threads: int | None = None) -> dict[str, Runner]:
