@@ -10,7 +10,6 @@ datasets are empty and only the attributes are there.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +26,10 @@ from numpy.typing import NDArray
 from . import hdf5
 from .arith import Format, format_named
 from .errors import FileError, IntsimError
+from .globs import chooses, require_matches
 from .graph import Graph, digest, hash_of
 from .kernels.threads import available
+from .ops._op import Scale
 from .run import Alteration, Progress, run
 
 FORMAT, VERSION = "intsim-golden", 1
@@ -93,21 +94,13 @@ def golden(
 def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[str]:
     """The nodes a golden file of this level and these globs holds. A glob that matches nothing is an IntsimError."""
     names = [node.name for node in graph.nodes]
-    for glob in layers:
-        if not any(fnmatch.fnmatchcase(name, glob.removeprefix("!")) for name in names):
-            raise IntsimError(f"--layers {glob!r} matches no node; 'intsim inspect' lists their names")
-    wanted = [glob for glob in layers if not glob.startswith("!")] or ["*"]
-    unwanted = [glob[1:] for glob in layers if glob.startswith("!")]
-    chosen = {name for name in names if _matches(name, wanted) and not _matches(name, unwanted)}
+    require_matches(layers, names)
+    chosen = {name for name in names if chooses(layers, name)}
     if level == "boundary":
         chosen = {name for name in chosen if graph.tensors[name].fmt.dtype.itemsize <= 2}
     if not chosen:
         raise IntsimError(f"level {level!r} and --layers {' '.join(layers)!r} leave no tensor to write")
     return chosen
-
-
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
 @dataclass
@@ -201,12 +194,15 @@ def _facts(value: NDArray) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class Record:
-    """One tensor of a golden file; `values` is None at level digest, which holds hashes only."""
+    """One tensor of a golden file; `values` is None at level digest, which holds hashes only. `scale` is None where it has
+    none, an array where it has one a channel.
+    """
 
     name: str
     shape: tuple[int, ...]
     fmt: Format
     sha256: str
+    scale: Scale
     values: hdf5.Values | None
 
 
@@ -267,14 +263,16 @@ def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
         if min(shape, default=1) < 1:
             raise ValueError("an empty tensor")
         fmt, sha256 = format_named(str(attributes["format"])), str(attributes["sha256"])
+        scale = np.asarray(attributes["scale"], np.float64) if "scale" in attributes else None
     except (KeyError, TypeError, ValueError):
         raise FileError(
             f"{path}: {name} lacks shape, format or sha256, or one makes no sense; intsim did not write it"
         ) from None
+    known = float(scale) if scale is not None and scale.ndim == 0 else scale
     if dataset.shape is None:
-        return Record(name, shape, fmt, sha256, None)
+        return Record(name, shape, fmt, sha256, known, None)
     if dataset.shape != shape or dataset.dtype.kind not in "iu":
         raise FileError(
             f"{path}: {name} is {dataset.dtype} {list(dataset.shape)} but says it is {fmt} {list(shape)}; it is damaged"
         )
-    return Record(name, shape, fmt, sha256, hdf5.Values(dataset, path, name))
+    return Record(name, shape, fmt, sha256, known, hdf5.Values(dataset, path, name))
