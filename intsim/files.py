@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,6 +36,36 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], Iterable[str]]) -> Iterator[Path]:
+    """A temporary folder whose files move into `folder` when the block ends well, and vanish when it does not.
+
+    `folder` is new, empty, or holds the file `marker`: then what `owned` of it names is ours, and is replaced.
+    """
+    target = Path(os.path.realpath(folder))
+    if target.exists() and not target.is_dir():
+        raise FileError(f"{folder}: is a file; name a folder")
+    if not target.parent.is_dir():
+        raise FileError(f"{folder}: its folder {Path(folder).parent} does not exist; make it first")
+    held = {entry.name for entry in target.iterdir()} if target.exists() else set()
+    ours = {marker, *owned(target / marker)} if marker in held else set()
+    if held - ours:
+        raise FileError(f"{folder}: holds {min(held - ours)}, which would be mixed with what is written; name a new folder")
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    except OSError as error:
+        raise FileError(f"{folder}: no folder can be made there ({error.strerror}); choose another") from None
+    try:
+        yield made
+        target.mkdir(exist_ok=True)
+        for name in ours & held:
+            (target / name).unlink()
+        for entry in sorted(made.iterdir(), key=lambda entry: entry.name == marker):  # what describes the others, last
+            entry.replace(target / entry.name)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def writable(path: str | Path) -> Path:

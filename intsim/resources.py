@@ -1,6 +1,6 @@
-"""What ships with intsim: a trained model, its checkpoint, a picture for it, and the golden file of the two.
+"""What ships with intsim: a trained model, its checkpoint, a picture for it, the golden file of the two; schemas.
 
-In a checkout they stand in weights/, examples/ and golden/; an installed wheel carries copies in ``intsim/shipped``.
+In a checkout they stand in weights/, examples/, golden/ and docs/; an installed wheel carries copies in ``intsim/shipped``.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ _PLACES = {
     "scenes.safetensors": "weights/scenes.safetensors",
     "scene.png": "examples/scenes/scene_00.png",
     "golden.h5": "golden/scenes.h5",
+    "manifest-v1.schema.json": "docs/manifest-v1.schema.json",
 }
 
 
@@ -37,3 +38,8 @@ def picture() -> Path:
 def golden_file() -> Path:
     """The golden file of that model on that picture."""
     return _shipped("golden.h5")
+
+
+def manifest_schema() -> Path:
+    """The JSON schema of an export's manifest."""
+    return _shipped("manifest-v1.schema.json")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 COMPILING = "Compiling the integer kernels for this machine (once; later runs start at once) ..."
 PLAIN_WIDTH = 240  # of tables in files and pipes, which are not filled up to it
+EXPORT_FORMATS = ("hex", "bits", "raw", "text", "c", "npy", "npz")
+PACKAGE_LANGUAGES = ("sv", "vhdl", "c")
+BUILT_IN_LAYOUTS = "plain, beats32, beats64, axi128, axi256, axi512, tiles16x16"
 BUILT_IN_DIALECTS = "ivit, ivit-tvm, isegmenter, rtl"
 
 model_option = click.option(

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -20,7 +21,21 @@ import click
 from .. import __version__
 from ..errors import IntsimError
 
-COMMANDS = ("demo", "run", "golden", "diff", "trace", "inspect", "quantize", "eval", "synth", "synth-fault", "bench")
+COMMANDS = (
+    "demo",
+    "run",
+    "golden",
+    "diff",
+    "trace",
+    "inspect",
+    "quantize",
+    "eval",
+    "export",
+    "import",
+    "synth",
+    "synth-fault",
+    "bench",
+)
 UNUSABLE, INTERNAL, INTERRUPTED = 2, 70, 130
 
 
@@ -33,7 +48,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f".{cmd_name.replace('-', '_')}", __package__).command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name.replace("-", "_")
+        command: click.Command = import_module(f".{module}", __package__).command
         return command
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:

@@ -1,0 +1,112 @@
+"""``intsim export``: tensors, parameters and constants as a test bench reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._common import (
+    BUILT_IN_LAYOUTS,
+    EXPORT_FORMATS,
+    PACKAGE_LANGUAGES,
+    json_option,
+    model_behind,
+    progress,
+    put_json,
+    put_rich,
+)
+
+PICTURED = 4  # tensors whose first beats are drawn
+
+
+@click.command(
+    "export",
+    epilog="Example: intsim export golden.h5 --layers 'encoder.blocks.0.*' --layout axi128 --package sv -o bench",
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("--layers", multiple=True, metavar="GLOB", help="Only these; '!GLOB' leaves out. May be repeated.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(EXPORT_FORMATS),
+    help="May be repeated.  [default: hex, or none with --package]",
+)
+@click.option(
+    "--package", "packages", multiple=True, type=click.Choice(PACKAGE_LANGUAGES), help="Constants of nodes; may be repeated."
+)
+@click.option(
+    "--layout",
+    "layout_name",
+    default="plain",
+    show_default=True,
+    metavar="LAYOUT",
+    help=f"A TOML file, or {BUILT_IN_LAYOUTS}.",
+)
+@click.option(
+    "-m", "--model", type=click.Path(path_type=Path), help="For packages of a golden file: the model it stems from."
+)
+@click.option("--dry-run", is_flag=True, help="Only show what the first beats would look like.")
+@json_option
+def command(
+    source: Path,
+    output: Path | None,
+    layers: tuple[str, ...],
+    formats: tuple[str, ...],
+    packages: tuple[str, ...],
+    layout_name: str,
+    model: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Write tensors of a golden file, or parameters of a model file, for a test bench, with a manifest of what they are.
+
+    Formats: hex ($readmemh), bits ($readmemb), raw (binary), text ($fscanf), c (a header), npy, npz. Packages (sv, vhdl, c)
+    hold every constant of a node: m, e, x0, n, lam, widths, shapes. A layout, in TOML, says how elements become beats: bits,
+    signed, beat, lanes, first, endian, axes, tile, pad, lines.
+    """
+    from ..export import export, layout_named
+    from ..export.sources import GOLDEN, chosen, opened
+    from ..reports.beats import render
+
+    layout = layout_named(layout_name)
+    formats = tuple(dict.fromkeys(formats)) or (() if packages else ("hex",))
+    if dry_run:
+        with opened(source) as found:
+            tensors = chosen(found, layers)
+            put_rich(lambda console: render(console, tensors, layout, PICTURED), None)
+        return
+    if output is None:
+        raise click.UsageError("name the folder to write with -o FOLDER")
+    graph = None
+    with opened(source) as found:
+        count = len(chosen(found, layers)) if formats else 0
+        if packages and found.kind == GOLDEN:
+            graph = model_behind(source, model)
+    with progress("exporting", count or 1) as step:
+        record = export(
+            source,
+            output,
+            layers=layers,
+            formats=formats,
+            packages=tuple(dict.fromkeys(packages)),
+            layout=layout,
+            graph=graph,
+            progress=step,
+        )
+    if as_json:
+        put_json(record, None)
+        return
+    files = {file["file"]: file["bytes"] for tensor in record["tensors"] for file in tensor["files"]}
+    names = {tensor["name"] for tensor in record["tensors"]}
+    written = []
+    if files:
+        plural = "tensors" if len(names) > 1 else "tensor"
+        written.append(
+            f"{len(names)} {plural} as {', '.join(formats)}, layout {layout.name}, {sum(files.values()) / 1e6:.2f} MB"
+        )
+    if packages:
+        written.append(f"{len(record['packages'])} package{'s' if len(record['packages']) > 1 else ''}")
+    click.echo(f"{output}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")

@@ -1,0 +1,69 @@
+"""``intsim import``: what a device dumped for a test bench, as tensors for a diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, progress
+
+
+@click.command("import", epilog="Example: intsim import dump/ --manifest bench/manifest.json -o dut.npz")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--manifest",
+    "manifest_path",
+    type=click.Path(path_type=Path),
+    help="FOLDER is a device's dump in the layout of this export.",
+)
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    help="FOLDER is a device's dump of files NODE.hex, of this golden or model file.",
+)
+@click.option(
+    "--layout", "layout_name", metavar="LAYOUT", help=f"With --like: a TOML file, or {BUILT_IN_LAYOUTS}.  [default: plain]"
+)
+@click.option(
+    "--format",
+    "encoding",
+    type=click.Choice(EXPORT_FORMATS),
+    help="Which, where there are several.  [default: the first; hex with --like]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("dut.npz"),
+    show_default=True,
+    help="The tensors: .npz or .h5 (HDF5).",
+)
+def command(
+    folder: Path, manifest_path: Path | None, like: Path | None, layout_name: str | None, encoding: str | None, output: Path
+) -> None:
+    """Make tensors again of the files in FOLDER.
+
+    An exported folder is read by its own manifest, and every file must have the SHA-256 it says. A device's dump bears other
+    values under the same names: describe it by the manifest of an export of the same tensors (--manifest), or by a golden
+    file and a layout (--like, --layout, --format). Files that are not there are left out and named.
+    """
+    from ..export import imported, imported_like, layout_named
+    from ..export.tensors import write_tensors
+
+    if manifest_path is not None and like is not None:
+        raise click.UsageError("--manifest and --like both say what the dump is; give one of them")
+    if layout_name is not None and like is None:
+        raise click.UsageError("--layout goes with --like; a manifest has a layout of its own")
+    check_target(output, manifest_path, like)
+    with progress("importing", None) as step:
+        if like is not None:
+            layout = layout_named(layout_name or "plain")
+            tensors, missing = imported_like(folder, like, layout, encoding or "hex", progress=step)
+        else:
+            tensors, missing = imported(folder, manifest_path, encoding=encoding, progress=step)
+    write_tensors(output, tensors)
+    elements = sum(value.size for value in tensors.values())
+    click.echo(f"{output}: {len(tensors)} tensor{'s' if len(tensors) > 1 else ''}, {elements:,} elements")
+    if missing and manifest_path is not None:
+        click.echo(f"not in {folder}: {', '.join(missing[:5])}{f' and {len(missing) - 5} more' if len(missing) > 5 else ''}")

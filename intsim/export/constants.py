@@ -1,0 +1,108 @@
+"""Every constant of a node as a package: SystemVerilog, VHDL, or a C header.
+
+Plain parameters (x0, n, lam, b) become integers. Those that may be one a channel (m, e, bias) become arrays, one element
+where one stands for all channels. Widths, signs and shapes of all inputs and of the output are there; weights and tables are
+memories, to be exported as such, and only their shapes are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from .. import __version__
+from ..arith import Format
+from ..graph import CONSTANT, INPUT, Graph, Node
+from ..ops._op import REGISTRY
+from .encodings import identifier
+
+LANGUAGES = {"sv": ("package.sv.j2", "_pkg.sv"), "vhdl": ("package.vhd.j2", "_pkg.vhd"), "c": ("package.h.j2", "_pkg.h")}
+
+
+@dataclass(frozen=True)
+class Port:
+    """One tensor at a node: ``IN0``, ``OUT`` or a memory's name, its format and shape."""
+
+    name: str
+    tensor: str
+    fmt: Format
+    shape: tuple[int, ...]
+
+    @property
+    def bits(self) -> int:
+        """Bits of an element."""
+        return (self.fmt.hi - self.fmt.lo).bit_length()
+
+    @property
+    def signed(self) -> int:
+        """1 for two's complement, 0 for none."""
+        return int(self.fmt.lo < 0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A parameter of one axis: its values, each of `bits` bits in two's complement."""
+
+    name: str
+    bits: int
+    values: list[int]
+
+    @property
+    def digits(self) -> list[str]:
+        """Every value as hexadecimal digits of its two's complement."""
+        return [f"{value & ((1 << self.bits) - 1):0{self.bits // 4}x}" for value in self.values]
+
+
+def package(graph: Graph, node: Node, language: str) -> tuple[str, str]:
+    """The file name and the text of a node's package."""
+    template, suffix = LANGUAGES[language]
+    environment = Environment(
+        loader=PackageLoader("intsim.export", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template(template).render(
+        package=f"{identifier(node.name)}_pkg",
+        node=node,
+        dialect=graph.dialect,
+        choices=graph.dialect.choices() if node.op in REGISTRY and REGISTRY[node.op].speaks_dialect else {},
+        model=graph.content_hash[:12],
+        version=__version__,
+        integers=_integers(node),
+        tables=_tables(node),
+        ports=_ports(graph, node),
+    )
+    return f"{identifier(node.name)}{suffix}", text
+
+
+def _integers(node: Node) -> dict[str, int]:
+    return {key.upper(): value for key, value in node.integers().items() if not _by_channel(node, key)}
+
+
+def _by_channel(node: Node, key: str) -> bool:
+    """Whether a parameter may be one a channel."""
+    return node.op in REGISTRY and 1 in REGISTRY[node.op].params[key].ndim
+
+
+def _tables(node: Node) -> list[Table]:
+    tables = []
+    for key, value in node.params.items():
+        if _by_channel(node, key):
+            array = np.atleast_1d(np.asarray(value, np.int64))
+            bits = 8 if key.startswith("e") else 32  # shifts are at most 62
+            tables.append(Table(key.upper(), bits, array.tolist()))
+    return tables
+
+
+def _ports(graph: Graph, node: Node) -> list[Port]:
+    ports = [Port(f"IN{i}", name, graph.tensors[name].fmt, graph.tensors[name].shape) for i, name in enumerate(node.inputs)]
+    for key, value in node.arrays().items():
+        if not _by_channel(node, key) and node.op not in (INPUT, CONSTANT):
+            ports.append(Port(key.upper(), f"{node.name}/{key}", REGISTRY[node.op].params[key].fmt, value.shape))
+    out: Any = graph.tensors[node.name]
+    return [*ports, Port("OUT", node.name, out.fmt, out.shape)]

@@ -1,0 +1,132 @@
+"""A layout: how a tensor becomes a stream of beats.
+
+A TOML file, or one of `LAYOUTS` by name. Every key may be left out:
+
+    name   = "axi128"
+    bits   = 8             # of an element; 1 to 64, of the tensor's format where left out
+    signed = true          # two's complement; of the tensor's format where left out
+    beat   = 128           # bits a beat, a multiple of 8; where left out, one element filled up to whole bytes
+    lanes  = 16            # elements a beat; where left out, as many as it holds
+    first  = "low"         # the first element of a beat stands in its lowest bits; or "high"
+    endian = "little"      # in raw binary a beat's lowest byte comes first; or "big"
+    axes   = [1, 0, 2]     # the tensor's axes in the order they are stored, slowest first
+    tile   = [16, 16]      # the last axes block by block, each block row by row, filled up to whole blocks
+    pad    = 0             # what fills up blocks and the last beat
+    lines  = 4096          # beats a file; where left out, one file a tensor
+
+Elements stand side by side in a beat and never across two; bits that no element takes are the highest ones, and zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import FileError, IntsimError
+
+ENDS, ENDIANS = ("low", "high"), ("little", "big")
+WIDEST_BEAT = 1 << 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How tensors are stored; the keys are those of the module's description."""
+
+    name: str = "plain"
+    bits: int | None = None
+    signed: bool | None = None
+    beat: int | None = None
+    lanes: int | None = None
+    first: str = "low"
+    endian: str = "little"
+    axes: tuple[int, ...] | None = None
+    tile: tuple[int, ...] = ()
+    pad: int = 0
+    lines: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, value in self.record().items():
+            _check(key, value, f"layout {self.name}")
+        if self.axes is not None and sorted(self.axes) != list(range(len(self.axes))):
+            raise IntsimError(f"layout {self.name}: axes {list(self.axes)} must name every axis from 0 on, once each")
+
+    def record(self) -> dict[str, Any]:
+        """As plain data; what is left out is None."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def of(cls, table: dict[str, Any], name: str) -> Layout:
+        """A layout from plain data; an IntsimError names an unknown key, or a value that is not allowed."""
+        keys = [field.name for field in dataclasses.fields(cls)]
+        if unknown := [key for key in table if key not in keys]:
+            raise IntsimError(f"layout {name}: unknown key {unknown[0]!r}; the keys are: {', '.join(keys)}")
+        given = {"name": name} | {key: value for key, value in table.items() if value is not None}
+        for key, value in given.items():
+            _check(key, value, f"layout {name}")
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Layout:
+        """A layout from a TOML file; its name is the file's where it gives none."""
+        path = Path(path)
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise FileError(f"{path}: not a TOML file ({error})") from None
+        try:
+            return cls.of(table, path.stem)
+        except IntsimError as error:
+            raise FileError(f"{path}: {error}") from None
+
+
+def _check(key: str, value: Any, where: str) -> None:
+    """An IntsimError unless a key's value is allowed."""
+    ranges = {"bits": (1, 64), "lanes": (1, WIDEST_BEAT), "beat": (8, WIDEST_BEAT), "lines": (1, 1 << 31)}
+    choices = {"first": ENDS, "endian": ENDIANS}
+    if key in ("axes", "tile"):
+        lowest = 0 if key == "axes" else 1
+        listed = list(value) if isinstance(value, (list, tuple)) else None
+        if value is not None and (listed is None or not all(type(v) is int and lowest <= v < 1 << 31 for v in listed)):
+            raise IntsimError(f"{where}: {key} = {value!r} is not a list of whole numbers from {lowest}")
+    elif key in choices:
+        if value not in choices[key]:
+            raise IntsimError(f"{where}: {key} = {value!r} is not one of: {', '.join(choices[key])}")
+    elif key == "signed":
+        if value is not None and not isinstance(value, bool):
+            raise IntsimError(f"{where}: signed = {value!r} is not true or false")
+    elif key == "name":
+        if not isinstance(value, str) or not value.strip() or "\n" in value:
+            raise IntsimError(f"{where}: name = {value!r} is not a line of text")
+    elif value is not None:
+        low, high = ranges.get(key, (-(1 << 63), (1 << 63) - 1))
+        if type(value) is not int or not low <= value <= high:
+            raise IntsimError(f"{where}: {key} = {value!r} is not a whole number from {low} to {high}")
+        if key == "beat" and value % 8:
+            raise IntsimError(f"{where}: a beat of {value} bits is not whole bytes; give a multiple of 8")
+
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        Layout(),
+        Layout("beats32", beat=32),
+        Layout("beats64", beat=64),
+        Layout("axi128", beat=128),
+        Layout("axi256", beat=256),
+        Layout("axi512", beat=512),
+        Layout("tiles16x16", beat=128, tile=(16, 16)),
+    )
+}
+
+
+def layout_named(text: str) -> Layout:
+    """One of `LAYOUTS` by name, or one from a TOML file."""
+    if text in LAYOUTS:
+        return LAYOUTS[text]
+    if Path(text).is_file():
+        return Layout.load(text)
+    raise IntsimError(f"layout {text!r} is neither a TOML file nor one of: {', '.join(LAYOUTS)}")

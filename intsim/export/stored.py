@@ -1,0 +1,178 @@
+"""A layout put on one tensor: values into beats, and beats into values again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import Format, first_index, signed
+from ..errors import IntsimError
+from .layout import Layout
+
+BLOCK = 1 << 18  # elements packed at a time
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A layout put on a tensor of one shape and format.
+
+    `element` is the format of an element in a beat, `lanes` how many stand in one, `beat` its bits, `shape` the tensor's own
+    axes, `arranged` those it has in the stream: moved, and cut into blocks.
+    """
+
+    layout: Layout
+    shape: tuple[int, ...]
+    fmt: Format
+
+    def __post_init__(self) -> None:
+        named, tile, where = self.layout.axes, self.layout.tile, f"layout {self.layout.name}"
+        if named is not None and len(named) != len(self.shape):
+            raise IntsimError(f"{where}: its axes {list(named)} do not cover a tensor of shape {list(self.shape)}")
+        if len(tile) > len(self.shape):
+            raise IntsimError(f"{where}: its tile {list(tile)} has more axes than a tensor of shape {list(self.shape)}")
+        if self.bits * self.lanes > self.beat:
+            held = f"{self.lanes} elements" if self.layout.lanes else "an element"
+            raise IntsimError(f"{where}: a beat of {self.beat} bits does not hold {held} of {self.bits} bits")
+        if self.bits == 64 and self.element.lo == 0:
+            raise IntsimError(f"{where}: an element without a sign has at most 63 bits")
+        if not self.element.holds(self.layout.pad, self.layout.pad):
+            raise IntsimError(f"{where}: its padding {self.layout.pad} does not fit {self.element}")
+
+    @cached_property
+    def bits(self) -> int:
+        """Bits of an element."""
+        return self.layout.bits or (self.fmt.hi - self.fmt.lo).bit_length()
+
+    @cached_property
+    def element(self) -> Format:
+        """The format of an element."""
+        is_signed = self.layout.signed if self.layout.signed is not None else self.fmt.lo < 0
+        return signed(self.bits) if is_signed else Format(f"u{self.bits}", 0, (1 << self.bits) - 1)
+
+    @cached_property
+    def beat(self) -> int:
+        """Bits of a beat."""
+        return self.layout.beat or -(-self.bits * (self.layout.lanes or 1) // 8) * 8
+
+    @cached_property
+    def lanes(self) -> int:
+        """Elements of a beat."""
+        if self.layout.lanes is not None:
+            return self.layout.lanes
+        return max(self.layout.beat // self.bits, 1) if self.layout.beat else 1
+
+    @cached_property
+    def moved(self) -> tuple[int, ...]:
+        """The tensor's shape with its axes in the order they are stored."""
+        return self.shape if self.layout.axes is None else tuple(self.shape[axis] for axis in self.layout.axes)
+
+    @cached_property
+    def filled(self) -> tuple[int, ...]:
+        """That shape filled up to whole blocks."""
+        free = len(self.shape) - len(self.layout.tile)
+        return (*self.moved[:free], *(-(-n // t) * t for n, t in zip(self.moved[free:], self.layout.tile, strict=True)))
+
+    @cached_property
+    def arranged(self) -> tuple[int, ...]:
+        """The shape of the stream: the free axes, the number of blocks along each tiled axis, the blocks' own axes."""
+        free, tile = len(self.shape) - len(self.layout.tile), self.layout.tile
+        return (*self.filled[:free], *(n // t for n, t in zip(self.filled[free:], tile, strict=True)), *tile)
+
+    @cached_property
+    def count(self) -> int:
+        """Elements of the stream, before the last beat is filled up."""
+        return math.prod(self.filled)
+
+    @cached_property
+    def beats(self) -> int:
+        """Beats of the stream."""
+        return -(-self.count // self.lanes)
+
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """The first beat of every file, and the one after its last."""
+        size = self.layout.lines or self.beats
+        for start in range(0, self.beats, size):
+            yield start, min(start + size, self.beats)
+
+    def arrange(self, values: NDArray, name: str = "the tensor") -> NDArray:
+        """The tensor as `arranged`, int64. An IntsimError names the first value that an element does not hold."""
+        wide = np.asarray(values).astype(np.int64, copy=False)
+        outside = (wide < self.element.lo) | (wide > self.element.hi)
+        if outside.any():
+            at = first_index(outside)
+            raise IntsimError(f"{name}{at} = {wide[tuple(at)]} does not fit {self.element}; give it more bits, or a sign")
+        moved = wide if self.layout.axes is None else wide.transpose(self.layout.axes)
+        if not self.layout.tile:
+            return moved
+        whole = np.full(self.filled, self.layout.pad, np.int64)
+        whole[tuple(slice(n) for n in self.moved)] = moved
+        free, k = len(self.shape) - len(self.layout.tile), len(self.layout.tile)
+        cut = whole.reshape(*self.filled[:free], *(n for pair in self._cuts() for n in pair))
+        order = (*range(free), *range(free, free + 2 * k, 2), *range(free + 1, free + 2 * k, 2))
+        return cut.transpose(order)
+
+    def restore(self, stream: NDArray) -> NDArray:
+        """The tensor, in its own format's type, of the elements of the stream; padding is cut away unread."""
+        free, k = len(self.shape) - len(self.layout.tile), len(self.layout.tile)
+        values = stream.reshape(-1)[: self.count].reshape(self.arranged)
+        if k:
+            order = (*range(free), *(axis for i in range(k) for axis in (free + i, free + k + i)))
+            values = values.transpose(order).reshape(self.filled)[tuple(slice(n) for n in self.moved)]
+        values = values.reshape(self.moved)
+        if self.layout.axes is not None:
+            values = values.transpose(np.argsort(self.layout.axes))
+        kept = values.dtype if not self.fmt.holds(int(values.min()), int(values.max())) else self.fmt.dtype
+        return np.ascontiguousarray(values.astype(kept))
+
+    def _cuts(self) -> list[tuple[int, int]]:
+        free = len(self.shape) - len(self.layout.tile)
+        return [(n // t, t) for n, t in zip(self.filled[free:], self.layout.tile, strict=True)]
+
+    def stream(self, values: NDArray, name: str = "the tensor") -> NDArray:
+        """The elements in the order they are stored, int64 [beats, lanes], the last beat filled up."""
+        flat = self.arrange(values, name).reshape(-1)
+        padding = np.full(self.beats * self.lanes - self.count, self.layout.pad, np.int64)
+        return np.concatenate([flat, padding]).reshape(self.beats, self.lanes)
+
+    def pack(self, stream: NDArray) -> NDArray:
+        """Elements [beats, lanes] as the octets of each beat, lowest first: u8 [beats, beat // 8]."""
+        lanes = stream if self.layout.first == "low" else stream[:, ::-1]
+        octets = np.zeros((len(lanes), self.beat // 8), np.uint8)
+        if self.bits % 8 == 0:
+            width = self.bits // 8
+            little = np.ascontiguousarray(lanes).astype("<i8").view(np.uint8).reshape(len(lanes), self.lanes, 8)
+            octets[:, : self.lanes * width] = little[:, :, :width].reshape(len(lanes), -1)
+            return octets
+        step = max(BLOCK // self.lanes, 1)
+        for start in range(0, len(lanes), step):
+            part = np.ascontiguousarray(lanes[start : start + step]).astype("<i8")
+            each = np.unpackbits(part.view(np.uint8).reshape(len(part), self.lanes, 8), axis=-1, bitorder="little")
+            joined = each[:, :, : self.bits].reshape(len(part), -1)
+            packed = np.packbits(joined, axis=-1, bitorder="little")
+            octets[start : start + step, : packed.shape[1]] = packed
+        return octets
+
+    def unpack(self, octets: NDArray) -> NDArray:
+        """The elements, int64 [beats, lanes], of the octets of each beat, lowest first."""
+        out = np.empty((len(octets), self.lanes), np.int64)
+        step = max(BLOCK // self.lanes, 1)
+        for start in range(0, len(octets), step):
+            part = octets[start : start + step]
+            little = np.zeros((len(part), self.lanes, 8), np.uint8)
+            if self.bits % 8 == 0:
+                width = self.bits // 8
+                little[:, :, :width] = part[:, : self.lanes * width].reshape(len(part), self.lanes, width)
+            else:
+                each = np.unpackbits(np.ascontiguousarray(part), axis=-1, bitorder="little")[:, : self.lanes * self.bits]
+                packed = np.packbits(each.reshape(len(part), self.lanes, self.bits), axis=-1, bitorder="little")
+                little[:, :, : packed.shape[-1]] = packed
+            out[start : start + step] = little.view("<i8").reshape(len(part), self.lanes)
+        if self.element.lo < 0 and self.bits < 64:
+            half = 1 << (self.bits - 1)
+            out = (out ^ half) - half
+        return out if self.layout.first == "low" else out[:, ::-1]

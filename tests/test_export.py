@@ -1,0 +1,635 @@
+"""Out to the test bench and back: every layout and format against a packing in plain Python, and real consumers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import intsim
+from intsim.arith import Format, format_named, signed
+from intsim.cli import _common
+from intsim.errors import FileError, IntsimError
+from intsim.export import FORMATS, LANGUAGES, LAYOUTS, Layout, Stored, export, imported, imported_like
+from intsim.export.encodings import ENCODINGS, npz_member, npz_value
+from intsim.graph import Graph, Node, input_node
+
+SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16 [2, 16, 16]
+NORM = "encoder.blocks.0.norm1"  # i32 [16, 32]
+REQUANT = "encoder.blocks.0.norm1.requant"  # i8 [16, 32], one multiplier a channel
+SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "manifest-v1.schema.json").read_text(encoding="utf-8"))
+
+searching = settings(derandomize=True, deadline=None, max_examples=150)
+
+
+# --- any layout -------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def stored_tensors(draw: st.DrawFn) -> tuple[Stored, np.ndarray]:
+    """Any tensor under any layout that holds it."""
+    shape = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
+    fmt = draw(st.sampled_from([format_named(name) for name in ("u8", "i4", "i8", "i13", "i16", "i32", "i64")]))
+    own = (fmt.hi - fmt.lo).bit_length()
+    bits = draw(st.none() | st.sampled_from([n for n in (4, 5, 8, 9, 12, 16, 17, 32, 33, 64) if n >= own]))
+    is_signed = draw(st.none() | st.booleans()) if (bits or own) < 64 else None
+    element = _element(bits or own, fmt.lo < 0 if is_signed is None else is_signed)
+    low, high = max(fmt.lo, element[0]), min(fmt.hi, element[1])
+    lanes = draw(st.none() | st.integers(1, 5))
+    room = (bits or own) * (lanes or 1)
+    beat = draw(st.none() | st.sampled_from([b for b in (8, 16, 24, 64, 128, 512) if b >= room]))
+    layout = Layout(
+        name="drawn",
+        bits=bits,
+        signed=is_signed,
+        beat=beat,
+        lanes=lanes,
+        first=draw(st.sampled_from(["low", "high"])),
+        endian=draw(st.sampled_from(["little", "big"])),
+        axes=draw(st.none() | st.permutations(range(len(shape))).map(tuple)),
+        tile=tuple(draw(st.lists(st.integers(1, 4), max_size=len(shape)))),
+        pad=draw(st.sampled_from([0, element[0], element[1]])),
+        lines=draw(st.none() | st.integers(1, 7)),
+    )
+    values = st.sampled_from([low, high, max(low, 0), max(low, min(1, high))]) | st.integers(low, high)
+    flat = draw(st.lists(values, min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
+    return Stored(layout, shape, fmt), np.array(flat, np.int64).reshape(shape).astype(fmt.dtype)
+
+
+def _element(bits: int, is_signed: bool) -> tuple[int, int]:
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if is_signed else (0, (1 << bits) - 1)
+
+
+def beats_of(stored: Stored, values: np.ndarray) -> list[int]:
+    """The oracle: every beat as one Python integer, built element by element from the description of the layout."""
+    layout, moved = stored.layout, values if stored.layout.axes is None else values.transpose(stored.layout.axes)
+    sizes = [1] * (moved.ndim - len(layout.tile)) + list(layout.tile)
+    stream = []
+    for block in np.ndindex(*(-(-n // t) for n, t in zip(moved.shape, sizes, strict=True))):
+        for inner in np.ndindex(*sizes):
+            at = tuple(b * t + i for b, t, i in zip(block, sizes, inner, strict=True))
+            inside = all(i < n for i, n in zip(at, moved.shape, strict=True))
+            stream.append(int(moved[at]) if inside else layout.pad)
+    stream += [layout.pad] * (-len(stream) % stored.lanes)
+    beats = []
+    for start in range(0, len(stream), stored.lanes):
+        lanes = stream[start : start + stored.lanes]
+        if layout.first == "high":
+            lanes.reverse()
+        beats.append(sum((v & ((1 << stored.bits) - 1)) << (stored.bits * k) for k, v in enumerate(lanes)))
+    return beats
+
+
+@searching
+@given(stored_tensors())
+def test_beats_are_those_of_the_description(drawn: tuple[Stored, np.ndarray]) -> None:
+    stored, values = drawn
+    due = beats_of(stored, values)
+    octets = stored.pack(stored.stream(values))
+    assert [int.from_bytes(beat.tobytes(), "little") for beat in octets] == due
+    assert len(due) == stored.beats
+    assert octets.shape[1] * 8 == stored.beat
+    restored = stored.restore(stored.unpack(octets))
+    assert restored.dtype == values.dtype
+    assert np.array_equal(restored, values)
+
+
+@searching
+@given(stored_tensors(), st.sampled_from(list(FORMATS)))
+def test_every_layout_comes_back_from_every_format(
+    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[Stored, np.ndarray], name: str
+) -> None:
+    stored, values = drawn
+    folder = tmp_path_factory.mktemp("x")
+    if name == "npz":
+        np.savez(folder / "t.npz", t=npz_value(stored, values))
+        assert np.array_equal(stored.restore(npz_member(folder / "t.npz", "t", stored)), values)
+        return
+    encoding = ENCODINGS[name]
+    if encoding.by_beats:
+        stream, parts = stored.stream(values), []
+        for i, (start, stop) in enumerate(stored.parts()):
+            encoding.write(folder / f"{i}", stream[start:stop], stored)
+            parts.append(encoding.read(folder / f"{i}", stored, stop - start))
+        restored = stored.restore(np.concatenate(parts))
+    else:
+        encoding.write(folder / "x", stored.arrange(values), stored)
+        restored = stored.restore(encoding.read(folder / "x", stored, stored.beats))
+    assert restored.dtype == values.dtype
+    assert np.array_equal(restored, values)
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    """Layouts that hold every tensor of two axes of the tiny golden file."""
+    return Layout(
+        bits=draw(st.sampled_from([None, 32, 40])),
+        beat=draw(st.sampled_from([None, 64, 256])),
+        first=draw(st.sampled_from(["low", "high"])),
+        endian=draw(st.sampled_from(["little", "big"])),
+        axes=draw(st.sampled_from([None, (0, 1), (1, 0)])),
+        tile=draw(st.sampled_from([(), (8,), (4, 16), (3, 5)])),
+        pad=draw(st.integers(-8, 7)),
+        lines=draw(st.sampled_from([None, 9, 100])),
+    )
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(layouts(), st.sets(st.sampled_from(list(FORMATS)), min_size=1, max_size=3))
+def test_a_golden_file_comes_back(
+    golden_file: Path, tmp_path_factory: pytest.TempPathFactory, layout: Layout, formats: set[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("out")
+    layers = ["encoder.blocks.0.norm*", "encoder.blocks.0.mlp.*", "!*.fc1"]
+    record = export(golden_file, folder, layers=layers, formats=sorted(formats), layout=layout)
+    jsonschema.validate(record, SCHEMA)
+    for name in formats:
+        tensors, missing = imported(folder, encoding=name)
+        assert not missing
+        with h5py.File(golden_file) as file:
+            due = [name for name in file if name.startswith(("encoder.blocks.0.norm", "encoder.blocks.0.mlp."))]
+            assert list(tensors) == [name for name in due if not name.endswith(".fc1")]
+            for tensor, value in tensors.items():
+                assert value.dtype == file[tensor].dtype
+                assert np.array_equal(value, file[tensor][()])
+
+
+# --- known answers ----------------------------------------------------------------------------------------------------
+
+
+def written(layout: Layout, name: str, values: list, fmt: Format, folder: Path) -> bytes:
+    """A file of one encoding, as bytes."""
+    array = np.array(values)
+    stored = Stored(layout, array.shape, fmt)
+    ENCODINGS[name].write(folder / "x", stored.stream(array), stored)
+    return (folder / "x").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "text"),
+    [
+        (Layout(beat=32), "hex", b"04fd0201\n000000fb\n"),
+        (Layout(beat=32, first="high"), "hex", b"0102fd04\nfb000000\n"),
+        (Layout(beat=32), "raw", b"\x01\x02\xfd\x04\xfb\0\0\0"),
+        (Layout(beat=32, endian="big"), "raw", b"\x04\xfd\x02\x01\0\0\0\xfb"),
+        (Layout(beat=32, first="high", endian="big"), "raw", b"\x01\x02\xfd\x04\xfb\0\0\0"),
+        (Layout(beat=16, lanes=2, pad=7), "text", b"1 2\n-3 4\n-5 7\n"),
+        (Layout(bits=4, beat=8), "bits", b"00100001\n01001101\n00001011\n"),
+        (Layout(bits=12, beat=32), "hex", b"00002001\n00004ffd\n00000ffb\n"),
+        (Layout(), "hex", b"01\n02\nfd\n04\nfb\n"),
+        (Layout(tile=(3,)), "text", b"1\n2\n-3\n4\n-5\n0\n"),
+    ],
+)
+def test_known_files(layout: Layout, name: str, text: bytes, tmp_path: Path) -> None:
+    assert written(layout, name, [1, 2, -3, 4, -5], signed(8), tmp_path) == text
+
+
+def test_axes_and_tiles(tmp_path: Path) -> None:
+    grid = np.arange(12).reshape(3, 4)
+    assert (
+        written(Layout(axes=(1, 0), beat=24), "text", grid.tolist(), signed(8), tmp_path)
+        == b"0 4 8\n1 5 9\n2 6 10\n3 7 11\n"
+    )
+    tiles = Layout(tile=(2, 2), beat=32, pad=-1)
+    assert written(tiles, "text", grid.tolist(), signed(8), tmp_path) == b"0 1 4 5\n2 3 6 7\n8 9 -1 -1\n10 11 -1 -1\n"
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "fmt", "words"),
+    [
+        (Layout(beat=8), (4,), signed(16), "a beat of 8 bits does not hold an element of 16 bits"),
+        (Layout(beat=32, lanes=5), (4,), signed(8), "a beat of 32 bits does not hold 5 elements of 8 bits"),
+        (Layout(axes=(1, 0)), (4,), signed(8), "its axes [1, 0] do not cover a tensor of shape [4]"),
+        (Layout(tile=(2, 2)), (4,), signed(8), "its tile [2, 2] has more axes than a tensor of shape [4]"),
+        (Layout(pad=200), (4,), signed(8), "its padding 200 does not fit i8"),
+        (Layout(bits=64, signed=False), (4,), signed(8), "at most 63 bits"),
+    ],
+)
+def test_layouts_that_cannot_hold_a_tensor(layout: Layout, shape: tuple, fmt: Format, words: str) -> None:
+    with pytest.raises(IntsimError) as error:
+        Stored(layout, shape, fmt)
+    assert words in str(error.value)
+
+
+def test_values_that_an_element_does_not_hold() -> None:
+    with pytest.raises(IntsimError, match=r"t\[1, 0\] = -3 does not fit u8; give it more bits, or a sign"):
+        Stored(Layout(bits=8, signed=False), (2, 1), signed(16)).stream(np.array([[3], [-3]]), "t")
+
+
+def test_the_command_line_knows_every_format_and_layout() -> None:
+    assert _common.EXPORT_FORMATS == FORMATS
+    assert tuple(LANGUAGES) == _common.PACKAGE_LANGUAGES
+    assert ", ".join(LAYOUTS) == _common.BUILT_IN_LAYOUTS
+
+
+# --- the manifest -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_manifest_says(golden_file: Path, graph: Graph, tmp_path: Path) -> None:
+    layout = Layout("wide", beat=64, tile=(4, 4))
+    record = export(golden_file, tmp_path / "out", layers=[SOFTMAX, NORM], layout=layout, packages=["sv"], graph=graph)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == record
+    assert record["source"]["sha256"] == intsim.export.sources.file_sha256(golden_file)
+    assert record["source"]["model_sha256"] == graph.content_hash
+    norm, softmax = record["tensors"]
+    assert (norm["name"], norm["format"], len(norm["scale"])) == (NORM, "i32", 32)
+    assert (softmax["shape"], softmax["scale"], softmax["arranged"]) == ([2, 16, 16], 2.0**-15, [2, 4, 4, 4, 4])
+    assert (softmax["lanes"], softmax["beats"], softmax["beat"]) == (4, 128, 64)
+    with h5py.File(golden_file) as file:
+        assert softmax["values_sha256"] == file[SOFTMAX].attrs["sha256"]
+    assert [package["file"] for package in record["packages"]] == [
+        "encoder_blocks_0_norm1_pkg.sv",
+        "encoder_blocks_0_attn_softmax_pkg.sv",
+    ]
+
+
+def test_parameters_of_a_model(model_file: Path, graph: Graph, tmp_path: Path) -> None:
+    record = export(
+        model_file, tmp_path / "out", layers=["encoder.blocks.0.attn.qkv*", "encoder.cls_token"], formats=["raw"]
+    )
+    names = [tensor["name"] for tensor in record["tensors"]]
+    qkv = "encoder.blocks.0.attn.qkv"
+    assert set(names) == {f"{qkv}/weight", f"{qkv}/bias", f"{qkv}.requant/m", f"{qkv}.requant/e", "encoder.cls_token/value"}
+    tensors, _ = imported(tmp_path / "out")
+    assert np.array_equal(tensors[f"{qkv}/weight"], graph.by_name[qkv].params["weight"])
+    assert (tmp_path / "out" / f"{qkv}-bias.bin").read_bytes() == graph.by_name[qkv].params["bias"].astype("<i4").tobytes()
+
+
+def test_steps_inside_operators(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    intsim.golden(graph, image, tmp_path / "steps.h5", "steps", [SOFTMAX])
+    record = export(tmp_path / "steps.h5", tmp_path / "out", layers=[SOFTMAX])
+    assert f"{SOFTMAX}:sum" in [tensor["name"] for tensor in record["tensors"]]
+    assert (tmp_path / "out" / f"{SOFTMAX}-sum.hex").is_file()
+    tensors, _ = imported(tmp_path / "out")
+    with h5py.File(tmp_path / "steps.h5") as file:
+        assert np.array_equal(tensors[f"{SOFTMAX}:sum"], file[f"{SOFTMAX}:sum"][()])
+
+
+def test_an_export_replaces_an_earlier_one_and_nothing_else(golden_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(golden_file, out, layers=[SOFTMAX, NORM], formats=["hex", "raw"])
+    export(golden_file, out, layers=[SOFTMAX])
+    assert sorted(p.name for p in out.iterdir()) == [f"{SOFTMAX}.hex", "manifest.json"]
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(FileError, match=r"holds notes.txt, which would be mixed"):
+        export(golden_file, out, layers=[NORM])
+    assert sorted(p.name for p in out.iterdir()) == [f"{SOFTMAX}.hex", "manifest.json", "notes.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"], "no temporary folder stays behind"
+
+
+def test_a_dump_is_read_by_the_manifest_of_the_golden_tensors(golden_file: Path, tmp_path: Path) -> None:
+    export(golden_file, tmp_path / "due", layers=[SOFTMAX, NORM], layout=Layout(beat=128, tile=(1, 8)))
+    shutil.copytree(tmp_path / "due", tmp_path / "dump")
+    (tmp_path / "dump" / f"{NORM}.hex").unlink()
+    path = tmp_path / "dump" / f"{SOFTMAX}.hex"
+    path.write_text("f" * 32 + "\n" + path.read_text().partition("\n")[2])
+    tensors, missing = imported(tmp_path / "dump", tmp_path / "due" / "manifest.json")
+    assert missing == [NORM]
+    assert tensors[SOFTMAX][0, 0, :8].tolist() == [-1] * 8
+    alike, _ = imported_like(tmp_path / "dump", golden_file, Layout(beat=128, tile=(1, 8)), "hex")
+    assert np.array_equal(alike[SOFTMAX], tensors[SOFTMAX])
+    with pytest.raises(FileError, match=r"is missing, but manifest\.json lists it"):
+        imported(tmp_path / "dump")
+
+
+# --- consumers --------------------------------------------------------------------------------------------------------
+
+
+def output_of(*command: str | Path, text: str | None = None) -> str:
+    """What a command prints; it must not complain."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, input=text)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def bench(golden_file: Path, graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One export of everything that a consumer reads."""
+    folder = tmp_path_factory.mktemp("bench") / "out"
+    layout = Layout("four", bits=32, beat=128, tile=(1, 4))
+    layers = [SOFTMAX, NORM, REQUANT, "encoder.blocks.0.mlp.act"]
+    export(
+        golden_file,
+        folder,
+        layers=layers,
+        formats=["hex", "bits", "raw", "text", "c"],
+        packages=["sv", "vhdl", "c"],
+        layout=layout,
+        graph=graph,
+    )
+    return folder
+
+
+def values_of(golden_file: Path, name: str) -> list[int]:
+    with h5py.File(golden_file) as file:
+        return file[name][()].reshape(-1).tolist()
+
+
+C_CONSUMER = """
+#include <stdio.h>
+#include "encoder.blocks.0.attn.softmax.h"
+#include "encoder.blocks.0.norm1.h"
+#include "encoder_blocks_0_norm1_requant_pkg.h"
+#include "encoder_blocks_0_mlp_act_pkg.h"
+int main(void) {
+    for (int i = 0; i < ENCODER_BLOCKS_0_ATTN_SOFTMAX_COUNT; i++) printf("%ld ", (long)encoder_blocks_0_attn_softmax[i]);
+    puts("");
+    for (int i = 0; i < ENCODER_BLOCKS_0_NORM1_COUNT; i++) printf("%ld ", (long)encoder_blocks_0_norm1[i]);
+    puts("");
+    for (int i = 0; i < ENCODER_BLOCKS_0_NORM1_REQUANT_M_COUNT; i++)
+        printf("%ld %d ", (long)encoder_blocks_0_norm1_requant_m[i], encoder_blocks_0_norm1_requant_e[i]);
+    printf("\\n%d %d %d %d", ENCODER_BLOCKS_0_MLP_ACT_X0, ENCODER_BLOCKS_0_MLP_ACT_N, ENCODER_BLOCKS_0_MLP_ACT_LAM,
+           ENCODER_BLOCKS_0_MLP_ACT_OUT_DIM1);
+    FILE *text = fopen("encoder.blocks.0.norm1.txt", "r"), *raw = fopen("encoder.blocks.0.norm1.bin", "rb");
+    int32_t a, b;
+    long same = 0;
+    while (fscanf(text, "%d", &a) == 1 && fread(&b, 4, 1, raw) == 1) same += a == b;
+    printf("\\n%ld\\n", same);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+def test_c_reads_what_was_exported(bench: Path, golden_file: Path, graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "main.c").write_text(C_CONSUMER)
+    output_of(
+        "gcc",
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-const-variable",
+        f"-I{bench}",
+        "-o",
+        tmp_path / "a",
+        tmp_path / "main.c",
+    )
+    lines = subprocess.run([tmp_path / "a"], cwd=bench, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [int(v) for v in lines[0].split()] == values_of(golden_file, SOFTMAX)
+    assert [int(v) for v in lines[1].split()] == values_of(golden_file, NORM)
+    node, act = graph.by_name[REQUANT], graph.by_name["encoder.blocks.0.mlp.act"]
+    pairs = np.stack([node.params["m"], node.params["e"]], axis=1)
+    assert [int(v) for v in lines[2].split()] == pairs.reshape(-1).tolist()
+    assert lines[3].split() == [str(act.params[key]) for key in ("x0", "n", "lam")] + [str(graph.tensors[act.name].shape[1])]
+    assert lines[4] == "512"
+
+
+VERILOG_CONSUMER = """
+module consumer;
+  import encoder_blocks_0_norm1_requant_pkg::*;
+  localparam int BEATS = 128;
+  logic [127:0] hex [0:BEATS-1], bits [0:BEATS-1];
+  int i, j, file, code;
+  logic signed [31:0] value;
+  initial begin
+    $readmemh("encoder.blocks.0.norm1.hex", hex);
+    $readmemb("encoder.blocks.0.norm1.bits", bits);
+    file = $fopen("encoder.blocks.0.norm1.txt", "r");
+    for (i = 0; i < BEATS; i++)
+      for (j = 0; j < 4; j++) begin
+        code = $fscanf(file, "%d", value);
+        $write("%0d %0d %0d ", $signed(hex[i][32*j +: 32]), $signed(bits[i][32*j +: 32]), value);
+      end
+    $display("");
+    for (i = 0; i < M_COUNT; i++) $write("%0d %0d ", m_at(i), e_at(i));
+    $display("");
+    $display("%0d %0d %0d %0s", B, IN0_BITS, OUT_DIM1, NODE);
+    $display("%0d %0d", encoder_blocks_0_mlp_act_pkg::X0, encoder_blocks_0_mlp_act_pkg::LAM);
+  end
+endmodule
+"""
+
+
+@pytest.mark.skipif(
+    not shutil.which("iverilog"), reason="Icarus Verilog is not installed; 'make rtl' installs it and runs this"
+)
+def test_verilog_reads_what_was_exported(bench: Path, golden_file: Path, graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "consumer.sv").write_text(VERILOG_CONSUMER)
+    packages = [bench / f"encoder_blocks_0_{node}_pkg.sv" for node in ("norm1_requant", "mlp_act")]
+    output_of("iverilog", "-g2012", "-Wall", "-Wno-timescale", "-o", tmp_path / "a", *packages, tmp_path / "consumer.sv")
+    lines = subprocess.run(
+        ["vvp", tmp_path / "a"], cwd=bench, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [int(v) for v in lines[0].split()] == np.repeat(values_of(golden_file, NORM), 3).tolist()
+    node, act = graph.by_name[REQUANT], graph.by_name["encoder.blocks.0.mlp.act"]
+    pairs = np.stack([node.params["m"], node.params["e"]], axis=1)
+    assert [int(v) for v in lines[1].split()] == pairs.reshape(-1).tolist()
+    assert lines[2].split() == ["8", "32", "32", REQUANT]
+    assert lines[3].split() == [str(act.params["x0"]), str(act.params["lam"])]
+
+
+VHDL_CONSUMER = """
+use work.encoder_blocks_0_norm1_requant_pkg.all;
+use std.textio.all;
+library ieee;
+use ieee.std_logic_1164.all;
+use ieee.numeric_std.all;
+entity consumer is end entity;
+architecture bench of consumer is begin
+  process
+    variable l : line;
+  begin
+    for i in M'range loop
+      write(l, to_integer(M(i))); write(l, string'(" ")); write(l, to_integer(E(i))); write(l, string'(" "));
+    end loop;
+    writeline(output, l);
+    write(l, work.encoder_blocks_0_mlp_act_pkg.X0); write(l, string'(" ")); write(l, NODE);
+    writeline(output, l);
+    wait;
+  end process;
+end architecture;
+"""
+
+
+@pytest.mark.skipif(not shutil.which("ghdl"), reason="GHDL is not installed")
+def test_vhdl_reads_what_was_exported(bench: Path, graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "consumer.vhd").write_text(VHDL_CONSUMER)
+    packages = [bench / f"encoder_blocks_0_{node}_pkg.vhd" for node in ("norm1_requant", "mlp_act")]
+    subprocess.run(["ghdl", "-a", *packages, "consumer.vhd"], cwd=tmp_path, check=True, capture_output=True)
+    lines = subprocess.run(
+        ["ghdl", "-c", *packages, "consumer.vhd", "-r", "consumer"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    node, act = graph.by_name[REQUANT], graph.by_name["encoder.blocks.0.mlp.act"]
+    pairs = np.stack([node.params["m"], node.params["e"]], axis=1)
+    assert [int(v) for v in lines[0].split()] == pairs.reshape(-1).tolist()
+    assert lines[1].split() == [str(act.params["x0"]), REQUANT]
+
+
+def test_packages_of_names_that_would_collide(image: np.ndarray, tmp_path: Path) -> None:
+    nodes = [input_node("image", 2, 2, 1.0)]
+    nodes += [
+        Node("a.b", "upsample_nearest", ("image",), {"factor": 2}),
+        Node("a_b", "upsample_nearest", ("image",), {"factor": 3}),
+    ]
+    intsim.save(Graph(nodes, intsim.dialects.RTL), tmp_path / "model.h5")
+    with pytest.raises(IntsimError, match=r"a_b and a\.b would both be the package a_b_pkg\.sv; rename one"):
+        export(tmp_path / "model.h5", tmp_path / "out", formats=[], packages=["sv"])
+    assert not (tmp_path / "out").exists()
+
+
+# --- what can be wrong ------------------------------------------------------------------------------------------------
+
+DAMAGE: list[tuple[str, Callable[[bytes], bytes], str]] = [
+    ("hex", lambda b: b[:-33], "holds 127 hexadecimal words, 128 beats are due; the dump is truncated"),
+    ("hex", lambda b: b[:-9], ":128: 24 digits, a beat of 128 bits has 32; the dump is truncated, or lacks leading zeros"),
+    ("hex", lambda b: b[:40] + b"g" + b[41:], ":2: 'g' is no hexadecimal digit"),
+    ("hex", lambda b: b + b"00\n", ":129: a word more than the 128 beats that are due"),
+    ("hex", lambda b: b"x" * 32 + b[32:], ":1: .* has unknown bits"),
+    ("hex", lambda b: b"0" + b, ":1: 33 digits, a beat of 128 bits has 32$"),
+    ("hex", lambda b: b"@4\n" + b, ":1: jumps to address 0x4, beat 0 is due"),
+    ("hex", lambda b: b"@q\n" + b, ":1: '@q' is no address"),
+    ("hex", lambda b: b"\xff" + b, ":1: is not plain text"),
+    ("bits", lambda b: b.replace(b"1", b"2", 1), "'2' is no binary digit"),
+    ("raw", lambda b: b[:-1], "holds 2,047 bytes, 128 beats of 16 are 2,048; the dump is truncated"),
+    ("raw", lambda b: b + b"\0", "holds 2,049 bytes"),
+    ("text", lambda b: b.rsplit(b" ", 3)[0], "holds 509 values, 512 are due; the dump is truncated"),
+    ("text", lambda b: b + b"7", ":129: a value more than the 512 that are due"),
+    ("text", lambda b: b"1.5 " + b, ":1: '1.5' is no decimal number"),
+    ("text", lambda b: b"9999999999 " + b, ":1: 9999999999 does not fit i32"),
+    ("c", lambda b: b[: b.index(b"}")], "holds no array between braces"),
+    ("c", lambda b: b.replace(b"{", b"{ 5,", 1), "holds 513 values, 512 are due"),
+    ("c", lambda b: b.replace(b"{", b"{ 0.5,", 1), ":10: '0.5' is no decimal number"),
+    ("npy", lambda b: b[:-4], "truncated"),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "words"), DAMAGE, ids=[f"{n}-{w[:20]}" for n, _, w in DAMAGE])
+def test_a_damaged_dump(name: str, damage: Callable[[bytes], bytes], words: str, golden_file: Path, tmp_path: Path) -> None:
+    layout = Layout(bits=32, beat=128, tile=(1, 4))
+    export(golden_file, tmp_path / "due", layers=[NORM], formats=[name], layout=layout)
+    path = next(p for p in (tmp_path / "due").iterdir() if p.name.startswith(NORM))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(FileError, match=words) as error:
+        imported(tmp_path / "due", tmp_path / "due" / "manifest.json")
+    assert "\n" not in str(error.value)
+    assert path.name in str(error.value)
+
+
+def records() -> Iterator[tuple[Callable[[dict[str, Any]], Any], str]]:
+    """Manifests that are none, and what is said of them."""
+    yield lambda m: m.update(version=2), "manifest version 2; this intsim reads version 1"
+    yield lambda m: m.pop("layout"), "'layout' is a required property"
+    yield lambda m: m["tensors"][0].update(shape=[-4]), "shape.0: -4 is less than the minimum"
+    yield lambda m: m["tensors"][0]["files"][0].update(file="../../etc/passwd"), "does not match"
+    yield lambda m: m["layout"].update(beat=8), "a beat of 8 bits does not hold an element"
+    yield lambda m: m["layout"].update(axes=[0]), "do not cover"
+    yield lambda m: m["tensors"][0].update(format="i99"), "i99"
+    yield lambda m: m["tensors"][0].update(shape=[4, 4]), "words|beats|bytes"
+    yield lambda m: m["tensors"][0]["files"][0].update(sha256="0" * 64), "its SHA-256 is not the one in manifest.json"
+    yield lambda m: m["tensors"][0].update(values_sha256="0" * 64), "does not come back as it was exported"
+
+
+@pytest.mark.parametrize(("change", "words"), list(records()))
+def test_a_damaged_manifest(change: Callable[[dict[str, Any]], Any], words: str, golden_file: Path, tmp_path: Path) -> None:
+    export(golden_file, tmp_path / "out", layers=[NORM])
+    path = tmp_path / "out" / "manifest.json"
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(FileError, match=words) as error:
+        imported(tmp_path / "out")
+    assert "\n" not in str(error.value)
+
+
+BAD_LAYOUTS = [
+    ("beat = 12", "a beat of 12 bits is not whole bytes"),
+    ("beat = 0", "is not a whole number from 8"),
+    ("bits = 65", "is not a whole number from 1 to 64"),
+    ("bits = true", "is not a whole number"),
+    ('first = "left"', "is not one of: low, high"),
+    ("axes = [0, 0]", "must name every axis from 0 on, once each"),
+    ("tile = [0]", "is not a list of whole numbers from 1"),
+    ("colour = 3", "unknown key 'colour'; the keys are: name, bits, signed"),
+    ("signed = 1", "is not true or false"),
+    ("beat = ", "not a TOML file"),
+    ('name = ""', "is not a line of text"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_LAYOUTS)
+def test_bad_layout_files(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(FileError) as error:
+        Layout.load(tmp_path / "bad.toml")
+    assert words in str(error.value)
+    assert "bad.toml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# --- as a user types it -----------------------------------------------------------------------------------------------
+
+
+def test_out_and_back(cli: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = cli(
+        f"export golden.h5 -m model.h5 --layers '{SOFTMAX}' --format hex --format raw --layout axi128 --package sv -o out"
+    )
+    assert (code, out) == (
+        0,
+        "out: 1 tensor as hex, raw, layout axi128, 0.00 MB; 1 package; manifest.json lists every file with its SHA-256\n",
+    )
+    assert cli("import out -o back.npz") == (0, "back.npz: 1 tensor, 512 elements\n", "")
+    assert cli("diff golden.h5 back.npz")[0] == 0
+    assert cli("import out --manifest out/manifest.json --format raw -o back.h5")[0] == 0
+    assert cli("diff golden.h5 back.h5")[0] == 0
+    assert cli("import out --like golden.h5 --layout axi128 -o like.npz")[0] == 0
+    assert cli("diff golden.h5 like.npz")[0] == 0
+
+
+def test_a_dry_run_draws_and_writes_nothing(cli: Callable[..., tuple[int, str, str]]) -> None:
+    Path("l.toml").write_text('bits = 12\nbeat = 32\ntile = [1, 3]\npad = -1\nfirst = "high"\n')
+    before = sorted(Path().iterdir())
+    code, out, _ = cli("export golden.h5 --layers encoder.blocks.0.attn.logits.requant --layout l.toml --dry-run")
+    assert code == 0
+    assert "stored as 2 x 16 x 6 x 1 x 3, 64 elements of padding" in out
+    assert "288 beats of 32 bits, 2 elements of i12 in each" in out
+    assert "31..24" in out
+    assert "[0,0,0]" in out
+    assert "pad -1" not in out, "the first three beats are full: 16 columns are five blocks and a third"
+    assert sorted(Path().iterdir()) == before
+
+
+BAD_COMMANDS = [
+    ("export golden.h5", "name the folder to write with -o FOLDER"),
+    ("export golden.h5 -o out --layout none", "layout 'none' is neither a TOML file nor one of: plain, beats32"),
+    ("export golden.h5 -o out --layers nothing", "--layers 'nothing' matches no node"),
+    ("export picture.png -o out", "not an HDF5 file"),
+    ("export none.h5 -o out", "there is no such file"),
+    ("export golden.h5 -o golden.h5", "is a file; name a folder"),
+    ("export golden.h5 -o nowhere/out", "does not exist; make it first"),
+    (
+        "export golden.h5 -o out --layout narrow.toml",
+        "encoder.patch_embed.proj: layout narrow: a beat of 8 bits does not hold an element of 32 bits",
+    ),
+    ("export golden.h5 -o out --layout short.toml --layers *.softmax", "its axes [1, 0] do not cover a tensor of shape"),
+    ("export golden.h5 -o out --format jpeg", "'jpeg' is not one of"),
+    ("import nowhere", "there is no such manifest"),
+    ("import . --manifest golden.h5", "is not JSON|not plain"),
+    ("import . --like golden.h5", "holds none of the files that are due"),
+    ("import . --like golden.h5 --manifest x", "give one of them"),
+    ("import . --layout plain", "--layout goes with --like"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), BAD_COMMANDS, ids=[line for line, _ in BAD_COMMANDS])
+def test_bad_commands(cli: Callable[..., tuple[int, str, str]], line: str, words: str) -> None:
+    Path("narrow.toml").write_text("beat = 8\n")
+    Path("short.toml").write_text("axes = [1, 0]\n")
+    before = {path.name for path in Path().iterdir()}
+    code, out, err = cli(line)
+    assert code == 2
+    assert not out
+    assert any(word in err for word in words.split("|")), err
+    assert err.count("\n") == 1
+    assert {path.name for path in Path().iterdir()} == before, "nothing was written"
