@@ -13,11 +13,12 @@ match, the first counts. Every key but `device` and `node` may be left out, or s
     shape  = [257, 4, 257]                           # of the node, in the device's order of axes
     order  = [1, 0, 2]                               # the device's axes, as numbers of the node's axes
     tile   = [16, 16]                                # the last axes are stored block by block, padded to whole blocks
-    encoding = "bin"                                 # bin, hex (two's complement words, as $readmemh), txt (decimal)
+    encoding = "bin"                                 # bin, hex and bits (words, as $readmemh and $readmemb), txt (decimal)
     nibbles  = "low_first"                           # of two 4-bit values in a byte; or "high_first"
 
 In hex a word of more digits than an element has is a beat of several elements: ``endian = "little"`` has the first one in
-its lowest digits.
+its lowest digits. ``layout = "axi128"``, or a TOML file beside the map, takes the place of all keys but `encoding`: it is
+one of those that ``intsim export`` writes by (`export.layout`).
 """
 
 from __future__ import annotations
@@ -30,19 +31,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from . import export
+from .arith import Format
 from .errors import FileError, IntsimError
+from .export import Stored
 
 DTYPES = ("int4", "uint4", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-CHOICES = {"endian": ("little", "big"), "encoding": ("bin", "hex", "txt"), "nibbles": ("low_first", "high_first")}
+CHOICES = {"endian": ("little", "big"), "encoding": ("bin", "hex", "txt", "bits"), "nibbles": ("low_first", "high_first")}
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a device stores one tensor. None: as the node has it (`encoding`: as the file's ending says)."""
+    """How a device stores one tensor. None: as the node has it (`encoding`: as the file's ending says).
+
+    `named` is a layout of `export`, which says all the others do but `encoding`.
+    """
 
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
@@ -51,54 +55,63 @@ class Layout:
     endian: str = "little"
     encoding: str | None = None
     nibbles: str = "low_first"
+    named: export.Layout | None = None
+
+    @property
+    def axes(self) -> tuple[int, ...] | None:
+        """The device's axes as numbers of the node's; None: the same."""
+        return self.named.axes if self.named else self.order
 
     @property
     def moves(self) -> bool:
         """Whether values stand in another order than the node's."""
-        return self.order is not None or bool(self.tile)
+        return self.axes is not None or bool(self.named.tile if self.named else self.tile)
 
     def node_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The node's shape of a tensor that the device stores as `shape`."""
-        if self.order is None:
+        axes = self.axes
+        if axes is None:
             return shape
-        if len(self.order) != len(shape):
-            raise IntsimError(f"it has {len(shape)} axes, its order names {len(self.order)}")
-        return tuple(shape[self.order.index(axis)] for axis in range(len(shape)))
+        if len(axes) != len(shape):
+            raise IntsimError(f"it has {len(shape)} axes, its order names {len(axes)}")
+        return tuple(shape[axes.index(axis)] for axis in range(len(shape)))
 
     def device_shape(self, node_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in the device's order of axes, before tiling."""
+        axes = self.axes
         if self.shape is not None:
             return self.shape
-        if self.order is None:
+        if axes is None:
             return node_shape
-        if sorted(self.order) != list(range(len(node_shape))):
-            raise IntsimError(f"order {list(self.order)} does not name each of the node's {len(node_shape)} axes once")
-        return tuple(node_shape[axis] for axis in self.order)
+        if sorted(axes) != list(range(len(node_shape))):
+            raise IntsimError(f"order {list(axes)} does not name each of the node's {len(node_shape)} axes once")
+        return tuple(node_shape[axis] for axis in axes)
 
-    def padded(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The device's shape filled up to whole tiles."""
-        if not self.tile:
-            return shape
-        if len(self.tile) > len(shape):
-            raise IntsimError(f"tile {list(self.tile)} has more axes than the tensor {list(shape)}")
-        leading = len(shape) - len(self.tile)
-        return (*shape[:leading], *(-(-n // t) * t for n, t in zip(shape[leading:], self.tile, strict=True)))
-
-    def arrange(self, flat: NDArray, shape: tuple[int, ...]) -> NDArray:
-        """Values in the device's order, put into the node's: tiles joined, padding cut, axes moved."""
-        device = self.device_shape(shape)
-        values = flat.reshape(-1)
-        if self.tile:
-            whole, k = self.padded(device), len(self.tile)
-            leading = whole[: len(whole) - k]
-            counts = [n // t for n, t in zip(whole[len(whole) - k :], self.tile, strict=True)]
-            blocks = values.reshape(*leading, *counts, *self.tile)
-            first = len(leading)
-            for i in range(k):  # bring each tile's axis behind its count
-                blocks = np.moveaxis(blocks, first + k + i, first + 2 * i + 1)
-            values = blocks.reshape(whole)[tuple(slice(n) for n in device)]
-        values = values.reshape(device)
-        return values if self.order is None else np.ascontiguousarray(np.transpose(values, np.argsort(self.order)))
+    def stored(self, shape: tuple[int, ...], fmt: Format, digits: int = 0) -> Stored:
+        """The layout on a node of `shape` and `fmt`; `digits` are those of a word of text, 0 for bytes."""
+        if self.named is not None:
+            if self.named.lines is not None:
+                raise IntsimError(
+                    f"layout {self.named.name} spreads a tensor over files; 'intsim import' puts them together"
+                )
+            return Stored(self.named, shape, fmt)
+        kind = self.dtype or str(fmt.dtype)
+        bits = int(kind.removeprefix("u").removeprefix("int"))
+        nibbles = bits == 4 and not digits
+        lanes = 2 if nibbles else max(-(-digits * 4 // bits), 1)
+        first = self.nibbles.removesuffix("_first") if nibbles else "high" if digits and self.endian == "big" else "low"
+        layout = export.Layout(
+            "of the map",
+            bits=bits,
+            signed=not kind.startswith("u") or bits == 64,
+            beat=-(-lanes * bits // 8) * 8,
+            lanes=lanes,
+            first=first,
+            endian=self.endian,
+            axes=self.order,
+            tile=self.tile,
+        )
+        return Stored(layout, shape, fmt)
 
 
 @dataclass(frozen=True)
@@ -155,10 +168,11 @@ class Map:
         defaults, rows = table.get("defaults", {}), table.get("tensor", [])
         if not isinstance(defaults, dict) or not isinstance(rows, list) or not rows:
             raise FileError(f"{path}: a map has [[tensor]] entries, and optionally [defaults]")
-        layout_keys = tuple(f.name for f in fields(Layout))
+        layout_keys = ("layout", *(f.name for f in fields(Layout) if f.name != "named"))
         _only(defaults, layout_keys, f"{path}: [defaults]")
         return cls(
-            path, tuple(_entry(row, defaults, layout_keys, f"{path}: [[tensor]] {i + 1}") for i, row in enumerate(rows))
+            path,
+            tuple(_entry(row, defaults, layout_keys, path, f"{path}: [[tensor]] {i + 1}") for i, row in enumerate(rows)),
         )
 
     def entry(self, source: str) -> Entry | None:
@@ -177,7 +191,7 @@ def _only(table: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
             raise FileError(f"{where}: unknown key {key!r}; the keys are: {', '.join(allowed)}")
 
 
-def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], where: str) -> Entry:
+def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], path: Path, where: str) -> Entry:
     if not isinstance(row, dict):
         raise FileError(f"{where}: not a table")
     _only(row, ("device", "node", *layout_keys), where)
@@ -189,12 +203,29 @@ def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], whe
     if unknown := set(PLACEHOLDER.findall(row["node"])) - set(PLACEHOLDER.findall(row["device"])):
         raise FileError(f"{where}: {{{min(unknown)}}} stands in node but not in device")
     given = {**defaults, **{k: v for k, v in row.items() if k in layout_keys}}
+    if "layout" in given:
+        if said := [key for key in row if key in layout_keys and key not in ("layout", "encoding")]:
+            raise FileError(f"{where}: layout says it all but the encoding; leave out {said[0]}")
+        named = _named(given["layout"], path, where)
+        encoding = _layout_value("encoding", given["encoding"], where) if "encoding" in given else None
+        return Entry(row["device"], row["node"], Layout(encoding=encoding, named=named))
     for key, value in given.items():
         given[key] = _layout_value(key, value, where)
     order = given.get("order")
     if order is not None and sorted(order) != list(range(len(order))):
         raise FileError(f"{where}: order {list(order)} must name every axis from 0 to {len(order) - 1} once")
     return Entry(row["device"], row["node"], Layout(**given))
+
+
+def _named(value: Any, path: Path, where: str) -> export.Layout:
+    """A layout by its name, or from a file beside the map."""
+    if not isinstance(value, str):
+        raise FileError(f"{where}: layout = {value!r} is not the name of a layout or of its file")
+    beside = path.parent / value
+    try:
+        return export.Layout.load(beside) if beside.is_file() else export.layout_named(value)
+    except IntsimError as error:
+        raise FileError(f"{where}: {error}") from None
 
 
 def _layout_value(key: str, value: Any, where: str) -> Any:

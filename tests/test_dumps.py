@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from intsim.arith import signed
 from intsim.diff import Diff, diff
 from intsim.dump_map import Layout, Map
 from intsim.errors import FileError, IntsimError
-from intsim.graph import Graph
+from intsim.export import export, layout_named
+from intsim.graph import Graph, digest
 from intsim.raw_files import read_raw
 
 SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16 [2, 16, 16]
@@ -237,6 +239,31 @@ def test_raw_files_by_a_map(tensors: Tensors, golden_file: Path, graph: Graph, t
     assert result.culprits == ["encoder.blocks.1.attn.softmax"]
 
 
+def test_a_map_with_a_layout_of_export(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "wide.toml").write_text("bits = 12\nsigned = false\nbeat = 64\ntile = [2, 4]\naxes = [1, 0, 2]\n")
+    small = {SOFTMAX: tensors[SOFTMAX] >> 4}
+    with h5py.File(golden_file) as file, h5py.File(tmp_path / "small.h5", "w") as copy:
+        for name in file:
+            file.copy(name, copy)
+        copy.attrs.update(file.attrs)
+        copy[SOFTMAX][...] = small[SOFTMAX]
+        copy[SOFTMAX].attrs["sha256"] = digest(small[SOFTMAX])
+    for layout, name in (("wide.toml", "bits"), ("axi128", "raw")):
+        chosen = layout_named(str(tmp_path / layout) if "." in layout else layout)
+        export(tmp_path / "small.h5", tmp_path / name, layers=[SOFTMAX], formats=[name], layout=chosen)
+        folder = tmp_path / f"dump-{name}"
+        folder.mkdir()
+        suffix = "bits" if name == "bits" else "bin"
+        shutil.copy(tmp_path / name / f"{SOFTMAX}.{suffix}", folder)
+        shutil.copy(tmp_path / "wide.toml", folder)
+        (folder / "map.toml").write_text(
+            f'[[tensor]]\ndevice = "{{name}}.{suffix}"\nnode = "{{name}}"\nlayout = "{layout}"\n'
+        )
+        result = diff(tmp_path / "small.h5", folder)
+        assert result.identical
+        assert [node.name for node in result.compared] == [SOFTMAX]
+
+
 def test_a_map_for_names_only(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
     (tmp_path / "names.toml").write_text(
         '[[tensor]]\ndevice = "L{n}_sm"\nnode = "encoder.blocks.{n}.attn.softmax"\norder = [2, 0, 1]'
@@ -260,6 +287,9 @@ BAD_MAPS = [
     ('[[tensor]]\ndevice = "a"\nnode = "b"\norder = [0, 0]', "must name every axis"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\ntile = [0]', "is not a list of whole numbers from 1"),
     ('[[tensor]]\ndevice = "nothing*"\nnode = "b"', "'nothing*' matches nothing"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\nlayout = "none"', "layout 'none' is neither a TOML file nor one of: plain"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\nlayout = 3', "layout = 3 is not the name of a layout"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\nlayout = "axi128"\ntile = [2]', "leave out tile"),
     ('depth = 3\n[[tensor]]\ndevice = "a"\nnode = "b"', "unknown key 'depth'"),
 ]
 
@@ -276,15 +306,15 @@ def test_bad_maps(text: str, words: str, tensors: Tensors, golden_file: Path, tm
 
 
 BAD_RAW = [
-    ("x.bin", b"\0" * 5, {}, "holds 5 bytes; 512 elements of int16 are 1024"),
+    ("x.bin", b"\0" * 5, {}, "it holds 5 bytes; 512 elements of i16 are 1024"),
     ("x.hex", b"00xx", {}, "unknown bits"),
-    ("x.hex", b"0g", {}, "not hexadecimal"),
+    ("x.hex", b"0g", {}, ":1: 'g' is no hexadecimal digit"),
     ("x.hex", b"@10\n00", {}, "jumps to address"),
-    ("x.hex", b"@zz\n00", {}, "jumps to address"),
-    ("x.hex", b"0000 0001", {}, "holds 2 numbers, 512 are due"),
-    ("x.txt", b"1 2 three", {}, "not a decimal number"),
-    ("x.txt", b"1 " * 511 + b"40000", {}, "40000, does not fit int16"),
-    ("x.txt", b"\xff\xfe", {}, "is not text"),
+    ("x.hex", b"@zz\n00", {}, ":1: '@zz' is no address"),
+    ("x.hex", b"0000 0001", {}, "holds 2 hexadecimal words, 512 beats are due"),
+    ("x.txt", b"1 2 three", {}, ":1: 'three' is no decimal number"),
+    ("x.txt", b"1 " * 511 + b"40000", {}, ":1: 40000 does not fit i16"),
+    ("x.txt", b"\xff\xfe", {}, ":1: is not plain text"),
     ("x.bin", b"\0" * 1024, {"shape": (4, 4)}, "the map says [4, 4], the node is [2, 16, 16]"),
     ("x.bin", b"\0" * 1024, {"order": (0, 1)}, "order [0, 1] does not name"),
     ("x.bin", b"\0" * 1024, {"tile": (1, 1, 1, 1)}, "more axes"),

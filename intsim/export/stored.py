@@ -55,6 +55,12 @@ class Stored:
         return signed(self.bits) if is_signed else Format(f"u{self.bits}", 0, (1 << self.bits) - 1)
 
     @cached_property
+    def dtype(self) -> np.dtype:
+        """The narrowest NumPy type for an element."""
+        unsigned = (np.dtype(kind) for kind in ("u1", "u2", "u4", "u8"))
+        return self.element.dtype if self.element.lo else next(d for d in unsigned if 8 * d.itemsize >= self.bits)
+
+    @cached_property
     def beat(self) -> int:
         """Bits of a beat."""
         return self.layout.beat or -(-self.bits * (self.layout.lanes or 1) // 8) * 8
@@ -116,18 +122,21 @@ class Stored:
         order = (*range(free), *range(free, free + 2 * k, 2), *range(free + 1, free + 2 * k, 2))
         return cut.transpose(order)
 
-    def restore(self, stream: NDArray) -> NDArray:
-        """The tensor, in its own format's type, of the elements of the stream; padding is cut away unread."""
+    def put_back(self, stream: NDArray) -> NDArray:
+        """The tensor of the elements of the stream, whatever their type; padding is cut away unread."""
         free, k = len(self.shape) - len(self.layout.tile), len(self.layout.tile)
         values = stream.reshape(-1)[: self.count].reshape(self.arranged)
         if k:
             order = (*range(free), *(axis for i in range(k) for axis in (free + i, free + k + i)))
             values = values.transpose(order).reshape(self.filled)[tuple(slice(n) for n in self.moved)]
         values = values.reshape(self.moved)
-        if self.layout.axes is not None:
-            values = values.transpose(np.argsort(self.layout.axes))
-        kept = values.dtype if not self.fmt.holds(int(values.min()), int(values.max())) else self.fmt.dtype
-        return np.ascontiguousarray(values.astype(kept))
+        return values if self.layout.axes is None else np.ascontiguousarray(values.transpose(np.argsort(self.layout.axes)))
+
+    def restore(self, stream: NDArray) -> NDArray:
+        """The tensor in its own format's type; where it does not hold the values, in the stream's."""
+        values = self.put_back(stream)
+        fits = self.fmt.holds(int(values.min()), int(values.max()))
+        return np.ascontiguousarray(values.astype(self.fmt.dtype if fits else values.dtype))
 
     def _cuts(self) -> list[tuple[int, int]]:
         free = len(self.shape) - len(self.layout.tile)
