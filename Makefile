@@ -8,12 +8,13 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test torch lint wheel jit-off docs bench accuracy vectors model train clean
+.PHONY: help demo test torch rtl iverilog lint wheel jit-off docs bench accuracy vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests"
 	@echo "make torch    the tests that need torch: published formulas, checkpoint.pth"
+	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
 	@echo "make lint     style, types, and the direction of imports"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make jit-off  the operator tests with the compiler switched off"
@@ -33,6 +34,16 @@ test: $(VENV)/.test
 
 torch: $(VENV)/.train
 	$(BIN)/python -m pytest tests/test_torch.py
+
+# Prints what the simulations say, and fails where that is not what examples/rtl/README.md shows.
+rtl: $(VENV)/.rtl | iverilog
+	$(BIN)/python -m pytest tests/test_rtl.py tests/test_export.py -k "rtl or verilog"
+	$(BIN)/python tools/run_docs.py --check --show examples/rtl/README.md
+
+iverilog:
+	@command -v iverilog > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	    apt-get update -qq && apt-get install -y -qq iverilog > /dev/null; } || \
+	    { echo "make rtl needs Icarus Verilog; install the package iverilog of your system" >&2; exit 2; }
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -87,6 +98,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.train $(VENV)/.bench: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@

@@ -1,9 +1,9 @@
 """Run the commands on a page of docs/ and put their real output beneath them; with --check, say where it has changed.
 
-    python tools/run_docs.py [--check] [--only=TEXT] [PAGE ...]
+    python tools/run_docs.py [--check] [--show] [--only=TEXT] [PAGE ...]
 
 Only blocks marked ``console`` are run, with --only those whose commands contain TEXT; lines that start with ``$ `` are
-commands, the rest is what they print.
+commands, the rest is what they print. --show prints both as they come.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "docs" / "debugging.md"]
+PAGES = [ROOT / "docs" / name for name in ("debugging.md", "verification.md")]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
-def renewed(text: str, folder: Path, only: str = "") -> str:
+def renewed(text: str, folder: Path, only: str = "", show: bool = False) -> str:
     """A page with the output of its commands as they print it now, run one after the other in `folder`."""
     for name in ("bench", "docs", "examples", "golden", "tools", "weights"):
         (folder / name).symlink_to(ROOT / name)
@@ -42,6 +42,8 @@ def renewed(text: str, folder: Path, only: str = "") -> str:
                 command[2:], shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
             )
             shown += [command, *(line.rstrip() for line in done.stdout.splitlines())]
+            if show:
+                print(command, done.stdout, sep="\n", flush=True)
             if done.returncode not in (0, 1):
                 raise SystemExit(f"{command}: exit code {done.returncode}: {done.stderr}")
         return "\n".join(shown) + "\n"
@@ -56,7 +58,7 @@ def main() -> None:
     for page in [Path(name) for name in sys.argv[1:] if not name.startswith("--")] or PAGES:
         text = page.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:
-            new = renewed(text, Path(folder), only)
+            new = renewed(text, Path(folder), only, "--show" in sys.argv)
         if new != text:
             changed.append(page.name)
             if "--check" not in sys.argv:
