@@ -62,7 +62,7 @@ wheel: $(VENV)/.dev
 jit-off: $(VENV)/.test
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_arith.py tests/test_vectors.py -k "not mutant"
 
-docs: $(VENV)/.core
+docs: $(VENV)/.test
 	$(BIN)/python tools/run_docs.py
 
 bench: $(VENV)/.bench

@@ -97,10 +97,10 @@ def _lines(graph: Graph, node: Node, inputs: list[NDArray], at: tuple[int, ...],
     elif node.op in TRACERS:
         yield from TRACERS[node.op](Element(node, inputs, at, graph.dialect))
     else:
-        yield _moved(node, inputs, at)
+        yield moved(node, inputs, at)
 
 
-def _moved(node: Node, inputs: list[NDArray], at: tuple[int, ...]) -> Line:
+def moved(node: Node, inputs: list[NDArray], at: tuple[int, ...]) -> Line:
     """Where a value came from: the operator moves the places instead of the values."""
     start, places = 1, []
     for x in inputs:

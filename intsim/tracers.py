@@ -186,8 +186,9 @@ def _exponential(x: int, x0: int, n: int, dialect: Dialect, arm: str = "") -> It
         how = f"(({r} - 2 * {x0}) << ({n} - {q})) >> 1"
     else:
         how = f"(({r} >> 1) - {x0}) << ({n} - {q})"
-    value = min(found["out"], 2**63 - 1)
-    yield Line(f"{arm}e", how, value, 0, f"exp ~ {found['out'] / (-x0 * 2.0**n):.6g}")
+    value = found["out"]
+    real = f"{value / (-x0 * 2.0**n):.6g}" if value.bit_length() < 1000 else f"2**{value.bit_length() - n}"
+    yield Line(f"{arm}e", how, value, 0, f"exp ~ {real}")
 
 
 def _reciprocal(total: int, unbounded: int, dialect: Dialect, how: str) -> Iterator[Line]:

@@ -16,6 +16,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from intsim import resources
 from intsim.graph import Graph
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -323,3 +324,15 @@ def test_trace_of_a_faulty_device(faulty: Cli) -> None:
     code, out, _ = faulty(f"trace dut.h5 {NODE} --at {','.join(map(str, first['index']))}")
     assert code == 1
     assert f"the file holds {first['dut']:,} here, the steps give {first['golden']:,}" in out
+
+
+def test_the_wrong_model_is_named(cli: Cli) -> None:
+    code, out, err = cli(f"trace golden.h5 labels --at 0,0 -m {resources.model()}")
+    assert (code, out) == (2, "")
+    assert "golden.h5: stems from model" in err
+
+
+def test_a_report_file_is_plain(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert cli("trace golden.h5 labels --at 0,0 -m model.h5 -o trace.txt")[0] == 0
+    assert "\x1b" not in Path("trace.txt").read_text(encoding="utf-8")

@@ -18,9 +18,9 @@ from intsim.errors import GraphError, IntsimError
 from intsim.graph import Graph
 from intsim.kernels import isa
 from intsim.plan import PLANS, fused
+from intsim.testing.strategies import graphs
 
 from networks import TINY, tiny_graph
-from random_graphs import graphs
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 

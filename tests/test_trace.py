@@ -12,11 +12,11 @@ import intsim
 from intsim import dialects
 from intsim.errors import IntsimError
 from intsim.golden import opened
-from intsim.graph import Graph
+from intsim.graph import Graph, Node
 from intsim.ops._op import REGISTRY
 from intsim.quantize.synth import random_picture
 from intsim.trace import trace
-from intsim.tracers import TRACERS, Line
+from intsim.tracers import TRACERS, Element, Line
 
 from networks import TINY, tiny_graph
 
@@ -116,3 +116,14 @@ def test_what_cannot_be_traced(graph: Graph, golden_file: Path) -> None:
 def test_numbers_as_hardware_has_them(value: int, point: int, hexadecimal: str, binary: str) -> None:
     line = Line("x", "", value, point)
     assert (line.hexadecimal(), line.binary()) == (hexadecimal, binary)
+
+
+def test_an_exponential_beyond_64_bits() -> None:
+    node = Node("out", "shift_exp", ("x",), {"x0": -1, "n": 15})
+    x = np.array([[5, 60, 2000]])
+    due = REGISTRY["shift_exp"].ref(x, x0=-1, n=15, dialect=dialects.IVIT)
+    for column in range(3):
+        lines = list(TRACERS["shift_exp"](Element(node, [x], (0, column), dialects.IVIT)))
+        assert lines[-1].value == int(due[0, column])
+        assert lines[-1].note.startswith("exp ~ ")
+    assert int(due[0, 2]) > 1 << 2000

@@ -66,10 +66,15 @@ def model_behind(golden: Path, path: Path | None) -> Graph:
     from ..golden import opened
     from ..weights import find, load
 
-    if path is not None:
-        return load(path)
     with opened(golden) as reference:
         wanted = reference.model_sha256
+    if path is not None:
+        graph = load(path)
+        if graph.content_hash != wanted:
+            raise IntsimError(
+                f"{golden}: stems from model {wanted[:12]}, not from {path}, which is {graph.content_hash[:12]}"
+            )
+        return graph
     found = find(wanted, [golden.resolve().parent, Path.cwd()])
     if found is None:
         raise IntsimError(f"{golden}: stems from model {wanted[:12]}, which is not the shipped one; name it with --model")
@@ -194,5 +199,5 @@ def put_rich(render: Callable[[Console], None], output: Path | None) -> None:
         render(console if console.is_terminal else Console(width=PLAIN_WIDTH))
         return
     text = io.StringIO()
-    render(Console(file=text, width=PLAIN_WIDTH))
+    render(Console(file=text, width=PLAIN_WIDTH, force_terminal=False, color_system=None))
     put_text(text.getvalue().rstrip("\n"), output)

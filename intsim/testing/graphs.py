@@ -1,32 +1,27 @@
-"""Random graphs of valid nodes, drawn by Hypothesis: any dialect, any multipliers, untamed by calibration."""
+"""The strategy `graphs`: whole random networks of valid nodes, any multipliers, untamed by calibration."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
-from intsim.dialects import CHOICES, ISEGMENTER, Dialect
-from intsim.errors import GraphError
-from intsim.graph import Graph, Node, constant_node, input_node
+from ..dialects import Dialect, resolve
+from ..errors import GraphError
+from ..graph import Graph, Node, constant_node, input_node
+from ._hypothesis import reject, st
+from .values import dialects
 
 CLASSES, SIDE = 5, 4
-
-
-@st.composite
-def dialects(draw: st.DrawFn) -> Dialect:
-    """A dialect of any choices."""
-    keys = [key for key in CHOICES if not key.startswith(("softmax_", "gelu"))]
-    choices = {key: draw(st.sampled_from(list(CHOICES[key]))) for key in keys}
-    return ISEGMENTER.replace(name="random", **choices)
+ATTEMPTS = 10  # at a graph that proves free of overflow; most do at once
 
 
 class _Builder:
     """Nodes so far; every method appends some and says the name of the last."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        self.draw, self.nodes = draw, []
+    def __init__(self, draw: st.DrawFn, scale: int) -> None:
+        self.draw, self.scale = draw, scale
+        self.nodes: list[Node] = []
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
     def add(self, op: str, *inputs: str, **params: Any) -> str:
@@ -81,19 +76,27 @@ class _Builder:
         return self.add("residual_add", a, c, **arms, b=self.draw(st.sampled_from([16, 16, 8])))
 
 
+def graphs(dialect: Dialect | str | None = None) -> st.SearchStrategy[Graph]:
+    """Small transformers of random parts, proved free of overflow, with labels at the end: in `dialect`, or in any.
+
+    The picture is the node ``image``; it is as large as ``graph.tensors["image"].shape`` says.
+    """
+    return _graphs(dialects() if dialect is None else st.just(resolve(dialect)))
+
+
 @st.composite
-def graphs(draw: st.DrawFn) -> Graph:
-    """A small transformer of random parts that proves free of overflow, with labels at the end."""
-    while True:
+def _graphs(draw: st.DrawFn, spoken: st.SearchStrategy[Dialect]) -> Graph:
+    dialect = draw(spoken)
+    for _ in range(ATTEMPTS):
         try:
-            return _graph(draw)
+            return Graph(_nodes(draw), dialect)
         except GraphError:  # not every choice can be proved; another draw
             continue
+    return reject()
 
 
-def _graph(draw: st.DrawFn) -> Graph:
-    b = _Builder(draw)
-    b.scale = draw(st.sampled_from([1, 2, 3]))
+def _nodes(draw: st.DrawFn) -> list[Node]:
+    b = _Builder(draw, draw(st.sampled_from([1, 2, 3])))
     patch, width = 2, 2 * draw(st.integers(1, 36))
     side = SIDE * b.scale * patch
     b.nodes.append(input_node("image", side, side, 1 / 255))
@@ -112,4 +115,4 @@ def _graph(draw: st.DrawFn) -> Graph:
     if draw(st.booleans()):
         x = b.add("slice", x, axis=-2, start=0, stop=side - 1)
     b.add("argmax", x)
-    return Graph(b.nodes, draw(dialects()))
+    return b.nodes

@@ -1,0 +1,102 @@
+"""One call of an operator: its arguments, what is due, and how it is written in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dialects import DIALECTS, Dialect
+from ..ops import REGISTRY, Op
+
+SPELLED = 8  # arrays of equal elements are spelled out up to this size
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of the operator `op`: arrays in the types of its ports, integer parameters, and the dialect (None: the operator
+    speaks none). Printed it is Python: ``ops.shiftmax(np.array([[0, 1]], np.int8), x0=-1, n=1, b=2, dialect="rtl")``.
+    """
+
+    op: str
+    inputs: tuple[NDArray, ...]
+    params: Mapping[str, Any]
+    dialect: Dialect | None
+
+    @property
+    def operator(self) -> Op:
+        """The operator itself."""
+        return REGISTRY[self.op]
+
+    @cached_property
+    def _outcome(self) -> NDArray | str:
+        spoken = {} if self.dialect is None else {"dialect": self.dialect}
+        try:
+            return self.operator.ref(*self.inputs, **self.params, **spoken)
+        except ValueError as error:
+            return str(error)
+
+    @property
+    def due(self) -> NDArray:
+        """What the reference gives. Raises the ValueError by which it refuses."""
+        if isinstance(self._outcome, str):
+            raise ValueError(self._outcome)
+        return self._outcome
+
+    @property
+    def refusal(self) -> str:
+        """Why the reference refuses the call; "" where it does not."""
+        return self._outcome if isinstance(self._outcome, str) else ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the reference takes the call, and 64 bits hold what it gives."""
+        return not isinstance(self._outcome, str) and self._outcome.dtype != object
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Inputs, parameters and dialect by name; the inputs of a variadic operator are a list."""
+        names = list(self.operator.inputs)
+        inputs = {names[0]: list(self.inputs)} if self.operator.variadic else dict(zip(names, self.inputs, strict=True))
+        return {**inputs, **self.params, **({} if self.dialect is None else {"dialect": self.dialect})}
+
+    def apply(self, function: Callable) -> Any:
+        """``function(*inputs, **params)``, without the dialect, with copies that it may alter."""
+        return function(*(x.copy() for x in self.inputs), **{k: _copy(v) for k, v in self.params.items()})
+
+    def __repr__(self) -> str:
+        words = [_array(x) for x in self.inputs] + [f"{key}={_value(v)}" for key, v in self.params.items()]
+        if self.dialect is not None:
+            words.append(f"dialect={_dialect(self.dialect)}")
+        return f"ops.{self.op}({', '.join(words)})"
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _value(value: Any) -> str:
+    return _array(value) if isinstance(value, np.ndarray) else repr(value)
+
+
+def _array(x: NDArray) -> str:
+    if x.size > SPELLED and (x == x.flat[0]).all():
+        return f"np.full({x.shape}, {int(x.flat[0])}, np.{x.dtype})"
+    return f"np.array({x.tolist()}, np.{x.dtype})"
+
+
+def _dialect(dialect: Dialect) -> str:
+    """A built-in dialect by its name, any other as the nearest of them with other choices."""
+    own = dialect.choices()
+    departures = {
+        base: {key: value for key, value in own.items() if known.choices()[key] != value} for base, known in DIALECTS.items()
+    }
+    base = min(departures, key=lambda name: len(departures[name]))
+    if not departures[base]:
+        return f'"{base}"'
+    choices = ", ".join(f"{key}={value!r}" for key, value in departures[base].items())
+    return f'dialects.DIALECTS["{base}"].replace({choices})'

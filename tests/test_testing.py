@@ -1,0 +1,582 @@
+"""The tester under test: it passes what is right, finds what is wrong, and says so in words that can be run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from intsim import dialects, ops
+from intsim.arith import I8, I32, U8, isqrt
+from intsim.dialects import CHOICES, DIALECTS, Dialect
+from intsim.errors import IntsimError
+from intsim.graph import Graph
+from intsim.rules.catalogue import ARITHMETIC, BLUNDERS
+from intsim.rules.equations import TWISTED
+from intsim.testing import Call, Counterexample, check_op, strategies
+from intsim.testing.failures import difference, steps
+
+from checking import searching
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent.parent
+SPEAKING = [(op, dialect) for op in ops.REGISTRY.values() if op.speaks_dialect for dialect in DIALECTS]
+EVERY = SPEAKING + [(op, None) for op in ops.REGISTRY.values() if not op.speaks_dialect]
+every_operator = pytest.mark.parametrize(("op", "dialect"), EVERY, ids=lambda v: getattr(v, "name", v))
+
+
+def spoken(dialect: Any) -> dict[str, Any]:
+    return {} if dialect is None else {"dialect": dialect}
+
+
+def found(*args: Any, **kwargs: Any) -> Counterexample:
+    with pytest.raises(Counterexample) as raised:
+        check_op(*args, **kwargs)
+    return raised.value
+
+
+# --- what is right passes ---------------------------------------------------------------------------------------------
+
+
+@every_operator
+def test_both_faces_pass(op: ops.Op, dialect: str | None) -> None:
+    check_op(op, lambda *x, **p: op(*x, **p, **spoken(dialect)), dialect, examples=60)
+    check_op(op.name, lambda *x, **p: op.ref(*x, **p, **spoken(dialect)), dialect, examples=15, refusals=True)
+
+
+@pytest.mark.parametrize("name", ["requant", "layernorm", "shiftmax", "lambda_shiftgelu"])
+def test_leading_axes_are_free(name: str) -> None:
+    op = ops.REGISTRY[name]
+    for shape in ((5,), (2, 3, 4)):
+        seen: set[tuple[int, ...]] = set()
+
+        def face(x: np.ndarray, op: ops.Op = op, seen: set = seen, **params: Any) -> np.ndarray:
+            seen.add(x.shape)
+            return op(x, **params, dialect="rtl")
+
+        check_op(name, face, "rtl", shape=shape, examples=30)
+        assert seen == {shape}
+
+
+# --- what is wrong is found -------------------------------------------------------------------------------------------
+
+NUMBERS = {
+    "sum_bits": {"shiftmax": (31, 27), "shiftgelu": (27,), "lambda_shiftgelu": (27,), "layernorm": (24,)},
+    "sum_saturates": {"shiftmax": (27,), "shiftgelu": (27,), "lambda_shiftgelu": (27,)},
+    "variance_bits": {"layernorm": (31, 16)},
+    "accumulator_bits": {"linear": (31, 16), "matmul": (30, 20)},
+    "accumulator_saturates": {"linear": (24,), "matmul": (20,)},
+}
+MUTANTS = [
+    (name, key, int(value) if value.isdecimal() else value)
+    for name, blunders in BLUNDERS.items()
+    for key, _, value in (text.partition("=") for text, _ in blunders)
+    if not value.isdecimal() or int(value) in NUMBERS[key].get(name, ())
+]
+# Choices that change no number of an operator whose arguments the reference accepts.
+EQUIVALENT = {
+    ("shiftmax", "quotient"): "differences to the maximum are not positive: the quotient never is negative",
+    ("layernorm", "overflow"): "whatever leaves i32 is refused",
+    ("shift_exp", "overflow=exact"): "64 bits hold it, or it is not tried",
+    ("shiftmax", "overflow=exact"): "a dialect that forbids has proved it",
+    ("shiftgelu", "overflow=exact"): "a dialect that forbids has proved it",
+    ("lambda_shiftgelu", "overflow=exact"): "a dialect that forbids has proved it",
+}
+DEPARTURES = [
+    (name, key, value)
+    for name, keys in ARITHMETIC.items()
+    for key in keys
+    for value in CHOICES[key]
+    if value != getattr(dialects.RTL, key) and (name != "residual_add" or value == "half_even")
+]
+
+
+def wide(value: Any) -> Any:
+    return value.astype(np.int64) if isinstance(value, np.ndarray) else value
+
+
+def twisted(name: str, key: str, value: Any) -> Callable:
+    """The operator in `rtl`, with one blunder."""
+
+    def mutant(*arrays: np.ndarray, **params: Any) -> np.ndarray:
+        wider = {k: wide(v) for k, v in params.items()}
+        return TWISTED[name]([wide(x) for x in arrays], wider, dialects.RTL, {key: value})
+
+    return mutant
+
+
+@pytest.mark.parametrize(("name", "key", "value"), MUTANTS, ids=lambda v: str(v))
+def test_every_blunder_is_found(name: str, key: str, value: Any) -> None:
+    failure = found(name, twisted(name, key, value), "rtl")
+    assert failure.got is None or not np.array_equal(failure.got, failure.expected)
+
+
+@pytest.mark.parametrize(("name", "key", "value"), DEPARTURES, ids=lambda v: str(v))
+def test_every_other_choice_is_found(name: str, key: str, value: str) -> None:
+    other = dialects.RTL.replace(**{key: value})
+
+    def mutant(*x: np.ndarray, **params: Any) -> np.ndarray:
+        return ops.REGISTRY[name].ref(*x, **params, dialect=other)
+
+    if (name, key) in EQUIVALENT or (name, f"{key}={value}") in EQUIVALENT:
+        check_op(name, mutant, "rtl")
+    else:
+        failure = found(name, mutant, "rtl")
+        assert failure.got is None or failure.index is not None
+
+
+def test_a_sum_of_32_bits_in_layernorm_is_found_in_long_rows() -> None:
+    mutant = twisted("layernorm", "sum_bits", 27)
+    failure = found("layernorm", mutant, "rtl", columns=4096, examples=100)
+    assert failure.arguments["x"].shape[-1] == 4096
+
+
+def test_an_unsigned_shift_is_found() -> None:
+    def mutant(x: np.ndarray, x0: int, n: int) -> np.ndarray:
+        t = x.astype(np.int64)
+        t = np.maximum(t + (t >> 1) - (x.view(np.uint16) >> 4).astype(np.int64), n * x0)
+        q = t // x0
+        return np.maximum((t - q * x0 - 2 * x0 << n - q) >> 1, 0)
+
+    call = found("shift_exp", mutant, "rtl").call
+    assert call.inputs[0].max() < 0
+    assert call.inputs[0].size == 1
+
+
+def test_a_sum_register_is_found_where_the_device_is_configured_so() -> None:
+    """With x0 = -20 and n = 15 it takes 205 of the largest exponentials to pass 27 bits; that is the row found."""
+    failure = found("shiftmax", twisted("shiftmax", "sum_bits", 27), "rtl", x0=-20, n=15, b=16)
+    assert failure.arguments["x"].shape == (1, 205)
+    assert (failure.arguments["x0"], failure.arguments["n"], failure.arguments["b"]) == (-20, 15, 16)
+
+
+def test_counterexamples_are_small() -> None:
+    half_even = found("requant", lambda x, **p: ops.requant(x, **p, dialect="ivit"), "rtl")
+    assert str(half_even.call) == 'ops.requant(np.array([[1]], np.int32), m=1, e=1, b=2, dialect="rtl")'
+    root = found("layernorm", lambda x, bias: ops.layernorm(x, bias, dialect="isegmenter"), "rtl")
+    assert isqrt(1, "newton10") != 1
+    assert root.arguments["x"].size <= 2
+    ties = found("argmax", lambda x: x.shape[-1] - 1 - x[..., ::-1].argmax(-1), None)
+    assert str(ties.call) == "ops.argmax(np.array([[0, 0]], np.int8))"
+
+
+# --- what a counterexample says ---------------------------------------------------------------------------------------
+
+
+def test_the_text_of_a_counterexample() -> None:
+    def mine(x: np.ndarray, x0: int, n: int, b: int) -> np.ndarray:
+        return ops.shiftmax(x, x0=x0, n=n, b=b, dialect=dialects.RTL.replace(half_bit="dropped"))
+
+    failure = found("shiftmax", mine, dialect="rtl")
+    title, call, first, trace = str(failure).split("\n\n", 3)
+    assert title == f"{mine.__qualname__} is not shiftmax in dialect rtl"
+    due = eval(call.strip(), {"ops": ops, "np": np, "dialects": dialects})
+    assert np.array_equal(due, failure.expected)
+    assert np.array_equal(due, failure.call.due)
+    place, got = failure.index, failure.got[failure.index]
+    differing = (due != failure.got).sum()
+    assert first == f"out[{place[0]}, {place[1]}] is {got}, due {due[place]}; {differing} of {due.size} elements differ"
+    assert trace.startswith(f"out[{place[0]},{place[1]}] = {due[place]:,}, shiftmax\n\n step")
+    assert "e * f >>" in trace
+    assert "\x1b" not in str(failure)
+    assert set(failure.arguments) == {"x", "x0", "n", "b", "dialect"}
+
+
+@searching
+@given(st.data(), strategies.dialects())
+def test_calls_are_python_and_traces_end_in_what_is_due(data: st.DataObject, dialect: Dialect) -> None:
+    op = data.draw(st.sampled_from(list(ops.REGISTRY.values())))
+    call = data.draw(strategies.arguments(op, dialect))
+    due = eval(repr(call), {"ops": ops, "np": np, "dialects": dialects})
+    np.testing.assert_array_equal(due, call.due)
+    index = tuple(data.draw(st.integers(0, n - 1)) for n in due.shape)
+    last = steps(call, index).splitlines()[-1]
+    assert f"{int(due[index]):,}" in last
+
+
+def test_arrays_of_one_value_are_written_short() -> None:
+    call = Call("shiftmax", (np.zeros((1, 99), np.int8),), {"x0": -1, "n": 1, "b": 2}, dialects.RTL)
+    assert str(call) == 'ops.shiftmax(np.full((1, 99), 0, np.int8), x0=-1, n=1, b=2, dialect="rtl")'
+
+
+def broken(result: Any) -> Callable:
+    def mine(x: np.ndarray, **params: Any) -> Any:
+        return result(x)
+
+    return mine
+
+
+def raising(x: np.ndarray) -> np.ndarray:
+    raise KeyError("no table")
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (raising, "it raised KeyError: 'no table'"),
+        (lambda x: None, "it returned None; integers are due"),
+        (lambda x: x / 2, r"it returned float64 \[1, 1\]; integers are due"),
+        (lambda x: x > 0, r"it returned bool \[1, 1\]; integers are due"),
+        (lambda x: "text", "it returned a str; integers are due"),
+        (lambda x: [[1], [2, 3]], "it returned a list; an array of integers is due"),
+        (lambda x: x[0], r"its shape is \[1\], due is \[1, 1\]"),
+        (lambda x: 5, r"its shape is \[\], due is \[1, 1\]"),
+        (lambda x: x, "the function returned its input as it was"),
+    ],
+)
+def test_functions_that_give_nothing_to_compare(result: Callable, said: str) -> None:
+    with pytest.raises(Counterexample, match=said):
+        check_op("requant", broken(result), "rtl")
+
+
+def test_the_cause_is_kept() -> None:
+    assert isinstance(found("requant", broken(raising), "rtl").__cause__, KeyError)
+
+
+def test_lists_python_integers_and_wider_types_are_integers() -> None:
+    for kind in (lambda y: y.tolist(), lambda y: y.astype(object), lambda y: y.astype(np.int64)):
+        check_op("requant", lambda x, kind=kind, **p: kind(ops.requant(x, **p, dialect="rtl")), "rtl", examples=30)
+
+
+def test_a_function_may_alter_its_arguments() -> None:
+    def mine(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        due = ops.layernorm(x, bias, dialect="rtl")
+        x[:], bias[:] = 0, 0
+        return due
+
+    check_op("layernorm", mine, "rtl", examples=50)
+
+
+def test_a_function_that_changes_its_mind() -> None:
+    calls = iter(range(10**9))
+    failure = found("argmax", lambda x: ops.argmax(x) + (next(calls) == 7), None)
+    assert "gave something else" in str(failure)
+
+
+def test_differences_near_the_ends_of_64_bits() -> None:
+    due = np.array([5, -(2**63), 2**63 - 1])
+    assert difference(due, due.copy(), 0) == ("", None)
+    said, index = difference(due, np.array([5, 2**63 - 1, -(2**63)]), 2**62)
+    assert (index, said) == ((1,), "out[1] is 9223372036854775807, due -9223372036854775808; "
+                             f"2 of 3 elements differ by more than {2**62}")  # fmt: skip
+    assert difference(np.array([-1]), np.array([2**64 - 1], np.uint64), 0)[1] == (0,)
+
+
+def test_tolerance() -> None:
+    def one_off(x: np.ndarray, **params: Any) -> np.ndarray:
+        return ops.requant(x, **params, dialect="rtl").astype(np.int64) + 1
+
+    check_op("requant", one_off, "rtl", tolerance=1, examples=50)
+    assert found("requant", one_off, "rtl").index == (0, 0)
+
+
+# --- refusals, and what is held ---------------------------------------------------------------------------------------
+
+
+def test_what_the_reference_refuses_is_not_tried_unless_asked_for() -> None:
+    limit = 2**31
+
+    def careless(x: np.ndarray, x0: int, n: int, b: int) -> np.ndarray:
+        return ops.shiftmax(x, x0=x0, n=n, b=b, dialect="rtl") if -x0 << n < limit else np.zeros_like(x)
+
+    check_op("shiftmax", careless, "rtl")
+    failure = found("shiftmax", careless, "rtl", refusals=True)
+    assert failure.expected is None
+    assert "due is a ValueError, as the reference says: shiftmax: one exponential reaches" in str(failure)
+    check_op("shiftmax", lambda x, **p: ops.shiftmax(x, **p, dialect="rtl"), "rtl", refusals=True)
+
+
+def test_a_refusal_of_another_kind_is_found() -> None:
+    def mine(x: np.ndarray, x0: int, n: int, b: int) -> np.ndarray:
+        if -x0 << n >= 2**31:
+            raise OverflowError("too much")
+        return ops.shiftmax(x, x0=x0, n=n, b=b, dialect="rtl")
+
+    assert "it raised OverflowError: too much; due is a ValueError" in str(found("shiftmax", mine, "rtl", refusals=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("shiftmax", {"x0": -20, "n": 15, "b": 16, "columns": 197}),
+        ("requant", {"m": [3, -5, 7], "e": [2, 3, 4], "b": 8}),
+        ("residual_add", {"ma": [3, 5], "ea": 2, "mc": 2**30, "ec": 30, "b": 16}),
+        ("layernorm", {"bias": [1, 2, 3, 4]}),
+        ("linear", {"weight": [[1, 2, 3], [4, 5, 6]], "bias": [7, 8]}),
+        ("matmul", {"transpose_b": 1, "shape": (2, 3, 4)}),
+        ("input_lut", {"table": np.arange(512).reshape(2, 256) % 256 - 128}),
+        ("heads", {"heads": 3}),
+        ("heads", {"columns": 6}),
+        ("grid", {"shape": (6, 2)}),
+        ("slice", {"axis": -1, "start": 1, "stop": 3, "columns": 4}),
+        ("concat", {"axis": -1, "shape": (2, 3)}),
+        ("patches", {"size": 2, "shape": (5, 4, 3)}),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_what_is_held_stays(name: str, held: dict[str, Any]) -> None:
+    op, seen = ops.REGISTRY[name], []
+
+    def face(*x: np.ndarray, **params: Any) -> np.ndarray:
+        for key in held.keys() & params.keys():
+            np.testing.assert_array_equal(params[key], held[key])
+        assert x[0].shape[-1] == held.get("columns", x[0].shape[-1])
+        assert x[0].shape == held.get("shape", x[0].shape)
+        seen.append(x)
+        return op(*x, **params, **spoken("rtl" if op.speaks_dialect else None))
+
+    check_op(name, face, "rtl", examples=30, **held)
+    assert len(seen) >= 15
+    assert (
+        found(name, lambda *x, **p: None, "rtl", examples=5, **held).arguments.items()
+        >= {k: v for k, v in held.items() if isinstance(v, int) and k != "columns"}.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "said"),
+    [
+        (("softmax",), {"dialect": "rtl"}, "there is no operator 'softmax'; there are: argmax"),
+        (("shiftmax",), {"dialect": "verilog"}, "'verilog' is not a dialect: ivit"),
+        (("shiftmax",), {"dialect": None}, "shiftmax: name its dialect"),
+        (("shiftmax",), {"dialect": "rtl", "bits": 16}, "shiftmax has no parameter 'bits' to hold; it has x0, n, b"),
+        (("argmax",), {"dialect": None, "n": 16}, "argmax has no parameter 'n' to hold; it has none"),
+        (("shiftmax",), {"dialect": "rtl", "x0": 3}, r"shiftmax: x0 = 3 is outside \[-1048576, -1\]"),
+        (("shiftmax",), {"dialect": "rtl", "x0": -1.5}, "shiftmax: x0: integers are due"),
+        (("shiftmax",), {"dialect": "rtl", "shape": (2, 0)}, "shiftmax: every axis needs at least one element"),
+        (("shiftmax",), {"dialect": "rtl", "columns": 0}, "shiftmax: every axis needs at least one element"),
+        (("shiftmax",), {"dialect": "rtl", "columns": 4, "shape": (2, 4)}, "give one of them"),
+        (("shiftmax",), {"dialect": "rtl", "n": 31}, "refuses every call that was tried: shiftmax: one exponential"),
+        (("layernorm",), {"dialect": "rtl", "bias": [1, 2], "columns": 3}, "refuses every call that was tried"),
+    ],
+)
+def test_words_that_make_no_sense(args: tuple, kwargs: dict[str, Any], said: str) -> None:
+    with pytest.raises(IntsimError, match=said) as raised:
+        check_op(*args, lambda *x, **p: None, **kwargs)
+    assert "\n" not in str(raised.value)
+
+
+# --- strategies -------------------------------------------------------------------------------------------------------
+
+quick = settings(database=None, max_examples=2000, derandomize=True)
+
+
+@pytest.mark.parametrize("fmt", [I8, U8, I32])
+def test_integers_reach_their_ends(fmt: Any) -> None:
+    for end in (fmt.lo, fmt.hi, 0):
+        assert find(strategies.integers(fmt), lambda v, end=end: v == end, settings=quick) == end
+    with pytest.raises(ValueError, match="'int8' is not a format"):
+        strategies.integers("int8")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda x: len(x) == 1,
+        lambda x: len(x) > 500,
+        lambda x: len(x) > 3 and (x == x[0]).all(),
+        lambda x: len(x) > 3 and (x < 0).all() and len(set(x.tolist())) > 2,
+        lambda x: len(x) > 3 and (x != x[0]).sum() == 1,
+        lambda x: len(x) > 3 and (np.diff(x) > 0).all(),
+        lambda x: len(x) > 3 and set(x.tolist()) == {-128, 127},
+        lambda x: len(x) > 2 and len(set(x.tolist())) == len(x) and (np.diff(x) < 0).any(),
+    ],
+    ids=["single", "long", "equal", "negative", "spike", "ascending", "ends", "anything"],
+)
+def test_rows_of_every_kind(kind: Callable) -> None:
+    x = find(strategies.rows("i8"), kind, settings=quick)
+    assert x.dtype == np.int8
+
+
+@searching
+@given(st.data())
+def test_tensors_have_the_shape_that_is_asked_for(data: st.DataObject) -> None:
+    fmt = data.draw(st.sampled_from(["u8", "i8", "i16", "i32"]))
+    shape = tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    assert data.draw(strategies.tensors(fmt, shape)).shape == shape
+    rows = data.draw(strategies.tensors(fmt, columns=7))
+    assert rows.shape[1:] == (7,)
+    assert rows.dtype.itemsize == int(fmt[1:]) // 8
+    assert data.draw(strategies.rows(fmt, 5)).size <= 5
+
+
+@searching
+@given(st.data(), st.none() | st.integers(1, 9))
+def test_multipliers_are_those_of_requant(data: st.DataObject, channels: int | None) -> None:
+    m, e = data.draw(strategies.multipliers(channels))
+    assert np.shape(m) == np.shape(e) == (() if channels is None else (channels,))
+    ops.requant([[1] * (channels or 1)], m=m, e=e, b=8, dialect="rtl")
+
+
+def test_multipliers_tie_and_have_signs() -> None:
+    for wanted in (lambda p: 3 * p[0] % 2 ** p[1] == 2 ** (p[1] - 1), lambda p: p[0] < -(2**30), lambda p: p[1] == 62):
+        find(strategies.multipliers(), wanted, settings=quick)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_graphs_in_a_dialect(name: str) -> None:
+    @settings(quick, max_examples=10, deadline=None)
+    @given(strategies.graphs(name))
+    def check(graph: Graph) -> None:
+        assert graph.dialect is DIALECTS[name]
+        assert graph.output.op == "argmax"
+
+    check()
+
+
+def test_dialects_are_built_in_or_mixed() -> None:
+    assert find(strategies.dialects(), lambda d: d is dialects.RTL, settings=quick) is dialects.RTL
+    mixed = find(strategies.dialects(), lambda d: d.name == "mixture" and d.half_bit == "dropped", settings=quick)
+    assert mixed.softmax_bits in (8, 16)
+
+
+# --- repeatable, tidy, optional ---------------------------------------------------------------------------------------
+
+
+def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_same_calls_are_tried_every_time() -> None:
+    def tried() -> list[str]:
+        seen = []
+
+        def face(x: np.ndarray, **params: Any) -> np.ndarray:
+            seen.append(f"{x.tolist()} {params}")
+            return ops.requant(x, **params, dialect="rtl")
+
+        check_op("requant", face, "rtl", examples=40)
+        return seen
+
+    first = tried()
+    assert len(first) == 40
+    assert tried() == first
+
+
+def test_outside_pytest_nothing_is_left_behind(tmp_path: Path) -> None:
+    code = "from intsim.testing import check_op; check_op('argmax', lambda x: x.argmax(-1) * 0, None)"
+    done = python(code, tmp_path)
+    assert done.returncode == 1
+    assert "Counterexample: <lambda> is not argmax" in done.stderr
+    assert "Falsifying example" not in done.stderr + done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_hypothesis_there_is_one_line(tmp_path: Path) -> None:
+    for name in ("check_op", "strategies"):
+        done = python(f"import sys; sys.modules['hypothesis'] = None; from intsim.testing import {name}", tmp_path)
+        last = done.stderr.splitlines()[-1]
+        assert last == "ImportError: intsim.testing needs Hypothesis; pip install 'intsim[testing]'"
+        assert "During handling" not in done.stderr
+    assert python("import sys; sys.modules['hypothesis'] = None; import intsim.testing.golden", tmp_path).returncode == 0
+
+
+def test_the_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
+    heavy = ["numpy", "numba", "h5py", "hypothesis", "rich"]
+    done = python(f"import sys, intsim.testing.plugin; print([m for m in {heavy} if m in sys.modules])", tmp_path)
+    assert done.stdout == "[]\n"
+
+
+# --- the plugin -------------------------------------------------------------------------------------------------------
+
+installed = any(point.value == "intsim.testing.plugin" for point in entry_points(group="pytest11"))
+PLUGIN = ("-q", "-p", "no:cacheprovider", *(() if installed else ("-p", "intsim.testing.plugin")))
+
+
+def test_the_fixture_on_the_shipped_file(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import numpy as np
+        import pytest
+        from intsim import ops
+        from intsim.errors import IntsimError
+
+        SOFTMAX = "encoder.blocks.1.attn.softmax"
+
+        def test_values(golden):
+            x, = golden.inputs(SOFTMAX)
+            assert x.dtype == np.int8 and golden[SOFTMAX].dtype == np.int16
+            assert golden.params(SOFTMAX).keys() == {"x0", "n", "b"}
+            assert SOFTMAX not in golden.file.tensors  # the file leaves it out
+            assert SOFTMAX in golden.nodes("shiftmax")
+            assert len(golden.nodes()) > 100
+            golden.check(SOFTMAX, ops.shiftmax(x, **golden.params(SOFTMAX), dialect=golden.dialect))
+
+        def test_what_is_given_out_is_ones_own(golden):
+            for value in (golden[SOFTMAX], *golden.inputs(SOFTMAX)):
+                value[:] = 0
+            linear = golden.nodes("linear")[0]
+            golden.params(linear)["weight"][:] = 0
+            assert golden[SOFTMAX].any() and golden.inputs(SOFTMAX)[0].any() and golden.params(linear)["weight"].any()
+
+        def test_a_difference(golden):
+            values = golden[SOFTMAX].astype(np.int64)
+            values[2, 3, 4] += 5
+            with pytest.raises(AssertionError) as raised:
+                golden.check(SOFTMAX, values)
+            text = str(raised.value)
+            due = golden[SOFTMAX][2, 3, 4]
+            assert text.startswith(f"{SOFTMAX}: out[2, 3, 4] is {due + 5}, due {due}; 1 of 264,196 elements differ\\n\\n")
+            assert f"{SOFTMAX}[2,3,4] = {due:,}" in text and "e * f >>" in text
+            assert raised.value.index == (2, 3, 4)
+            with pytest.raises(AssertionError, match="its shape is"):
+                golden.check(SOFTMAX, values[0])
+            with pytest.raises(AssertionError, match="integers are due"):
+                golden.check(SOFTMAX, values / 1)
+
+        @pytest.mark.parametrize("call", [
+            "golden['nobody']", "golden.inputs('nobody')", "golden.params('nobody')", "golden.check('nobody', 3)",
+            "golden.nodes('softmax')", "golden.nodes('shift_exp')",
+        ])
+        def test_what_there_is_not(golden, call):
+            with pytest.raises(IntsimError, match="there is no|none of its") as raised:
+                eval(call)
+            assert "\\n" not in str(raised.value)
+    """)
+    pytester.runpytest(*PLUGIN).assert_outcomes(passed=9)
+
+
+def test_another_file_and_its_model(pytester: pytest.Pytester, golden_file: Path, model_file: Path) -> None:
+    pytester.makepyfile(
+        "def test(golden):\n    assert golden.nodes()[0] == 'image'\n    assert golden['image'].shape == (24, 40, 3)"
+    )
+    pytester.runpytest(*PLUGIN, f"--golden={golden_file}", f"--golden-model={model_file}").assert_outcomes(passed=1)
+    done = pytester.runpytest(*PLUGIN, f"--golden={golden_file}")
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["*golden.h5: stems from model *, not the shipped one; name it with --golden-model"])
+    done = pytester.runpytest(*PLUGIN, f"--golden-model={model_file}")
+    done.stdout.fnmatch_lines(["*stems from model *, but *tiny.h5 is *; name its own with --golden-model"])
+    done = pytester.runpytest(*PLUGIN, f"--golden={model_file}")
+    done.stdout.fnmatch_lines(["*tiny.h5: not an intsim-golden file (its format is 'intsim-model')"])
+    (pytester.path / "sub").mkdir()
+    (pytester.path / "sub" / "golden.h5").write_bytes(golden_file.read_bytes())
+    (pytester.path / "sub" / "model.h5").write_bytes(model_file.read_bytes())
+    pytester.makeini("[pytest]\nintsim_golden = sub/golden.h5")
+    pytester.runpytest(*PLUGIN).assert_outcomes(passed=1)
+
+
+def test_unusable_files_are_refused_before_any_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test():\n    pass")
+    (pytester.path / "text.h5").write_text("no file of intsim")
+    for arguments, said in (
+        (["--golden=nowhere.h5"], "ERROR: --golden *nowhere.h5: there is no such file"),
+        (["--golden=."], "ERROR: --golden *: it is a folder"),
+        (["--golden=text.h5"], "ERROR: --golden *text.h5: not a file of intsim; *"),
+        (["--golden-model=text.h5"], "ERROR: --golden-model *text.h5: not a file of intsim; *"),
+    ):
+        done = pytester.runpytest(*PLUGIN, *arguments)
+        assert done.ret == pytest.ExitCode.USAGE_ERROR
+        done.stderr.fnmatch_lines([said])
+    pytester.makeini("[pytest]\nintsim_golden = nowhere.h5")
+    done = pytester.runpytest(*PLUGIN)
+    done.stderr.fnmatch_lines(["ERROR: intsim_golden = *nowhere.h5: there is no such file"])
