@@ -19,6 +19,9 @@ from .contracts import I32, I64, Division, Format, Overflow, Rounding, Sqrt
 def integers(x: ArrayLike, name: str = "argument") -> NDArray:
     """`x` as int64 (subclasses of ndarray are kept); floats are a TypeError, what 64 bits cannot hold a ValueError."""
     a: NDArray = np.asanyarray(x)
+    if a.dtype.kind == "f" and not hasattr(x, "dtype"):
+        whole = np.asanyarray(x, object)  # of integers on both sides of 2**63 NumPy makes floats
+        a = whole if all(isinstance(v, int) for v in whole.flat) else a
     if a.size == 0 and not hasattr(x, "dtype"):
         a = a.astype(np.int64)  # an empty list has no type of its own
     if a.dtype == np.uint64 and a.size and int(a.max()) > np.iinfo(np.int64).max:

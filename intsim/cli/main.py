@@ -27,6 +27,7 @@ COMMANDS = (
     "golden",
     "diff",
     "trace",
+    "vectors",
     "inspect",
     "quantize",
     "eval",

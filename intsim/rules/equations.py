@@ -19,7 +19,6 @@ from ..arith import (
     Variance,
     divide,
     isqrt,
-    overflow,
     round_divide,
     round_shift,
     saturate,
@@ -44,6 +43,11 @@ def _bounded(x: NDArray, b: int, how: str | None) -> NDArray:
         return saturate(x, signed(b - 1))
     lowest = {"symmetric": -fmt.hi, "unsigned": 0, None: fmt.lo}[how]
     return np.minimum(np.maximum(x, lowest), fmt.hi)
+
+
+def _held(x: NDArray, dialect: Dialect) -> NDArray:
+    """A result as the dialect's registers hold it: whole where it is exact, else in 32 bits."""
+    return x if dialect.overflow is Overflow.EXACT else wrap(x, I32)
 
 
 def _requant(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
@@ -89,7 +93,7 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> N
     product = y * (INT32_MAX // std)
     if dialect.overflow is Overflow.WRAP32:
         product = wrap(product, I32)
-    return wrap(divide(product, 2, dialect.layernorm_half) + p["bias"], I32)
+    return _held(divide(product, 2, dialect.layernorm_half) + p["bias"], dialect)
 
 
 def _summed(total: NDArray, dialect: Dialect, twists: Twists) -> NDArray:
@@ -123,7 +127,7 @@ def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int 
     e_top = exponential(-top, p["x0"], p["n"], dialect)["out"]
     total = _summed(e + e_top, dialect, twists)
     sigmoid = scaled(e, INT32_MAX // total, p["b"], dialect)
-    return overflow((g if "lambda" in twists else x) * sigmoid, Overflow.WRAP32, "gelu")
+    return _held((g if "lambda" in twists else x) * sigmoid, dialect)
 
 
 def _lambda_shiftgelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:

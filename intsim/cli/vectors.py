@@ -1,0 +1,212 @@
+"""``intsim vectors``: conformance vectors for one operator, a device's answers to them, and how good they are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import FileError
+from ._common import (
+    BUILT_IN_DIALECTS,
+    announce_compiling,
+    check_target,
+    json_option,
+    load_dialect,
+    load_model,
+    output_option,
+    put_json,
+    put_rich,
+    put_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..vectors import Report, Score
+
+DIFFERENT = 1
+FAILURES = 5  # that are shown
+REPORT, SCORES, VERSION = "intsim-vectors-report", "intsim-vectors-score", 1
+STANDARD_INPUT = Path("-")
+
+
+@click.group("vectors", no_args_is_help=False)
+def command() -> None:
+    """Make conformance vectors for one operator, check a device's answers, score vectors by the bugs they catch.
+
+    \b
+    Example: intsim vectors gen requant | my-device | intsim vectors check
+    """
+
+
+@command.command("gen", epilog="Example: intsim vectors gen requant --dialect rtl --level 1 --seed 0 -o requant.json")
+@click.argument("operator", metavar="OP")
+@click.option("--dialect", default=None, help=f"{BUILT_IN_DIALECTS}, or a TOML file.  [default: the model's, or isegmenter]")
+@click.option("--level", type=click.IntRange(1, 2), default=1, show_default=True, help="1: few cases; 2: many and long.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random values.")
+@click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Use its nodes' parameters, too.")
+@click.option("--questions", is_flag=True, help="Leave the answers out.")
+@output_option("Vector file, JSON.", None)
+def generate_command(
+    operator: str,
+    dialect: str | None,
+    level: int,
+    seed: int,
+    model: Path | None,
+    questions: bool,
+    output: Path | None,
+) -> None:
+    """Write cases for operator OP: inputs, parameters, and the answer that the reference gives.
+
+    The same arguments give the same bytes on any machine.
+    """
+    from ..vectors import generate
+
+    if output is not None:
+        check_target(output, model)
+    graph = load_model(model) if model is not None else None
+    spoken = graph.dialect if graph is not None and dialect is None else load_dialect(dialect or "isegmenter")
+    put_text(generate(operator, spoken, level, seed, graph).text(questions), output)
+
+
+@command.command("check", epilog="Example: intsim vectors gen requant | my-device | intsim vectors check")
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
+@output_option("Report file.", None)
+@json_option
+def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
+    """Hold a device's answers against the reference, which answers every case anew.
+
+    A device copies the document and adds "got" to every case: nested lists, or "invalid" for what it refuses. Without FILE,
+    or for -, standard input is read. Exit code 1 says that something differs.
+    """
+    from ..vectors import check
+
+    if output is not None:
+        check_target(output, *files)
+    reports = [check(*_read(path)) for path in files or (STANDARD_INPUT,)]
+    failed = any(report.failures for report in reports)
+    if as_json:
+        record = {"schema": REPORT, "version": VERSION, "agrees": not failed, "files": [r.record() for r in reports]}
+        put_json(record, output)
+    else:
+        put_rich(lambda console: _reports(console, reports), output)
+    return DIFFERENT if failed else 0
+
+
+@command.command("score", epilog="Example: intsim vectors score requant.json")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@output_option("Report file.", None)
+@json_option
+def score_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
+    """Break every rule of the operator once, and count the mutants that at least one case tells from the right one.
+
+    Mutants that no input can tell are listed with the reason, and not counted. Exit code 1 says that a mutant survives.
+    --json says which cases kill which mutant.
+    """
+    from ..vectors import checked, parse, score
+
+    if output is not None:
+        check_target(output, *files)
+    announce_compiling()
+    scores = []
+    for path in files:
+        text, name = _read(path)
+        scores.append((name, score(checked(parse(text, name), name), every=as_json)))
+    if as_json:
+        found = [{"file": name, **one.record()} for name, one in scores]
+        put_json({"schema": SCORES, "version": VERSION, "files": found}, output)
+    else:
+        put_rich(lambda console: _scores(console, scores), output)
+    return DIFFERENT if any(one.survived for _, one in scores) else 0
+
+
+def _read(path: Path) -> tuple[str, str]:
+    """The text of a file or of standard input, and how messages call it."""
+    name = "standard input" if path == STANDARD_INPUT else str(path)
+    try:
+        return (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8"), name
+    except UnicodeDecodeError as error:
+        raise FileError(f"{name}: is no text in UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _reports(console: Console, reports: list[Report]) -> None:
+    for report in reports:
+        _report(console, report)
+
+
+def _report(console: Console, report: Report) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..vectors.checker import EXPECTATIONS
+
+    document, cases = report.document, len(report.document.cases)
+    what = f"[bold]{document.op}[/] in {escape(document.dialect.name)}, level {document.level}"
+    if report.held == EXPECTATIONS:
+        _say(console, f"{what}: {cases} expectations, all as the reference has them; no device has answered ({report.name})")
+        return
+    colour = "red" if report.failures else "green"
+    _say(console, f"{what}: [bold {colour}]{report.passed} of {cases}[/] cases right\n")
+    table = Table(box=None, header_style="bold", padding=(0, 1), show_edge=False)
+    table.add_column("flag", no_wrap=True)
+    for title in ("cases", "right", "wrong"):
+        table.add_column(title, justify="right")
+    for flag, (count, passed) in report.flags.items():
+        wrong = f"[red]{count - passed}[/]" if passed < count else ""
+        table.add_row(escape(flag), str(count), str(passed), wrong)
+    console.print(table, highlight=False)
+    _failures(console, report)
+
+
+def _failures(console: Console, report: Report) -> None:
+    from rich.markup import escape
+
+    from ..reports.steps import render
+    from ..trace import Trace
+
+    if report.failures:
+        _say(console, "")
+    for failure in report.failures[:FAILURES]:
+        flags = escape(f"[{', '.join(failure.case.flags)}]")
+        count = f" ({failure.differing} of {failure.elements} elements)" if failure.index is not None else ""
+        note = f" ({failure.case.note})" if failure.case.note else ""
+        said = f"{report.document.op}{note}: {failure.says}{count}; {report.bug(failure)}"
+        _say(console, f"[bold red]case {failure.case.id}[/] {flags} {escape(said.rstrip('; '))}")
+    if len(report.failures) > FAILURES:
+        _say(console, f"... and {len(report.failures) - FAILURES} more cases; --json has them all")
+    traced = next((failure for failure in report.failures if failure.trace and failure.index is not None), None)
+    if traced is not None and traced.index is not None:
+        got = traced.got if isinstance(traced.got, int) else None
+        _say(console, "")
+        name = f"case {traced.case.id} out"
+        render(console, Trace(name, report.document.op, traced.index, None, traced.trace, got))
+
+
+def _scores(console: Console, scores: list[tuple[str, Score]]) -> None:
+    from rich.markup import escape
+
+    for _, one in scores:
+        killed = len(one.killed)
+        colour = "red" if one.survived else "green"
+        share = f"[bold {colour}]{killed} of {one.counted}[/] mutants killed by {one.cases} cases ({_percent(one)})"
+        _say(console, f"[bold]{one.op}[/] in {escape(one.dialect)}: {share}")
+        for mutant in one.survived:
+            instead = f" instead of {mutant.instead}" if mutant.instead else ""
+            _say(console, f"  [red]survives[/] {escape(mutant.name + instead)}")
+        for mutant in one.equivalent:
+            _say(console, f"  equivalent, not counted: {escape(mutant.name)}: {escape(mutant.equivalent)}")
+
+
+def _percent(one: Score) -> str:
+    """The share, rounded down: 100 % means all."""
+    return f"{int(1000 * one.share) / 10:g} %"

@@ -1,0 +1,163 @@
+"""A document of conformance vectors: cases for one operator in one dialect, as JSON.
+
+The layout is docs/vectors-v1.schema.json. `Document.text` writes one, `parse` reads one and says what is wrong with it.
+A case is answered by the operator's reference: nested lists of integers, or ``INVALID`` for what must be refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .. import dialects
+from ..dialects import Dialect
+from ..errors import FileError, IntsimError
+from ..ops._op import REGISTRY
+from .flags import NOTES
+
+SCHEMA, VERSION = "intsim-vectors", 1
+INVALID = "invalid"
+Answer: TypeAlias = Any  # nested lists of integers, one integer, or INVALID
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case: the operator's Python arguments, and what is known of the answer (None: nothing)."""
+
+    id: int
+    flags: tuple[str, ...]
+    note: str
+    args: Mapping[str, Any]
+    due: Answer = None
+    got: Answer = None
+
+    def record(self, questions: bool = False) -> dict[str, Any]:
+        """As plain data, without the answer for `questions`."""
+        found = {"id": self.id, "flags": list(self.flags), "note": self.note, "args": dict(self.args)}
+        if not questions:
+            found |= {"result": INVALID} if self.due == INVALID else {"expect": self.due}
+        return found
+
+
+@dataclass(frozen=True)
+class Document:
+    """The cases of one operator in one dialect, and what they were made from."""
+
+    op: str
+    dialect: Dialect
+    level: int
+    seed: int
+    model: str | None
+    cases: tuple[Case, ...]
+
+    def text(self, questions: bool = False) -> str:
+        """As JSON, one case a line, so that one changed answer is one changed line."""
+        used = {flag for case in self.cases for flag in case.flags}
+        head = {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "op": self.op,
+            "dialect": {"name": self.dialect.name, **self.dialect.choices()},
+            "level": self.level,
+            "seed": self.seed,
+            "model": self.model,
+            "notes": {flag: note for flag, note in NOTES.items() if flag in used},
+        }
+        lines = [json.dumps(case.record(questions), separators=(",", ":")) for case in self.cases]
+        return json.dumps(head, indent=1)[:-2] + ',\n "cases": [\n' + ",\n".join(lines) + "\n]}"
+
+
+def answer(op: str, args: Mapping[str, Any], dialect: Dialect) -> Answer:
+    """What the operator's reference makes of a case's arguments. Raises TypeError where they are not its arguments."""
+    given = dict(args)
+    operator = REGISTRY[op]
+    if operator.speaks_dialect:
+        given["dialect"] = dialect
+    first = given.pop(next(iter(operator.inputs))) if operator.variadic else []
+    try:
+        return operator.ref(*first, **given).tolist()
+    except ValueError:
+        return INVALID
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def parse(text: str, name: str) -> Document:
+    """The document in `text`; a FileError starts with `name` and says what is wrong."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{name}: is no JSON ({error}); vectors come from 'intsim vectors gen'") from None
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise FileError(f"{name}: is no file of vectors: its \"schema\" is not {SCHEMA!r}; make one by 'intsim vectors gen'")
+    if record.get("version") != VERSION:
+        raise FileError(f"{name}: has version {record.get('version')!r}; this intsim reads {VERSION}")
+    if not isinstance(record.get("op"), str) or record["op"] not in REGISTRY:
+        raise FileError(f"{name}: there is no operator {record.get('op')!r}; there are: {', '.join(sorted(REGISTRY))}")
+    for key in ("level", "seed"):
+        if type(record.get(key)) is not int:
+            raise FileError(f"{name}: {key} is {_short(record.get(key))}; a whole number is due")
+    model = record.get("model")
+    if not (model is None or isinstance(model, str)):
+        raise FileError(f"{name}: model is {_short(model)}; a hash or null is due")
+    cases = record.get("cases")
+    if not isinstance(cases, list) or not cases:
+        raise FileError(f"{name}: holds no case; nothing can be said about nothing")
+    found = tuple(_case(case, position, name) for position, case in enumerate(cases))
+    if len({case.id for case in found}) < len(found):
+        twice = next(case.id for i, case in enumerate(found) if case.id in {other.id for other in found[:i]})
+        raise FileError(f"{name}: two cases have the id {twice}")
+    return Document(record["op"], _dialect(record.get("dialect"), name), record["level"], record["seed"], model, found)
+
+
+def _dialect(record: Any, name: str) -> Dialect:
+    if not isinstance(record, dict) or not isinstance(record.get("name"), str):
+        raise FileError(f"{name}: dialect is no record of a name and every choice")
+    try:
+        return dialects.from_choices({key: value for key, value in record.items() if key != "name"}, record["name"])
+    except (IntsimError, TypeError) as error:
+        raise FileError(f"{name}: {error}") from None
+
+
+def _case(record: Any, position: int, name: str) -> Case:
+    where = f"{name}: cases[{position}]"
+    if not isinstance(record, dict) or type(record.get("id")) is not int:
+        raise FileError(f"{where} has no id; a whole number is due")
+    where = f"{name}: case {record['id']}"
+    flags, note, args = record.get("flags", []), record.get("note", ""), record.get("args")
+    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags) or not isinstance(note, str):
+        raise FileError(f"{where}: flags are a list of names, note is a text")
+    if not isinstance(args, dict):
+        raise FileError(f"{where} has no args: the operator's arguments by name")
+    if "expect" in record and "result" in record:
+        raise FileError(f"{where} has both expect and result; one of them is due")
+    if record.get("result", INVALID) != INVALID:
+        raise FileError(f"{where}: result is {_short(record['result'])}; it can only be {INVALID!r}")
+    for key in ("expect", "got"):
+        if key in record and record[key] is None:
+            raise FileError(f"{where}: {key} is null; leave it out where there is no answer")
+    due = INVALID if "result" in record else record.get("expect")
+    return Case(record["id"], tuple(flags), note, args, due, record.get("got"))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def checked(document: Document, name: str) -> Document:
+    """The document with every answer as the reference gives it; a FileError where one of its own is another."""
+    cases = []
+    for case in document.cases:
+        try:
+            due = answer(document.op, case.args, document.dialect)
+        except (TypeError, KeyError, OverflowError) as error:
+            raise FileError(f"{name}: case {case.id}: its args are none of {document.op}'s ({error})") from None
+        if case.due is not None and (type(case.due) is not type(due) or case.due != due):
+            told = "differs from what the reference gives"
+            raise FileError(f"{name}: case {case.id}: its own expectation {told}; the file is damaged, make it again")
+        cases.append(Case(case.id, case.flags, case.note, case.args, due, case.got))
+    return Document(document.op, document.dialect, document.level, document.seed, document.model, tuple(cases))

@@ -1,0 +1,152 @@
+"""Cases for shift_exp, shiftmax and the two GELUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .drafting import I8, I16, Draft
+
+EXPONENTIALS = ((-1, 1), (-1, 0), (-2, 31), (-3, 4), (-13, 15), (-20, 8), (-77, 23), (-300, 12), (-(2**20), 10))
+SOFTMAXES = ((-77, 15, 16), (-20, 15, 16), (-19, 16, 16), (-19, 16, 8), (-7, 10, 12), (-3, 12, 16), (-1, 1, 2), (-300, 3, 5))
+GELUS = ((-12, 23, 8), (-40, 20, 8), (-12, 23, 16), (-7, 10, 12), (-1, 1, 2), (-3, 29, 8), (-100, 4, 5))
+LAMBDAS = (0, 1, 16, 127, 128)
+
+
+def shift_exp(d: Draft) -> None:
+    """The floor of the exponential, odd remainders, arguments of both signs as far as results are plain integers."""
+    for x0, n in EXPONENTIALS:
+        edge = [k + n * x0 * 16 // 23 for k in (-3, -2, -1, 0, 1, 2)]
+        above = [x for x in (9, 14, 20, 33, 50, 200, 1000, 32767) if n + 23 * x // (-16 * x0) < 44]
+        reached = {*range(-9, 4), *edge, *above, -I8[1], 2 * I8[0], I16[0], -(-x0 * 16 // 23), x0}
+        x = [v for v in sorted(reached) if I16[0] <= v <= I16[1]]
+        d.add("HalfBit FloorOfExponential NegativeDividend Precision", f"x0 {x0}, n {n}", x=x, x0=x0, n=n)
+    d.add("WideExponential", "exp(0) = 2**31", x=[0, -1, 1, -4096], x0=-4096, n=19)
+    d.add("WideExponential", "exp(0) = 2**30", x=[0, -1, 1, -1023], x0=-1024, n=20)
+    d.add("SingleElement", x=[-5], x0=-3, n=15)
+    d.add("LongRow", x=d.draws.some(257, (-255, 0)), x0=-20, n=15)
+    for shape in ((4, 4), (2, 3, 4)):
+        d.add("SeveralRows", x=d.draws.nested(shape, (-60, 0)), x0=-20, n=15)
+    for _ in range(20 if d.long else 3):
+        x0, n = d.draws.one(-99, -1), d.draws.one(0, 25)
+        d.add("Random", x=d.draws.some(64 if d.long else 16, (-255, -x0)), x0=x0, n=n)
+    if d.long:
+        for x0, n in EXPONENTIALS:
+            highest = min(255, max(0, (40 - n) * -x0 * 16 // 23))
+            d.add("Exhaustive", "every difference of two i8", x=list(range(-255, highest + 1)), x0=x0, n=n)
+    good: dict[str, Any] = {"x": [0, -1], "x0": -20, "n": 15}
+    d.refuse(good, {"x": [0, 32768]}, {"x": [-32769]}, {"x0": 0}, {"x0": -(2**20) - 1}, {"n": -1}, {"n": 32}, {"x": []})
+    for name, params in d.nodes.items():
+        d.add("Model", name, x=list(range(-255, 1, 1 if d.long else 7)), **params)
+
+
+def shiftmax(d: Draft) -> None:
+    """Rows of one value and of many, sums at 2**31 and 2**32, every precision, rows that must not mix."""
+    fine: dict[str, Any] = {"x0": -77, "n": 15, "b": 16}
+    d.add("AllNegativeRow HalfBit", x=[-128, -3, -100, -4, -90], **fine)
+    for value in (-128, 0, 127):
+        d.add("SingleElement", x=[value], **fine)
+    d.add("AllEqualRow", "all equal", x=[-7] * 12, **fine)
+    for x0, n, b in SOFTMAXES:
+        x = [3, -5, 127, 126, 90, 111, 120, -128, 127 + x0 // 2, 127 + x0 // 3]
+        d.add("HalfBit Precision FloorOfExponential", "", x=[v for v in x if v >= -128], x0=x0, n=n, b=b)
+    d.add("LongRow", x=d.draws.some(257, I8), **fine | {"x0": -20})
+    for count, what in ((64, "2**31"), (63, "2**31 - 2**25"), (65, "2**31 + 2**25"), (128, "2**32"), (127, "2**32 - 2**25")):
+        flags = "SumPasses2^31" + (" WrapSumZero" if count == 128 else "")
+        d.add(flags, f"a sum of {what}", x=[0] * count, **fine | {"x0": -1024})
+    d.add("SumPasses2^31", "a sum past 2**31 that is no power", x=[5, *[4, 3, 2] * 40], **fine | {"x0": -1023})
+    d.add("WideExponential", "exp(0) = 2**31", x=[0, -1], x0=-4096, n=19, b=16)
+    d.add("WideExponential", "exp(0) = 2**30", x=[0, -1, -90], x0=-1024, n=20, b=16)
+    d.add("WideExponential", "exp(0) = 2**31 - 2**21", x=[7, 6, -90], x0=-1023, n=21, b=8)
+    for shape in ((4, 4), (2, 3, 4)):
+        d.add("SeveralRows", x=d.draws.nested(shape, (-60, 60)), x0=-20, n=15, b=16)
+    d.add("SeveralRows", "every row another maximum", x=[[9, 8, 7, 1], [-9, -8, -7, -1], [50, 40, 30, 49]], **fine)
+    for _ in range(20 if d.long else 3):
+        x0, n, b = d.draws.one(-99, -1), d.draws.one(8, 18), d.draws.one(4, 16)
+        d.add("Random SeveralRows", x=d.draws.nested((3, 40) if d.long else (2, 9), I8), x0=x0, n=n, b=b)
+    if d.long:
+        for x0, n, b in SOFTMAXES[:4]:
+            d.add("Exhaustive", "every value", x=list(range(-128, 128)), x0=x0, n=n, b=b)
+        for top in range(-128, 128):
+            d.add("Exhaustive", f"every value up to {top}", x=list(range(-128, top + 1)), **fine | {"x0": -20})
+        d.add("LongRow", "1025 tokens", x=d.draws.some(1025, I8), x0=-77, n=14, b=16)
+    _refused(d, {"x": [0, -1], **fine})
+    for name, params in d.nodes.items():
+        rows = [d.draws.some(24, ends) for ends in (I8, (-128, -90))]
+        d.add("Model SeveralRows", name, x=[*rows, [17] * 24], **params)
+
+
+def _refused(d: Draft, good: dict[str, Any]) -> None:
+    bad: list[dict[str, Any]] = [
+        {"x": [0, 128]},
+        {"x": [-129]},
+        {"x0": 0},
+        {"x0": -(2**20) - 1},
+        {"n": -1},
+        {"n": 32},
+        {"b": 1},
+        {"b": 17},
+    ]
+    bad += [{"x": []}] + ([{"lam": -1}, {"lam": 2**31}] if "lam" in good else [])
+    d.refuse(good, *bad)
+
+
+# --- GELU -------------------------------------------------------------------------------------------------------------
+
+ROWS = {
+    "AllNegativeRow": [-3, -50, -128, -1, -2],
+    "AllNegativeRow SingleElement": [-128],
+    "SingleElement": [127],
+    "LargeMaximum": [127, 3, -2, -1, 0, 1, 2, -128],
+    "HalfBit": [17, -17, 9, -9, 5, -5, 1],
+    "AllEqualRow": [-4] * 4,
+    "NegativeDividend": [0, -7, -30],
+}
+
+
+def shiftgelu(d: Draft) -> None:
+    """ShiftGELU, unclamped."""
+    _gelu(d, ({},))
+
+
+def lambda_shiftgelu(d: Draft) -> None:
+    """The same with its sigmoid's argument clamped at several lambdas."""
+    _gelu(d, tuple({"lam": lam} for lam in LAMBDAS))
+
+
+def _gelu(d: Draft, clamps: tuple[dict[str, int], ...]) -> None:
+    common: dict[str, Any] = {"x0": -12, "n": 23, "b": 8}
+    clamp = dict.fromkeys(clamps[0], 32)
+    lam = " Lambda" if clamp else ""
+    for flags, x in ROWS.items():
+        for bound in clamps:
+            d.add(flags + lam, x=x, **common | bound)
+    for x0, n, b in GELUS:
+        d.add(f"HalfBit Precision{lam}", x=[31, -31, 4, -9, 30, 29, 3, 2, 1, -1, -128], x0=x0, n=n, b=b, **clamp)
+    d.add(f"AllNegativeRow HalfBit{lam}", "a fine scale", x=[-5, -7, -120], x0=-40, n=23, b=8, **clamp)
+    d.add(f"AllNegativeRow SumPasses2^31{lam}", "coarse", x=[-16, -20], x0=-1, n=23, b=8, **clamp)
+    d.add(f"SumPasses2^31{lam}", "a sum of 2**31", x=[0, -1], x0=-256, n=22, b=8, **clamp)
+    d.add(f"SumPasses2^31{lam}", "a sum past 2**31", x=[-1, -2, 0, 1], x0=-255, n=23, b=8, **clamp)
+    d.add(f"SumEnds{lam}", "a sum near 2**31, of exponentials below 2**30", x=[0, -1, -2, 1], x0=-127, n=23, b=8, **clamp)
+    d.add(f"SumEnds{lam}", "the same with a maximum of 0", x=[0, -1, -2], x0=-127, n=23, b=8, **clamp)
+    wide = {"x0": -(2**17) + 1, "n": 14, "b": 16}
+    d.add(
+        f"AllNegativeRow SumPasses2^31{lam}", "a sum of 2**32 - 2**14: a factor without bounds", x=[-1, -2], **wide, **clamp
+    )
+    d.add(f"WideExponential{lam}", "exp(0) = 2**31", x=[127, 5, -5], x0=-256, n=23, b=8, **clamp)
+    d.add(f"WideExponential{lam}", "exp(0) = 2**30", x=[127, 5, -5], x0=-128, n=23, b=8, **clamp)
+    d.add(f"WideExponential WrapSumZero{lam}", "exp(0) = 2**32", x=[0], x0=-512, n=23, b=8, **clamp)
+    for shape in ((4, 4), (2, 3, 4)):
+        d.add(f"SeveralRows{lam}", x=d.draws.nested(shape, (-60, 60)), **common | clamp)
+    d.add(f"LongRow{lam}", x=d.draws.some(257, I8), **common | clamp | {"x0": -24})
+    for _ in range(20 if d.long else 3):
+        x0, n, b = d.draws.one(-60, -1), d.draws.one(8, 25), d.draws.one(4, 12)
+        own = {key: d.draws.one(0, 130) for key in clamp}
+        d.add(f"Random SeveralRows{lam}", x=d.draws.nested((3, 40) if d.long else (2, 9), I8), x0=x0, n=n, b=b, **own)
+    if d.long:
+        for top in range(-128, 128):
+            x = list(range(-128, top + 1))
+            d.add(f"Exhaustive{lam}", f"every value below a maximum of {top}", x=x, **common | clamp | {"x0": -24})
+    _refused(d, {"x": [0, -1], **common, **clamp})
+    for name, params in d.nodes.items():
+        rows = [d.draws.some(24, ends) for ends in (I8, (-40, 40), (-128, -1))]
+        d.add(f"Model SeveralRows{lam}", name, x=rows, **params)

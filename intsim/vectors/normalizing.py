@@ -1,0 +1,73 @@
+"""Cases for layernorm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .drafting import I16, I32, Draft
+
+LOW, HIGH = I32
+MEANS = (
+    [0, 1, 0, 1],
+    [0, -1, 0, -1],
+    [1, 2, 1, 2],
+    [-1, -2, -1, -2],
+    [0, 0, 0, 1],
+    [1, 1, 1, 0],
+    [0, 0, 0, -1],
+    [-1, -1, -1, 0],
+    [5, 6, 7],
+    [1, 1, 2],
+    [-1, -1, -2],
+)
+
+
+def layernorm(d: Draft) -> None:
+    """Means on ties, roots that do not converge, sums and variances that need every bit, biases, rows."""
+    for row in MEANS:
+        d.add("MeanTie UnconvergedRoot", f"mean {sum(row)}/{len(row)}", x=row, bias=[0, 1, -1, 5][: len(row)])
+    d.add("MeanTie SeveralRows", "the means above, far from zero", x=_shifted(MEANS[:8]), bias=[3, 0, -7, 9])
+    d.add("ZeroVariance", x=[-5] * 5, bias=[0, 1, -1, 9, -9])
+    for value in I16:
+        d.add("ZeroVariance SingleElement", x=[value], bias=[-3])
+    for row in ([-10, 10, -20, 20, 0], [-60, 60, -80, 80, 0], [0, 1, 0, 0, 0], [-3, 4, 0, 0, -1]):
+        d.add("UnconvergedRoot", f"v {sum(x * x for x in row)}", x=row, bias=[0] * 5)
+    d.add("OddHalf NegativeDividend", "f odd, y odd", x=[-1001, 1001, -3, 3], bias=[0] * 4)
+    d.add("VariancePasses2^32", "v = 2**32", x=[16384, -16384] * 8, bias=[0] * 16)
+    d.add("VariancePasses2^32", "v = 2**32 + 32", x=[*[16384, -16384] * 8, 4, -4], bias=[0] * 18)
+    for low, high in ((-32768, 32767), (-32768, -32768 + 255)):
+        d.add("SumEnds", "rows of ends", x=[low, high, low, high, high, high, low, low], bias=[0] * 8)
+    _sums(d)
+    d.add("BiasOverflow", "above", x=[-3, 3], bias=[0, HIGH])
+    d.add("BiasOverflow", "below", x=[-3, 3], bias=[LOW, 0])
+    d.add("BiasOverflow", "not quite", x=[0, 0], bias=[LOW, HIGH])
+    d.add("BiasSign", x=[100, -100, 300, -300], bias=[2**29, -(2**29), -12345, 54321])
+    d.add("LongRow", x=d.draws.some(257, (-999, 999)), bias=d.draws.some(257, (-9, 9)))
+    d.add("AllNegativeRow", x=[-5, -300, -7, -20000], bias=[1, 2, 3, 4])
+    d.add("SeveralRows", x=d.draws.nested((2, 3, 4), (-2000, 2000)), bias=d.draws.some(4, (-(2**20), 2**20)))
+    d.add("SeveralRows Square", x=d.draws.nested((4, 4), I16), bias=d.draws.some(4, (-(2**20), 2**20)))
+    for width in (3, 5, 8, 16, 31, 64, 192)[: None if d.long else 4]:
+        for reach in (3, 120, 32767):
+            rows = 12 if d.long else 2
+            x = d.draws.nested((rows, width), (-reach, reach))
+            d.add("Random SeveralRows", x=x, bias=d.draws.some(width, (-(2**24), 2**24)))
+    if d.long:
+        pairs = [[a, -a + shift] for a in range(400) for shift in (0, 1)]
+        d.add("Exhaustive UnconvergedRoot MeanTie", "every small root, the mean whole and on a tie", x=pairs, bias=[0, 1])
+        d.add("OutOfRange", "one element too many", x=[0] * 65537, bias=[0] * 65537)
+    good: dict[str, Any] = {"x": [1, 2], "bias": [0, 0]}
+    d.refuse(good, {"x": [0, 32768]}, {"x": [-32769, 0]}, {"bias": [0, HIGH + 1]}, {"bias": [0]}, {"bias": 0}, {"x": []})
+    for name, params in d.nodes.items():
+        width = len(params["bias"])
+        drawn = [d.draws.some(width, (-reach, reach)) for reach in (3, 700, 32767)[: None if d.long else 2]]
+        d.add("Model", name, x=[*drawn, [1, 2] * (width // 2) + [3] * (width % 2)], bias=params["bias"])
+
+
+def _shifted(rows: Any) -> list[list[int]]:
+    return [[x + far for x in row] for far in (30000, -30000) for row in rows]
+
+
+def _sums(d: Draft) -> None:
+    """A sum of squares past 2**40, and a sum of 31 bits: an all-equal row, so that the answers are short."""
+    d.add("SumEnds LongRow", "v past 2**40", x=[-32768, 32767] * 520, bias=[0] * 1040)
+    d.add("SumEnds LongRow ZeroVariance", "a sum past 2**30", x=[32767] * 32770, bias=[0] * 32770)

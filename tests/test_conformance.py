@@ -1,0 +1,744 @@
+"""Conformance vectors: every answer against the oracle, every mutant killed, and what becomes of a device's answers."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from intsim import ops
+from intsim.dialects import CHOICES, DIALECTS, Dialect
+from intsim.errors import FileError, IntsimError
+from intsim.graph import Graph
+from intsim.rules.catalogue import ARITHMETIC, BLUNDERS
+from intsim.rules.equations import TWISTED
+from intsim.vectors import INVALID, Case, Document, check, checked, generate, mutants, parse, score
+from intsim.vectors.drafting import Draws
+from intsim.vectors.equivalents import EQUIVALENTS, reason
+from intsim.vectors.flags import NOTES
+from intsim.vectors.generator import MAKERS
+from intsim.vectors.mutation import Subject
+from intsim.vectors.solving import nearest_misses, saturation_ends, ties
+
+import oracle
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = json.loads((ROOT / "docs" / "vectors-v1.schema.json").read_text(encoding="utf-8"))
+OPERATORS = sorted(ops.REGISTRY)
+Cli = Callable[..., tuple[int, str, str]]
+# A dialect of nobody's, loaded from choices as a TOML file's are.
+ODD = DIALECTS["rtl"].replace(
+    requant_rounding="half_away",
+    mean_rounding="floor",
+    variance="wrap32",
+    layernorm_half="trunc",
+    quotient="trunc",
+    half_bit="dropped",
+    exp_sum="wrap32",
+    overflow="exact",
+)
+ALL_DIALECTS = [*DIALECTS.values(), ODD]
+DIGEST = "0388dae261d05c8e7576f9daae5a9e61631cd9b2cb9a14bf57531168a0306058"
+
+everywhere = pytest.mark.parametrize("op", OPERATORS)
+in_every_dialect = pytest.mark.parametrize("dialect", ALL_DIALECTS, ids=[*DIALECTS, "odd"])
+
+
+# --- the oracle's opinion ---------------------------------------------------------------------------------------------
+
+# By argument: the lowest and the highest integer, as the page has them. An i64 may be anything.
+I8, I16, I32, I64 = oracle.ends(8), oracle.ends(16), oracle.ends(32), oracle.ends(64)
+RANGES: dict[str, dict[str, tuple[int, int]]] = {
+    "requant": {"acc": I32, "m": I32, "e": (1, 62), "b": (2, 32)},
+    "residual_add": {"a": I32, "c": I32, "ma": I32, "mc": I32, "ea": (1, 62), "ec": (1, 62), "b": (2, 32)},
+    "layernorm": {"x": I16, "bias": I32},
+    "shift_exp": {"x": I16, "x0": (-(2**20), -1), "n": (0, 31)},
+    "shiftmax": {"x": I8, "x0": (-(2**20), -1), "n": (0, 31), "b": (2, 16)},
+    "shiftgelu": {"x": I8, "x0": (-(2**20), -1), "n": (0, 31), "b": (2, 16)},
+    "lambda_shiftgelu": {"x": I8, "x0": (-(2**20), -1), "n": (0, 31), "b": (2, 16), "lam": (0, 2**31 - 1)},
+    "linear": {"x": I8, "weight": I8, "bias": I32},
+    "matmul": {"a": I16, "b": I8, "transpose_b": (0, 1)},
+    "input_lut": {"image": (0, 255), "table": I8},
+    "argmax": {"x": I64},
+    "patches": {"x": I64, "size": (1, 1024)},
+    "heads": {"x": I64, "heads": (1, 65536)},
+    "merge_heads": {"x": I64},
+    "grid": {"x": I64, "height": (1, 65536)},
+    "concat": {"xs": I64, "axis": (-8, -1)},
+    "slice": {"x": I64, "axis": (-8, -1), "start": (0, 2**31 - 1), "stop": (0, 2**31 - 1)},
+    "upsample_nearest": {"x": I64, "factor": (1, 1024)},
+}
+# How many of an array's axes the oracle's function takes; it answers one such part after the other.
+AXES = {"requant": 1, "residual_add": 1, "layernorm": 1, "shift_exp": 1, "shiftmax": 1, "shiftgelu": 1, "argmax": 1}
+AXES |= {"lambda_shiftgelu": 1, "linear": 1, "matmul": 2, "input_lut": 3, "patches": 3, "heads": 2, "merge_heads": 3}
+AXES |= {"grid": 2, "concat": 2, "slice": 2}
+PARTS = {"requant": ("acc",), "residual_add": ("a", "c"), "matmul": ("a", "b"), "concat": ("xs",), "input_lut": ("image",)}
+LONGEST = 65536
+
+
+def flat(value: Any) -> Iterator[int]:
+    """Every integer of nested lists."""
+    if isinstance(value, list):
+        for part in value:
+            yield from flat(part)
+    else:
+        yield value
+
+
+def depth(value: Any) -> int:
+    """The axes of nested lists."""
+    return 1 + depth(value[0]) if isinstance(value, list) and value else int(isinstance(value, list))
+
+
+def oracles(op: str, args: dict[str, Any], dialect: Dialect) -> Any:
+    """What the oracle makes of a case: nested lists, or INVALID."""
+    given = dict(args)
+    for key, (low, high) in RANGES[op].items():
+        if key in given and not all(low <= value <= high for value in flat(given[key])):
+            return INVALID
+    names = PARTS.get(op, ("x",))
+    arrays = given.pop("xs") if op == "concat" else [given.pop(name) for name in names]
+    if op in ARITHMETIC:
+        given["dialect"] = dialect.choices()
+    axes = AXES.get(op, 3 if depth(arrays[0]) > 2 else 2) if arrays else 2
+    if not arrays or any(depth(x) < axes or not list(flat(x)) for x in arrays):
+        return INVALID
+    axis = given.get("axis", -1)
+    if len({depth(x) for x in arrays}) > 1 or not -depth(arrays[0]) <= axis < 0:
+        return INVALID
+    if op == "slice" and axis == -3:  # the oracle has rows and columns only
+        return arrays[0][given["start"] : given["stop"]]
+    if op == "layernorm" and (not isinstance(given["bias"], list) or len(given["bias"]) > LONGEST):
+        return INVALID
+    wraps = (str(dialect.overflow), str(dialect.exp_sum)) == ("exact", "wrap32")
+    if wraps and op.endswith("gelu") and -given["x0"] * 2 ** given["n"] >= 2**31:
+        return INVALID  # docs/arithmetic.md: past i32 an exact exponential needs a sum that saturates
+    try:
+        found = _parts(getattr(oracle, op), op, arrays, axes, given)
+    except (ValueError, TypeError, IndexError):
+        return INVALID
+    return found if even(found) else INVALID
+
+
+def even(value: Any) -> bool:
+    """Whether nested lists are an array: all lists of a level of one length."""
+    if not isinstance(value, list):
+        return True
+    return len({len(part) if isinstance(part, list) else -1 for part in value}) < 2 and all(map(even, value))
+
+
+def _parts(function: Callable[..., Any], op: str, arrays: list[Any], axes: int, params: dict[str, Any]) -> Any:
+    if depth(arrays[0]) > axes:
+        return [_parts(function, op, list(parts), axes, params) for parts in zip(*arrays, strict=True)]
+    return function(arrays, **params) if op == "concat" else function(*arrays, **params)
+
+
+def disagreements(document: Document) -> list[str]:
+    """The cases whose answer is not the oracle's."""
+    found = []
+    for case in document.cases:
+        want = oracles(document.op, dict(case.args), document.dialect)
+        if case.due != want:
+            told = oracle.difference(f"{document.op} case {case.id}", case.due, want)
+            found.append(f"{told} ({case.flags}, {case.note})")
+    return found
+
+
+@everywhere
+@in_every_dialect
+def test_every_answer_is_the_oracles(op: str, dialect: Dialect) -> None:
+    assert disagreements(generate(op, dialect, 1, 0)) == []
+
+
+@everywhere
+def test_every_long_answer_is_the_oracles(op: str) -> None:
+    # A dialect each, so that all have their turn.
+    dialect = ALL_DIALECTS[OPERATORS.index(op) % len(ALL_DIALECTS)]
+    assert disagreements(generate(op, dialect, 2, 1)) == []
+
+
+@everywhere
+@in_every_dialect
+def test_the_fast_face_answers_alike(op: str, dialect: Dialect) -> None:
+    for case in generate(op, dialect, 2, 0).cases:
+        given = dict(case.args)
+        first = given.pop("xs", [])
+        if op in ARITHMETIC:
+            given["dialect"] = dialect
+        try:
+            got = getattr(ops, op)(*first, **given).tolist()
+        except ValueError:
+            got = INVALID
+        assert got == case.due, f"case {case.id}"
+
+
+# --- mutants ----------------------------------------------------------------------------------------------------------
+
+
+@everywhere
+@in_every_dialect
+def test_level_1_kills_every_mutant(op: str, dialect: Dialect) -> None:
+    found = score(generate(op, dialect, 1, 0))
+    assert [mutant.name for mutant in found.survived] == []
+    assert found.counted >= 7
+    assert found.share == 1
+
+
+@everywhere
+def test_other_seeds_kill_them_too(op: str) -> None:
+    for seed in (1, 2, 999):
+        assert score(generate(op, DIALECTS["isegmenter"], 1, seed)).survived == ()
+
+
+def test_any_dialect_from_a_file_is_served_as_well() -> None:
+    chance = random.Random(7)
+    for _ in range(12):
+        choices = {key: chance.choice(list(CHOICES[key])) for key in {k for keys in ARITHMETIC.values() for k in keys}}
+        dialect = DIALECTS["rtl"].replace(**choices)
+        for op in ARITHMETIC:
+            found = score(generate(op, dialect, 1, 0))
+            assert not found.survived, f"{op} {choices}: {[m.name for m in found.survived]}"
+            assert not [name for name in found.killed if reason(op, dialect, name)]
+
+
+@everywhere
+@in_every_dialect
+def test_the_mutants_are_the_catalogues(op: str, dialect: Dialect) -> None:
+    names = [mutant.name for mutant in mutants(op, dialect)]
+    assert len(names) == len(set(names))
+    for key in ARITHMETIC.get(op, ()):
+        others = [value for value in list(CHOICES[key]) if value != getattr(dialect, key)]
+        assert {f"{key}={value}" for value in others} <= set(names)
+    assert {name for name, _ in BLUNDERS.get(op, ())} <= set(names)
+    for key, param in ops.REGISTRY[op].params.items():
+        if param.ndim == (0,):
+            assert {f"{key}+1", f"{key}-1"} & set(names), f"nothing moves {key}"
+    # No case has a rule that the list of mutants forgot.
+    for case in generate(op, dialect, 1, 0).cases:
+        assert set(Subject(op, dialect, case).rules) <= set(names), f"case {case.id}"
+    assert not {name for name in names if name.startswith(("previous_layer", "bitflip", "stuck", "x0_rounding"))}
+
+
+def test_a_score_tells_poor_vectors() -> None:
+    document = generate("requant", DIALECTS["isegmenter"], 1, 0)
+    found = score(_with(document, [case for case in document.cases if "Random" in case.flags]))
+    assert {"requant_rounding=half_up", "requant_rounding=half_away"} <= {mutant.name for mutant in found.survived}
+    assert found.share < 1
+    nothing = score(_with(document, [Case(1, (), "", {"acc": [0], "m": 1, "e": 31, "b": 8}, [0])]))
+    assert nothing.killed == {}
+
+
+def test_all_killers_begin_with_the_first() -> None:
+    document = generate("shiftmax", DIALECTS["ivit"], 1, 0)
+    first, every = score(document), score(document, every=True)
+    assert {name: cases[0] for name, cases in every.killed.items()} == {n: c[0] for n, c in first.killed.items()}
+    assert max(len(cases) for cases in every.killed.values()) > 5
+
+
+def test_what_is_refused_kills_no_blunder() -> None:
+    document = generate("linear", DIALECTS["rtl"], 1, 0)
+    refused = [case for case in document.cases if case.due == INVALID]
+    assert refused
+    assert score(_with(document, refused)).killed == {}
+
+
+@pytest.mark.parametrize("op", [op for op in OPERATORS if op in ARITHMETIC or op in ("linear", "matmul")])
+@in_every_dialect
+def test_the_equations_open_to_blunders_are_right_without_one(op: str, dialect: Dialect) -> None:
+    if op not in TWISTED:
+        assert op == "shift_exp"  # the equations of the others call it as it is
+        return
+    for case in generate(op, dialect, 1, 0).cases:
+        if case.due != INVALID:
+            given = {"transpose_b": 0, **case.args} if op == "matmul" else dict(case.args)
+            arrays = [np.asarray(given.pop(name)) for name in ops.REGISTRY[op].inputs]
+            params = {key: np.asarray(value) if isinstance(value, list) else value for key, value in given.items()}
+            found = TWISTED[op](arrays, params, dialect, {})
+            assert np.array_equal(found, np.asarray(case.due)), f"case {case.id}"
+
+
+def _with(document: Document, cases: list[Case]) -> Document:
+    return Document(document.op, document.dialect, document.level, document.seed, None, tuple(cases))
+
+
+# --- equivalent mutants -----------------------------------------------------------------------------------------------
+
+
+def searched(op: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Arguments by chance, the ends of every parameter more often than chance would have them."""
+    draws = Draws(seed)
+    x0s = (-1, -2, -3, -127, -128, -255, -256, -1023, -1024, -4096, -(2**17) + 1, -(2**20))
+    for _ in range(count):
+        reach = (1, 5, 127, 32767)[draws.one(0, 3)]
+        if op == "layernorm":
+            width = draws.one(1, 40)
+            yield {"x": draws.nested((3, width), (-reach - 1, reach)), "bias": draws.some(width, (-reach, reach))}
+            continue
+        if op == "requant":
+            acc = draws.nested((3, 9), (-(2 ** draws.one(2, 31)), 2 ** draws.one(2, 31) - 1))
+            yield {"acc": acc, "m": draws.one(*I32), "e": draws.one(1, 62), "b": draws.one(2, 32)}
+            continue
+        x0 = x0s[draws.one(0, len(x0s) - 1)] if draws.one(0, 1) else draws.one(-400, -1)
+        top = max(-128, min(127, draws.one(-140, 140)))
+        x = [[max(-128, top - draws.one(0, reach)) for _ in range(draws.one(1, 1 + min(reach, 70)))] for _ in range(2)]
+        n = draws.one(0, 31)
+        args: dict[str, Any] = {"x": x[0], "x0": x0, "n": n}
+        if op == "shift_exp":
+            highest = max(0, (44 - n) * -x0 * 16 // 23)
+            yield args | {"x": [min(v, highest) for v in x[0]]}
+        else:
+            yield args | {"b": draws.one(2, 16)} | ({"lam": draws.one(0, 130)} if op == "lambda_shiftgelu" else {})
+
+
+@pytest.mark.parametrize("op", ["requant", "layernorm", "shift_exp", "shiftmax", "shiftgelu", "lambda_shiftgelu"])
+def test_no_input_tells_an_equivalent_mutant(op: str) -> None:
+    entries = [entry for entry in EQUIVALENTS if op in entry.ops]
+    assert entries
+    for position, entry in enumerate(entries):
+        changed = {key: values.split("|") for key, values in entry.where.items()}
+        spoken = [dialect for dialect in ALL_DIALECTS if entry.covers(op, dialect, _example(op, dialect, entry.name))]
+        for values in itertools.product(*changed.values()):
+            spoken += [dialect.replace(**dict(zip(changed, values, strict=True))) for dialect in (DIALECTS["rtl"], ODD)]
+        assert spoken
+        for turn, dialect in enumerate(spoken):
+            names = [m.name for m in mutants(op, dialect) if m.equivalent and entry.covers(op, dialect, m.name)]
+            cases = [Case(0, (), "", args) for args in searched(op, 300, 100 * position + turn)]
+            for case in checked(_with(generate(op, dialect, 1, turn), cases), "search").cases:
+                subject = Subject(op, dialect, case)
+                told = [name for name in names if subject.tells(name)]
+                assert not told, f"{op} {dialect.choices()}: {told} differ at {case.args}"
+
+
+def _example(op: str, dialect: Dialect, pattern: str) -> str:
+    return next((mutant.name for mutant in mutants(op, dialect) if fnmatchcase(mutant.name, pattern)), "")
+
+
+def test_no_difference_to_a_maximum_has_a_negative_quotient() -> None:
+    # All there are for i8, at every x0 that a scale above 1/512 gives.
+    differences = np.arange(-255, 1)
+    for x0 in range(-512, 0):
+        floored, truncated = (
+            ops.shift_exp.ref(
+                differences,
+                x0=x0,
+                n=15,
+                dialect=DIALECTS[name].replace(half_bit="kept", overflow="exact", quotient=quotient),
+            )
+            for name, quotient in (("rtl", "floor"), ("ivit-tvm", "trunc"))
+        )
+        assert np.array_equal(floored, truncated)
+
+
+def test_every_equivalent_says_why() -> None:
+    for entry in EQUIVALENTS:
+        assert entry.why.endswith(".")
+        assert set(entry.ops) <= set(OPERATORS)
+    assert reason("shiftmax", DIALECTS["rtl"], "quotient=trunc")
+    assert not reason("shift_exp", DIALECTS["rtl"], "quotient=trunc")
+    assert not reason("shiftmax", DIALECTS["ivit-tvm"], "sum_saturates=31")
+
+
+# --- solving ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("m", [1, -1, 2, 3, -5, 12, 77, -96, 255, 1024, 0])
+@pytest.mark.parametrize("e", [1, 2, 5, 9, 12])
+def test_ties_and_misses_are_all_there_are(m: int, e: int) -> None:
+    low, high, half = -300, 300, 2 ** (e - 1)
+    distance = {x: x * m % 2**e - half for x in range(low, high + 1)}
+    tied = [x for x, far in distance.items() if far == 0]
+    found = ties(m, e, low, high)
+    assert set(found) <= set(tied)
+    assert bool(found) == bool(tied)
+    if tied:
+        assert {tied[0], tied[-1]} <= set(found)
+    below = max((far for far in distance.values() if far < 0), default=None)
+    above = min((far for far in distance.values() if far > 0), default=None)
+    assert [distance[x] for x in nearest_misses(m, e, low, high)] == [far for far in (below, above) if far is not None]
+
+
+@pytest.mark.parametrize(("m", "e"), [(1431655765, 37), (-1717986918, 45), (2**31 - 1, 62), (1518500250, 34)])
+def test_misses_of_real_multipliers_are_near(m: int, e: int) -> None:
+    misses = nearest_misses(m, e)
+    assert len(misses) == 2
+    for x in misses:
+        # Among 2**32 accumulators the best lies within a few 2**-32 of a tie, or as near as the multiplier's grid lets it.
+        assert 0 < abs(x * m % 2**e - 2 ** (e - 1)) <= max(2 ** (e - 30), 4)
+
+
+@pytest.mark.parametrize(("m", "e", "b"), [(2**30, 30, 8), (1431655765, 37, 16), (-3, 4, 8), (2**31 - 1, 40, 8)])
+def test_saturation_ends_lie_on_both_sides(m: int, e: int, b: int) -> None:
+    low, high = oracle.ends(b)
+    results = [oracle.rounded(oracle.Fraction(x * m, 2**e), "half_even") for x in saturation_ends(m, e, b)]
+    assert {high - 1 in results or high in results, max(results) > high} == {True}
+    assert {low in results or low + 1 in results, min(results) < low} == {True}
+
+
+# --- documents --------------------------------------------------------------------------------------------------------
+
+
+def test_every_operator_has_a_maker() -> None:
+    assert sorted(MAKERS) == OPERATORS
+
+
+@everywhere
+def test_documents_are_small_and_as_the_schema_says(op: str) -> None:
+    document = generate(op, DIALECTS["isegmenter"], 1, 0)
+    text = document.text()
+    assert len(text) < (370_000 if op == "layernorm" else 40_000)
+    assert len(generate(op, DIALECTS["isegmenter"], 2, 0).text()) < 1_000_000
+    record = json.loads(text)
+    record["cases"] = [case for case in record["cases"] if len(str(case)) < 5000]  # the schema is slow, and all are alike
+    jsonschema.validate(record, SCHEMA)
+    assert set(record["notes"]) == {flag for case in document.cases for flag in case.flags}
+    questions = json.loads(document.text(questions=True))
+    assert not any({"expect", "result"} & set(case) for case in questions["cases"])
+    assert [case["args"] for case in questions["cases"]] == [dict(case.args) for case in document.cases]
+
+
+@everywhere
+def test_a_document_survives_reading(op: str) -> None:
+    document = generate(op, DIALECTS["ivit-tvm"], 1, 3)
+    assert checked(parse(document.text(), "file"), "file") == document
+    assert checked(parse(document.text(questions=True), "file"), "file") == document
+
+
+def test_flags_are_explained_and_used() -> None:
+    used = {flag for op in OPERATORS for case in generate(op, DIALECTS["rtl"], 2, 0).cases for flag in case.flags}
+    golden = json.loads((ROOT / "golden" / "ops" / "choices-v1.json").read_text(encoding="utf-8"))["notes"]
+    assert used <= set(NOTES)
+    assert set(NOTES) == used | set(golden) | {"Model"}
+    assert all(golden[flag] == NOTES[flag] for flag in golden)
+
+
+def test_the_bytes_are_the_same_on_any_machine() -> None:
+    # Another digest means other vectors: say so in CHANGELOG.md, and put it here.
+    code = (
+        "import hashlib\nfrom intsim.vectors import generate\nfrom intsim.dialects import DIALECTS\n"
+        "from intsim.vectors.generator import MAKERS\nfound = hashlib.sha256()\n"
+        "for op in sorted(MAKERS):\n for name in sorted(DIALECTS):\n"
+        "  found.update(generate(op, DIALECTS[name], 1, 0).text().encode())\nprint(found.hexdigest())"
+    )
+    for seed in ("0", "1"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == DIGEST
+
+
+def test_the_seed_matters() -> None:
+    texts = {generate("heads", DIALECTS["rtl"], 1, seed).text().partition('"cases"')[2] for seed in (0, 1, 2)}
+    assert len(texts) == 3
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_models_parameters_are_used(graph: Graph, level: int) -> None:
+    for op in sorted({node.op for node in graph.nodes if node.op in ops.REGISTRY}):
+        document = generate(op, graph.dialect, level, 0, graph)
+        assert document.model == graph.content_hash
+        nodes = [node for node in graph.nodes if node.op == op]
+        cases = {case.note: case for case in document.cases if "Model" in case.flags}
+        if not nodes[0].params:
+            continue
+        assert set(cases) == {node.name for node in nodes}
+        for node in nodes:
+            assert cases[node.name].due != INVALID, node.name
+            for key, value in node.params.items():
+                if key != "weight" and not (op == "linear" and level == 1):
+                    assert cases[node.name].args[key] == np.asarray(value).tolist()
+        assert disagreements(_with(document, list(cases.values()))) == []
+    with pytest.raises(IntsimError, match="no node of shift_exp"):
+        generate("shift_exp", graph.dialect, 1, 0, graph)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def answered(op: str = "requant", dialect: str = "isegmenter") -> dict[str, Any]:
+    """A document that a perfect device has answered."""
+    record: dict[str, Any] = json.loads(generate(op, DIALECTS[dialect], 1, 0).text())
+    for case in record["cases"]:
+        case["got"] = copy.deepcopy(case.get("expect", INVALID))
+    return record
+
+
+@everywhere
+def test_a_perfect_device_passes(op: str) -> None:
+    report = check(json.dumps(answered(op, "rtl")), "device")
+    assert report.failures == ()
+    assert report.passed == len(report.document.cases)
+    assert report.held == "got"
+
+
+@everywhere
+def test_one_wrong_element_is_found(op: str) -> None:
+    record = answered(op)
+    case = next(case for case in record["cases"] if depth(case["got"]) and len(list(flat(case["got"]))) > 2)
+    place = case["got"]
+    while isinstance(place[-1], list):
+        place = place[-1]
+    place[-1] += 1
+    report = check(json.dumps(record), "device")
+    assert [failure.case.id for failure in report.failures] == [case["id"]]
+    failure = report.failures[0]
+    due = np.asarray(case["expect"])
+    assert failure.index == tuple(size - 1 for size in due.shape)
+    assert (failure.got, failure.due) == (int(due[failure.index]) + 1, int(due[failure.index]))
+    assert failure.says == f"out[{','.join(map(str, failure.index))}] is {failure.got}, due {failure.due}"
+    assert (failure.differing, failure.elements) == (1, due.size)
+    if failure.trace:
+        assert failure.trace[-1].value == failure.due
+    moved = {"concat", "grid", "heads", "merge_heads", "patches", "slice", "upsample_nearest"}
+    assert bool(failure.trace) == (op not in moved)
+    for flag in case["flags"]:
+        cases, passed = report.flags[flag]
+        assert cases - passed == 1
+    assert report.bug(failure) in failure.bugs
+
+
+@pytest.mark.parametrize(
+    ("got", "says"),
+    [
+        (INVALID, "out is refused, and must be answered"),
+        ([0] * 22, "out has the shape [22], due is [23]"),
+        ([[0]] * 23, "out has the shape [23, 1], due is [23]"),
+        (5, "out has the shape [], due is [23]"),
+        ([], "out has the shape [0], due is [23]"),
+        ([-3.0, *[0] * 22], "out[0] is -3.0, due -3, an integer"),
+        ([True] * 23, "out[0] is True, due -3, an integer"),
+        (["-3"] * 23, "out[0] is -3, due -3, an integer"),
+        ([None] * 23, "out[0] is None, due -3, an integer"),
+        ([-3, [1], *[0] * 21], "out[1] is a list, due -2, an integer"),
+        ("garbage", "out has the shape [], due is [23]"),
+        ({"a": 1}, "out has the shape [], due is [23]"),
+        ([float("nan")] * 23, "out[0] is nan, due -3, an integer"),
+    ],
+)
+def test_any_answer_can_be_judged(got: Any, says: str) -> None:
+    record = answered()
+    record["cases"][0]["got"] = got
+    report = check(json.dumps(record), "device")
+    assert [failure.says for failure in report.failures] == [says]
+    jsonschema.validate(
+        {"schema": "intsim-vectors-report", "version": 1, "agrees": False, "files": [report.record()]}, SCHEMA
+    )
+
+
+def test_rows_of_several_lengths_are_no_answer() -> None:
+    record = answered("heads")
+    case = record["cases"][0]
+    case["got"][0][1] = case["got"][0][1][:-1]
+    assert check(json.dumps(record), "device").failures[0].says == "out has rows of several lengths"
+
+
+def test_answering_what_must_be_refused_is_wrong() -> None:
+    record = answered()
+    case = next(case for case in record["cases"] if case["got"] == INVALID)
+    case["got"] = [1, 2]
+    failure = check(json.dumps(record), "device").failures[0]
+    assert failure.says == "out is answered, and must be refused as invalid"
+
+
+def _without(key: str, where: Callable[[dict[str, Any]], dict[str, Any]] = lambda record: record) -> Callable[[Any], None]:
+    return lambda record: where(record).pop(key)
+
+
+def _set(key: str, value: Any, where: Callable[[Any], Any] = lambda record: record) -> Callable[[Any], None]:
+    return lambda record: where(record).__setitem__(key, value)
+
+
+def _case(record: dict[str, Any]) -> dict[str, Any]:
+    case: dict[str, Any] = record["cases"][4]
+    return case
+
+
+DAMAGES: list[tuple[Callable[[Any], None], str]] = [
+    (_without("schema"), "is no file of vectors"),
+    (_set("schema", "op-vectors"), "is no file of vectors"),
+    (_set("version", 2), "has version 2"),
+    (_set("op", "softmax"), "there is no operator 'softmax'"),
+    (_set("op", ["requant"]), "there is no operator"),
+    (_set("op", "shiftmax"), "args are none of shiftmax's"),
+    (_set("level", "1"), "level is '1'"),
+    (_set("seed", None), "seed is None"),
+    (_set("model", 3), "model is 3"),
+    (_set("cases", []), "holds no case"),
+    (_set("cases", {}), "holds no case"),
+    (_set("cases", [5]), "cases[0] has no id"),
+    (_set("dialect", "rtl"), "dialect is no record"),
+    (_without("sqrt", lambda r: r["dialect"]), "missing choice 'sqrt'"),
+    (_set("sqrt", "cordic", lambda r: r["dialect"]), "sqrt = 'cordic' is not one of"),
+    (_set("speed", "fast", lambda r: r["dialect"]), "unknown choice 'speed'"),
+    (_without("got", _case), "case 5 has no got, others have"),
+    (_set("got", None, _case), "case 5: got is null"),
+    (_without("args", _case), "case 5 has no args"),
+    (_without("id", _case), "cases[4] has no id"),
+    (_set("id", 1, _case), "two cases have the id 1"),
+    (_set("id", True, _case), "cases[4] has no id"),
+    (_set("expect", [1], _case), "case 5: its own expectation differs from what the reference gives"),
+    (_set("result", INVALID, _case), "case 5 has both expect and result"),
+    (_set("flags", "Tie", _case), "case 5: flags are a list of names"),
+    (_set("note", 5, _case), "case 5: flags are a list of names, note is a text"),
+    (lambda r: (_case(r).pop("expect"), _case(r).__setitem__("result", INVALID)), "case 5: its own expectation differs"),
+    (lambda r: (_case(r).pop("expect"), _case(r).__setitem__("result", "wrong")), "case 5: result is 'wrong'"),
+    (_without("m", lambda r: _case(r)["args"]), "case 5: its args are none of requant's"),
+    (_set("speed", 5, lambda r: _case(r)["args"]), "case 5: its args are none of requant's"),
+    (_set("acc", [1.5], lambda r: _case(r)["args"]), "case 5: its args are none of requant's"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGES, ids=[words for _, words in DAMAGES])
+def test_a_damaged_document_is_refused(damage: Callable[[Any], None], words: str) -> None:
+    record = answered()
+    damage(record)
+    with pytest.raises(FileError) as refused:
+        check(json.dumps(record), "device.json")
+    assert str(refused.value).startswith("device.json: ")
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[1, 2", "5", "null", "[" * 100_000, '{"seed": ' + "9" * 5000 + "}"])
+def test_what_is_no_document_is_refused(text: str) -> None:
+    with pytest.raises(FileError, match=r"^file: is no"):
+        check(text, "file")
+
+
+def test_expectations_alone_are_checked_and_questions_are_not_enough() -> None:
+    document = generate("argmax", DIALECTS["rtl"], 1, 0)
+    assert check(document.text(), "file").held == "expect"
+    with pytest.raises(FileError, match="holds questions only"):
+        check(document.text(questions=True), "file")
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+def _wrong(path: Path, op: str = "shiftmax") -> None:
+    record = answered(op)
+    case = next(case for case in record["cases"] if depth(case["got"]) == 1 and len(case["got"]) > 2)
+    case["got"][1] += 3
+    path.write_text(json.dumps(record))
+
+
+def test_gen_writes_what_check_takes(cli: Cli) -> None:
+    code, out, err = cli("vectors gen shiftmax --dialect rtl --seed 5")
+    assert (code, err) == (0, "")
+    assert out == generate("shiftmax", DIALECTS["rtl"], 1, 5).text() + "\n"
+    assert cli("vectors gen shiftmax --dialect rtl --seed 5 -o v.json") == (0, "", "")
+    assert Path("v.json").read_text() == out
+    code, said, _ = cli("vectors check v.json")
+    assert code == 0
+    assert "38 expectations, all as the reference has them; no device has answered" in said
+    code, out, _ = cli("vectors score v.json")
+    assert code == 0
+    assert "102 of 102 mutants killed" in out
+    assert "equivalent, not counted: quotient=trunc: t <= 0 and x0 < 0" in out
+
+
+def test_gen_speaks_the_models_dialect_or_another(cli: Cli, graph: Graph) -> None:
+    _, out, _ = cli("vectors gen shiftmax -m model.h5")
+    assert json.loads(out)["dialect"]["name"] == graph.dialect.name
+    assert json.loads(out)["model"] == graph.content_hash
+    _, out, _ = cli("vectors gen shiftmax -m model.h5 --dialect rtl")
+    assert json.loads(out)["dialect"]["name"] == "rtl"
+    _, out, _ = cli(f"vectors gen requant --dialect {ROOT / 'examples' / 'dialect.toml'} --questions")
+    assert json.loads(out)["dialect"]["name"] == "mine"
+
+
+def test_check_shows_flags_failures_and_the_arithmetic(cli: Cli, tmp_path: Path) -> None:
+    _wrong(tmp_path / "got.json")
+    code, out, err = cli("vectors check got.json")
+    assert (code, err) == (1, "")
+    assert "37 of 38 cases right" in out
+    assert "case 1 [AllNegativeRow, HalfBit] shiftmax: out[1] is " in out
+    assert "(1 of 5 elements); A quotient that truncates, an exponential that assumes x <= 0" in out
+    assert "(2**31 - 1) // " in out
+    code, out, _ = cli("vectors check --json got.json")
+    assert code == 1
+    record = json.loads(out)
+    jsonschema.validate(record, SCHEMA)
+    assert record["agrees"] is False
+    assert record["files"][0]["passed"] == 37
+    assert record["files"][0]["failures"][0]["index"] == [1]
+    assert cli("vectors check --json got.json -o report.json")[0] == 1
+    assert json.loads(Path("report.json").read_text()) == record
+
+
+def test_check_reads_standard_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in ("", " -"):
+        data = io.BytesIO(json.dumps(answered("argmax")).encode())
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=data))
+        code, out, _ = cli(f"vectors check{arguments}")
+        assert code == 0
+        assert "15 of 15 cases right" in out
+
+
+def test_score_names_survivors_and_killers(cli: Cli) -> None:
+    document = generate("argmax", DIALECTS["rtl"], 1, 0)
+    untied = [case for case in document.cases if case.flags in (("SeveralRows",), ("WideIndex", "SeveralRows"))]
+    Path("poor.json").write_text(_with(document, untied).text())
+    code, out, _ = cli("vectors score poor.json")
+    assert code == 1
+    assert "survives ties=last instead of first" in out
+    code, out, _ = cli("vectors score poor.json --json")
+    assert code == 1
+    record = json.loads(out)
+    jsonschema.validate(record, SCHEMA)
+    assert record["files"][0]["survived"] == ["ties=last"]
+    assert all(record["files"][0]["killed"].values())
+
+
+BAD = [
+    ("vectors", "Missing command"),
+    ("vectors gen", "Missing argument 'OP'"),
+    ("vectors gen softmax", "there is no operator 'softmax'; there are: argmax"),
+    ("vectors gen requant --level 3", "3 is not in the range"),
+    ("vectors gen requant --seed -1", "-1 is not in the range"),
+    ("vectors gen requant --dialect latin", "--dialect 'latin' is neither"),
+    ("vectors gen shift_exp -m model.h5", "the model has no node of shift_exp"),
+    ("vectors gen requant -m missing.h5", "missing.h5"),
+    ("vectors gen requant -m model.h5 -o model.h5", "is needed as it is"),
+    ("vectors gen requant -o nowhere/v.json", "its folder nowhere does not exist"),
+    ("vectors check missing.json", "missing.json: No such file"),
+    ("vectors check picture.png", "picture.png: is no text in UTF-8"),
+    ("vectors check .", "Is a directory"),
+    ("vectors score", "Missing argument 'FILE"),
+    ("vectors score empty.json", "empty.json: is no JSON"),
+    ("vectors check good.json empty.json", "empty.json: is no JSON"),
+    ("vectors check good.json -o good.json", "good.json: is needed as it is"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), BAD, ids=[line for line, _ in BAD])
+def test_bad_input_is_one_line(line: str, words: str, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty.json").touch()
+    (tmp_path / "good.json").write_text(generate("argmax", DIALECTS["rtl"], 1, 0).text())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    code, out, err = cli(line)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.startswith("intsim: ")
+    assert err.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_sizes_has_every_operator() -> None:
+    text = (ROOT / "docs" / "vectors.md").read_text(encoding="utf-8")
+    assert all(f"\n| {op} | " in text for op in OPERATORS)

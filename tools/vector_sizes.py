@@ -1,0 +1,40 @@
+"""How large conformance vectors are, and how long making and scoring them takes.
+
+    python tools/vector_sizes.py [DIALECT]
+
+Prints a table in Markdown, one operator a row. Times are of this machine, without the start of Python.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from intsim.dialects import resolve
+from intsim.vectors import LEVELS, generate, score
+from intsim.vectors.generator import MAKERS
+
+
+def main() -> None:
+    """Print the table."""
+    dialect = resolve(sys.argv[1] if len(sys.argv) > 1 else "isegmenter")
+    for op in MAKERS:  # once for the compiler
+        score(generate(op, dialect, 1, 0))
+    print("| operator | level 1: cases | kB | ms | mutants killed | ms | level 2: cases | kB | ms |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for op in MAKERS:
+        columns = []
+        for level in LEVELS:
+            begun = time.perf_counter()
+            document = generate(op, dialect, level, 0)
+            size = len(document.text())
+            columns += [str(len(document.cases)), f"{size / 1000:,.0f}", f"{1000 * (time.perf_counter() - begun):.0f}"]
+            if level == 1:
+                begun = time.perf_counter()
+                found = score(document)
+                columns += [f"{len(found.killed)} of {found.counted}", f"{1000 * (time.perf_counter() - begun):.0f}"]
+        print(f"| {op} | {' | '.join(columns)} |")
+
+
+if __name__ == "__main__":
+    main()
