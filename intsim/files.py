@@ -30,10 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~mask)  # mkstemp's files are private; an ordinary new file is not
         temporary.replace(target)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            said = os.strerror(error.errno)  # what HDF5 says takes several lines
-            raise FileError(f"{path}: could not be written whole ({said}); nothing was changed") from None
-        raise
+        raise _explained(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -53,10 +50,11 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
     ours = {marker, *owned(target / marker)} if marker in held else set()
     if held - ours:
         raise FileError(f"{folder}: holds {min(held - ours)}, which would be mixed with what is written; name a new folder")
-    try:
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    new = not target.exists()
+    try:  # inside the folder where there is one: it may be a file system of its own
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent if new else target))
     except OSError as error:
-        raise FileError(f"{folder}: no folder can be made there ({error.strerror}); choose another") from None
+        raise FileError(f"{folder}: no files can be written there ({error.strerror}); choose another folder") from None
     try:
         yield made
         target.mkdir(exist_ok=True)
@@ -64,8 +62,18 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
             (target / name).unlink()
         for entry in sorted(made.iterdir(), key=lambda entry: entry.name == marker):  # what describes the others, last
             entry.replace(target / entry.name)
+    except OSError as error:
+        raise _explained(folder, error) from None
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _explained(path: str | Path, error: OSError) -> OSError | FileError:
+    """A disk that is full as a line that names the file; any other error as it is."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return error
+    said = os.strerror(error.errno)  # what HDF5 says takes several lines
+    return FileError(f"{path}: could not be written whole ({said}); nothing was changed")
 
 
 def writable(path: str | Path) -> Path:

@@ -12,16 +12,18 @@ def chooses(globs: Sequence[str], *names: str) -> bool:
     """Whether globs choose what bears any of these names."""
     wanted = [glob for glob in globs if not glob.startswith("!")] or ["*"]
     unwanted = [glob[1:] for glob in globs if glob.startswith("!")]
-    return _matches(names, wanted) and not _matches(names, unwanted)
+    return matches(names, *wanted) and not matches(names, *unwanted)
 
 
 def require_matches(globs: Sequence[str], names: Iterable[str]) -> None:
     """An IntsimError for a glob that matches none of the names."""
     known = list(names)
     for glob in globs:
-        if not _matches(known, [glob.removeprefix("!")]):
+        if not matches(known, glob.removeprefix("!")):
             raise IntsimError(f"--layers {glob!r} matches no node; 'intsim inspect' lists their names")
 
 
-def _matches(names: Sequence[str], globs: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
+def matches(names: Iterable[str], *globs: str) -> bool:
+    """Whether any glob matches any name."""
+    known = list(names)
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in known)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .arith import Format, wrap
 
-BEATS = (2, 4, 8, 16, 32, 64)
+BEATS = range(2, 65)
 TILES = (2, 4, 8, 16, 32, 64, 128)
 
 

@@ -55,7 +55,10 @@ def read_raw(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) ->
 
 def _beats_of_any_width(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) -> NDArray:
     """Hexadecimal words without a beat's width: the longest word tells it, and shorter ones lack leading zeros."""
-    widest = max((len(word.replace("_", "")) for _, word in tokens(path) if not word.startswith("@")), default=1)
+    widest = max(
+        (len(word.replace("_", "").lower().removeprefix("0x")) for _, word in tokens(path) if not word.startswith("@")),
+        default=1,
+    )
     stored = layout.stored(shape, fmt, widest)
     return _typed(stored, read_words(path, stored, stored.beats, 16, exact=False))
 

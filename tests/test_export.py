@@ -20,7 +20,7 @@ import intsim
 from intsim.arith import Format, format_named, signed
 from intsim.cli import _common
 from intsim.errors import FileError, IntsimError
-from intsim.export import FORMATS, LANGUAGES, LAYOUTS, Layout, Stored, export, imported, imported_like
+from intsim.export import FORMATS, LANGUAGES, LAYOUTS, Layout, Stored, dumped, dumped_like, export, exported
 from intsim.export.encodings import ENCODINGS, npz_member, npz_value
 from intsim.graph import Graph, Node, input_node
 
@@ -42,7 +42,7 @@ def stored_tensors(draw: st.DrawFn) -> tuple[Stored, np.ndarray]:
     fmt = draw(st.sampled_from([format_named(name) for name in ("u8", "i4", "i8", "i13", "i16", "i32", "i64")]))
     own = (fmt.hi - fmt.lo).bit_length()
     bits = draw(st.none() | st.sampled_from([n for n in (4, 5, 8, 9, 12, 16, 17, 32, 33, 64) if n >= own]))
-    is_signed = draw(st.none() | st.booleans()) if (bits or own) < 64 else None
+    is_signed = draw(st.none() | st.booleans()) if (bits or own) < 64 else True
     element = _element(bits or own, fmt.lo < 0 if is_signed is None else is_signed)
     low, high = max(fmt.lo, element[0]), min(fmt.hi, element[1])
     lanes = draw(st.none() | st.integers(1, 5))
@@ -112,7 +112,7 @@ def test_every_layout_comes_back_from_every_format(
     stored, values = drawn
     folder = tmp_path_factory.mktemp("x")
     if name == "npz":
-        np.savez(folder / "t.npz", t=npz_value(stored, values))
+        np.savez(folder / "t.npz", t=npz_value(stored, values, "t"))
         assert np.array_equal(stored.restore(npz_member(folder / "t.npz", "t", stored)), values)
         return
     encoding = ENCODINGS[name]
@@ -154,7 +154,7 @@ def test_a_golden_file_comes_back(
     record = export(golden_file, folder, layers=layers, formats=sorted(formats), layout=layout)
     jsonschema.validate(record, SCHEMA)
     for name in formats:
-        tensors, missing = imported(folder, encoding=name)
+        tensors, missing = exported(folder, name).tensors()
         assert not missing
         with h5py.File(golden_file) as file:
             due = [name for name in file if name.startswith(("encoder.blocks.0.norm", "encoder.blocks.0.mlp."))]
@@ -222,7 +222,7 @@ def test_layouts_that_cannot_hold_a_tensor(layout: Layout, shape: tuple, fmt: Fo
 
 
 def test_values_that_an_element_does_not_hold() -> None:
-    with pytest.raises(IntsimError, match=r"t\[1, 0\] = -3 does not fit u8; give it more bits, or a sign"):
+    with pytest.raises(IntsimError, match=r"t\[1, 0\] = -3 does not fit u8; give it a sign"):
         Stored(Layout(bits=8, signed=False), (2, 1), signed(16)).stream(np.array([[3], [-3]]), "t")
 
 
@@ -260,7 +260,7 @@ def test_parameters_of_a_model(model_file: Path, graph: Graph, tmp_path: Path) -
     names = [tensor["name"] for tensor in record["tensors"]]
     qkv = "encoder.blocks.0.attn.qkv"
     assert set(names) == {f"{qkv}/weight", f"{qkv}/bias", f"{qkv}.requant/m", f"{qkv}.requant/e", "encoder.cls_token/value"}
-    tensors, _ = imported(tmp_path / "out")
+    tensors, _ = exported(tmp_path / "out").tensors()
     assert np.array_equal(tensors[f"{qkv}/weight"], graph.by_name[qkv].params["weight"])
     assert (tmp_path / "out" / f"{qkv}-bias.bin").read_bytes() == graph.by_name[qkv].params["bias"].astype("<i4").tobytes()
 
@@ -270,7 +270,7 @@ def test_steps_inside_operators(graph: Graph, image: np.ndarray, tmp_path: Path)
     record = export(tmp_path / "steps.h5", tmp_path / "out", layers=[SOFTMAX])
     assert f"{SOFTMAX}:sum" in [tensor["name"] for tensor in record["tensors"]]
     assert (tmp_path / "out" / f"{SOFTMAX}-sum.hex").is_file()
-    tensors, _ = imported(tmp_path / "out")
+    tensors, _ = exported(tmp_path / "out").tensors()
     with h5py.File(tmp_path / "steps.h5") as file:
         assert np.array_equal(tensors[f"{SOFTMAX}:sum"], file[f"{SOFTMAX}:sum"][()])
 
@@ -293,13 +293,67 @@ def test_a_dump_is_read_by_the_manifest_of_the_golden_tensors(golden_file: Path,
     (tmp_path / "dump" / f"{NORM}.hex").unlink()
     path = tmp_path / "dump" / f"{SOFTMAX}.hex"
     path.write_text("f" * 32 + "\n" + path.read_text().partition("\n")[2])
-    tensors, missing = imported(tmp_path / "dump", tmp_path / "due" / "manifest.json")
+    tensors, missing = dumped(tmp_path / "dump", tmp_path / "due" / "manifest.json").tensors()
     assert missing == [NORM]
     assert tensors[SOFTMAX][0, 0, :8].tolist() == [-1] * 8
-    alike, _ = imported_like(tmp_path / "dump", golden_file, Layout(beat=128, tile=(1, 8)), "hex")
+    alike, _ = dumped_like(tmp_path / "dump", golden_file, Layout(beat=128, tile=(1, 8)), "hex").tensors()
     assert np.array_equal(alike[SOFTMAX], tensors[SOFTMAX])
     with pytest.raises(FileError, match=r"is missing, but manifest\.json lists it"):
-        imported(tmp_path / "dump")
+        exported(tmp_path / "dump")
+
+
+def test_an_existing_folder_is_written_from_within(golden_file: Path, tmp_path: Path) -> None:
+    """It may be a file system of its own, into which nothing can be renamed."""
+    (tmp_path / "out").mkdir()
+    beside: list[list[str]] = []
+    export(
+        golden_file, tmp_path / "out", layers=[NORM], progress=lambda _: beside.append([p.name for p in tmp_path.iterdir()])
+    )
+    assert beside == [["out"]]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"{NORM}.hex", "manifest.json"]
+
+
+def test_files_that_are_none_or_too_many(golden_file: Path, tmp_path: Path) -> None:
+    record = export(golden_file, tmp_path / "out", layers=[NORM, SOFTMAX], layout=Layout(beat=128, lines=50))
+    assert [file["file"] for file in record["tensors"][0]["files"]] == [f"{NORM}-{i:03d}.hex" for i in range(3)]
+    shutil.copytree(tmp_path / "out", tmp_path / "dump")
+    beyond = tmp_path / "dump" / f"{NORM}-003.hex"
+    beyond.touch()
+    with pytest.raises(FileError, match=r"-003\.hex: is one file too many; encoder\.blocks\.0\.norm1 takes 3"):
+        dumped(tmp_path / "dump", tmp_path / "out").tensors()
+    beyond.unlink()
+    (tmp_path / "dump" / f"{NORM}-001.hex").unlink()
+    with pytest.raises(FileError, match=r"-001\.hex: is missing; encoder\.blocks\.0\.norm1 takes 3 files"):
+        dumped(tmp_path / "dump", tmp_path / "out").tensors()
+    (tmp_path / "dump" / f"{NORM}-001.hex").mkdir()
+    with pytest.raises(FileError, match=r"-001\.hex: is not an ordinary file"):
+        dumped(tmp_path / "dump", tmp_path / "out").tensors()
+
+
+def test_what_the_golden_file_leaves_out_is_said(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    intsim.golden(graph, image, tmp_path / "boundary.h5", "boundary")
+    with pytest.raises(IntsimError, match=r"left out at level boundary; 'intsim golden --level full --layers' writes them"):
+        export(tmp_path / "boundary.h5", tmp_path / "out", layers=[NORM])
+    intsim.golden(graph, image, tmp_path / "digest.h5", "digest")
+    with pytest.raises(IntsimError, match="holds only the hash of"):
+        export(tmp_path / "digest.h5", tmp_path / "out", layers=[SOFTMAX])
+    assert not (tmp_path / "out").exists()
+
+
+def test_words_as_other_tools_write_them(golden_file: Path, tmp_path: Path) -> None:
+    """Capitals, C's prefix, underscores, comments, addresses, a byte order mark, and Windows' line ends."""
+    export(golden_file, tmp_path / "due", layers=[NORM], layout=Layout(beat=64))
+    shutil.copytree(tmp_path / "due", tmp_path / "dump")
+    path = tmp_path / "dump" / f"{NORM}.hex"
+    words = path.read_text().upper().split()
+    words[1], words[2] = f"0x{words[2 - 1]}", f"{words[2][:8]}_{words[2][8:]}"
+    text = "\r\n".join(["// memory", "@0", *words[:5], "@5 /* five", "*/", *words[5:]])
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    tensors, _ = dumped(tmp_path / "dump", tmp_path / "due").tensors()
+    assert tensors[NORM].reshape(-1).tolist() == values_of(golden_file, NORM)
+    path.write_text(path.read_text(encoding="utf-8-sig").replace(words[3], f"0x{words[3][2:]}"))
+    with pytest.raises(FileError, match="has unknown bits"):
+        dumped(tmp_path / "dump", tmp_path / "due").tensors()
 
 
 # --- consumers --------------------------------------------------------------------------------------------------------
@@ -343,9 +397,10 @@ C_CONSUMER = """
 #include "encoder_blocks_0_norm1_requant_pkg.h"
 #include "encoder_blocks_0_mlp_act_pkg.h"
 int main(void) {
-    for (int i = 0; i < ENCODER_BLOCKS_0_ATTN_SOFTMAX_COUNT; i++) printf("%ld ", (long)encoder_blocks_0_attn_softmax[i]);
+    for (int i = 0; i < ENCODER_BLOCKS_0_ATTN_SOFTMAX_VALUES_COUNT; i++)
+        printf("%ld ", (long)encoder_blocks_0_attn_softmax_values[i]);
     puts("");
-    for (int i = 0; i < ENCODER_BLOCKS_0_NORM1_COUNT; i++) printf("%ld ", (long)encoder_blocks_0_norm1[i]);
+    for (int i = 0; i < ENCODER_BLOCKS_0_NORM1_VALUES_COUNT; i++) printf("%ld ", (long)encoder_blocks_0_norm1_values[i]);
     puts("");
     for (int i = 0; i < ENCODER_BLOCKS_0_NORM1_REQUANT_M_COUNT; i++)
         printf("%ld %d ", (long)encoder_blocks_0_norm1_requant_m[i], encoder_blocks_0_norm1_requant_e[i]);
@@ -384,6 +439,15 @@ def test_c_reads_what_was_exported(bench: Path, golden_file: Path, graph: Graph,
     assert [int(v) for v in lines[2].split()] == pairs.reshape(-1).tolist()
     assert lines[3].split() == [str(act.params[key]) for key in ("x0", "n", "lam")] + [str(graph.tensors[act.name].shape[1])]
     assert lines[4] == "512"
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+def test_headers_and_packages_of_one_node_go_together(model_file: Path, tmp_path: Path) -> None:
+    export(model_file, tmp_path / "out", layers=["encoder.blocks.0.attn.qkv*"], formats=["c"], packages=["c"])
+    headers = sorted(path.name for path in (tmp_path / "out").glob("*.h"))
+    assert len(headers) == 6
+    (tmp_path / "main.c").write_text("".join(f'#include "{name}"\n' for name in headers) + "int main(void) { return 0; }\n")
+    output_of("gcc", "-std=c11", "-Wall", "-Werror", f"-I{tmp_path / 'out'}", "-o", tmp_path / "a", tmp_path / "main.c")
 
 
 VERILOG_CONSUMER = """
@@ -512,7 +576,7 @@ def test_a_damaged_dump(name: str, damage: Callable[[bytes], bytes], words: str,
     path = next(p for p in (tmp_path / "due").iterdir() if p.name.startswith(NORM))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(FileError, match=words) as error:
-        imported(tmp_path / "due", tmp_path / "due" / "manifest.json")
+        dumped(tmp_path / "due", tmp_path / "due" / "manifest.json").tensors()
     assert "\n" not in str(error.value)
     assert path.name in str(error.value)
 
@@ -526,7 +590,12 @@ def records() -> Iterator[tuple[Callable[[dict[str, Any]], Any], str]]:
     yield lambda m: m["layout"].update(beat=8), "a beat of 8 bits does not hold an element"
     yield lambda m: m["layout"].update(axes=[0]), "do not cover"
     yield lambda m: m["tensors"][0].update(format="i99"), "i99"
-    yield lambda m: m["tensors"][0].update(shape=[4, 4]), "words|beats|bytes"
+    yield lambda m: m["tensors"][0].update(shape=[4, 4]), "its beats or files are not those of its shape and layout"
+    yield lambda m: m["tensors"][0].update(beats=7), "its beats or files are not those of its shape and layout"
+    yield lambda m: m["tensors"][0].update(name="../../evil"), "does not match"
+    yield lambda m: m["tensors"][0].update(name="other"), "its beats or files are not those of its shape and layout"
+    yield lambda m: m["tensors"].append(m["tensors"][0]), "lists a tensor twice in one encoding"
+    yield lambda m: m["tensors"][0]["files"][0].update(bytes=3), "its SHA-256 is not the one in manifest.json"
     yield lambda m: m["tensors"][0]["files"][0].update(sha256="0" * 64), "its SHA-256 is not the one in manifest.json"
     yield lambda m: m["tensors"][0].update(values_sha256="0" * 64), "does not come back as it was exported"
 
@@ -539,7 +608,7 @@ def test_a_damaged_manifest(change: Callable[[dict[str, Any]], Any], words: str,
     change(record)
     path.write_text(json.dumps(record))
     with pytest.raises(FileError, match=words) as error:
-        imported(tmp_path / "out")
+        exported(tmp_path / "out").tensors()
     assert "\n" not in str(error.value)
 
 
@@ -584,7 +653,17 @@ def test_out_and_back(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("import out --manifest out/manifest.json --format raw -o back.h5")[0] == 0
     assert cli("diff golden.h5 back.h5")[0] == 0
     assert cli("import out --like golden.h5 --layout axi128 -o like.npz")[0] == 0
-    assert cli("diff golden.h5 like.npz")[0] == 0
+
+
+def test_an_import_spoils_no_input(cli: Callable[..., tuple[int, str, str]]) -> None:
+    assert cli(f"export golden.h5 --layers {SOFTMAX} --format npz -o out")[0] == 0
+    before = Path("out/tensors.npz").read_bytes()
+    code, _, err = cli("import out -o out/dut.npz")
+    assert (code, "holds nothing but its own files" in err) == (2, True)
+    code, _, err = cli("import out --manifest out -o out/tensors.npz")
+    assert (code, "is needed as it is" in err) == (2, True)
+    assert sorted(path.name for path in Path("out").iterdir()) == ["manifest.json", "tensors.npz"]
+    assert Path("out/tensors.npz").read_bytes() == before
 
 
 def test_a_dry_run_draws_and_writes_nothing(cli: Callable[..., tuple[int, str, str]]) -> None:
@@ -614,9 +693,18 @@ BAD_COMMANDS = [
     ),
     ("export golden.h5 -o out --layout short.toml --layers *.softmax", "its axes [1, 0] do not cover a tensor of shape"),
     ("export golden.h5 -o out --format jpeg", "'jpeg' is not one of"),
-    ("import nowhere", "there is no such manifest"),
-    ("import . --manifest golden.h5", "is not JSON|not plain"),
-    ("import . --like golden.h5", "holds none of the files that are due"),
+    ("import nowhere", "nowhere: there is no such folder"),
+    ("import nowhere --like golden.h5", "nowhere: there is no such folder"),
+    ("import picture.png", "picture.png: is a file; name the folder it is in"),
+    ("import narrow.toml --like golden.h5", "narrow.toml: is a file; name the folder it is in"),
+    ("export golden.h5 -o ''", "name the folder to write with -o FOLDER"),
+    ("export golden.h5 --dry-run --json", "leave out --json"),
+    ("export golden.h5 --dry-run --package sv", "leave out --package"),
+    ("export model.h5 -m model.h5 -o out", "model.h5 is a model itself"),
+    ("export model.h5 -o out --layers encoder.tokens", "such nodes have no arrays; their constants are in --package"),
+    ("export golden.h5 -o out --layout huge.toml --layers labels", "elements of it, more than memory holds"),
+    ("import . --manifest golden.h5", "golden.h5: is a file; name the folder it is in, or its manifest.json"),
+    ("import . --like golden.h5", "no file there bears the name of a tensor of golden.h5"),
     ("import . --like golden.h5 --manifest x", "give one of them"),
     ("import . --layout plain", "--layout goes with --like"),
 ]
@@ -626,6 +714,7 @@ BAD_COMMANDS = [
 def test_bad_commands(cli: Callable[..., tuple[int, str, str]], line: str, words: str) -> None:
     Path("narrow.toml").write_text("beat = 8\n")
     Path("short.toml").write_text("axes = [1, 0]\n")
+    Path("huge.toml").write_text("tile = [2000000000, 2000000000]\n")
     before = {path.name for path in Path().iterdir()}
     code, out, err = cli(line)
     assert code == 2

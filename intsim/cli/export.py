@@ -10,7 +10,6 @@ from ._common import (
     BUILT_IN_LAYOUTS,
     EXPORT_FORMATS,
     PACKAGE_LANGUAGES,
-    json_option,
     model_behind,
     progress,
     put_json,
@@ -25,7 +24,7 @@ PICTURED = 4  # tensors whose first beats are drawn
     epilog="Example: intsim export golden.h5 --layers 'encoder.blocks.0.*' --layout axi128 --package sv -o bench",
 )
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("-o", "--output", metavar="FOLDER", help="The folder to write: new, empty, or an earlier export.")
 @click.option("--layers", multiple=True, metavar="GLOB", help="Only these; '!GLOB' leaves out. May be repeated.")
 @click.option(
     "--format",
@@ -49,10 +48,10 @@ PICTURED = 4  # tensors whose first beats are drawn
     "-m", "--model", type=click.Path(path_type=Path), help="For packages of a golden file: the model it stems from."
 )
 @click.option("--dry-run", is_flag=True, help="Only show what the first beats would look like.")
-@json_option
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
     source: Path,
-    output: Path | None,
+    output: str | None,
     layers: tuple[str, ...],
     formats: tuple[str, ...],
     packages: tuple[str, ...],
@@ -64,8 +63,9 @@ def command(
     """Write tensors of a golden file, or parameters of a model file, for a test bench, with a manifest of what they are.
 
     Formats: hex ($readmemh), bits ($readmemb), raw (binary), text ($fscanf), c (a header), npy, npz. Packages (sv, vhdl, c)
-    hold every constant of a node: m, e, x0, n, lam, widths, shapes. A layout, in TOML, says how elements become beats: bits,
-    signed, beat, lanes, first, endian, axes, tile, pad, lines.
+    hold the constants of a node: m, e, bias, x0, n, lam, widths, shapes; weights and tables are tensors of the model file.
+    A layout, in TOML, says how elements become beats; docs/verification.md explains its keys: bits, signed, beat, lanes,
+    first, endian, axes, tile, pad, lines.
     """
     from ..export import export, layout_named
     from ..export.sources import GOLDEN, chosen, opened
@@ -73,16 +73,20 @@ def command(
 
     layout = layout_named(layout_name)
     formats = tuple(dict.fromkeys(formats)) or (() if packages else ("hex",))
+    if dry_run and (as_json or packages):
+        raise click.UsageError(f"--dry-run draws tensors for people; leave out {'--json' if as_json else '--package'}")
     if dry_run:
         with opened(source) as found:
             tensors = chosen(found, layers)
             put_rich(lambda console: render(console, tensors, layout, PICTURED), None)
         return
-    if output is None:
+    if not output:
         raise click.UsageError("name the folder to write with -o FOLDER")
     graph = None
     with opened(source) as found:
         count = len(chosen(found, layers)) if formats else 0
+        if model is not None and found.kind != GOLDEN:
+            raise click.UsageError(f"--model says what a golden file stems from; {source} is a model itself")
         if packages and found.kind == GOLDEN:
             graph = model_behind(source, model)
     with progress("exporting", count or 1) as step:
@@ -108,5 +112,6 @@ def command(
             f"{len(names)} {plural} as {', '.join(formats)}, layout {layout.name}, {sum(files.values()) / 1e6:.2f} MB"
         )
     if packages:
-        written.append(f"{len(record['packages'])} package{'s' if len(record['packages']) > 1 else ''}")
+        count = len(record["packages"])
+        written.append(f"{count} package{'' if count == 1 else 's'}{'' if count else ' (inputs and constants have none)'}")
     click.echo(f"{output}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")

@@ -15,12 +15,12 @@ from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, progress
     "--manifest",
     "manifest_path",
     type=click.Path(path_type=Path),
-    help="FOLDER is a device's dump in the layout of this export.",
+    help="FOLDER is a device's dump in the layout of this export (or its folder).",
 )
 @click.option(
     "--like",
     type=click.Path(path_type=Path),
-    help="FOLDER is a device's dump of files NODE.hex, of this golden or model file.",
+    help="FOLDER is a device's dump of NODE.hex, NODE.bin, ... of this golden or model file's tensors.",
 )
 @click.option(
     "--layout", "layout_name", metavar="LAYOUT", help=f"With --like: a TOML file, or {BUILT_IN_LAYOUTS}.  [default: plain]"
@@ -46,22 +46,28 @@ def command(
 
     An exported folder is read by its own manifest, and every file must have the SHA-256 it says. A device's dump bears other
     values under the same names: describe it by the manifest of an export of the same tensors (--manifest), or by a golden
-    file and a layout (--like, --layout, --format). Files that are not there are left out and named.
+    file and a layout (--like, --layout, --format). Files that are not there are left out and named. Values that a node's
+    format does not hold are kept, for diff to show.
     """
-    from ..export import imported, imported_like, layout_named
+    from ..errors import FileError
+    from ..export import dumped, dumped_like, exported, layout_named
     from ..export.tensors import write_tensors
 
     if manifest_path is not None and like is not None:
         raise click.UsageError("--manifest and --like both say what the dump is; give one of them")
     if layout_name is not None and like is None:
         raise click.UsageError("--layout goes with --like; a manifest has a layout of its own")
-    check_target(output, manifest_path, like)
-    with progress("importing", None) as step:
-        if like is not None:
-            layout = layout_named(layout_name or "plain")
-            tensors, missing = imported_like(folder, like, layout, encoding or "hex", progress=step)
-        else:
-            tensors, missing = imported(folder, manifest_path, encoding=encoding, progress=step)
+    if like is not None:
+        dump = dumped_like(folder, like, layout_named(layout_name or "plain"), encoding or "hex")
+    elif manifest_path is not None:
+        dump = dumped(folder, manifest_path, encoding)
+    else:
+        dump = exported(folder, encoding)
+        if output.resolve().parent == dump.folder.resolve():
+            raise FileError(f"{output}: {folder} is an export, which holds nothing but its own files; write elsewhere")
+    check_target(output, manifest_path, like, *dump.files)
+    with progress("importing", len(dump.entries)) as step:
+        tensors, missing = dump.tensors(step)
     write_tensors(output, tensors)
     elements = sum(value.size for value in tensors.values())
     click.echo(f"{output}: {len(tensors)} tensor{'s' if len(tensors) > 1 else ''}, {elements:,} elements")

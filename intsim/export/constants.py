@@ -1,4 +1,4 @@
-"""Every constant of a node as a package: SystemVerilog, VHDL, or a C header.
+"""The constants of a node as a package: SystemVerilog, VHDL, or a C header.
 
 Plain parameters (x0, n, lam, b) become integers. Those that may be one a channel (m, e, bias) become arrays, one element
 where one stands for all channels. Widths, signs and shapes of all inputs and of the output are there; weights and tables are

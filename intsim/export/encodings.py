@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import npy
+from ..arith import first_index
 from ..errors import FileError
 from .stored import Stored
 
@@ -25,6 +26,7 @@ NPZ_NAME = "tensors.npz"
 A_LINE = 12  # numbers of a C array
 C_LOWEST = {-(1 << (bits - 1)): f"INT{bits}_MIN" for bits in (32, 64)}  # C has no literal for these
 DIGITS = {2: re.compile("[01]+"), 16: re.compile("[0-9a-f]+")}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -53,8 +55,8 @@ def _write_raw(path: Path, stream: NDArray, stored: Stored) -> None:
 def read_raw(path: Path, stored: Stored, beats: int) -> NDArray:
     width, held = stored.beat // 8, path.stat().st_size
     if held != beats * width:
-        few = "; the dump is truncated" if held < beats * width else ""
-        raise FileError(f"{path}: holds {held:,} bytes, {beats:,} beats of {width} are {beats * width:,}{few}")
+        said = "the dump is truncated" if held < beats * width else "it holds more than this tensor, or wider beats"
+        raise FileError(f"{path}: holds {held:,} bytes, {beats:,} beats of {width} are {beats * width:,}; {said}")
     octets = np.fromfile(path, np.uint8).reshape(beats, width)
     return stored.unpack(octets if stored.layout.endian == "little" else octets[:, ::-1])
 
@@ -93,6 +95,8 @@ def read_words(path: Path, stored: Stored, beats: int, base: int, exact: bool = 
             _same_place(path, line, word, found)
             continue
         bare = word.replace("_", "").lower()
+        if base == 16 and bare.startswith("0x") and (not exact or len(bare) > digits):
+            bare = bare[2:]  # C's prefix; within a word's digits x is an unknown one
         if found == beats:
             raise FileError(f"{path}:{line}: a word more than the {beats:,} beats that are due")
         if not DIGITS[base].fullmatch(bare):
@@ -159,7 +163,7 @@ def tokens(path: Path) -> Iterator[tuple[int, str]]:
 def _plain(path: Path) -> str:
     """A text file without its comments; every line stays where it is."""
     try:
-        text = path.read_text(encoding="ascii")
+        text = path.read_bytes().removeprefix(BYTE_ORDER_MARK).decode("ascii")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise FileError(f"{path}:{line}: is not plain text; the bytes of beats are read with the format raw") from None
@@ -196,9 +200,9 @@ def npz_member(path: Path, key: str, stored: Stored) -> NDArray:
     return _held(path, npy.member(path, key), stored)
 
 
-def npz_value(stored: Stored, values: NDArray) -> NDArray:
+def npz_value(stored: Stored, values: NDArray, name: str) -> NDArray:
     """A tensor as an ``.npz`` holds it."""
-    return stored.arrange(values).astype(stored.dtype)
+    return stored.arrange(values, name).astype(stored.dtype)
 
 
 def _same_shape(path: Path, shape: Sequence[int], dtype: np.dtype, stored: Stored) -> None:
@@ -209,13 +213,15 @@ def _same_shape(path: Path, shape: Sequence[int], dtype: np.dtype, stored: Store
 
 
 def _held(path: Path, values: NDArray, stored: Stored) -> NDArray:
-    if not stored.element.holds(int(values.min()), int(values.max())):
-        raise FileError(f"{path}: holds values outside {stored.element}")
+    outside = (values < stored.element.lo) | (values > stored.element.hi)
+    if outside.any():
+        at = first_index(outside)
+        raise FileError(f"{path}: {at} = {values[tuple(at)]} does not fit {stored.element}")
     return values.astype(np.int64)
 
 
 def _write_c(path: Path, values: NDArray, stored: Stored) -> None:
-    name = identifier(path.stem)
+    name = f"{identifier(path.stem)}_values"
     kind = f"{'' if stored.element.lo else 'u'}int{8 * stored.dtype.itemsize}_t"
     flat = values.reshape(-1).tolist()
     said = f"{stored.fmt} {' x '.join(map(str, stored.shape))}, layout {stored.layout.name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from .. import resources
 from ..arith import format_named
 from ..errors import FileError, IntsimError
+from .encodings import ENCODINGS, NPZ_NAME
 from .layout import Layout
 from .sources import file_sha256, stem
 from .stored import Stored
@@ -20,19 +20,13 @@ SCHEMA, VERSION, NAME = "intsim-manifest", 1, "manifest.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor in one encoding: how it is stored, its files in order, and the SHA-256 of each."""
+    """One tensor in one encoding: how it is stored, and its files in order."""
 
     name: str
     stored: Stored
     encoding: str
     files: tuple[str, ...]
-    sha256: tuple[str, ...] = ()
     values_sha256: str = ""
-
-    @property
-    def stem(self) -> str:
-        """Its files' name without an ending."""
-        return stem(self.name)
 
 
 @dataclass(frozen=True)
@@ -41,29 +35,27 @@ class Manifest:
 
     path: Path
     entries: tuple[Entry, ...]
-    packages: tuple[tuple[str, str], ...]  # file and SHA-256
+    files: tuple[tuple[str, int, str], ...]  # the name, bytes and SHA-256 of every file, packages too
 
     def checked(self) -> None:
         """FileError unless every file beside the manifest is there and has the SHA-256 it says."""
-        for name, sha256 in self._files():
+        for name, size, sha256 in self.files:
             path = self.path.parent / name
             if not path.is_file():
                 raise FileError(f"{path}: is missing, but {self.path.name} lists it; export again")
-            if file_sha256(path) != sha256:
+            if path.stat().st_size != size or file_sha256(path) != sha256:
                 raise FileError(
                     f"{path}: its SHA-256 is not the one in {self.path.name}; it was altered. Export again, or read a "
                     f"device's own values with --manifest {self.path}"
                 )
 
-    def _files(self) -> Iterator[tuple[str, str]]:
-        for entry in self.entries:
-            yield from zip(entry.files, entry.sha256, strict=True)
-        yield from self.packages
-
 
 def read(path: str | Path) -> Manifest:
     """The manifest in a file, or in a folder; a FileError says what is wrong with it."""
     path = Path(path) / NAME if Path(path).is_dir() else Path(path)
+    if path.suffix != ".json":
+        said = "is a file; name the folder it is in" if path.exists() else "there is no such folder"
+        raise FileError(f"{path}: {said}, or its {NAME}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,14 +68,46 @@ def read(path: str | Path) -> Manifest:
         entries = tuple(_entry(tensor, layout) for tensor in record["tensors"])
     except (IntsimError, ValueError) as error:
         raise FileError(f"{path}: {error}") from None
-    return Manifest(path, entries, tuple((p["file"], p["sha256"]) for p in record["packages"]))
+    if len({(entry.name, entry.encoding) for entry in entries}) < len(entries):
+        raise FileError(f"{path}: lists a tensor twice in one encoding; it was altered, export again")
+    files = [file for tensor in record["tensors"] for file in tensor["files"]] + record["packages"]
+    return Manifest(path, entries, tuple((file["file"], file["bytes"], file["sha256"]) for file in files))
 
 
 def _entry(tensor: dict[str, Any], layout: Layout) -> Entry:
+    name, encoding = tensor["name"], tensor["encoding"]
     stored = Stored(layout, tuple(tensor["shape"]), format_named(tensor["format"]))
+    said = {key: tensor[key] for key in geometry(stored)}
     files = tuple(file["file"] for file in tensor["files"])
-    sha256 = tuple(file["sha256"] for file in tensor["files"])
-    return Entry(tensor["name"], stored, tensor["encoding"], files, sha256, tensor["values_sha256"])
+    if said != geometry(stored) or files != file_names(name, stored, encoding):
+        raise IntsimError(f"{name}: its beats or files are not those of its shape and layout; it was altered, export again")
+    return Entry(name, stored, encoding, files, tensor["values_sha256"])
+
+
+def geometry(stored: Stored) -> dict[str, Any]:
+    """What a manifest says of a tensor's beats."""
+    return {
+        "element": str(stored.element),
+        "lanes": stored.lanes,
+        "beat": stored.beat,
+        "beats": stored.beats,
+        "arranged": list(stored.arranged),
+    }
+
+
+def file_names(name: str, stored: Stored, encoding: str) -> tuple[str, ...]:
+    """The files of a tensor: one, or as many numbered ones as the layout's `lines` take."""
+    if encoding == "npz":
+        return (NPZ_NAME,)
+    suffix = ENCODINGS[encoding].suffix
+    if stored.layout.lines is None or not ENCODINGS[encoding].by_beats:
+        return (stem(name) + suffix,)
+    return tuple(numbered(name, i, suffix) for i in range(-(-stored.beats // stored.layout.lines)))
+
+
+def numbered(name: str, number: int, suffix: str) -> str:
+    """One of several files of a tensor."""
+    return f"{stem(name)}-{number:03d}{suffix}"
 
 
 def validate(record: Any, path: Path) -> None:

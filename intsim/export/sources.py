@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import hdf5, weights
 from ..arith import Format, signed
 from ..errors import FileError, IntsimError
-from ..globs import chooses, require_matches
+from ..globs import chooses, matches, require_matches
 from ..golden import FORMAT as GOLDEN_FORMAT
 from ..golden import Record
 from ..golden import opened as golden_opened
@@ -37,11 +37,6 @@ class Tensor:
     sha256: str
     values: Callable[[], NDArray]
 
-    @property
-    def stem(self) -> str:
-        """Its files' name without an ending."""
-        return stem(self.name)
-
 
 @dataclass(frozen=True)
 class Source:
@@ -54,6 +49,14 @@ class Source:
     nodes: list[str]
     tensors: list[Tensor]
     graph: Graph | None = None
+    level: str = ""
+
+    @property
+    def lacking(self) -> str:
+        """Why it lacks a node's tensor, and the way out."""
+        if self.kind == MODEL:
+            return "such nodes have no arrays; their constants are in --package"
+        return f"such tensors were left out at level {self.level}; 'intsim golden --level full --layers' writes them"
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def opened(path: str | Path) -> Iterator[Source]:
         with golden_opened(path) as reference:
             tensors = [_recorded(record, path) for record in reference.tensors.values()]
             names = [node["name"] for node in reference.nodes]
-            yield Source(path, GOLDEN, file_sha256(path), reference.model_sha256, names, tensors)
+            yield Source(path, GOLDEN, file_sha256(path), reference.model_sha256, names, tensors, level=reference.level)
     elif kind == weights.FORMAT:
         graph = weights.load(path)
         tensors = [tensor for node in graph.nodes for tensor in _parameters(graph, node)]
@@ -88,7 +91,11 @@ def file_sha256(path: Path) -> str:
 
 def chosen(source: Source, layers: Sequence[str]) -> list[Tensor]:
     """The tensors that globs choose by their own name or their node's; an IntsimError where that leaves none."""
-    require_matches(layers, [name for tensor in source.tensors for name in (tensor.name, tensor.node)])
+    require_matches(layers, [*(tensor.name for tensor in source.tensors), *source.nodes])
+    held = [name for tensor in source.tensors for name in (tensor.name, tensor.node)]
+    for glob in layers:
+        if not matches(held, glob.removeprefix("!")):
+            raise IntsimError(f"{source.path}: --layers {glob!r}: {source.lacking}")
     tensors = [tensor for tensor in source.tensors if chooses(layers, tensor.name, tensor.node)]
     if not tensors:
         raise IntsimError(f"{source.path}: --layers {' '.join(layers)!r} leave nothing to export")

@@ -15,6 +15,7 @@ from ..errors import IntsimError
 from .layout import Layout
 
 BLOCK = 1 << 18  # elements packed at a time
+TOO_MANY = 1 << 40  # elements of a stream, for any machine
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Stored:
         if self.bits * self.lanes > self.beat:
             held = f"{self.lanes} elements" if self.layout.lanes else "an element"
             raise IntsimError(f"{where}: a beat of {self.beat} bits does not hold {held} of {self.bits} bits")
+        if self.beats * self.lanes >= TOO_MANY:
+            raise self.too_large(f"{list(self.shape)}")
         if self.bits == 64 and self.element.lo == 0:
             raise IntsimError(f"{where}: an element without a sign has at most 63 bits")
         if not self.element.holds(self.layout.pad, self.layout.pad):
@@ -99,6 +102,11 @@ class Stored:
         """Beats of the stream."""
         return -(-self.count // self.lanes)
 
+    def too_large(self, name: str) -> IntsimError:
+        """What is to be said where memory does not hold the stream of the tensor `name`."""
+        count = self.beats * self.lanes
+        return IntsimError(f"{name}: layout {self.layout.name} makes {count:,} elements of it, more than memory holds")
+
     def parts(self) -> Iterator[tuple[int, int]]:
         """The first beat of every file, and the one after its last."""
         size = self.layout.lines or self.beats
@@ -111,7 +119,9 @@ class Stored:
         outside = (wide < self.element.lo) | (wide > self.element.hi)
         if outside.any():
             at = first_index(outside)
-            raise IntsimError(f"{name}{at} = {wide[tuple(at)]} does not fit {self.element}; give it more bits, or a sign")
+            value = int(wide[tuple(at)])
+            way = "a sign" if value < 0 <= self.element.lo else "more bits"
+            raise IntsimError(f"{name}{at} = {value} does not fit {self.element}; give it {way}")
         moved = wide if self.layout.axes is None else wide.transpose(self.layout.axes)
         if not self.layout.tile:
             return moved

@@ -14,7 +14,7 @@ from ..arith import I64
 from ..export.layout import Layout
 from ..export.sources import Tensor
 from ..export.stored import Stored
-from ..export.transfer import placed
+from ..export.writing import placed
 
 BEATS, LANES = 3, 8  # drawn, at most
 
@@ -33,18 +33,18 @@ def render(console: Console, tensors: Sequence[Tensor], layout: Layout, most: in
 
 
 def _tensor(console: Console, tensor: Tensor, stored: Stored) -> None:
+    drawn = _beats(tensor, stored)
     shape = " x ".join(map(str, tensor.shape))
-    console.print(f"\n[bold]{escape(tensor.name)}[/]  {tensor.fmt} {shape}", highlight=False, soft_wrap=True)
-    if stored.arranged != tensor.shape:
-        console.print(
-            f"  stored as {' x '.join(map(str, stored.arranged))}, {_filling(tensor, stored)}",
-            highlight=False,
-            soft_wrap=True,
-        )
     elements = f"{stored.lanes} elements" if stored.lanes > 1 else "1 element"
-    said = f"  {stored.beats:,} beats of {stored.beat} bits, {elements} of {stored.element} in each"
-    console.print(said, highlight=False, soft_wrap=True)
-    console.print(_beats(tensor, stored))
+    lines = [f"\n[bold]{escape(tensor.name)}[/]  {tensor.fmt} {shape}"]
+    if stored.arranged != tensor.shape:
+        lines.append(f"  stored as {' x '.join(map(str, stored.arranged))}, {_filling(tensor, stored)}")
+    lines.append(f"  {stored.beats:,} beats of {stored.beat} bits, {elements} of {stored.element} in each")
+    if stored.layout.endian == "big":
+        lines.append("  in raw binary the highest byte of a beat comes first")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(drawn)
 
 
 def _filling(tensor: Tensor, stored: Stored) -> str:

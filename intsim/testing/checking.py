@@ -55,6 +55,8 @@ def check_op(
     """
     __tracebackhide__ = True
     domain = Domain.of(op, dialect, shape, columns, fixed)
+    if not callable(function):
+        raise IntsimError(f"{domain.op.name}: {function!r} is no function to be checked")
     failure = _searched(domain, function, tolerance, examples, refusals)
     if failure is not None:
         raise failure

@@ -6,6 +6,7 @@ pytest loads it by itself wherever intsim is installed, so nothing heavy is impo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,16 +58,21 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
     from .golden import opened
 
     path, model = _golden(request.config)[0] or resources.golden_file(), _model(request.config)[0]
-    try:
-        with opened(path, model) as found:
-            yield found
-    except IntsimError as error:
-        pytest.fail(str(error), pytrace=False)
+    with ExitStack() as stack:
+        try:
+            found: Golden | str = stack.enter_context(opened(path, model))
+        except IntsimError as error:
+            found = str(error)
+        if isinstance(found, str):  # outside the except: pytest would show both
+            pytest.fail(found, pytrace=False)
+        yield found
 
 
 def _golden(config: pytest.Config) -> tuple[Path | None, str]:
     """The golden file that was named, and where."""
-    if (named := config.getoption("golden")) is not None:
+    if (named := config.getoption("golden")) == "":
+        raise pytest.UsageError("--golden names no file")
+    if named is not None:
         return config.invocation_params.dir / named, "--golden"
     if named := config.getini("intsim_golden"):
         return (config.inipath.parent if config.inipath else config.rootpath) / named, "intsim_golden ="

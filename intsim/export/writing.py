@@ -1,4 +1,4 @@
-"""Both directions: a golden or model file into a folder of files for a test bench, and such a folder into tensors."""
+"""A golden or model file into a folder of files for a test bench, with a manifest."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import FileError, IntsimError
+from ..errors import IntsimError
 from ..files import folder_replacing
 from ..globs import chooses, require_matches
-from ..graph import CONSTANT, INPUT, Graph, digest
+from ..graph import CONSTANT, INPUT, Graph
 from . import manifest, sources
 from .constants import package
-from .encodings import ENCODINGS, NPZ_NAME, npz_member, npz_value
+from .encodings import ENCODINGS, NPZ_NAME, npz_value
 from .layout import Layout
-from .manifest import Entry
-from .sources import Source, Tensor, file_sha256
+from .manifest import file_names
+from .sources import Source, Tensor, file_sha256, stem
 from .stored import Stored
 
 Progress = Callable[[str], None]
@@ -51,7 +50,10 @@ def export(
             records = []
             for tensor in tensors:
                 progress(tensor.name)
-                records += _write(tensor, stored[tensor.name], formats, target)
+                try:
+                    records += _write(tensor, stored[tensor.name], formats, target)
+                except MemoryError:
+                    raise stored[tensor.name].too_large(tensor.name) from None
             records += _write_npz(tensors, stored, target) if "npz" in formats else []
             record = {
                 "schema": manifest.SCHEMA,
@@ -84,7 +86,7 @@ def _write(tensor: Tensor, stored: Stored, formats: Sequence[str], target: Path)
     records = []
     values = tensor.values()
     for name in (name for name in formats if name in ENCODINGS):
-        encoding, files = ENCODINGS[name], file_names(tensor.stem, stored, name)
+        encoding, files = ENCODINGS[name], file_names(tensor.name, stored, name)
         if encoding.by_beats:
             stream = stored.stream(values, tensor.name)
             for file, (start, stop) in zip(files, stored.parts(), strict=True):
@@ -97,7 +99,9 @@ def _write(tensor: Tensor, stored: Stored, formats: Sequence[str], target: Path)
 
 def _write_npz(tensors: Sequence[Tensor], stored: dict[str, Stored], target: Path) -> list[dict[str, Any]]:
     path = target / NPZ_NAME
-    arrays: dict[str, Any] = {tensor.stem: npz_value(stored[tensor.name], tensor.values()) for tensor in tensors}
+    arrays: dict[str, Any] = {
+        stem(tensor.name): npz_value(stored[tensor.name], tensor.values(), tensor.name) for tensor in tensors
+    }
     np.savez(path, **arrays)
     return [_record(tensor, stored[tensor.name], "npz", [path]) for tensor in tensors]
 
@@ -126,16 +130,6 @@ def _write_packages(
     return records
 
 
-def file_names(stem: str, stored: Stored, encoding: str) -> list[str]:
-    """The files of a tensor: one, or as many numbered ones as the layout's `lines` take."""
-    if encoding == "npz":
-        return [NPZ_NAME]
-    suffix = ENCODINGS[encoding].suffix
-    if stored.layout.lines is None or not ENCODINGS[encoding].by_beats:
-        return [stem + suffix]
-    return [f"{stem}-{i:03d}{suffix}" for i, _ in enumerate(stored.parts())]
-
-
 def _record(tensor: Tensor, stored: Stored, encoding: str, paths: Sequence[Path]) -> dict[str, Any]:
     scale = tensor.scale.tolist() if isinstance(tensor.scale, np.ndarray) else tensor.scale
     return {
@@ -146,11 +140,7 @@ def _record(tensor: Tensor, stored: Stored, encoding: str, paths: Sequence[Path]
         "scale": scale,
         "values_sha256": tensor.sha256,
         "encoding": encoding,
-        "element": str(stored.element),
-        "lanes": stored.lanes,
-        "beat": stored.beat,
-        "beats": stored.beats,
-        "arranged": list(stored.arranged),
+        **manifest.geometry(stored),
         "files": [_described(path) for path in paths],
     }
 
@@ -161,94 +151,4 @@ def _described(path: Path) -> dict[str, Any]:
 
 def _own_files(path: Path) -> list[str]:
     """The files an earlier export says are its own."""
-    found = manifest.read(path)
-    return [*(name for entry in found.entries for name in entry.files), *(name for name, _ in found.packages)]
-
-
-# --- back -------------------------------------------------------------------------------------------------------------
-
-
-def imported(
-    folder: str | Path,
-    manifest_path: str | Path | None = None,
-    *,
-    encoding: str | None = None,
-    progress: Progress = lambda name: None,
-) -> tuple[dict[str, NDArray], list[str]]:
-    """The tensors in a folder, by name, and the names of those it lacks.
-
-    Without `manifest_path` the folder is an export: its own manifest describes it, and every SHA-256 must match. With one,
-    it is what a device dumped under the same names and layout: its values are its own, and it may lack some. `encoding`
-    chooses one where a tensor was exported in several. Padding, and bits that no element takes, are not looked at.
-    """
-    folder = Path(folder)
-    found = manifest.read(manifest_path or folder)
-    if manifest_path is None:
-        folder = found.path.parent
-        found.checked()
-    return _collected(folder, _by_name(found, encoding), exported=manifest_path is None, progress=progress)
-
-
-def imported_like(
-    folder: str | Path, source: str | Path, layout: Layout, encoding: str, progress: Progress = lambda name: None
-) -> tuple[dict[str, NDArray], list[str]]:
-    """The tensors in a folder of files named as `export` names them, shapes and formats those of a golden or model file.
-
-    Returns them by name; tensors without a file are left out, as the second list says.
-    """
-    folder = Path(folder)
-    entries = []
-    with sources.opened(source) as opened:
-        for tensor in opened.tensors:
-            if any(folder.glob(f"{tensor.stem}*")) or encoding == "npz":
-                stored = placed(tensor, layout)
-                entries.append(Entry(tensor.name, stored, encoding, tuple(file_names(tensor.stem, stored, encoding))))
-    return _collected(folder, entries, exported=False, progress=progress)
-
-
-def _by_name(found: manifest.Manifest, encoding: str | None) -> list[Entry]:
-    """One entry a tensor: that of the encoding asked for, or the first."""
-    entries: dict[str, Entry] = {}
-    for entry in found.entries:
-        if encoding in (None, entry.encoding):
-            entries.setdefault(entry.name, entry)
-    if not entries:
-        held = ", ".join(dict.fromkeys(entry.encoding for entry in found.entries)) or "packages only"
-        raise FileError(f"{found.path}: describes no tensor{f' as {encoding}' if encoding else ''}; it holds {held}")
-    return list(entries.values())
-
-
-def _collected(
-    folder: Path, entries: Sequence[Entry], exported: bool, progress: Progress
-) -> tuple[dict[str, NDArray], list[str]]:
-    tensors, missing = {}, []
-    for entry in entries:
-        progress(entry.name)
-        there = [name for name in entry.files if (folder / name).is_file()]
-        if not there:
-            missing.append(entry.name)
-            continue
-        if len(there) < len(entry.files):
-            lost = min(set(entry.files) - set(there))
-            raise FileError(f"{folder / lost}: is missing; {entry.name} takes {len(entry.files)} files")
-        tensors[entry.name] = _read(folder, entry)
-        if exported and digest(tensors[entry.name]) != entry.values_sha256:
-            raise FileError(f"{folder}: {entry.name} does not come back as it was exported; the manifest was altered")
-    if not tensors:
-        due = entries[0].files[0] if entries else "NODE.hex"
-        raise FileError(f"{folder}: holds none of the files that are due, such as {due}")
-    return tensors, missing
-
-
-def _read(folder: Path, entry: Entry) -> NDArray:
-    stored = entry.stored
-    if entry.encoding == "npz":
-        return stored.restore(npz_member(folder / entry.files[0], entry.stem, stored))
-    encoding = ENCODINGS[entry.encoding]
-    if not encoding.by_beats:
-        return stored.restore(encoding.read(folder / entry.files[0], stored, stored.beats))
-    parts = [
-        encoding.read(folder / file, stored, stop - start)
-        for file, (start, stop) in zip(entry.files, stored.parts(), strict=True)
-    ]
-    return stored.restore(np.concatenate(parts))
+    return [name for name, _, _ in manifest.read(path).files]
