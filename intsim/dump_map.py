@@ -31,8 +31,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from . import export
-from .arith import Format
+from .arith import I64, Format
 from .errors import FileError, IntsimError
 from .export import Stored
 
@@ -86,6 +88,11 @@ class Layout:
         if sorted(axes) != list(range(len(node_shape))):
             raise IntsimError(f"order {list(axes)} does not name each of the node's {len(node_shape)} axes once")
         return tuple(node_shape[axis] for axis in axes)
+
+    def rearranged(self, values: NDArray, shape: tuple[int, ...]) -> NDArray:
+        """Values in the device's order, of any type, in that of a node of `shape`."""
+        tile = self.named.tile if self.named else self.tile
+        return Stored(export.Layout("of the map", axes=self.axes, tile=tile), shape, I64).put_back(values)
 
     def stored(self, shape: tuple[int, ...], fmt: Format, digits: int = 0) -> Stored:
         """The layout on a node of `shape` and `fmt`; `digits` are those of a word of text, 0 for bytes."""
@@ -170,6 +177,10 @@ class Map:
             raise FileError(f"{path}: a map has [[tensor]] entries, and optionally [defaults]")
         layout_keys = ("layout", *(f.name for f in fields(Layout) if f.name != "named"))
         _only(defaults, layout_keys, f"{path}: [defaults]")
+        for key, value in defaults.items():
+            _named(value, path, f"{path}: [defaults]") if key == "layout" else _layout_value(
+                key, value, f"{path}: [defaults]"
+            )
         return cls(
             path,
             tuple(_entry(row, defaults, layout_keys, path, f"{path}: [[tensor]] {i + 1}") for i, row in enumerate(rows)),
@@ -202,10 +213,14 @@ def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], pat
         raise FileError(f"{where}: {{{bad[0]}}} is not a placeholder; a name of letters, digits and _ is due")
     if unknown := set(PLACEHOLDER.findall(row["node"])) - set(PLACEHOLDER.findall(row["device"])):
         raise FileError(f"{where}: {{{min(unknown)}}} stands in node but not in device")
-    given = {**defaults, **{k: v for k, v in row.items() if k in layout_keys}}
+    own = {k: v for k, v in row.items() if k in layout_keys}
+    given = {**defaults, **own}
+    said = [key for key in own if key not in ("layout", "encoding")]
+    if "layout" in own and said:
+        raise FileError(f"{where}: layout says it all but the encoding; leave out {said[0]}")
+    if said:
+        given.pop("layout", None)  # what an entry says itself takes the place of a layout among the defaults
     if "layout" in given:
-        if said := [key for key in row if key in layout_keys and key not in ("layout", "encoding")]:
-            raise FileError(f"{where}: layout says it all but the encoding; leave out {said[0]}")
         named = _named(given["layout"], path, where)
         encoding = _layout_value("encoding", given["encoding"], where) if "encoding" in given else None
         return Entry(row["device"], row["node"], Layout(encoding=encoding, named=named))

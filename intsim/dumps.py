@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from . import hdf5, npy
-from .arith import I64, Format
+from .arith import Format
 from .compare import Sliceable
 from .dump_map import Layout, Map
 from .errors import FileError, IntsimError
@@ -136,7 +136,7 @@ def _arranged(item: Dumped, layout: Layout, due: tuple[tuple[int, ...], Format] 
         shape = layout.node_shape(item.shape)
     except IntsimError as error:
         return replace(item, problem=str(error))
-    return replace(item, shape=shape, values=lambda: layout.stored(shape, I64).put_back(np.asarray(values()[()])))
+    return replace(item, shape=shape, values=lambda: layout.rearranged(np.asarray(values()[()]), shape))
 
 
 def _unbatched(item: Dumped, due: tuple[tuple[int, ...], Format] | None) -> Dumped:

@@ -48,6 +48,8 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
         raise FileError(f"{folder}: its folder {Path(folder).parent} does not exist; make it first")
     held = {entry.name for entry in target.iterdir()} if target.exists() else set()
     ours = {marker, *owned(target / marker)} if marker in held else set()
+    if folders := [name for name in ours & held if not (target / name).is_file()]:
+        raise FileError(f"{folder}: {folders[0]} in it is no file; name a new folder")
     if held - ours:
         raise FileError(f"{folder}: holds {min(held - ours)}, which would be mixed with what is written; name a new folder")
     new = not target.exists()
@@ -58,10 +60,11 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
     try:
         yield made
         target.mkdir(exist_ok=True)
-        for name in ours & held:
-            (target / name).unlink()
-        for entry in sorted(made.iterdir(), key=lambda entry: entry.name == marker):  # what describes the others, last
+        written = sorted(made.iterdir(), key=lambda entry: entry.name == marker)  # what describes the others, last
+        for entry in written:
             entry.replace(target / entry.name)
+        for name in ours & held - {entry.name for entry in written}:
+            (target / name).unlink()
     except OSError as error:
         raise _explained(folder, error) from None
     finally:

@@ -205,6 +205,15 @@ class Record:
     scale: Scale
     values: hdf5.Values | None
 
+    def verified(self) -> NDArray | None:
+        """Its values, None where there are none; a FileError where they are not those that were hashed."""
+        if self.values is None:
+            return None
+        found = self.values[()]
+        if digest(found) != self.sha256:
+            raise FileError(f"{self.values.path}: {self.name} does not match its recorded hash; the file was altered")
+        return found
+
 
 @dataclass(frozen=True)
 class GoldenFile:

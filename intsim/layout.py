@@ -109,7 +109,7 @@ def _readings(expected: NDArray, device: NDArray, fmt: Format) -> Iterator[Diagn
     """The elements in their places, each read in the wrong way."""
     differs = expected != device
     a, b = expected[differs].astype(np.int64), device[differs].astype(np.int64)
-    bits = (fmt.hi - fmt.lo).bit_length()
+    bits = fmt.bits
     if not len(a) or bits > 32:
         return
     if fmt.lo < 0 and np.array_equal(a & ((1 << bits) - 1), b):

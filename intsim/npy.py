@@ -49,17 +49,27 @@ def members(path: Path) -> dict[str, Header]:
     """The arrays of an ``.npz`` by name, none of them read yet."""
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist() if info.filename.endswith(".npy")}
+            names = [info.filename for info in archive.infolist() if info.filename.endswith(".npy")]
+            return {name.removesuffix(".npy"): _header_in(archive, name) for name in names}
     except UNZIPPABLE as error:
         raise FileError(f"{path}: not a readable .npz file ({_reason(error)}); write it with numpy.savez") from None
-    found = {}
-    for name, size in sizes.items():
-        try:
-            with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
-                found[name.removesuffix(".npy")] = header(stream, size)  # type: ignore[arg-type]
-        except UNZIPPABLE as error:
-            found[name.removesuffix(".npy")] = Header(problem=f"it is damaged ({_reason(error)}); write it again")
-    return found
+
+
+def member_header(path: Path, key: str) -> Header | None:
+    """What one array of an ``.npz`` says of itself; None where there is none of that name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _header_in(archive, f"{key}.npy") if f"{key}.npy" in archive.namelist() else None
+    except UNZIPPABLE as error:
+        raise FileError(f"{path}: not a readable .npz file ({_reason(error)}); write it with numpy.savez") from None
+
+
+def _header_in(archive: zipfile.ZipFile, name: str) -> Header:
+    try:
+        with archive.open(name) as stream:
+            return header(stream, archive.getinfo(name).file_size)  # type: ignore[arg-type]
+    except UNZIPPABLE as error:
+        return Header(problem=f"it is damaged ({_reason(error)}); write it again")
 
 
 def member(path: Path, key: str) -> NDArray:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .arith import Format
 from .compare import Sliceable
 from .dump_map import Layout
-from .errors import IntsimError
+from .errors import FileError, IntsimError
 from .export import Stored
 from .export.encodings import ENCODINGS, read_words, tokens
 
@@ -46,22 +46,33 @@ def read_raw(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) ->
     if encoding == "bin" and path.stat().st_size != stored.beats * stored.beat // 8:
         due = f"{stored.count} elements of {stored.element} are {stored.beats * stored.beat // 8}"
         raise IntsimError(f"it holds {path.stat().st_size} bytes; {due}")
-    if encoding == "bin" and stored.lanes == 1 and stored.beat == stored.bits and not layout.moves:
+    if (
+        encoding == "bin"
+        and layout.dtype != "uint64"
+        and stored.lanes == 1
+        and stored.beat == stored.bits
+        and not layout.moves
+    ):
         plain = stored.dtype.newbyteorder(">" if stored.layout.endian == "big" else "<")
         return Raw(shape, stored.dtype, lambda: np.memmap(path, plain, "r", shape=shape))
     read = ENCODINGS[ENCODING.get(encoding, encoding)].read
-    return Raw(shape, stored.dtype, lambda: _typed(stored, read(path, stored, stored.beats)))
+    return Raw(shape, stored.dtype, lambda: _typed(layout, stored, read(path, stored, stored.beats)))
 
 
 def _beats_of_any_width(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) -> NDArray:
-    """Hexadecimal words without a beat's width: the longest word tells it, and shorter ones lack leading zeros."""
-    widest = max(
-        (len(word.replace("_", "").lower().removeprefix("0x")) for _, word in tokens(path) if not word.startswith("@")),
-        default=1,
-    )
-    stored = layout.stored(shape, fmt, widest)
-    return _typed(stored, read_words(path, stored, stored.beats, 16, exact=False))
+    """Hexadecimal words without a beat's width: the longest word tells it, and shorter ones lack leading zeros.
+
+    Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit.
+    """
+    words = [word.replace("_", "").lower() for _, word in tokens(path) if not word.startswith("@")]
+    prefixed = all(word.startswith("0x") for word in words)
+    widest = max((len(word) - 2 * prefixed for word in words), default=1)
+    stored = layout.stored(shape, fmt, max(widest, 1))
+    return _typed(layout, stored, read_words(path, stored, stored.beats, 16, exact=False, prefixed=prefixed))
 
 
-def _typed(stored: Stored, stream: NDArray) -> NDArray:
-    return stored.put_back(stream).astype(stored.dtype)
+def _typed(layout: Layout, stored: Stored, stream: NDArray) -> NDArray:
+    values = stored.put_back(stream)
+    if layout.dtype == "uint64" and int(values.min()) < 0:
+        raise FileError("an unsigned value is above 2**63 - 1, which no node's format holds")
+    return values.astype(stored.dtype)

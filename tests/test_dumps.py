@@ -264,6 +264,26 @@ def test_a_map_with_a_layout_of_export(tensors: Tensors, golden_file: Path, tmp_
         assert [node.name for node in result.compared] == [SOFTMAX]
 
 
+def test_a_layout_of_export_moves_the_axes_of_an_npz(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "narrow.toml").write_text("beat = 32\nsigned = false\naxes = [2, 0, 1]\n")
+    (tmp_path / "map.toml").write_text(f'[[tensor]]\ndevice = "sm"\nnode = "{SOFTMAX}"\nlayout = "narrow.toml"\n')
+    np.savez(tmp_path / "dump.npz", sm=tensors[SOFTMAX].transpose(2, 0, 1))
+    assert diff(golden_file, tmp_path / "dump.npz", map_path=tmp_path / "map.toml").identical
+
+
+def test_prefixes_and_unknown_digits(tmp_path: Path) -> None:
+    for words, due in (("0x1 0xff 0x0A 0x7f", [1, -1, 10, 127]), ("1 ff A 7f", [1, -1, 10, 127])):
+        (tmp_path / "x.hex").write_text(words)
+        assert np.asarray(read_raw(tmp_path / "x.hex", Layout(), (4,), signed(8)).load()[()]).tolist() == due
+    for words, said in (("0012 0x12", "unknown bits"), ("0x 0x12", "a word without digits")):
+        (tmp_path / "x.hex").write_text(words)
+        with pytest.raises(FileError, match=said):
+            read_raw(tmp_path / "x.hex", Layout(), (2,), signed(16)).load()
+    (tmp_path / "x.bin").write_bytes(b"\xff" * 16)
+    with pytest.raises(FileError, match=r"above 2\*\*63 - 1"):
+        read_raw(tmp_path / "x.bin", Layout(dtype="uint64"), (2,), signed(32)).load()
+
+
 def test_a_map_for_names_only(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
     (tmp_path / "names.toml").write_text(
         '[[tensor]]\ndevice = "L{n}_sm"\nnode = "encoder.blocks.{n}.attn.softmax"\norder = [2, 0, 1]'
@@ -288,6 +308,7 @@ BAD_MAPS = [
     ('[[tensor]]\ndevice = "a"\nnode = "b"\ntile = [0]', "is not a list of whole numbers from 1"),
     ('[[tensor]]\ndevice = "nothing*"\nnode = "b"', "'nothing*' matches nothing"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nlayout = "none"', "layout 'none' is neither a TOML file nor one of: plain"),
+    ('[defaults]\nendian = "up"\n[[tensor]]\ndevice = "a"\nnode = "b"\nlayout = "axi128"', "[defaults]: endian = 'up'"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nlayout = 3', "layout = 3 is not the name of a layout"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nlayout = "axi128"\ntile = [2]', "leave out tile"),
     ('depth = 3\n[[tensor]]\ndevice = "a"\nnode = "b"', "unknown key 'depth'"),

@@ -356,6 +356,38 @@ def test_words_as_other_tools_write_them(golden_file: Path, tmp_path: Path) -> N
         dumped(tmp_path / "dump", tmp_path / "due").tensors()
 
 
+def test_a_device_may_lack_a_tensor_in_an_npz(golden_file: Path, tmp_path: Path) -> None:
+    export(golden_file, tmp_path / "due", layers=[NORM, SOFTMAX], formats=["npz"])
+    (tmp_path / "dump").mkdir()
+    with np.load(tmp_path / "due" / "tensors.npz") as held:
+        np.savez(tmp_path / "dump" / "tensors.npz", **{NORM: held[NORM]})
+    tensors, missing = dumped(tmp_path / "dump", tmp_path / "due").tensors()
+    assert (list(tensors), missing) == ([NORM], [SOFTMAX])
+
+
+def test_what_cannot_be_exported_is_said_first(golden_file: Path, tmp_path: Path) -> None:
+    for formats, packages in ((["hexx"], []), ([], ["ada"])):
+        with pytest.raises(IntsimError, match="is neither a format"):
+            export(golden_file, tmp_path / "out", formats=formats, packages=packages)
+    with pytest.raises(IntsimError, match="nothing is to be exported"):
+        export(golden_file, tmp_path / "out", formats=[])
+    assert not (tmp_path / "out").exists()
+    export(golden_file, tmp_path / "out", layers=[NORM], formats=["hex", "hex"])
+    assert list(exported(tmp_path / "out").tensors()[0]) == [NORM]
+
+
+def test_names_that_no_source_file_takes(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """A layout or a dialect may bear any name; comments and strings hold it all the same."""
+    odd = Graph(list(graph.nodes), graph.dialect.replace(name='größe */ "\n'), graph.config, graph.provenance)
+    intsim.golden(odd, image, tmp_path / "golden.h5", "full", [NORM])
+    layout = Layout("größe */")
+    export(tmp_path / "golden.h5", tmp_path / "out", formats=["c"], packages=["sv", "vhdl", "c"], layout=layout, graph=odd)
+    for path in (tmp_path / "out").iterdir():
+        assert path.read_bytes().isascii() or path.name == "manifest.json"
+    assert 'DIALECT = "gr??e ?/ ??";' in (tmp_path / "out" / "encoder_blocks_0_norm1_pkg.sv").read_text()
+    assert exported(tmp_path / "out").tensors()[0][NORM].shape == graph.tensors[NORM].shape
+
+
 # --- consumers --------------------------------------------------------------------------------------------------------
 
 

@@ -198,9 +198,12 @@ def test_the_packages_are_those_intsim_writes(cli: Callable[..., tuple[int, str,
     """All that the nodes around the units read, `intsim export --package sv` declares."""
     code, _, err = cli("export model.h5 --package sv -o packages")
     assert (code, err) == (0, "")
-    for unit, suffix in (("requant", "norm1_requant"), ("shiftmax", "attn_softmax"), ("layernorm", "norm1")):
+    nodes = {"requant": "norm1_requant", "shiftmax": "attn_softmax", "layernorm": "norm1", "lambda_shiftgelu": "mlp_act"}
+    assert set(nodes) == set(WIDTHS)
+    for unit, suffix in nodes.items():
         text = (tmp_path / "packages" / f"encoder_blocks_0_{suffix}_pkg.sv").read_text()
         declared = {line.split("=")[0].split()[-1] for line in text.splitlines() if "localparam" in line}
         node = (RTL / "nodes" / f"{unit}_node.sv").read_text()
         wanted = {word.split("::")[1].split(")")[0].split("-")[0].split()[0] for word in node.split("`NODE_PKG")[1:]}
+        assert {"OP", "DIALECT", "OUT_ROW"} <= wanted
         assert wanted <= declared, f"{unit}_node.sv reads {sorted(wanted - declared)}"

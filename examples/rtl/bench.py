@@ -1,7 +1,8 @@
 """The bench that runs inside the simulator: beats of a file into a device, what comes out into another.
 
 Both files are of the kind $readmemh reads: one beat a line, its hexadecimal digits. The simulator is given +beats=FILE,
-+dump=FOLDER and +name=NAME: each test writes FOLDER/TEST/NAME, and the cycles it took to TEST.cycles where it runs.
++dump=FOLDER and +name=NAME: the tests flowing and stalled write FOLDER/TEST/NAME, and the cycles they took to TEST.cycles
+where they run.
 """
 
 from __future__ import annotations

@@ -114,6 +114,11 @@ class Format:
         kinds = ("u1", "i1", "i2", "i4", "i8")
         return next(np.dtype(k) for k in kinds if self.within(np.iinfo(k).min, np.iinfo(k).max))
 
+    @property
+    def bits(self) -> int:
+        """The bits that its values take, from the lowest to the highest."""
+        return (self.hi - self.lo).bit_length()
+
     def within(self, lo: int, hi: int) -> bool:
         """Whether every value of the format lies in ``[lo, hi]``."""
         return lo <= self.lo and self.hi <= hi

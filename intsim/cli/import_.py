@@ -46,8 +46,8 @@ def command(
 
     An exported folder is read by its own manifest, and every file must have the SHA-256 it says. A device's dump bears other
     values under the same names: describe it by the manifest of an export of the same tensors (--manifest), or by a golden
-    file and a layout (--like, --layout, --format). Files that are not there are left out and named. Values that a node's
-    format does not hold are kept, for diff to show.
+    file and a layout (--like, --layout, --format). Tensors whose files are not there are left out, and with --manifest
+    named. Values that a node's format does not hold are kept, for diff to show.
     """
     from ..errors import FileError
     from ..export import dumped, dumped_like, exported, layout_named

@@ -189,7 +189,7 @@ def _failures(console: Console, report: Report) -> None:
         got = traced.got if isinstance(traced.got, int) else None
         _say(console, "")
         name = f"case {traced.case.id} out"
-        render(console, Trace(name, report.document.op, traced.index, None, traced.trace, got))
+        render(console, Trace(name, report.document.op, traced.index, None, traced.trace, got), "the device gives")
 
 
 def _scores(console: Console, scores: list[tuple[str, Score]]) -> None:

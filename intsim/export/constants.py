@@ -8,7 +8,6 @@ memories, to be exported as such, and only their shapes are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,7 +16,7 @@ from .. import __version__
 from ..arith import Format
 from ..graph import CONSTANT, INPUT, Graph, Node
 from ..ops._op import REGISTRY
-from .encodings import identifier
+from .encodings import identifier, plain
 
 LANGUAGES = {"sv": ("package.sv.j2", "_pkg.sv"), "vhdl": ("package.vhd.j2", "_pkg.vhd"), "c": ("package.h.j2", "_pkg.h")}
 
@@ -34,7 +33,7 @@ class Port:
     @property
     def bits(self) -> int:
         """Bits of an element."""
-        return (self.fmt.hi - self.fmt.lo).bit_length()
+        return self.fmt.bits
 
     @property
     def signed(self) -> int:
@@ -66,6 +65,7 @@ def package(graph: Graph, node: Node, language: str) -> tuple[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["plain"] = plain
     text = environment.get_template(template).render(
         package=f"{identifier(node.name)}_pkg",
         node=node,
@@ -94,8 +94,8 @@ def _tables(node: Node) -> list[Table]:
     for key, value in node.params.items():
         if _by_channel(node, key):
             array = np.atleast_1d(np.asarray(value, np.int64))
-            bits = 8 if key.startswith("e") else 32  # shifts are at most 62
-            tables.append(Table(key.upper(), bits, array.tolist()))
+            bytes_each = REGISTRY[node.op].params[key].fmt.dtype.itemsize
+            tables.append(Table(key.upper(), 8 * bytes_each, array.tolist()))
     return tables
 
 
@@ -104,5 +104,5 @@ def _ports(graph: Graph, node: Node) -> list[Port]:
     for key, value in node.arrays().items():
         if not _by_channel(node, key) and node.op not in (INPUT, CONSTANT):
             ports.append(Port(key.upper(), f"{node.name}/{key}", REGISTRY[node.op].params[key].fmt, value.shape))
-    out: Any = graph.tensors[node.name]
+    out = graph.tensors[node.name]
     return [*ports, Port("OUT", node.name, out.fmt, out.shape)]

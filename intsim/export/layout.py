@@ -64,8 +64,6 @@ class Layout:
         if unknown := [key for key in table if key not in keys]:
             raise IntsimError(f"layout {name}: unknown key {unknown[0]!r}; the keys are: {', '.join(keys)}")
         given = {"name": name} | {key: value for key, value in table.items() if value is not None}
-        for key, value in given.items():
-            _check(key, value, f"layout {name}")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
         return cls(**values)
 

@@ -39,7 +39,7 @@ class Manifest:
 
     def checked(self) -> None:
         """FileError unless every file beside the manifest is there and has the SHA-256 it says."""
-        for name, size, sha256 in self.files:
+        for name, size, sha256 in dict.fromkeys(self.files):
             path = self.path.parent / name
             if not path.is_file():
                 raise FileError(f"{path}: is missing, but {self.path.name} lists it; export again")
@@ -79,7 +79,7 @@ def _entry(tensor: dict[str, Any], layout: Layout) -> Entry:
     stored = Stored(layout, tuple(tensor["shape"]), format_named(tensor["format"]))
     said = {key: tensor[key] for key in geometry(stored)}
     files = tuple(file["file"] for file in tensor["files"])
-    if said != geometry(stored) or files != file_names(name, stored, encoding):
+    if said != geometry(stored) or files != file_names(name, stored, encoding, len(files)):
         raise IntsimError(f"{name}: its beats or files are not those of its shape and layout; it was altered, export again")
     return Entry(name, stored, encoding, files, tensor["values_sha256"])
 
@@ -95,14 +95,15 @@ def geometry(stored: Stored) -> dict[str, Any]:
     }
 
 
-def file_names(name: str, stored: Stored, encoding: str) -> tuple[str, ...]:
-    """The files of a tensor: one, or as many numbered ones as the layout's `lines` take."""
+def file_names(name: str, stored: Stored, encoding: str, most: int | None = None) -> tuple[str, ...]:
+    """The files of a tensor: one, or as many numbered ones as the layout's `lines` take, one more than `most` at most."""
     if encoding == "npz":
         return (NPZ_NAME,)
     suffix = ENCODINGS[encoding].suffix
     if stored.layout.lines is None or not ENCODINGS[encoding].by_beats:
         return (stem(name) + suffix,)
-    return tuple(numbered(name, i, suffix) for i in range(-(-stored.beats // stored.layout.lines)))
+    count = -(-stored.beats // stored.layout.lines)
+    return tuple(numbered(name, i, suffix) for i in range(count if most is None else min(count, most + 1)))
 
 
 def numbered(name: str, number: int, suffix: str) -> str:

@@ -49,7 +49,7 @@ class Stored:
     @cached_property
     def bits(self) -> int:
         """Bits of an element."""
-        return self.layout.bits or (self.fmt.hi - self.fmt.lo).bit_length()
+        return self.layout.bits or self.fmt.bits
 
     @cached_property
     def element(self) -> Format:
@@ -80,17 +80,22 @@ class Stored:
         """The tensor's shape with its axes in the order they are stored."""
         return self.shape if self.layout.axes is None else tuple(self.shape[axis] for axis in self.layout.axes)
 
+    @property
+    def free(self) -> int:
+        """The leading axes, which are not cut into blocks."""
+        return len(self.shape) - len(self.layout.tile)
+
     @cached_property
     def filled(self) -> tuple[int, ...]:
         """That shape filled up to whole blocks."""
-        free = len(self.shape) - len(self.layout.tile)
-        return (*self.moved[:free], *(-(-n // t) * t for n, t in zip(self.moved[free:], self.layout.tile, strict=True)))
+        blocks = zip(self.moved[self.free :], self.layout.tile, strict=True)
+        return (*self.moved[: self.free], *(-(-n // t) * t for n, t in blocks))
 
     @cached_property
     def arranged(self) -> tuple[int, ...]:
         """The shape of the stream: the free axes, the number of blocks along each tiled axis, the blocks' own axes."""
-        free, tile = len(self.shape) - len(self.layout.tile), self.layout.tile
-        return (*self.filled[:free], *(n // t for n, t in zip(self.filled[free:], tile, strict=True)), *tile)
+        blocks = zip(self.filled[self.free :], self.layout.tile, strict=True)
+        return (*self.filled[: self.free], *(n // t for n, t in blocks), *self.layout.tile)
 
     @cached_property
     def count(self) -> int:
@@ -127,14 +132,15 @@ class Stored:
             return moved
         whole = np.full(self.filled, self.layout.pad, np.int64)
         whole[tuple(slice(n) for n in self.moved)] = moved
-        free, k = len(self.shape) - len(self.layout.tile), len(self.layout.tile)
-        cut = whole.reshape(*self.filled[:free], *(n for pair in self._cuts() for n in pair))
+        free, k = self.free, len(self.layout.tile)
+        cuts = zip(self.filled[free:], self.layout.tile, strict=True)
+        cut = whole.reshape(*self.filled[:free], *(n for size, tile in cuts for n in (size // tile, tile)))
         order = (*range(free), *range(free, free + 2 * k, 2), *range(free + 1, free + 2 * k, 2))
         return cut.transpose(order)
 
     def put_back(self, stream: NDArray) -> NDArray:
         """The tensor of the elements of the stream, whatever their type; padding is cut away unread."""
-        free, k = len(self.shape) - len(self.layout.tile), len(self.layout.tile)
+        free, k = self.free, len(self.layout.tile)
         values = stream.reshape(-1)[: self.count].reshape(self.arranged)
         if k:
             order = (*range(free), *(axis for i in range(k) for axis in (free + i, free + k + i)))
@@ -147,10 +153,6 @@ class Stored:
         values = self.put_back(stream)
         fits = self.fmt.holds(int(values.min()), int(values.max()))
         return np.ascontiguousarray(values.astype(self.fmt.dtype if fits else values.dtype))
-
-    def _cuts(self) -> list[tuple[int, int]]:
-        free = len(self.shape) - len(self.layout.tile)
-        return [(n // t, t) for n, t in zip(self.filled[free:], self.layout.tile, strict=True)]
 
     def stream(self, values: NDArray, name: str = "the tensor") -> NDArray:
         """The elements in the order they are stored, int64 [beats, lanes], the last beat filled up."""

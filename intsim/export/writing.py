@@ -15,8 +15,8 @@ from ..files import folder_replacing
 from ..globs import chooses, require_matches
 from ..graph import CONSTANT, INPUT, Graph
 from . import manifest, sources
-from .constants import package
-from .encodings import ENCODINGS, NPZ_NAME, npz_value
+from .constants import LANGUAGES, package
+from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, npz_value
 from .layout import Layout
 from .manifest import file_names
 from .sources import Source, Tensor, file_sha256, stem
@@ -42,10 +42,16 @@ def export(
     of `LANGUAGES`, for which a golden file takes the `graph` it was made from. The folder is new, empty, or holds an earlier
     export, which is replaced; it changes only when everything is written. `progress(name)` is called before each tensor.
     """
-    layout = layout or Layout()
+    layout, formats, packages = layout or Layout(), tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(packages))
+    for name in (*(f for f in formats if f not in FORMATS), *(p for p in packages if p not in LANGUAGES)):
+        raise IntsimError(f"{name!r} is neither a format ({', '.join(FORMATS)}) nor a package ({', '.join(LANGUAGES)})")
+    if not formats and not packages:
+        raise IntsimError("nothing is to be exported; name a format or a package")
     with sources.opened(path) as source:
         tensors = sources.chosen(source, layers) if formats else []
         stored = {tensor.name: placed(tensor, layout) for tensor in tensors}
+        if "c" in formats:
+            _require_names(tensors)
         with folder_replacing(folder, manifest.NAME, _own_files) as target:
             records = []
             for tensor in tensors:
@@ -81,11 +87,22 @@ def placed(tensor: Tensor, layout: Layout) -> Stored:
         raise IntsimError(f"{tensor.name}: {error}") from None
 
 
+def _require_names(tensors: Sequence[Tensor]) -> None:
+    """An IntsimError where two tensors would have one name in C."""
+    taken: dict[str, str] = {}
+    for tensor in tensors:
+        word = identifier(stem(tensor.name))
+        if taken.setdefault(word, tensor.name) != tensor.name:
+            raise IntsimError(f"{tensor.name} and {taken[word]} would both be {word} in C; export them apart")
+
+
 def _write(tensor: Tensor, stored: Stored, formats: Sequence[str], target: Path) -> list[dict[str, Any]]:
     """A tensor's files of every format but ``npz``, and their records."""
-    records = []
-    values = tensor.values()
-    for name in (name for name in formats if name in ENCODINGS):
+    chosen = [name for name in formats if name in ENCODINGS]
+    if not chosen:
+        return []
+    records, values = [], tensor.values()
+    for name in chosen:
         encoding, files = ENCODINGS[name], file_names(tensor.name, stored, name)
         if encoding.by_beats:
             stream = stored.stream(values, tensor.name)
@@ -93,7 +110,7 @@ def _write(tensor: Tensor, stored: Stored, formats: Sequence[str], target: Path)
                 encoding.write(target / file, stream[start:stop], stored)
         else:
             encoding.write(target / files[0], stored.arrange(values, tensor.name), stored)
-        records.append(_record(tensor, stored, name, [target / file for file in files]))
+        records.append(_record(tensor, stored, name, [_described(target / file) for file in files]))
     return records
 
 
@@ -103,7 +120,8 @@ def _write_npz(tensors: Sequence[Tensor], stored: dict[str, Stored], target: Pat
         stem(tensor.name): npz_value(stored[tensor.name], tensor.values(), tensor.name) for tensor in tensors
     }
     np.savez(path, **arrays)
-    return [_record(tensor, stored[tensor.name], "npz", [path]) for tensor in tensors]
+    described = _described(path)
+    return [_record(tensor, stored[tensor.name], "npz", [described]) for tensor in tensors]
 
 
 def _write_packages(
@@ -130,7 +148,7 @@ def _write_packages(
     return records
 
 
-def _record(tensor: Tensor, stored: Stored, encoding: str, paths: Sequence[Path]) -> dict[str, Any]:
+def _record(tensor: Tensor, stored: Stored, encoding: str, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scale = tensor.scale.tolist() if isinstance(tensor.scale, np.ndarray) else tensor.scale
     return {
         "name": tensor.name,
@@ -141,7 +159,7 @@ def _record(tensor: Tensor, stored: Stored, encoding: str, paths: Sequence[Path]
         "values_sha256": tensor.sha256,
         "encoding": encoding,
         **manifest.geometry(stored),
-        "files": [_described(path) for path in paths],
+        "files": list(files),
     }
 
 

@@ -9,8 +9,8 @@ from rich.table import Table
 from ..trace import Trace
 
 
-def render(console: Console, found: Trace) -> None:
-    """Write the table of a trace's steps to `console`."""
+def render(console: Console, found: Trace, holder: str = "the file holds") -> None:
+    """Write the table of a trace's steps to `console`; `holder` says who has another value than the steps give."""
     where = f"{found.node}[{','.join(map(str, found.index))}]"
     real = f" = {found.value * found.scale:.6g} (scale {found.scale:.6g})" if found.scale is not None else ""
     console.print(
@@ -29,7 +29,7 @@ def render(console: Console, found: Trace) -> None:
     console.print(table, highlight=False)
     if not found.agrees:
         console.print(
-            f"\n[bold red]different[/]: the file holds {found.recorded:,} here, the steps give {found.value:,}",
+            f"\n[bold red]different[/]: {holder} {found.recorded:,} here, the steps give {found.value:,}",
             highlight=False,
             soft_wrap=True,
         )

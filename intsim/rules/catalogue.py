@@ -251,7 +251,7 @@ def _layouts(graph: Graph, node: Node) -> Iterator[Rule]:
 def bit_rule(graph: Graph, node: Node, bit: Bit) -> Rule:
     """A bit fault at a node; an IntsimError where it has no such bit or element."""
     tensor = graph.tensors[node.name]
-    bits = (tensor.fmt.hi - tensor.fmt.lo).bit_length()
+    bits = tensor.fmt.bits
     if bit.number >= bits:
         raise IntsimError(f"{node.name}: {bit} names bit {bit.number}; {tensor.fmt} has bits 0 to {bits - 1}")
     if bit.index is not None:

@@ -50,7 +50,7 @@ class Domain:
                 )
         if shape is not None and columns is not None:
             raise IntsimError(f"{name}: columns= is the last number of shape=; give one of them")
-        if min(shape or (1,)) < 1 or (columns or 1) < 1 or columns == 0:
+        if (shape is not None and min(shape, default=0) < 1) or (columns is not None and columns < 1):
             raise IntsimError(f"{name}: every axis needs at least one element")
         try:
             held = {key: found.checked_param(key, value) for key, value in fixed.items()}

@@ -28,7 +28,7 @@ from .failures import Counterexample, Fault, judged
 from .shrinking import shrunk
 
 SHRINKING = 100  # calls Hypothesis tries once it has found a counterexample
-SEED = 8  # of the search; the same calls are tried on every machine
+SEED = 8  # of the search; one program and one version of Hypothesis try the same calls everywhere
 
 
 def check_op(
@@ -57,6 +57,8 @@ def check_op(
     domain = Domain.of(op, dialect, shape, columns, fixed)
     if not callable(function):
         raise IntsimError(f"{domain.op.name}: {function!r} is no function to be checked")
+    if tolerance < 0 or examples < 1:
+        raise IntsimError(f"{domain.op.name}: tolerance={tolerance}, examples={examples}: 0 and 1 are the least")
     failure = _searched(domain, function, tolerance, examples, refusals)
     if failure is not None:
         raise failure

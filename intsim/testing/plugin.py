@@ -59,12 +59,13 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
 
     path, model = _golden(request.config)[0] or resources.golden_file(), _model(request.config)[0]
     with ExitStack() as stack:
+        problem = ""
         try:
-            found: Golden | str = stack.enter_context(opened(path, model))
+            found = stack.enter_context(opened(path, model))
         except IntsimError as error:
-            found = str(error)
-        if isinstance(found, str):  # outside the except: pytest would show both
-            pytest.fail(found, pytrace=False)
+            problem = str(error)
+        if problem:  # outside the except: pytest would show both
+            pytest.fail(problem, pytrace=False)
         yield found
 
 

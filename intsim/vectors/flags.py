@@ -196,6 +196,10 @@ NOTES: dict[str, dict[str, str]] = {
         "why": "Every input, or every pair of inputs, of 8 bits.",
         "bug": "Whatever shows at one value only, as a wrong entry of a table does.",
     },
+    "Grid": {
+        "why": "A regular grid over all pairs of inputs of 8 bits.",
+        "bug": "What shows only where both inputs are of a certain size or sign.",
+    },
     "Random": {
         "why": "Values drawn from the seed.",
         "bug": "What nobody thought of.",
