@@ -24,6 +24,8 @@ def requant(acc, m, e, b):
 
 
 document = json.load(sys.stdin)
+if document["op"] != "requant":
+    sys.exit(f"this device computes requant, not {document['op']}")
 for case in document["cases"]:
     try:
         case["got"] = requant(**case["args"])

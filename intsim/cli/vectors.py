@@ -87,7 +87,7 @@ def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -
     if output is not None:
         check_target(output, *files)
     reports = [check(*_read(path)) for path in files or (STANDARD_INPUT,)]
-    failed = any(report.failures for report in reports)
+    failed = not all(report.agrees for report in reports)
     if as_json:
         record = {"schema": REPORT, "version": VERSION, "agrees": not failed, "files": [r.record() for r in reports]}
         put_json(record, output)
@@ -127,9 +127,9 @@ def _read(path: Path) -> tuple[str, str]:
     """The text of a file or of standard input, and how messages call it."""
     name = "standard input" if path == STANDARD_INPUT else str(path)
     try:
-        return (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8"), name
+        return (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8-sig"), name
     except UnicodeDecodeError as error:
-        raise FileError(f"{name}: is no text in UTF-8 ({error.reason} at byte {error.start})") from None
+        raise FileError(f"{name}: is no text in UTF-8 (byte {error.start}); write it in UTF-8") from None
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -157,6 +157,10 @@ def _report(console: Console, report: Report) -> None:
         return
     colour = "red" if report.failures else "green"
     _say(console, f"{what}: [bold {colour}]{report.passed} of {cases}[/] cases right\n")
+    if report.missing:
+        first = ", ".join(map(str, report.missing[:5])) + (", ..." if len(report.missing) > 5 else "")
+        total = cases + len(report.missing)
+        _say(console, f"[red]{len(report.missing)} of {total} cases are missing[/]: {first}; a device answers every case\n")
     table = Table(box=None, header_style="bold", padding=(0, 1), show_edge=False)
     table.add_column("flag", no_wrap=True)
     for title in ("cases", "right", "wrong"):

@@ -34,6 +34,7 @@ SOFTMAX_KEYS, GELU_KEYS = ("x0_rounding", "softmax_n", "softmax_bits"), ("x0_rou
 
 SATURATIONS = [(f"saturation={how}", "both ends") for how in ("symmetric", "wrap", "unsigned", "narrow")]
 SUMS = [(f"{key}={bits}", "wide enough") for key in ("sum_bits", "sum_saturates") for bits in range(31, 11, -1)]
+NUMERATOR = ("numerator=2**31", "2**31 - 1")
 ACCUMULATORS = [(f"accumulator_bits={bits}", "32") for bits in (31, 30, 28, 24, 20, 18, 16)]
 ACCUMULATORS += [(f"accumulator_saturates={bits}", "32") for bits in (24, 20, 16)]
 
@@ -47,12 +48,20 @@ BLUNDERS: dict[str, list[tuple[str, str]]] = {
     ],
     "layernorm": [
         ("mean=left_out", "subtracted"),
+        NUMERATOR,
+        ("root=float32", "integers"),
+        ("sum=float32", "integers"),
         *[(f"variance_bits={bits}", "64") for bits in range(40, 15, -1)],
         *[(f"sum_bits={bits}", "wide enough") for bits in range(31, 7, -1)],
     ],
-    "shiftmax": [("max=left_out", "subtracted"), ("max=of_the_previous_row", "of the row"), *SUMS],
-    "shiftgelu": [("max=left_out", "subtracted"), *SUMS],
-    "lambda_shiftgelu": [("max=left_out", "subtracted"), ("lambda=clamps_the_product", "the sigmoid only"), *SUMS],
+    "shiftmax": [("max=left_out", "subtracted"), ("max=of_the_previous_row", "of the row"), NUMERATOR, *SUMS],
+    "shiftgelu": [("max=left_out", "subtracted"), NUMERATOR, *SUMS],
+    "lambda_shiftgelu": [
+        ("max=left_out", "subtracted"),
+        ("lambda=clamps_the_product", "the sigmoid only"),
+        NUMERATOR,
+        *SUMS,
+    ],
     "linear": ACCUMULATORS,
     "matmul": ACCUMULATORS,
     "argmax": [("ties=last", "first")],

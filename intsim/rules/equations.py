@@ -82,6 +82,8 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> N
     total = x.sum(axis=-1, keepdims=True)
     if "sum_bits" in twists:
         total = wrap(total, signed(twists["sum_bits"]))
+    if twists.get("sum") == "float32":
+        total = total.astype(np.float32).astype(np.int64)
     mean = round_divide(total, x.shape[-1], dialect.mean_rounding)
     y = x if twists.get("mean") == "left_out" else x - mean
     v = (y * y).sum(axis=-1, keepdims=True)
@@ -89,11 +91,17 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> N
         v = v & 0xFFFFFFFF
     if "variance_bits" in twists:
         v = v & ((1 << twists["variance_bits"]) - 1)
-    std = np.maximum(isqrt(v, dialect.sqrt).astype(np.int64), 1)
-    product = y * (INT32_MAX // std)
+    root = np.sqrt(v.astype(np.float32)) if twists.get("root") == "float32" else isqrt(v, dialect.sqrt)
+    std = np.maximum(root.astype(np.int64), 1)
+    product = y * _factor(std, twists)
     if dialect.overflow is Overflow.WRAP32:
         product = wrap(product, I32)
     return _held(divide(product, 2, dialect.layernorm_half) + p["bias"], dialect)
+
+
+def _factor(total: NDArray, twists: Twists) -> NDArray:
+    """The reciprocal of a sum or a root."""
+    return (2**31 if "numerator" in twists else INT32_MAX) // total
 
 
 def _summed(total: NDArray, dialect: Dialect, twists: Twists) -> NDArray:
@@ -114,7 +122,7 @@ def _shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> ND
         top = np.concatenate([top[..., :1, :], top[..., :-1, :]], axis=-2)
     e = exponential(x - top, p["x0"], p["n"], dialect)["out"]
     total = _summed(e.sum(axis=-1, keepdims=True), dialect, twists)
-    return np.asarray(scaled(e, INT32_MAX // total, p["b"], dialect))
+    return np.asarray(scaled(e, _factor(total, twists), p["b"], dialect))
 
 
 def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int | None = None) -> NDArray:
@@ -126,7 +134,7 @@ def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int 
     e = exponential(g - top, p["x0"], p["n"], dialect)["out"]
     e_top = exponential(-top, p["x0"], p["n"], dialect)["out"]
     total = _summed(e + e_top, dialect, twists)
-    sigmoid = scaled(e, INT32_MAX // total, p["b"], dialect)
+    sigmoid = scaled(e, _factor(total, twists), p["b"], dialect)
     return _held((g if "lambda" in twists else x) * sigmoid, dialect)
 
 

@@ -15,6 +15,8 @@ from ._hypothesis import st
 from .calls import Call
 from .drafts import DRAFTS, Draft, plain
 
+MOST = 1 << 24  # elements of an axis
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -50,14 +52,20 @@ class Domain:
                 )
         if shape is not None and columns is not None:
             raise IntsimError(f"{name}: columns= is the last number of shape=; give one of them")
-        if (shape is not None and min(shape, default=0) < 1) or (columns is not None and columns < 1):
-            raise IntsimError(f"{name}: every axis needs at least one element")
+        if shape is not None and not (isinstance(shape, tuple) and shape and all(map(_is_length, shape))):
+            raise IntsimError(f"{name}: shape={shape!r}: whole numbers from 1 to {MOST:,} are due, in a tuple")
+        if columns is not None and not _is_length(columns):
+            raise IntsimError(f"{name}: columns={columns!r}: a whole number from 1 to {MOST:,} is due")
         try:
             held = {key: found.checked_param(key, value) for key, value in fixed.items()}
         except (TypeError, ValueError) as error:
             raise IntsimError(str(error)) from None
         spoken = resolve(dialect) if found.speaks_dialect and dialect is not None else None
         return cls(found, spoken, tuple(shape) if shape is not None else None, columns, held)
+
+
+def _is_length(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MOST
 
 
 def arguments(

@@ -57,8 +57,9 @@ def check_op(
     domain = Domain.of(op, dialect, shape, columns, fixed)
     if not callable(function):
         raise IntsimError(f"{domain.op.name}: {function!r} is no function to be checked")
-    if tolerance < 0 or examples < 1:
-        raise IntsimError(f"{domain.op.name}: tolerance={tolerance}, examples={examples}: 0 and 1 are the least")
+    for key, value, least in (("tolerance", tolerance, 0), ("examples", examples, 1)):
+        if type(value) is not int or value < least:
+            raise IntsimError(f"{domain.op.name}: {key}={value!r}: a whole number from {least} is due")
     failure = _searched(domain, function, tolerance, examples, refusals)
     if failure is not None:
         raise failure

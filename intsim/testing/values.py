@@ -42,6 +42,8 @@ def rows(draw: st.DrawFn, fmt: Format | str, max_length: int = LONGEST) -> NDArr
     the format's ends, or anything. Long rows repeat a short pattern.
     """
     fmt = _format(fmt)
+    if max_length < 1:
+        raise IntsimError(f"rows of up to {max_length} elements: one is the least")
     return row(draw, fmt, draw(lengths(max_length)))
 
 
@@ -101,6 +103,8 @@ def multipliers(draw: st.DrawFn, channels: int | None = None) -> tuple[Any, Any]
     """
     if channels is None:
         return draw(_multiplier)
+    if channels < 1:
+        raise IntsimError(f"multipliers({channels}): one channel is the least")
     count = min(channels, DISTINCT)
     pairs = draw(st.lists(_multiplier, min_size=count, max_size=count))
     m, e = (np.resize(np.array(part), channels) for part in zip(*pairs, strict=True))

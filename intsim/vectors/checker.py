@@ -5,6 +5,7 @@ Every answer is computed here anew; a file's own expectations are believed only 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from ..ops._op import REGISTRY
 from ..tracers import TRACERS, Element, Line
 from .document import INVALID, Answer, Case, Document, checked, parse
 from .flags import NOTES
+from .generator import LEVELS, generate
 
 ANSWERS, EXPECTATIONS = "got", "expect"  # what was held against the reference
 SHOWN = 40  # characters of a whole answer
@@ -66,6 +68,12 @@ class Report:
     held: str
     flags: dict[str, tuple[int, int]]
     failures: tuple[Failure, ...]
+    missing: tuple[int, ...] = ()  # cases that were made with the others and are not there
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all cases are there and right."""
+        return not self.failures and not self.missing
 
     def bug(self, failure: Failure) -> str:
         """What goes wrong in cases like a failure's: in the words of that of its flags which passes least."""
@@ -93,6 +101,7 @@ class Report:
             "passed": self.passed,
             "flags": {flag: {"cases": cases, "passed": passed} for flag, (cases, passed) in self.flags.items()},
             "failures": [failure.record() for failure in self.failures],
+            "missing": list(self.missing),
         }
 
 
@@ -110,15 +119,32 @@ def check(text: str, name: str) -> Report:
     elif all(case.due is not None for case in given.cases):
         held = EXPECTATIONS
     else:
-        raise FileError(f"{name}: holds questions only; the device adds got to every case")
+        first = next(case.id for case in given.cases if case.due is None)
+        some = any(case.due is not None for case in given.cases)
+        said = f"case {first} has neither got nor expect" if some else "holds questions only"
+        raise FileError(f"{name}: {said}; the device adds got to every case")
     document = checked(given, name)
+    missing = _missing(document) if held == ANSWERS else ()
     found = {case.id: failure for case in document.cases if (failure := _failure(document, case)) is not None}
     flags: dict[str, tuple[int, int]] = {}
     for case in document.cases:
         for flag in case.flags:
             cases, passed = flags.get(flag, (0, 0))
             flags[flag] = cases + 1, passed + (case.id not in found)
-    return Report(name, document, held, flags, tuple(found.values()))
+    return Report(name, document, held, flags, tuple(found.values()), missing)
+
+
+def _missing(document: Document) -> tuple[int, ...]:
+    """The ids of cases that `generate` makes and the document lacks, where it is of such cases and stems from no model."""
+    if document.model is not None or document.level not in LEVELS or document.seed < 0:
+        return ()
+    made = {
+        case.id: json.dumps(case.args)
+        for case in generate(document.op, document.dialect, document.level, document.seed).cases
+    }
+    if any(made.get(case.id) != json.dumps(case.args) for case in document.cases):
+        return ()
+    return tuple(sorted(made.keys() - {case.id for case in document.cases}))
 
 
 def _failure(document: Document, case: Case) -> Failure | None:
@@ -129,6 +155,9 @@ def _failure(document: Document, case: Case) -> Failure | None:
     if INVALID in (due, got):
         says = "is answered, and must be refused as invalid" if due == INVALID else "is refused, and must be answered"
         return None if due == got else Failure(case, None, _brief(got), _brief(due), 1, 1, f"out {says}")
+    if isinstance(due, list) is not isinstance(got, list) and not (isinstance(due, int) and type(got) is int):
+        says = f"out is {_shown(got)}, {'nested lists' if isinstance(due, list) else 'an integer'} or {INVALID!r} is due"
+        return Failure(case, None, _brief(got), _brief(due), 1, 1, says)
     shapes = _shape(due), _shape(got)
     expected, given = (list(_elements(value, len(shapes[0]))) for value in (due, got))
     if shapes[0] != shapes[1] or [at for at, _ in expected] != [at for at, _ in given]:
@@ -147,7 +176,7 @@ def _failure(document: Document, case: Case) -> Failure | None:
         return None
     at, is_, should = differing[0]
     where = f"out[{','.join(map(str, at))}]" if at else "out"
-    says = f"{where} is {_brief(is_)}, due {should}" + ("" if type(is_) is int else ", an integer")
+    says = f"{where} is {_shown(is_)}, due {should}" + ("" if type(is_) is int else ", an integer")
     return Failure(case, at, _brief(is_), should, len(differing), len(expected), says, _trace(document, case, at))
 
 
@@ -173,10 +202,20 @@ def _shape(value: Answer) -> list[int]:
 
 def _brief(value: Any) -> int | str:
     """What is shown of an answer: a number as it is, anything else as the beginning of its text."""
-    if type(value) is int:
+    if type(value) is int and value.bit_length() < 4 * SHOWN:
         return value
-    text = "a list" if isinstance(value, (list, dict)) else str(value)
+    text = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else _text(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+
+
+def _text(value: Any) -> str:
+    """A scalar as text; an integer of thousands of digits by its size alone."""
+    return f"an integer of {value.bit_length()} bits" if type(value) is int else str(value)
+
+
+def _shown(value: Any) -> str:
+    """An answer in a sentence: text between quotes."""
+    return repr(_brief(value)) if isinstance(value, str) else str(_brief(value))
 
 
 def _trace(document: Document, case: Case, at: tuple[int, ...]) -> tuple[Line, ...]:

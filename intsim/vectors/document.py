@@ -87,6 +87,12 @@ def answer(op: str, args: Mapping[str, Any], dialect: Dialect) -> Answer:
 
 def parse(text: str, name: str) -> Document:
     """The document in `text`; a FileError starts with `name` and says what is wrong."""
+    if not text.strip():
+        raise FileError(f"{name}: is empty; did the device fail?")
+    if not text.lstrip().startswith("{"):
+        raise FileError(
+            f"{name}: begins with {text.split()[0][:20]!r}, no document of vectors; logs belong on standard error"
+        )
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -117,9 +123,16 @@ def _dialect(record: Any, name: str) -> Dialect:
     if not isinstance(record, dict) or not isinstance(record.get("name"), str):
         raise FileError(f"{name}: dialect is no record of a name and every choice")
     try:
-        return dialects.from_choices({key: value for key, value in record.items() if key != "name"}, record["name"])
+        found = dialects.from_choices({key: value for key, value in record.items() if key != "name"}, record["name"])
     except (IntsimError, TypeError) as error:
         raise FileError(f"{name}: {error}") from None
+    known = dialects.DIALECTS.get(found.name)
+    if known is not None and known != found:
+        departs = next(key for key, value in known.choices().items() if found.choices()[key] != value)
+        raise FileError(
+            f"{name}: the dialect {found.name} has another {departs}; a dialect of your own takes a name of its own"
+        )
+    return found
 
 
 def _case(record: Any, position: int, name: str) -> Case:
@@ -154,6 +167,8 @@ def checked(document: Document, name: str) -> Document:
     for case in document.cases:
         try:
             due = answer(document.op, case.args, document.dialect)
+        except MemoryError:
+            raise FileError(f"{name}: case {case.id}: memory does not hold its answer; its args are too large") from None
         except (TypeError, KeyError, OverflowError) as error:
             raise FileError(f"{name}: case {case.id}: its args are none of {document.op}'s ({error})") from None
         if case.due is not None and json.dumps(case.due) != json.dumps(due):  # 1.0 and true are no 1

@@ -46,6 +46,8 @@ def shiftmax(d: Draft) -> None:
     for value in (-128, 0, 127):
         d.add("SingleElement", x=[value], **fine)
     d.add("AllEqualRow", "all equal", x=[-7] * 12, **fine)
+    for count in (1, 4):
+        d.add("PowerOfTwo AllEqualRow", f"a sum of {count} * 2**17", x=[5] * count, **fine | {"x0": -4})
     for x0, n, b in SOFTMAXES:
         x = [3, -5, 127, 126, 90, 111, 120, -128, 127 + x0 // 2, 127 + x0 // 3]
         d.add("HalfBit Precision FloorOfExponential", "", x=[v for v in x if v >= -128], x0=x0, n=n, b=b)

@@ -196,6 +196,14 @@ NOTES: dict[str, dict[str, str]] = {
         "why": "Every input, or every pair of inputs, of 8 bits.",
         "bug": "Whatever shows at one value only, as a wrong entry of a table does.",
     },
+    "PowerOfTwo": {
+        "why": "The sum or the root is a power of two, which divides 2**31 but not 2**31 - 1.",
+        "bug": "2**31 in place of 2**31 - 1 as the dividend of the factor.",
+    },
+    "SinglePrecision": {
+        "why": "A number of more than 24 bits decides: a sum just below a tie, a variance one less than a square.",
+        "bug": "Single-precision floating point inside the operator, in the mean or in the root.",
+    },
     "Grid": {
         "why": "A regular grid over all pairs of inputs of 8 bits.",
         "bug": "What shows only where both inputs are of a certain size or sign.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .drafting import I16, I32, Draft
+from .solving import four_squares
 
 LOW, HIGH = I32
 MEANS = (
@@ -37,6 +38,14 @@ def layernorm(d: Draft) -> None:
     d.add("VariancePasses2^32", "v = 2**32 + 32", x=[*[16384, -16384] * 8, 4, -4], bias=[0] * 18)
     for low, high in ((-32768, 32767), (-32768, -32768 + 255)):
         d.add("SumEnds", "rows of ends", x=[low, high, low, high, high, high, low, low], bias=[0] * 8)
+    d.add("PowerOfTwo", "v = 2**22, a root of 2**11", x=[1024, -1024] * 2, bias=[0] * 4)
+    for k in (5001, 8191, 21001, 65535) if d.long else (5001,):
+        row = [x for part in four_squares((k * k - 1) // 2) for x in (part, -part)]
+        d.add("SinglePrecision", f"v = {k}**2 - 1", x=row, bias=[0] * 8)
+    n, mean = 520, 32701
+    for more, what in ((n // 2 - 1, "a tie"), (n - 1, "a whole mean")):  # the sum n * mean + more is odd and takes 25 bits
+        x = [mean + 1] * more + [mean] * (n - more)
+        d.add("SinglePrecision LongRow", f"a sum one below {what}", x=x, bias=[0] * n)
     _sums(d)
     d.add("BiasOverflow", "above", x=[-3, 3], bias=[0, HIGH])
     d.add("BiasOverflow", "below", x=[-3, 3], bias=[LOW, 0])

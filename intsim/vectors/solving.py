@@ -7,6 +7,7 @@ are found exactly: the smallest distance at which ``x * m mod 2**e`` is reached 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 LOW, HIGH = -(2**31), 2**31 - 1
@@ -32,6 +33,21 @@ def nearest_misses(m: int, e: int, low: int = LOW, high: int = HIGH) -> list[int
     below = _closest(m, modulus, low, high, lambda width: (half - width, half - 1), half)
     above = _closest(m, modulus, low, high, lambda width: (half + 1, half + width), half - 1)
     return [x for x in (below, above) if x is not None]
+
+
+def four_squares(n: int) -> tuple[int, int, int, int]:
+    """Four numbers whose squares sum to `n`, the largest first; every `n` has some (Lagrange)."""
+    if n and n % 4 == 0:  # twice those of a quarter: multiples of high powers of 4 have few others
+        a, b, c, d = four_squares(n // 4)
+        return 2 * a, 2 * b, 2 * c, 2 * d
+    for a in range(math.isqrt(n), -1, -1):
+        for b in range(min(a, math.isqrt(n - a * a)), -1, -1):
+            rest = n - a * a - b * b
+            for c in range(min(b, math.isqrt(rest)), -1, -1):
+                d = math.isqrt(rest - c * c)
+                if d * d == rest - c * c:
+                    return a, b, c, d
+    raise ValueError(f"{n} is negative")
 
 
 def _closest(m: int, modulus: int, low: int, high: int, window: Callable[[int], tuple[int, int]], widest: int) -> int | None:
