@@ -694,7 +694,7 @@ def test_check_shows_flags_failures_and_the_arithmetic(cli: Cli, tmp_path: Path)
     record = json.loads(out)
     jsonschema.validate(record, SCHEMA)
     assert record["agrees"] is False
-    assert record["files"][0]["passed"] == 37
+    assert record["files"][0]["passed"] == 39
     assert record["files"][0]["failures"][0]["index"] == [1]
     assert cli("vectors check --json got.json -o report.json")[0] == 1
     assert json.loads(Path("report.json").read_text()) == record
