@@ -687,6 +687,12 @@ def test_out_and_back(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("import out --like golden.h5 --layout axi128 -o like.npz")[0] == 0
 
 
+def test_what_is_written_where_no_format_is_named(cli: Callable[..., tuple[int, str, str]]) -> None:
+    for words, written in (("", {".hex"}), ("--package sv", {".sv"}), ("--package sv --layout axi128", {".sv", ".hex"})):
+        assert cli(f"export golden.h5 -m model.h5 --layers {SOFTMAX} {words} -o out")[0] == 0
+        assert {path.suffix for path in Path("out").iterdir()} == written | {".json"}
+
+
 def test_an_import_spoils_no_input(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli(f"export golden.h5 --layers {SOFTMAX} --format npz -o out")[0] == 0
     before = Path("out/tensors.npz").read_bytes()

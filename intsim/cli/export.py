@@ -21,7 +21,7 @@ PICTURED = 4  # tensors whose first beats are drawn
 
 @click.command(
     "export",
-    epilog="Example: intsim export golden.h5 --layers 'encoder.blocks.0.*' --layout axi128 --package sv -o bench",
+    epilog="Example: intsim export golden.h5 --layers 'encoder.blocks.0.*' --layout axi128 --package sv -o tb",
 )
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="FOLDER", help="The folder to write: new, empty, or an earlier export.")
@@ -31,19 +31,12 @@ PICTURED = 4  # tensors whose first beats are drawn
     "formats",
     multiple=True,
     type=click.Choice(EXPORT_FORMATS),
-    help="May be repeated.  [default: hex, or none with --package]",
+    help="May be repeated.  [default: hex; with --package none, unless a layout is named]",
 )
 @click.option(
     "--package", "packages", multiple=True, type=click.Choice(PACKAGE_LANGUAGES), help="Constants of nodes; may be repeated."
 )
-@click.option(
-    "--layout",
-    "layout_name",
-    default="plain",
-    show_default=True,
-    metavar="LAYOUT",
-    help=f"A TOML file, or {BUILT_IN_LAYOUTS}.",
-)
+@click.option("--layout", "layout_name", metavar="LAYOUT", help=f"A TOML file, or {BUILT_IN_LAYOUTS}.  [default: plain]")
 @click.option(
     "-m", "--model", type=click.Path(path_type=Path), help="For packages of a golden file: the model it stems from."
 )
@@ -55,7 +48,7 @@ def command(
     layers: tuple[str, ...],
     formats: tuple[str, ...],
     packages: tuple[str, ...],
-    layout_name: str,
+    layout_name: str | None,
     model: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -71,8 +64,8 @@ def command(
     from ..export.sources import GOLDEN, chosen, opened
     from ..reports.beats import render
 
-    layout = layout_named(layout_name)
-    formats = tuple(dict.fromkeys(formats)) or (() if packages else ("hex",))
+    layout = layout_named(layout_name or "plain")
+    formats = tuple(dict.fromkeys(formats)) or (() if packages and layout_name is None else ("hex",))
     if dry_run and (as_json or packages):
         raise click.UsageError(f"--dry-run draws tensors for people; leave out {'--json' if as_json else '--package'}")
     if dry_run:
