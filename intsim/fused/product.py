@@ -70,7 +70,7 @@ def _linear(links: Links, node: Node, requant: Node | None) -> Step:
 def _residual(links: Links, requant: Node) -> Node | None:
     """The residual sum after a requantization, if both are of 16 bits at most and the sum not the narrower of the two."""
     residual = links.after(requant, "residual_add")
-    if residual is None:
+    if residual is None or len({links.graph.tensors[name].shape for name in residual.inputs}) > 1:
         return None
     sizes = [links.graph.tensors[name].fmt.dtype.itemsize for name in (*residual.inputs, residual.name, requant.name)]
     return residual if max(sizes) <= 2 and sizes[2] >= sizes[3] else None

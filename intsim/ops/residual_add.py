@@ -2,9 +2,10 @@
 
     out = saturate(round_shift(a * ma, ea, R) + round_shift(c * mc, ec, R), b)
 
-Each arm is rounded by itself, then added. `a` and `c` are integers of one shape (a leading axis of length 1 is not
-stretched); `ma, ea, mc, ec` one value or one a channel; `b` the output's width, 16 in the published network. The dialect
-says R, ``requant_rounding``. Source: I-ViT's QuantAct with an identity branch.
+Each arm is rounded by itself, then added. `c` has the shape of `a`, or lacks some of its leading axes, as a bias of
+attention does, and is then added all along them (an axis of length 1 is not stretched); `ma, ea, mc, ec` are one value or
+one a channel; `b` is the output's width, 16 on the residual stream. The dialect says R, ``requant_rounding``. Source:
+I-ViT's QuantAct with an identity branch.
 
 >>> import intsim.ops as ops
 >>> ops.residual_add([3, 1], [5, 5], ma=2**30, ea=31, mc=2**30, ec=30, b=16, dialect="rtl")  # a/2 + c, halves up
@@ -38,7 +39,7 @@ def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
     for row in range(start, stop):
         for j in range(a.shape[1]):
             arm_a = c_.round_shift(int(a[row, j]) * int(ma[j]), int(ea[j]), mode)
-            arm_c = c_.round_shift(int(c[row, j]) * int(mc[j]), int(ec[j]), mode)
+            arm_c = c_.round_shift(int(c[row % len(c), j]) * int(mc[j]), int(ec[j]), mode)
             out[row, j] = c_.saturate(arm_a + arm_c, lo, hi)
     return -1
 
@@ -47,7 +48,7 @@ def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
 def _narrow_rows(start, stop, a, c, arm_a, arm_c, out):
     for row in range(start, stop):
         for j in range(a.shape[1]):
-            total = scaled(int(a[row, j]), arm_a, j) + scaled(int(c[row, j]), arm_c, j)
+            total = scaled(int(a[row, j]), arm_a, j) + scaled(int(c[row % len(c), j]), arm_c, j)
             out[row, j] = c_.saturate(total, arm_a.lo, arm_a.hi)
     return -1
 
@@ -74,7 +75,8 @@ def fast(
 
 
 def infer(a: Tensor, c: Tensor, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect) -> Tensor:
-    require(a.shape == c.shape, f"a is {list(a.shape)} and c is {list(c.shape)}; residual branches have one shape")
+    fits = c.shape == a.shape[len(a.shape) - len(c.shape) :]
+    require(fits, f"a is {list(a.shape)} and c is {list(c.shape)}; branches have one shape, or c the last axes of it")
     (a_lo, a_hi), (c_lo, c_hi) = rescaled(a, ma, ea, dialect), rescaled(c, mc, ec, dialect)
     require(I64.holds(a_lo + c_lo, a_hi + c_hi), "the sum of the two arms may pass 64 bits")
     fmt = signed(b)

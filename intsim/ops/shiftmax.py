@@ -37,10 +37,15 @@ BITS = Param.integer(2, 16)
 def steps(x: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
     top = x.max(axis=-1, keepdims=True)
     e = exponential(x - top, x0, n, dialect)["out"]
-    total = exponential_sum(e.sum(axis=-1, keepdims=True), dialect, "shiftmax")
+    return {"max": top, "exp": e, **normalised(e, b, dialect, "shiftmax")}
+
+
+def normalised(e: NDArray, b: int, dialect: Dialect, name: str) -> dict[str, NDArray]:
+    """The steps from a row's exponentials to its probabilities."""
+    total = exponential_sum(e.sum(axis=-1, keepdims=True), dialect, name)
     f = INT32_MAX // total
     p = scaled(e, f, b, dialect)
-    return {"max": top, "exp": e, "sum": total, "factor": f, "out": forbid(p, signed(b), "shiftmax: out")}
+    return {"sum": total, "factor": f, "out": forbid(p, signed(b), f"{name}: out")}
 
 
 def exponential_sum(total: NDArray, dialect: Dialect, name: str) -> NDArray:
@@ -66,27 +71,37 @@ def scaled(e: NDArray, f: NDArray, b: int, dialect: Dialect) -> NDArray:
 @kernel
 def _rows(start, stop, x, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
     columns = x.shape[1]
-    top_p = (1 << (b - 1)) - 1
+    e = np.empty(columns, np.int64)
     for row in range(start, stop):
         top = int(x[row, 0])
         for j in range(1, columns):
             top = max(top, int(x[row, j]))
-        total = 0
         for j in range(columns):
-            e = c.shift_exp(int(x[row, j]) - top, x0, n, quotient, half_bit, wraps)
-            total = c.add_exponential(total, e, wraps_sum)
-        if total == 0:
+            e[j] = c.shift_exp(int(x[row, j]) - top, x0, n, quotient, half_bit, wraps)
+        if not normalised_row(e, b, wraps, wraps_sum, out[row]):
             return row
-        f = INT32_MAX // total
-        for j in range(columns):
-            product = c.shift_exp(int(x[row, j]) - top, x0, n, quotient, half_bit, wraps) * f
-            if wraps:
-                product = c.wrap32(product)
-            p = product >> (31 - b + 1)
-            if p > top_p or p < -top_p - 1:
-                return row
-            out[row, j] = p
     return -1
+
+
+@kernel
+def normalised_row(e, b, wraps, wraps_sum, out):
+    """The probabilities of one row from its exponentials; whether there are any, and within `b` bits."""
+    total = 0
+    for j in range(len(e)):
+        total = c.add_exponential(total, int(e[j]), wraps_sum)
+    if total == 0:
+        return False
+    top_p = (1 << (b - 1)) - 1
+    f = INT32_MAX // total
+    for j in range(len(e)):
+        product = int(e[j]) * f
+        if wraps:
+            product = c.wrap32(product)
+        p = product >> (31 - b + 1)
+        if p > top_p or p < -top_p - 1:
+            return False
+        out[j] = p
+    return True
 
 
 @kernel

@@ -1,0 +1,124 @@
+"""masked_shiftmax: shiftmax in which a token sees only those of its own region, as in Swin's shifted windows.
+
+    seen[i, j] = regions[window, i] == regions[window, j]
+    e = shift_exp(x - max over seen of x)           where seen
+    e = shift_exp of its floor, n * x0: -x0         elsewhere
+    S, f, p                                         as in shiftmax
+
+`x` is i8 [..., windows, heads, tokens, tokens], `regions` i8 [windows, tokens]: numbers that only their equality matters of.
+A token is of its own region, so that every row has a maximum. What is not seen keeps the floor's small share, as it has in
+the published network, whose mask adds -100 to the real logit. Formats, precision and output scale as in shiftmax.
+Source: I-ViT's Shiftmax in Swin Transformer.
+
+>>> import intsim.ops as ops
+>>> x, two = [[[[9, 20], [40, 0]]]], [[0, 1]]  # one window of one head; its two tokens do not see each other
+>>> ops.masked_shiftmax(x, two, x0=-20, n=15, b=16, dialect="isegmenter").tolist()
+[[[[32760, 0], [0, 32760]]]]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, ExpSum, Overflow
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.lookup import lookup
+from ..kernels.shiftmax_rows import DIFFERENCES, shiftmax_rows
+from ..kernels.threads import over_rows
+from ._op import Op, Param, Tensor, require, rows_of
+from .shift_exp import PRECISION, X0
+from .shift_exp import steps as exponential
+from .shiftmax import BITS, normalised, normalised_row, tables
+from .shiftmax import OP as SHIFTMAX
+
+LOWEST = -(1 << 62)  # below any logit
+
+
+def steps(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
+    seen = (regions[:, :, None] == regions[:, None, :])[:, None]  # (windows, 1, tokens, tokens)
+    top = np.where(seen, x, LOWEST).max(axis=-1, keepdims=True)
+    e = np.where(seen, exponential(np.where(seen, x - top, 0), x0, n, dialect)["out"], -x0)
+    return {"max": top, "exp": e, **normalised(e, b, dialect, "masked_shiftmax")}
+
+
+@kernel
+def _rows(start, stop, x, regions, heads, exponentials, floor, b, wraps, wraps_sum, out):
+    tokens = x.shape[1]
+    e = np.empty(tokens, np.int64)
+    for row in range(start, stop):
+        own = regions[row // (heads * tokens) % len(regions)]
+        i = row % tokens
+        top = int(x[row, i])
+        for j in range(tokens):
+            if own[j] == own[i]:
+                top = max(top, int(x[row, j]))
+        for j in range(tokens):
+            e[j] = exponentials[top - int(x[row, j])] if own[j] == own[i] else floor
+        if not normalised_row(e, b, wraps, wraps_sum, out[row]):
+            return row
+    return -1
+
+
+@kernel
+def _table_rows(start, stop, x, whole, softmax, how, regions, heads, exponentials, floor, b, wraps, wraps_sum, out):
+    size = heads * x.shape[1]
+    row = start
+    while row < stop:
+        end = min(stop, (row // size + 1) * size)
+        if whole[row // size % len(regions)]:
+            refused = shiftmax_rows(x[row:end], end - row, softmax, how, out[row:end])
+            if refused >= 0:
+                return row + refused
+        else:
+            refused = _rows(row, end, x, regions, heads, exponentials, floor, b, wraps, wraps_sum, out)
+            if refused >= 0:
+                return refused
+        row = end
+    return -1
+
+
+def fast(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> NDArray | None:
+    if x.dtype != np.int8:  # what no format holds
+        return steps(x, regions.astype(np.int64), x0, n, b, dialect)["out"]
+    rows, result = rows_of(x), rows_of(out)
+    e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
+    wraps = (dialect.overflow is Overflow.WRAP32, dialect.exp_sum is ExpSum.WRAP32)
+    masked = (regions, x.shape[-3], e, -x0, b, *wraps, result)
+    constants = tables(x0, n, b, dialect)
+    if constants is None:
+        refused = over_rows(_rows, len(rows), rows, *masked)
+    else:
+        whole = (regions == regions[:, :1]).all(axis=1)  # windows in which every token sees every other
+        refused = over_rows(_table_rows, len(rows), rows, whole, constants, lookup(), *masked)
+    if refused >= 0:
+        steps(x.astype(np.int64), regions.astype(np.int64), x0, n, b, dialect)  # the reference says what is wrong with it
+    return None
+
+
+def infer(x: Tensor, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
+    require(len(x.shape) >= 4, f"logits [..., windows, heads, tokens, tokens] are due, not {list(x.shape)}")
+    due = (x.shape[-4], x.shape[-1])
+    require(x.shape[-2] == x.shape[-1], f"logits of {x.shape[-2]} tokens by {x.shape[-1]} are not those of one window")
+    require(regions.shape == due, f"regions are {list(regions.shape)}; due are {list(due)}, [windows, tokens]")
+    return SHIFTMAX.infer(x, x0, n, b, dialect)
+
+
+def real(x: NDArray, regions: NDArray) -> NDArray:
+    """Softmax over what is seen, in real numbers."""
+    seen = (regions[:, :, None] == regions[:, None, :])[:, None]
+    assert SHIFTMAX.real is not None
+    return np.asarray(SHIFTMAX.real(np.where(seen, x, -np.inf)))
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I8},
+    params={"regions": Param(I8, (2,)), "x0": X0, "n": PRECISION, "b": BITS},
+    scale=SHIFTMAX.scale,
+    real=real,
+    approximates="masked_softmax",
+)

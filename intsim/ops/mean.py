@@ -1,0 +1,65 @@
+"""mean: over tokens, the last axis but one: [..., tokens, channels] becomes [..., channels].
+
+    out = round(sum(x) / tokens)         M = mean_rounding
+
+`x` is i16, at most 65536 tokens, so that the sum fits i32; format and scale stay. Source: the average pooling of Swin
+Transformer, as I-ViT rounds it.
+
+>>> import intsim.ops as ops
+>>> ops.mean([[1, -1], [2, -2]], dialect="rtl")  # 1.5 and -1.5, ties up
+array([ 2, -1], dtype=int16)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I16, round_divide
+from ..arith import compiled as c
+from ..arith.jit import kernel
+from ..dialects import Dialect
+from ..kernels.threads import over_rows
+from ._op import Op, Tensor, require, rows_of
+
+MOST = 1 << 16  # tokens
+
+
+def steps(x: NDArray, dialect: Dialect) -> dict[str, NDArray]:
+    total = x.sum(axis=-2)
+    return {"sum": total, "out": round_divide(total, x.shape[-2], dialect.mean_rounding)}
+
+
+@kernel
+def _rows(start, stop, x, mode, out):
+    for row in range(start, stop):
+        total = np.zeros(x.shape[2], np.int64)
+        for token in range(x.shape[1]):
+            for j in range(x.shape[2]):
+                total[j] += int(x[row, token, j])
+        for j in range(x.shape[2]):
+            out[row, j] = c.round_divide(total[j], x.shape[1], mode)
+    return -1
+
+
+def fast(x: NDArray, dialect: Dialect, out: NDArray) -> None:
+    stacked = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
+    over_rows(_rows, len(stacked), stacked, dialect.mean_rounding.code, rows_of(out))
+
+
+def infer(x: Tensor, dialect: Dialect) -> Tensor:
+    require(len(x.shape) >= 2, f"tokens [..., tokens, channels] are due, not {list(x.shape)}")
+    require(1 <= x.shape[-2] <= MOST, f"a mean over {x.shape[-2]} tokens; it takes 1 to {MOST}")
+    return Tensor((*x.shape[:-2], x.shape[-1]), x.fmt, x.lo, x.hi)
+
+
+OP = Op(
+    steps=steps,
+    fast=fast,
+    infer=infer,
+    inputs={"x": I16},
+    params={},
+    scale=lambda inputs, node: inputs[0],
+    real=lambda x: x.mean(axis=-2),
+    approximates="mean",
+)

@@ -1,0 +1,33 @@
+"""merge_patches: every two by two cells of a grid side by side: [..., h, w, channels] becomes [..., h/2, w/2, 4*channels].
+
+The four come column by column: above left, below left, above right, below right. Height and width are even. Source: the
+patch merging of Swin Transformer.
+
+>>> import intsim.ops as ops
+>>> ops.merge_patches([[[1], [2], [3], [4]], [[5], [6], [7], [8]]]).tolist()
+[[[1, 5, 2, 6], [3, 7, 4, 8]]]
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import require
+
+
+def steps(x: NDArray) -> dict[str, NDArray]:
+    *leading, height, width, channels = x.shape
+    cells = x.reshape(*leading, height // 2, 2, width // 2, 2, channels)
+    by_columns = cells.swapaxes(-4, -3).swapaxes(-3, -2)  # (.., h/2, w/2, column, row, channels)
+    return {"out": by_columns.reshape(*leading, height // 2, width // 2, 4 * channels)}
+
+
+def shape(x: tuple[int, ...]) -> tuple[int, ...]:
+    require(len(x) >= 3, f"a grid [..., height, width, channels] is due, not {list(x)}")
+    *leading, height, width, channels = x
+    require(height % 2 == 0 and width % 2 == 0, f"{height} x {width} does not divide into two by two")
+    return (*leading, height // 2, width // 2, 4 * channels)
+
+
+OP = data_movement(steps, shape, ("x",), {})

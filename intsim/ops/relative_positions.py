@@ -1,0 +1,35 @@
+"""relative_positions: from a table with one row a displacement, the bias of every pair of tokens in a window.
+
+    out[h, i, j] = table[(row(i) - row(j) + size - 1) * (2*size - 1) + column(i) - column(j) + size - 1, h]
+
+`table` is [(2*size - 1)**2, heads], tokens lie row by row in a window of size x size, the result is
+[heads, size*size, size*size]. Source: the relative position bias of Swin Transformer.
+
+>>> import intsim.ops as ops
+>>> ops.relative_positions([[i] for i in range(9)], size=2).tolist()
+[[[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]]]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import Param, require
+
+
+def steps(table: NDArray, size: int) -> dict[str, NDArray]:
+    row, column = np.divmod(np.arange(size * size), size)
+    down, right = (place[:, None] - place + size - 1 for place in (row, column))
+    return {"out": np.moveaxis(table[down * (2 * size - 1) + right], -1, 0)}
+
+
+def shape(table: tuple[int, ...], size: int) -> tuple[int, ...]:
+    require(len(table) == 2, f"a table [displacements, heads] is due, not {list(table)}")
+    due = (2 * size - 1) ** 2
+    require(table[0] == due, f"windows of {size} x {size} have {due} displacements, the table {table[0]}")
+    return (table[1], size * size, size * size)
+
+
+OP = data_movement(steps, shape, ("table",), {"size": Param.integer(1, 128)})

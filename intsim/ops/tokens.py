@@ -1,0 +1,27 @@
+"""tokens: the inverse of grid: [..., height, width, channels] becomes [..., height*width, channels].
+
+>>> import intsim.ops as ops
+>>> ops.tokens([[[1], [2]], [[3], [4]]]).tolist()
+[[1], [2], [3], [4]]
+"""
+
+from __future__ import annotations
+
+from numpy.typing import NDArray
+
+from ._move import data_movement
+from ._op import require
+
+
+def steps(x: NDArray) -> dict[str, NDArray]:
+    *leading, height, width, channels = x.shape
+    return {"out": x.reshape(*leading, height * width, channels)}
+
+
+def shape(x: tuple[int, ...]) -> tuple[int, ...]:
+    require(len(x) >= 3, f"a grid [..., height, width, channels] is due, not {list(x)}")
+    *leading, height, width, channels = x
+    return (*leading, height * width, channels)
+
+
+OP = data_movement(steps, shape, ("x",), {})
