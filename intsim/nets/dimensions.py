@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import IntsimError
 from .real import LAYER_NORM_EPS
+from .settings import check_flags, check_keys, check_size, check_whole, epsilon, normalization, sides
 
 MASK, LINEAR = "mask_transformer", "linear"
-NORMALIZATIONS = {
-    "vit": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "deit": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-}
-LARGEST_MODEL = 10**9  # parameters; ViT-L has 3e8
-LARGEST = 1 << 16  # of any dimension: beyond is a slip of the pen, and would exhaust the memory
 _REQUIRED = ("image_size", "patch_size", "d_model", "n_heads", "n_layers", "n_cls", "decoder", "normalization")
 _OPTIONAL = (
-    "name", "distilled", "l2_norm", "encoder_norm_eps", "trained_size", "window_stride", "class_names", "palette"
+    "kind", "name", "distilled", "l2_norm", "encoder_norm_eps", "trained_size", "window_stride", "class_names", "palette"
 )  # fmt: skip
 
 
@@ -65,23 +59,12 @@ class SegmenterConfig:
         given = dict(config)
         if "normalisation" in given and "normalization" not in given:
             given["normalization"] = given.pop("normalisation")
-        for key in given:
-            if key not in _REQUIRED + _OPTIONAL:
-                raise IntsimError(f"configuration: unknown key {key!r}; the keys are {', '.join(_REQUIRED + _OPTIONAL)}")
-        for key in _REQUIRED:
-            if key not in given:
-                raise IntsimError(f"configuration: {key!r} is missing; the keys are {', '.join(_REQUIRED)}")
+        check_keys(given, _REQUIRED, _OPTIONAL)
         numbers = _numbers(given)
-        mean, std = _normalization(given["normalization"])
-        for key in ("distilled", "l2_norm"):
-            if not isinstance(given.get(key, False), bool):
-                raise IntsimError(f"configuration: {key} is true or false, not {given[key]!r}")
-        eps = given.get("encoder_norm_eps", LAYER_NORM_EPS)
-        if not isinstance(eps, float) or not 0 < eps < 1:
-            raise IntsimError(
-                f"configuration: encoder_norm_eps is a number between 0 and 1, such as 1e-6 (in YAML 1.0e-6), not {eps!r}"
-            )
-        trained = _sides("trained_size", given["trained_size"]) if "trained_size" in given else None
+        mean, std = normalization(given["normalization"])
+        check_flags(given, "distilled", "l2_norm")
+        eps = epsilon(given, "encoder_norm_eps", LAYER_NORM_EPS)
+        trained = sides("trained_size", given["trained_size"]) if "trained_size" in given else None
         dimensions = cls(
             decoder=_decoder(given["decoder"])["name"],
             mean=mean,
@@ -92,8 +75,7 @@ class SegmenterConfig:
             trained_grid=_grid(*trained, given["patch_size"]) if trained else None,
             **numbers,
         )
-        if dimensions.size > LARGEST_MODEL:
-            raise IntsimError(f"configuration: {dimensions.size:,} parameters; a model has {LARGEST_MODEL:,} at most")
+        check_size(dimensions.size)
         return dimensions
 
 
@@ -101,16 +83,9 @@ def _grid(height: int, width: int, patch: int) -> tuple[int, int]:
     return -(-height // patch), -(-width // patch)
 
 
-def _sides(key: str, size: Any) -> tuple[Any, Any]:
-    if isinstance(size, (list, tuple)) and len(size) != 2:
-        raise IntsimError(f"configuration: {key} is [height, width] or one number, not {size!r}")
-    height, width = size if isinstance(size, (list, tuple)) else (size, size)
-    return height, width
-
-
 def _numbers(given: Mapping[str, Any]) -> dict[str, int]:
     """Everything that is a whole number, checked."""
-    height, width = _sides("image_size", given["image_size"])
+    height, width = sides("image_size", given["image_size"])
     numbers = {"height": height, "width": width, "patch": given["patch_size"]}
     numbers |= {key: given[key] for key in ("d_model", "n_heads", "n_layers", "n_cls")}
     decoder = _decoder(given["decoder"])
@@ -118,10 +93,10 @@ def _numbers(given: Mapping[str, Any]) -> dict[str, int]:
     numbers["decoder_heads"] = decoder.get("n_heads", given["n_heads"])
     others = {"window_stride": given["window_stride"]} if "window_stride" in given else {}
     if "trained_size" in given:
-        others["trained_size height"], others["trained_size width"] = _sides("trained_size", given["trained_size"])
-    for key, value in (numbers | others).items():
-        if not isinstance(value, int) or isinstance(value, bool) or not (0 if "layers" in key else 1) <= value <= LARGEST:
-            raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}; {LARGEST} at most")
+        others["trained_size height"], others["trained_size width"] = sides("trained_size", given["trained_size"])
+    layers = {key: numbers[key] for key in numbers if "layers" in key}
+    check_whole({key: value for key, value in (numbers | others).items() if key not in layers})
+    check_whole(layers, may_be_zero=True)
     if "n_cls" in decoder and decoder["n_cls"] != numbers["n_cls"]:
         raise IntsimError(f"configuration: n_cls is {numbers['n_cls']}, and {decoder['n_cls']!r} in the decoder")
     if others.get("window_stride", 1) > min(height, width):
@@ -147,18 +122,3 @@ def _decoder(decoder: Any) -> dict[str, Any]:
             )
         return {**given, "name": MASK}
     raise IntsimError(f'configuration: decoder {decoder!r} is neither "linear" nor {{"name": "{MASK}", "n_layers": 2}}')
-
-
-def _normalization(given: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if isinstance(given, str) and given in NORMALIZATIONS:
-        return NORMALIZATIONS[given]
-    try:
-        if not all(isinstance(given[key], (list, tuple)) for key in ("mean", "std")):
-            raise TypeError
-        mean, std = (tuple(float(v) for v in given[key]) for key in ("mean", "std"))
-        if len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std)):
-            return mean, std
-    except (TypeError, KeyError, ValueError):
-        pass
-    names = ", ".join(NORMALIZATIONS)
-    raise IntsimError(f'configuration: normalization {given!r} is none of {names}, {{"mean": [r,g,b], "std": [r,g,b]}}')

@@ -1,8 +1,9 @@
 """The real-valued graph: what a network in `nets/` builds, what calibration runs in float64, what lowering reads.
 
 Its operators are the functions the integer ones approximate (`Op.real`, named by `Op.approximates`): linear, layernorm,
-softmax, gelu, add, matmul, normalize, and the data movements, which are the same in both worlds. One has no integer twin:
-unit, the L2 normalisation of published Segmenters.
+softmax, gelu, add, matmul, normalize, and the data movements, which are the same in both worlds. Two have no integer twin of
+their own: average, of two classifiers' logits, becomes a residual_add; unit, the L2 normalisation of published Segmenters,
+has no integer form at all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from ..ops import REGISTRY
 
 ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with a width of its own
+LOGITS = "logits"  # of a classifier, which stay as wide as their sums are
 LAYER_NORM_EPS = 1e-5
+ASIDE = ("gain", "bits")  # what parameters say of the integers alone
 
 
 def unit(x: NDArray) -> NDArray:
@@ -27,6 +30,7 @@ def unit(x: NDArray) -> NDArray:
 
 REAL: dict[str, Callable] = {op.approximates: op.real for op in REGISTRY.values() if op.approximates and op.real}
 REAL["unit"] = unit
+REAL["average"] = lambda a, c: (a + c) / 2
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,13 @@ class RealGraph:
         """Layer normalisation over the last axis."""
         return self.node(name, "layernorm", x, gamma=gamma, beta=beta, eps=eps, kind=kind)
 
-    def add(self, name: str, a: str, c: str) -> str:
-        """A residual sum."""
-        return self.node(name, "add", a, c, kind=RESIDUAL)
+    def softmax(self, name: str, x: str, bits: int = 16) -> str:
+        """Softmax over the last axis, in integers of at most `bits` bits."""
+        return self.node(name, "softmax", x, bits=bits)
+
+    def add(self, name: str, a: str, c: str, kind: str = RESIDUAL) -> str:
+        """The sum of two branches."""
+        return self.node(name, "add", a, c, kind=kind)
 
     def run(self, image: NDArray, observe: Callable[[RealNode, list[NDArray], NDArray], None] | None = None) -> NDArray:
         """Run in float64; `observe(node, inputs, value)` sees every operation. Returns the last node's output."""
@@ -117,6 +125,6 @@ def evaluate(node: RealNode, inputs: list[NDArray]) -> NDArray:
     if node.op == "constant":
         value: NDArray = params["value"]
         return value
-    gain = params.pop("gain", 1.0)
+    gain, _ = (params.pop(key, 1.0) for key in ASIDE)
     value = REAL[node.op](*inputs, **params)
     return value if isinstance(gain, float) and gain == 1.0 else value * gain

@@ -7,28 +7,24 @@ gain a class in its place. Upsampling to pixels is nearest-neighbour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 from numpy.typing import NDArray
 
+from .blocks import Shapes, Weights, block, block_parameters, embedded_patches, norm, norm_parameters, pixels
 from .dimensions import LINEAR, MASK, SegmenterConfig
-from .real import ACTIVATION, LAYER_NORM_EPS, MASKS, RESIDUAL, RealGraph
+from .real import MASKS, RESIDUAL, RealGraph
 
 __all__ = ["CLASS_FEATURES", "LINEAR", "MASK", "POSITIONS", "SCORES", "SegmenterConfig", "parameters", "segmenter"]
-
-Weights = Mapping[str, NDArray]
 
 POSITIONS = "encoder.pos_embed"
 CLASS_FEATURES = "decoder.proj_classes"  # the tensor whose rows the class norm scales
 SCORES = "decoder.grid"  # of every patch, [h, w, K], before they are upsampled
 
 
-def parameters(config: SegmenterConfig) -> dict[str, tuple[int, ...]]:
+def parameters(config: SegmenterConfig) -> Shapes:
     """The names and shapes of every tensor a checkpoint must hold."""
     c, d = config, config.d_model
     tokens = c.grid[0] * c.grid[1] + c.extra_tokens
-    shapes: dict[str, tuple[int, ...]] = {
+    shapes: Shapes = {
         "encoder.patch_embed.proj.weight": (d, 3, c.patch, c.patch),
         "encoder.patch_embed.proj.bias": (d,),
         "encoder.cls_token": (1, 1, d),
@@ -37,26 +33,15 @@ def parameters(config: SegmenterConfig) -> dict[str, tuple[int, ...]]:
     if c.extra_tokens == 2:
         shapes["encoder.dist_token"] = (1, 1, d)
     for i in range(c.n_layers):
-        shapes |= _block_parameters(f"encoder.blocks.{i}", d)
-    shapes |= _norm_parameters("encoder.norm", d)
+        shapes |= block_parameters(f"encoder.blocks.{i}", d, 4 * d)
+    shapes |= norm_parameters("encoder.norm", d)
     if c.decoder == LINEAR:
         return shapes | {"decoder.head.weight": (c.n_cls, d), "decoder.head.bias": (c.n_cls,)}
     shapes |= {"decoder.proj_dec.weight": (d, d), "decoder.proj_dec.bias": (d,), "decoder.cls_emb": (1, c.n_cls, d)}
     for i in range(c.decoder_layers):
-        shapes |= _block_parameters(f"decoder.blocks.{i}", d)
-    shapes |= _norm_parameters("decoder.decoder_norm", d) | _norm_parameters("decoder.mask_norm", c.n_cls)
+        shapes |= block_parameters(f"decoder.blocks.{i}", d, 4 * d)
+    shapes |= norm_parameters("decoder.decoder_norm", d) | norm_parameters("decoder.mask_norm", c.n_cls)
     return shapes | {"decoder.proj_patch": (d, d), "decoder.proj_classes": (d, d)}
-
-
-def _norm_parameters(name: str, channels: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
-
-
-def _block_parameters(name: str, d: int) -> dict[str, tuple[int, ...]]:
-    shapes = _norm_parameters(f"{name}.norm1", d) | _norm_parameters(f"{name}.norm2", d)
-    for layer, out, depth in (("attn.qkv", 3 * d, d), ("attn.proj", d, d), ("mlp.fc1", 4 * d, d), ("mlp.fc2", d, 4 * d)):
-        shapes |= {f"{name}.{layer}.weight": (out, depth), f"{name}.{layer}.bias": (out,)}
-    return shapes
 
 
 def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | NDArray | None = None) -> RealGraph:
@@ -66,13 +51,8 @@ def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | NDA
     """
     c, net = config, RealGraph()
     h, w = c.grid
-    image = net.image("image", c.height, c.width)  # (H, W, 3)
-    x = net.node("encoder.input", "normalize", image, mean=np.array(c.mean), std=np.array(c.std))
-    x = net.node("encoder.patches", "patches", x, size=c.patch)  # (N, 3*P*P)
-
-    kernel = weights["encoder.patch_embed.proj.weight"]
-    flat = kernel.reshape(len(kernel), -1)
-    x = net.linear("encoder.patch_embed.proj", x, flat, weights["encoder.patch_embed.proj.bias"], RESIDUAL)  # (N, D)
+    x = pixels(net, "encoder.input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
+    x = embedded_patches(net, "encoder.", x, c.patch, weights, RESIDUAL)  # (N, D)
     tokens = [net.constant("encoder.cls_token", weights["encoder.cls_token"][0])]
     if c.extra_tokens == 2:
         tokens.append(net.constant("encoder.dist_token", weights["encoder.dist_token"][0]))
@@ -121,38 +101,3 @@ def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, c
 def linear_decoder(net: RealGraph, x: str, weights: Weights) -> str:
     """One linear layer a patch."""
     return net.linear("decoder.head", x, weights["decoder.head.weight"], weights["decoder.head.bias"], MASKS)
-
-
-def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights, eps: float = LAYER_NORM_EPS) -> str:
-    """A pre-norm transformer block; T tokens, d channels a head."""
-
-    def linear(layer: str, x: str, kind: str = ACTIVATION) -> str:
-        full = f"{name}.{layer}"
-        return net.linear(full, x, weights[f"{full}.weight"], weights[f"{full}.bias"], kind)
-
-    attn = f"{name}.attn"
-    head_dim = len(weights[f"{attn}.proj.bias"]) // heads
-    y = norm(net, f"{name}.norm1", x, weights, eps=eps)
-    y = linear("attn.qkv", y)  # (T, 3D)
-    y = net.node(f"{attn}.heads", "heads", y, heads=3 * heads)  # (3*heads, T, d)
-    q, k, v = (
-        net.node(f"{attn}.{part}", "slice", y, axis=-3, start=i * heads, stop=(i + 1) * heads)
-        for i, part in enumerate("qkv")
-    )
-    logits = net.matmul(f"{attn}.logits", q, k, transpose_b=1, gain=head_dim**-0.5)  # (heads, T, T)
-    p = net.node(f"{attn}.softmax", "softmax", logits)
-    y = net.matmul(f"{attn}.context", p, v)  # (heads, T, d)
-    y = net.node(f"{attn}.merged", "merge_heads", y)  # (T, D)
-    y = linear("attn.proj", y, RESIDUAL)
-    x = net.add(f"{name}.residual1", y, x)
-
-    y = norm(net, f"{name}.norm2", x, weights, eps=eps)
-    y = linear("mlp.fc1", y)  # (T, 4D)
-    y = net.node(f"{name}.mlp.act", "gelu", y)
-    y = linear("mlp.fc2", y, RESIDUAL)
-    return net.add(f"{name}.residual2", y, x)
-
-
-def norm(net: RealGraph, name: str, x: str, weights: Weights, kind: str = ACTIVATION, eps: float = LAYER_NORM_EPS) -> str:
-    """A layer norm with its affine part."""
-    return net.layernorm(name, x, weights[f"{name}.weight"], weights[f"{name}.bias"], kind, eps)

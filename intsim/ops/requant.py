@@ -88,4 +88,5 @@ OP = Op(
     params={"m": MULTIPLIER, "e": SHIFT, "b": WIDTH},
     scale=lambda inputs, node: node.scale,
     real=lambda x: x,
+    approximates="requantize",
 )

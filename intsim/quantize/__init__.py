@@ -9,6 +9,7 @@ from .. import __version__
 from ..dialects import Dialect
 from ..errors import IntsimError
 from ..graph import Graph, digest
+from ..nets.networks import SEGMENTER, built, network_of
 from ..nets.real import RealGraph
 from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, parameters, segmenter
 from .calibrate import Progress, Statistics, calibrate
@@ -17,6 +18,7 @@ from .configuration import at_size, config_beside, read_config
 from .fold import fold_norms
 from .lower import lower
 from .recipe import CALIBRATED, NONE, Recipe
+from .rounding import Rounded
 
 __all__ = [
     "Checkpoint",
@@ -47,7 +49,7 @@ def quantize(
     recipe: Recipe | None = None,
     progress: Progress = lambda name: None,
 ) -> Graph:
-    """An integer Segmenter from float weights and one or more calibration pictures (u8 [H, W, 3]).
+    """An integer network from float weights and one or more calibration pictures (u8 [H, W, 3]).
 
     Raises IntsimError naming layer and channel where a parameter cannot be quantized, BoundError where the result could
     overflow. `progress(name)` is called when a real-valued node has run.
@@ -77,26 +79,27 @@ def lowered(
         **({"recipe": departures} if (departures := statistics.recipe.departures()) else {}),
     }
     with np.errstate(all="ignore"):
-        return lower(net, statistics, dialect, config, provenance)
+        return lower(net, Rounded(statistics), dialect, config, provenance)
 
 
 def integer_form(weights: dict[str, NDArray], config: dict, pictures: list[NDArray], recipe: Recipe) -> RealGraph:
     """The real-valued network as lowering takes it: without L2 norms, layer norms folded where the recipe says so."""
-    dimensions = SegmenterConfig.of(config)
     if recipe.class_norm == CALIBRATED and not folds_class_norm(config, recipe):
         raise IntsimError(
             "class norm: this network has none to calibrate; a mask decoder trained with L2 normalisation is due, and "
             '"l2_norm": true in its configuration'
         )
-    gain: float | NDArray = 1.0
-    if folds_class_norm(config, recipe):
-        gain = class_gain(segmenter(dimensions, weights), pictures)
-    net = segmenter(dimensions, weights, class_gain=gain)
+    net = built(config, weights)
+    if network_of(config) is SEGMENTER and net.normalised:
+        gain: float | NDArray = class_gain(net, pictures) if folds_class_norm(config, recipe) else 1.0
+        net = segmenter(SegmenterConfig.of(config), weights, class_gain=gain)
     return fold_norms(net) if recipe.fold_norm else net
 
 
 def folds_class_norm(config: dict, recipe: Recipe) -> bool:
     """Whether the network was trained with an L2 norm of class features that goes into the masks' requantization."""
+    if network_of(config) is not SEGMENTER:
+        return False
     dimensions = SegmenterConfig.of(config)
     return dimensions.l2_norm and dimensions.decoder == MASK and recipe.class_norm != NONE
 

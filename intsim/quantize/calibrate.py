@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from ..arith import I8, Format, Gelu, signed
 from ..dialects import Dialect, gelu_parameters
 from ..errors import IntsimError
-from ..nets.real import RealGraph, RealNode
+from ..nets.real import LOGITS, RealGraph, RealNode
 from ..ops import REGISTRY
 from ..ops.shiftgelu import UNCLAMPED
 from .observers import Magnitudes
 from .recipe import MIN_MAX, OFF, SEARCH, WEIGHT, Recipe
 
+WIDEST = 32  # bits
 NOTHING = 1e-30  # what is smaller is zero: its scale would leave float64 on the way
 Progress = Callable[[str], None]
 
@@ -41,8 +42,8 @@ class Statistics:
     labels: list[NDArray] = field(default_factory=list)
 
     def bits(self, node: RealNode) -> int:
-        """The width of a tensor in integers."""
-        return self.recipe.widths[node.kind]
+        """The width of a tensor in integers; logits are as wide as their sums."""
+        return WIDEST if node.kind == LOGITS else self.recipe.widths[node.kind]
 
     @property
     def weights(self) -> Format:

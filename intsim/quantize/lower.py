@@ -1,40 +1,95 @@
 """Lowering: the real-valued graph becomes the integer graph, every requantization placed.
 
 Each real operation becomes one integer operation, followed by a requantization (``<name>.requant``) where the integer
-result is wider than the next operation takes. Weights: symmetric, one scale an output channel, max|w| / 127 (the largest
-value of their width), of dead channels that of a bound (`DEAD`). Activations: one scale a tensor, from calibration.
+result is wider than the next operation takes. Which integers the parameters become, and at which scales, says a `Source`:
+`rounding` makes them of real numbers and a calibration, `ivit` takes those of a checkpoint that has them already.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, I32, dyadic, signed
+from ..arith import I8, Gelu, dyadic, signed
 from ..dialects import Dialect, gelu_parameters, softmax_parameters
 from ..errors import IntsimError
 from ..graph import Graph, Node, constant_node, input_node
-from ..nets.real import REAL, RealGraph, RealNode
-from .calibrate import NOTHING, Statistics
+from ..nets.real import LOGITS, REAL, RealGraph, RealNode
+from .calibrate import WIDEST
 
 PIXEL_SCALE = 1 / 255
-DEAD = 2.0**-12  # of a layer's median: a channel of no larger weights gets that scale, at which its bias and multiplier fit
+
 FOLD = "fold it into the next layer with --fold-norm, where one follows"
+Scale = float | NDArray
+
+
+class LinearLayer(NamedTuple):
+    """A linear layer in integers: weight i8 [out, in], bias i32 [out], and the weight's scale a channel."""
+
+    weight: NDArray
+    bias: NDArray
+    scale: NDArray
+
+
+class Affine(NamedTuple):
+    """A layer norm in integers: bias i32, and the scale of its result, one or one a channel."""
+
+    bias: NDArray
+    scale: Scale
+
+
+class Source(Protocol):
+    """Where scales, widths and integer parameters come from."""
+
+    def bits(self, node: RealNode) -> int:
+        """The width of a tensor."""
+        ...
+
+    def scale(self, node: RealNode) -> float:
+        """The scale of a tensor."""
+        ...
+
+    def aim(self, node: RealNode) -> float:
+        """The scale that multipliers are made for: `scale`, in the precision in which they are due."""
+        ...
+
+    def product(self, node: RealNode, scale: Scale) -> Scale:
+        """The scale of what an operator gives before it is requantized, where it computes `scale`."""
+        ...
+
+    def constant(self, node: RealNode, low: int, high: int) -> NDArray:
+        """A tensor of the model in integers from `low` to `high`."""
+        ...
+
+    def linear(self, node: RealNode, x_scale: float) -> LinearLayer:
+        """A linear layer on inputs at a scale."""
+        ...
+
+    def layernorm(self, node: RealNode) -> Affine:
+        """A layer norm."""
+        ...
+
+    def attended(self, node: RealNode) -> int:
+        """The length of a row of logits."""
+        ...
+
+    def lam(self, node: RealNode) -> int:
+        """The clamp of a GELU."""
+        ...
 
 
 def lower(
     net: RealGraph,
-    statistics: Statistics,
+    source: Source,
     dialect: Dialect,
     config: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> Graph:
     """The integer graph of `net`. IntsimError names layer and channel where a parameter does not fit its format."""
-    lowering = _Lowering(statistics, dialect)
+    lowering = _Lowering(source, dialect)
     for node in net.nodes:
         try:
             RULES.get(node.op, _Lowering.move)(lowering, node)
@@ -48,13 +103,13 @@ def lower(
 class _Lowering:
     """The integer nodes so far, and for every real tensor the integer node that stands for it and its scale."""
 
-    def __init__(self, statistics: Statistics, dialect: Dialect) -> None:
-        self.statistics, self.dialect = statistics, dialect
+    def __init__(self, source: Source, dialect: Dialect) -> None:
+        self.source, self.dialect = source, dialect
         self.nodes: list[Node] = []
         self.standing: dict[str, str] = {}
-        self.scales: dict[str, float] = {}
+        self.scales: dict[str, Any] = {}  # one a tensor, but one a channel of logits
 
-    def emit(self, real: RealNode, node: Node, scale: float) -> None:
+    def emit(self, real: RealNode, node: Node, scale: Scale) -> None:
         """Append `node`; it stands for `real` at `scale`."""
         self.nodes.append(node)
         self.standing[real.name] = node.name
@@ -64,13 +119,16 @@ class _Lowering:
         """The integer nodes that stand for the inputs of `real`."""
         return tuple(self.standing[name] for name in real.inputs)
 
-    def requantize(self, real: RealNode, node: Node, scale: float | NDArray) -> None:
-        """Append an accumulator at `scale` (one, or one a channel) and its requantization to the calibrated scale."""
-        out, bits = self.statistics.scale(real), self.statistics.bits(real)
-        m, e = _multipliers(np.asarray(scale) / out)
+    def requantize(self, real: RealNode, node: Node, scale: Scale) -> None:
+        """Append an accumulator at `scale` (one, or one a channel) and its requantization."""
         self.nodes.append(node)
-        requant = Node(f"{node.name}.requant", "requant", (node.name,), {"m": m, "e": e, "b": bits}, out)
-        self.emit(real, requant, out)
+        self.emit(real, *self.requantized(real, f"{node.name}.requant", node.name, self.source.product(real, scale)))
+
+    def requantized(self, real: RealNode, name: str, source: str, scale: Scale) -> tuple[Node, float]:
+        """The requantization of an integer node at `scale` to what `real` is due, and that scale."""
+        out = self.source.scale(real)
+        m, e = _multipliers(np.asarray(scale) / self.source.aim(real))
+        return Node(name, "requant", (source,), {"m": m, "e": e, "b": self.source.bits(real)}, out), out
 
     def image(self, real: RealNode) -> None:
         node = input_node(real.name, real.params["height"], real.params["width"], PIXEL_SCALE)
@@ -79,28 +137,25 @@ class _Lowering:
     def normalize(self, real: RealNode) -> None:
         mean, std = real.params["mean"], real.params["std"]
         levels = REAL["normalize"](np.arange(256)[:, None], mean, std).T  # every value a pixel can take: (3, 256)
-        scale = float(np.abs(levels).max()) / I8.hi
+        scale = self.source.scale(real)
         table = np.clip(np.rint(levels / scale), I8.lo, I8.hi).astype(np.int8)
         self.emit(real, Node(real.name, "input_lut", self.sources(real), {"table": table}, scale), scale)
 
     def constant(self, real: RealNode) -> None:
-        scale = self.statistics.scale(real)
-        fmt = signed(self.statistics.bits(real))
-        value = np.clip(np.rint(np.asarray(real.params["value"], np.float64) / scale), fmt.lo, fmt.hi).astype(fmt.dtype)
+        scale = self.source.scale(real)
+        fmt = signed(self.source.bits(real))
+        value = self.source.constant(real, fmt.lo, fmt.hi).astype(fmt.dtype)
         self.emit(real, constant_node(real.name, value, scale), scale)
 
     def linear(self, real: RealNode) -> None:
-        weight, bias = (np.asarray(real.params[key], np.float64) for key in ("weight", "bias"))
-        largest = np.abs(weight).max(axis=1)
-        largest = np.maximum(largest, DEAD * np.median(largest))
-        weight_scale = np.where(largest > NOTHING, largest, 1.0) / self.statistics.weights.hi
-        scale = self.scales[real.inputs[0]] * weight_scale
-        params = {
-            "weight": np.rint(weight / weight_scale[:, None]).astype(np.int8),
-            "bias": _fit(np.rint(bias / scale), f"{real.name}: bias"),
-        }
-        scales = {"weight": weight_scale, "bias": scale}
-        self.requantize(real, Node(real.name, "linear", self.sources(real), params, scales=scales), scale)
+        layer = self.source.linear(real, self.scales[real.inputs[0]])
+        scale = self.scales[real.inputs[0]] * layer.scale
+        params, scales = {"weight": layer.weight, "bias": layer.bias}, {"weight": layer.scale, "bias": scale}
+        node = Node(real.name, "linear", self.sources(real), params, scales=scales)
+        if real.kind == LOGITS:
+            self.emit(real, node, scale)
+        else:
+            self.requantize(real, node, scale)
 
     def matmul(self, real: RealNode) -> None:
         a, b = (self.scales[name] for name in real.inputs)
@@ -108,42 +163,55 @@ class _Lowering:
         self.requantize(real, Node(real.name, "matmul", self.sources(real), params), a * b * real.params["gain"])
 
     def layernorm(self, real: RealNode) -> None:
-        gamma, beta = (np.asarray(real.params[key], np.float64) for key in ("gamma", "beta"))
-        if (gamma == 0).any():
-            channel = int(np.argmax(gamma == 0))
-            raise IntsimError(
-                f"{real.name}: gamma of channel {channel} is 0; an integer layer norm cannot scale by it: {FOLD}"
-            )
-        unit = math.sqrt(len(gamma)) / 2**30
-        scale = float(gamma[0]) * unit if (gamma == gamma[0]).all() else gamma * unit
         try:
-            bias = _fit(np.floor(beta / gamma / unit), f"{real.name}: beta / gamma")
-            node = Node(real.name, "layernorm", self.sources(real), {"bias": bias}, scales={"bias": scale})
-            self.requantize(real, node, scale)
+            affine = self.source.layernorm(real)
+            node = Node(real.name, "layernorm", self.sources(real), {"bias": affine.bias}, scales={"bias": affine.scale})
+            self.requantize(real, node, affine.scale)
         except ValueError as error:  # an IntsimError among them
             where = "" if isinstance(error, IntsimError) else f"{real.name}: "
             raise IntsimError(f"{where}{error}; {FOLD}") from None
 
     def softmax(self, real: RealNode) -> None:
-        tokens = self.statistics.row_length[real.inputs[0]]
-        params = softmax_parameters(self.scales[real.inputs[0]], tokens, self.dialect)
-        node = Node(real.name, "shiftmax", self.sources(real), params)
+        params: dict[str, Any] = softmax_parameters(self.scales[real.inputs[0]], self.source.attended(real), self.dialect)
+        params["b"] = min(params["b"], real.params["bits"])
+        op = "shiftmax"
+        if "regions" in real.params:
+            op, params["regions"] = "masked_shiftmax", real.params["regions"]
+        node = Node(real.name, op, self.sources(real), params)
         self.emit(real, node, 2.0 ** -(params["b"] - 1))
 
     def gelu(self, real: RealNode) -> None:
         scale = self.scales[real.inputs[0]]
         params = gelu_parameters(scale, self.dialect)
-        if real.name in self.statistics.lam:
-            params["lam"] = self.statistics.lam[real.name]
+        if self.dialect.gelu is Gelu.LAMBDA_SHIFTGELU:
+            params["lam"] = self.source.lam(real)
         node = Node(real.name, str(self.dialect.gelu), self.sources(real), params)
         self.requantize(real, node, scale * 2.0 ** -(params["b"] - 1))
 
     def add(self, real: RealNode) -> None:
-        out = self.statistics.scale(real)
-        params: dict[str, int] = {"b": self.statistics.bits(real)}
-        for arm, name in zip("ac", real.inputs, strict=True):
-            params[f"m{arm}"], params[f"e{arm}"] = dyadic(self.scales[name] / out)
-        self.emit(real, Node(real.name, "residual_add", self.sources(real), params, out), out)
+        out = self.source.scale(real)
+        self.summed(real, [self.scales[name] / self.source.aim(real) for name in real.inputs], self.source.bits(real), out)
+
+    def average(self, real: RealNode) -> None:
+        """Half of each of two tensors, at a scale fine enough for every channel of both."""
+        halves = [np.asarray(self.scales[name]) / 2 for name in real.inputs]
+        out = float(min(half.min() for half in halves))
+        self.summed(real, [half / out for half in halves], WIDEST, out)
+
+    def summed(self, real: RealNode, factors: list[Any], bits: int, out: float) -> None:
+        """Append the sum of two branches, each times its factor."""
+        params: dict[str, Any] = {"b": bits}
+        for arm, factor in zip("ac", factors, strict=True):
+            params[f"m{arm}"], params[f"e{arm}"] = _multipliers(np.asarray(factor))
+        node = Node(real.name, "residual_add", self.sources(real), params, out)
+        self.emit(real, node, out)
+
+    def mean(self, real: RealNode) -> None:
+        self.requantize(real, Node(real.name, "mean", self.sources(real)), self.scales[real.inputs[0]])
+
+    def requant(self, real: RealNode) -> None:
+        """Another scale for the same tensor."""
+        self.emit(real, *self.requantized(real, real.name, self.sources(real)[0], self.scales[real.inputs[0]]))
 
     def move(self, real: RealNode) -> None:
         """Data movement, the same in both worlds."""
@@ -159,8 +227,12 @@ RULES: dict[str, Callable[[_Lowering, RealNode], None]] = {
     "matmul": _Lowering.matmul,
     "layernorm": _Lowering.layernorm,
     "softmax": _Lowering.softmax,
+    "masked_softmax": _Lowering.softmax,
     "gelu": _Lowering.gelu,
     "add": _Lowering.add,
+    "average": _Lowering.average,
+    "mean": _Lowering.mean,
+    "requantize": _Lowering.requant,
 }
 
 
@@ -176,14 +248,3 @@ def _multipliers(factor: NDArray) -> tuple[int | NDArray, int | NDArray]:
             raise ValueError(f"channel {channel}: {error}") from None
     m, e = zip(*pairs, strict=True)
     return np.array(m, np.int32), np.array(e, np.int8)
-
-
-def _fit(values: NDArray, what: str) -> NDArray:
-    """Rounded reals as i32; an IntsimError names the first channel that does not fit."""
-    outside = ~(np.abs(values) <= I32.hi)  # not a number is outside, too
-    if outside.any():
-        channel = int(np.argmax(outside))
-        raise IntsimError(
-            f"{what} of channel {channel} is {values[channel]:.0f} in integers, outside i32; its scale is too small"
-        )
-    return values.astype(np.int32)

@@ -1,0 +1,74 @@
+"""The networks there are, by the ``kind`` in a configuration; one that names none is a Segmenter's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..errors import IntsimError
+from . import segmenter, swin, vit
+from .blocks import Shapes, Weights
+from .dimensions import SegmenterConfig
+from .real import RealGraph
+from .swin import SwinConfig
+from .vit import ViTConfig
+
+
+class Dimensions(Protocol):
+    """The dimensions of any network."""
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network: what it is called, its dimensions from a configuration, its tensors, the graph itself.
+
+    `size_key` is the key of the configuration that says the picture's size, `positions` the tensor resized with it.
+    """
+
+    title: str
+    of: Callable[[Mapping[str, Any]], Any]
+    parameters: Callable[[Any], Shapes]
+    build: Callable[[Any, Weights], RealGraph]
+    size_key: str
+    positions: str | None = None
+
+
+SEGMENTER = Network(
+    "a Segmenter", SegmenterConfig.of, segmenter.parameters, segmenter.segmenter, "image_size", segmenter.POSITIONS
+)
+VIT = Network("a ViT", ViTConfig.of, vit.parameters, vit.vit, "img_size", vit.POSITIONS)
+DEIT = Network("a DeiT", ViTConfig.of, vit.parameters, vit.vit, "img_size", vit.POSITIONS)
+SWIN = Network("a Swin Transformer", SwinConfig.of, swin.parameters, swin.swin, "img_size")
+NETWORKS = {"segmenter": SEGMENTER, "vit": VIT, "deit": DEIT, "swin": SWIN}
+
+
+def network_of(config: Mapping[str, Any]) -> Network:
+    """The network that a configuration is of; an IntsimError lists the kinds where there is none such."""
+    kind = config.get("kind", "segmenter")
+    if not isinstance(kind, str) or kind not in NETWORKS:
+        raise IntsimError(f"configuration: kind {kind!r} is none of {', '.join(NETWORKS)}")
+    return NETWORKS[kind]
+
+
+def dimensions_of(config: Mapping[str, Any]) -> Any:
+    """The dimensions that a configuration says; an IntsimError names the key that is wrong and what is due."""
+    return network_of(config).of(config)
+
+
+def parameters_of(config: Mapping[str, Any]) -> Shapes:
+    """The names and shapes of the tensors a checkpoint must hold."""
+    network = network_of(config)
+    return network.parameters(network.of(config))
+
+
+def built(config: Mapping[str, Any], weights: Weights) -> RealGraph:
+    """The real-valued network of a configuration, as it was trained."""
+    network = network_of(config)
+    return network.build(network.of(config), weights)

@@ -1,0 +1,199 @@
+"""Swin Transformer classifiers (Liu et al. 2021) as real-valued graphs; the parameter names are the original ones.
+
+Tokens stay on their grid (h, w, D). A block attends within windows; every other block shifts the grid by half a window, so
+that a window may hold parts of the picture that do not touch: regions, which do not see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IntsimError
+from ..ops import REGISTRY
+from .blocks import (
+    Shapes,
+    Weights,
+    block_parameters,
+    embedded_patches,
+    linear,
+    linear_parameters,
+    mlp,
+    norm,
+    norm_parameters,
+    pixels,
+    queries_keys_values,
+    weighted_values,
+)
+from .classifiers import Common
+from .real import ACTIVATION, LAYER_NORM_EPS, LOGITS, RESIDUAL, RealGraph
+from .settings import check_size, check_whole
+
+SOFTMAX_BITS = 8  # of the published networks
+_REQUIRED = ("kind", "img_size", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "num_classes")
+_OPTIONAL = ("patch_norm", "ape")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks at one resolution: how many, of how many heads and channels, on which grid, in windows of which size."""
+
+    name: str
+    depth: int
+    heads: int
+    channels: int
+    grid: tuple[int, int]
+    window: int
+
+    @property
+    def shift(self) -> int:
+        """By how much every other block shifts the grid; nothing where one window covers it."""
+        return self.window // 2 if min(self.grid) > self.window else 0
+
+
+@dataclass(frozen=True)
+class SwinConfig:
+    """The dimensions of a Swin Transformer."""
+
+    common: Common
+    stages: tuple[Stage, ...]
+
+    @property
+    def height(self) -> int:
+        """Of the picture."""
+        return self.common.height
+
+    @property
+    def width(self) -> int:
+        """Of the picture."""
+        return self.common.width
+
+    @property
+    def attended(self) -> int:
+        """Tokens that a token attends to, at most."""
+        return max(stage.window for stage in self.stages) ** 2
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> SwinConfig:
+        """From the plain data of a configuration; an IntsimError names the key that is wrong and what is due."""
+        common = Common.of(config, _REQUIRED, _OPTIONAL, LAYER_NORM_EPS)
+        depths, heads = (_list(key, config[key]) for key in ("depths", "num_heads"))
+        check_whole({"window_size": config["window_size"]})
+        if len(depths) != len(heads):
+            raise IntsimError(f"configuration: {len(depths)} depths and {len(heads)} num_heads; there is one a stage")
+        if not config.get("patch_norm", True) or config.get("ape", False):
+            raise IntsimError("configuration: patch_norm is true and ape false in the networks that are known here")
+        stages = []
+        for i, (depth, count) in enumerate(zip(depths, heads, strict=True)):
+            grid, channels = tuple(side >> i for side in common.grid), common.d_model << i
+            if any(side % (1 << i) for side in common.grid):
+                raise IntsimError(f"configuration: {common.grid[0]} x {common.grid[1]} patches cannot be halved {i} times")
+            window = min(config["window_size"], *grid)
+            if any(side % window for side in grid):
+                raise IntsimError(
+                    f"configuration: stage {i} has {grid[0]} x {grid[1]} tokens, which windows of {window} do not divide; "
+                    "another img_size or window_size is needed"
+                )
+            if channels % count:
+                raise IntsimError(f"configuration: {channels} channels of stage {i} do not split into {count} heads")
+            stages.append(Stage(f"layers.{i}", depth, count, channels, (grid[0], grid[1]), window))
+        check_size(sum(s.depth * (4 + 2 * common.mlp_ratio) * s.channels**2 for s in stages))
+        return cls(common, tuple(stages))
+
+
+def _list(key: str, given: Any) -> list[int]:
+    if not isinstance(given, (list, tuple)) or not given:
+        raise IntsimError(f"configuration: {key} is a list with one number a stage, not {given!r}")
+    check_whole({f"{key}[{i}]": value for i, value in enumerate(given)})
+    return list(given)
+
+
+def parameters(config: SwinConfig) -> Shapes:
+    """The names and shapes of every tensor a checkpoint must hold."""
+    c, last = config.common, config.stages[-1]
+    shapes: Shapes = {
+        "patch_embed.proj.weight": (c.d_model, 3, c.patch, c.patch),
+        "patch_embed.proj.bias": (c.d_model,),
+        **norm_parameters("patch_embed.norm", c.d_model),
+    }
+    for stage in config.stages:
+        d = stage.channels
+        for j in range(stage.depth):
+            name = f"{stage.name}.blocks.{j}"
+            shapes |= block_parameters(name, d, c.mlp_ratio * d, c.qkv_bias)
+            shapes[f"{name}.attn.relative_position_bias_table"] = ((2 * stage.window - 1) ** 2, stage.heads)
+        if stage is not last:
+            shapes |= norm_parameters(f"{stage.name}.downsample.norm", 4 * d)
+            shapes |= linear_parameters(f"{stage.name}.downsample.reduction", 2 * d, 4 * d, bias=False)
+    return shapes | norm_parameters("norm", last.channels) | linear_parameters("head", c.classes, last.channels)
+
+
+def swin(config: SwinConfig, weights: Weights) -> RealGraph:
+    """The whole network; shapes in comments, D channels, W windows of T tokens, K classes."""
+    c, net = config.common, RealGraph()
+    x = pixels(net, "input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
+    x = embedded_patches(net, "", x, c.patch, weights, ACTIVATION)  # (h*w, D)
+    x = norm(net, "patch_embed.norm", x, weights, RESIDUAL, c.eps)
+    x = net.node("patch_embed.grid", "grid", x, height=c.grid[0])  # (h, w, D)
+    x = net.node("embedded", "requantize", x, kind=RESIDUAL)
+    for stage in config.stages:
+        for j in range(stage.depth):
+            x = window_block(net, f"{stage.name}.blocks.{j}", x, stage, stage.shift if j % 2 else 0, weights, c.eps)
+        if stage is not config.stages[-1]:
+            x = downsample(net, f"{stage.name}.downsample", x, weights, c.eps)  # (h/2, w/2, 2D)
+    x = norm(net, "norm", x, weights, eps=c.eps)
+    x = net.node("tokens", "tokens", x)  # (h*w, D)
+    x = net.node("pooled", "mean", x)  # (D,)
+    net.linear("head", x, weights["head.weight"], weights["head.bias"], LOGITS)  # (K,)
+    return net
+
+
+def window_block(net: RealGraph, name: str, x: str, stage: Stage, shift: int, weights: Weights, eps: float) -> str:
+    """A transformer block whose attention stays within windows, of the grid as it is or shifted."""
+    attn = f"{name}.attn"
+    y = norm(net, f"{name}.norm1", x, weights, eps=eps)
+    if shift:
+        y = net.node(f"{name}.shifted", "roll", y, rows=-shift, columns=-shift)
+    y = net.node(f"{name}.windows", "windows", y, size=stage.window)  # (W, T, D)
+    q, k, v, gain = queries_keys_values(net, attn, y, stage.heads, weights)  # (W, heads, T, d)
+    logits = net.matmul(f"{attn}.logits", q, k, transpose_b=1, gain=gain)  # (W, heads, T, T)
+    table = f"{attn}.relative_position_bias_table"
+    table = net.constant(table, weights[table], ACTIVATION)
+    bias = net.node(f"{attn}.relative_position_bias", "relative_positions", table, size=stage.window)  # (heads, T, T)
+    logits = net.add(f"{attn}.biased", logits, bias, ACTIVATION)
+    if shift:
+        seen = regions(stage.grid, stage.window, shift)
+        p = net.node(f"{attn}.softmax", "masked_softmax", logits, regions=seen, bits=SOFTMAX_BITS)
+    else:
+        p = net.softmax(f"{attn}.softmax", logits, SOFTMAX_BITS)
+    y = weighted_values(net, attn, p, v, weights)  # (W, T, D)
+    y = net.node(f"{name}.merged", "merge_windows", y, height=stage.grid[0])  # (h, w, D)
+    if shift:
+        y = net.node(f"{name}.unshifted", "roll", y, rows=shift, columns=shift)
+    x = net.add(f"{name}.residual1", y, x)
+    return mlp(net, name, x, weights, eps)
+
+
+def downsample(net: RealGraph, name: str, x: str, weights: Weights, eps: float) -> str:
+    """Two by two neighbours become one token of twice the channels."""
+    x = net.node(f"{name}.merged", "merge_patches", x)  # (h/2, w/2, 4D)
+    x = norm(net, f"{name}.norm", x, weights, eps=eps)
+    return linear(net, f"{name}.reduction", x, weights)
+
+
+def regions(grid: tuple[int, int], window: int, shift: int) -> NDArray:
+    """Which part of the picture every token of every window of the shifted grid belongs to, i8 [windows, tokens].
+
+    Down and across the shifted grid there are three parts: whole windows, the rest of the old last one, what was rolled in.
+    """
+    parts = []
+    for side in grid:
+        place = np.arange(side)
+        parts.append((place >= side - window).astype(np.int8) + (place >= side - shift))
+    cells = (3 * parts[0][:, None] + parts[1]).astype(np.int8)
+    found: NDArray = REGISTRY["windows"](cells[..., None], size=window)[..., 0]
+    return found

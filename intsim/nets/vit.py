@@ -1,0 +1,115 @@
+"""ViT (Dosovitskiy et al. 2021) and DeiT (Touvron et al. 2021) classifiers as real-valued graphs; timm's parameter names.
+
+A distilled DeiT has a second token and a second head, and its logits are the mean of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import IntsimError
+from .blocks import (
+    Shapes,
+    Weights,
+    block,
+    block_parameters,
+    embedded_patches,
+    linear_parameters,
+    norm,
+    norm_parameters,
+    pixels,
+)
+from .classifiers import Common
+from .real import LOGITS, RESIDUAL, RealGraph
+from .settings import check_flags, check_size, check_whole
+
+POSITIONS = "pos_embed"
+VIT_EPS = 1e-6
+_REQUIRED = ("kind", "img_size", "patch_size", "embed_dim", "depth", "num_heads", "num_classes")
+_OPTIONAL = ("distilled", "trained_size")
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """The dimensions of a ViT or DeiT. `extra_tokens` is 1 (class), or 2 with the distillation token.
+
+    `trained_grid` is the grid of patches that the checkpoint's position embeddings are for, where it is known.
+    """
+
+    common: Common
+    depth: int
+    heads: int
+    extra_tokens: int
+    trained_grid: tuple[int, int] | None = None
+
+    @property
+    def height(self) -> int:
+        """Of the picture."""
+        return self.common.height
+
+    @property
+    def width(self) -> int:
+        """Of the picture."""
+        return self.common.width
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.common.grid
+
+    @property
+    def attended(self) -> int:
+        """Tokens that a token attends to."""
+        return self.grid[0] * self.grid[1] + self.extra_tokens
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> ViTConfig:
+        """From the plain data of a configuration; an IntsimError names the key that is wrong and what is due."""
+        common = Common.of(config, _REQUIRED, _OPTIONAL, VIT_EPS)
+        check_flags(config, "distilled")
+        depth, heads = config["depth"], config["num_heads"]
+        check_whole({"depth": depth, "num_heads": heads})
+        if common.d_model % heads:
+            raise IntsimError(f"configuration: embed_dim {common.d_model} is not a multiple of num_heads {heads}")
+        check_size(depth * (4 + 2 * common.mlp_ratio) * common.d_model**2)
+        trained = common.trained_grid(config)
+        return cls(common, depth, heads, 2 if config.get("distilled") else 1, trained)
+
+
+def parameters(config: ViTConfig) -> Shapes:
+    """The names and shapes of every tensor a checkpoint must hold."""
+    c, d = config.common, config.common.d_model
+    shapes: Shapes = {
+        "patch_embed.proj.weight": (d, 3, c.patch, c.patch),
+        "patch_embed.proj.bias": (d,),
+        "cls_token": (1, 1, d),
+        POSITIONS: (1, config.attended, d),
+    }
+    if config.extra_tokens == 2:
+        shapes["dist_token"] = (1, 1, d)
+    for i in range(config.depth):
+        shapes |= block_parameters(f"blocks.{i}", d, c.mlp_ratio * d, c.qkv_bias)
+    shapes |= norm_parameters("norm", d) | linear_parameters("head", c.classes, d)
+    return shapes | (linear_parameters("head_dist", c.classes, d) if config.extra_tokens == 2 else {})
+
+
+def vit(config: ViTConfig, weights: Weights) -> RealGraph:
+    """The whole network; shapes in comments, N patches, D channels, T tokens, K classes."""
+    c, net = config.common, RealGraph()
+    x = pixels(net, "input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
+    x = embedded_patches(net, "", x, c.patch, weights, RESIDUAL)  # (N, D)
+    extra = ["cls_token", "dist_token"][: config.extra_tokens]
+    x = net.node("tokens", "concat", *(net.constant(name, weights[name][0]) for name in extra), x, axis=-2)  # (T, D)
+    x = net.add("embedded", x, net.constant(POSITIONS, weights[POSITIONS][0]))
+    for i in range(config.depth):
+        x = block(net, f"blocks.{i}", x, config.heads, weights, c.eps)
+    x = norm(net, "norm", x, weights, eps=c.eps)
+    logits = []
+    for i, head in enumerate(["head", "head_dist"][: config.extra_tokens]):
+        token = net.node(["class_token", "distillation_token"][i], "slice", x, axis=-2, start=i, stop=i + 1)  # (1, D)
+        logits.append(net.linear(head, token, weights[f"{head}.weight"], weights[f"{head}.bias"], LOGITS))  # (1, K)
+    if len(logits) == 2:
+        net.node("logits", "average", *logits, kind=LOGITS)
+    return net

@@ -1,0 +1,79 @@
+"""Real parameters rounded to integers, at the scales of a calibration.
+
+Weights: symmetric, one scale an output channel, max|w| / 127 (the largest value of their width), of dead channels that of a
+bound (`DEAD`). Activations: one scale a tensor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, I32
+from ..errors import IntsimError
+from ..nets.real import REAL, RealNode
+from .calibrate import NOTHING, Statistics
+from .lower import Affine, LinearLayer, Scale
+
+DEAD = 2.0**-12  # of a layer's median: a channel of no larger weights gets that scale, at which its bias and multiplier fit
+
+
+class Rounded:
+    """The `Source` of a calibrated network."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self.statistics = statistics
+
+    def bits(self, node: RealNode) -> int:
+        return self.statistics.bits(node)
+
+    def scale(self, node: RealNode) -> float:
+        if node.op == "normalize":  # every value that a pixel can take has its place
+            return float(np.abs(REAL["normalize"](np.arange(256)[:, None], **node.params)).max()) / I8.hi
+        return self.statistics.scale(node)
+
+    def aim(self, node: RealNode) -> float:
+        return self.scale(node)
+
+    def product(self, node: RealNode, scale: Scale) -> Scale:
+        return scale
+
+    def constant(self, node: RealNode, low: int, high: int) -> NDArray:
+        value = np.asarray(node.params["value"], np.float64)
+        return np.clip(np.rint(value / self.scale(node)), low, high)
+
+    def linear(self, node: RealNode, x_scale: float) -> LinearLayer:
+        weight, bias = (np.asarray(node.params[key], np.float64) for key in ("weight", "bias"))
+        largest = np.abs(weight).max(axis=1)
+        largest = np.maximum(largest, DEAD * np.median(largest))
+        scale = np.where(largest > NOTHING, largest, 1.0) / self.statistics.weights.hi
+        integers = np.rint(weight / scale[:, None]).astype(np.int8)
+        return LinearLayer(integers, _fit(np.rint(bias / (x_scale * scale)), f"{node.name}: bias"), scale)
+
+    def layernorm(self, node: RealNode) -> Affine:
+        gamma, beta = (np.asarray(node.params[key], np.float64) for key in ("gamma", "beta"))
+        if (gamma == 0).any():
+            channel = int(np.argmax(gamma == 0))
+            raise IntsimError(f"{node.name}: gamma of channel {channel} is 0; an integer layer norm cannot scale by it")
+        unit = math.sqrt(len(gamma)) / 2**30
+        scale = float(gamma[0]) * unit if (gamma == gamma[0]).all() else gamma * unit
+        return Affine(_fit(np.floor(beta / gamma / unit), f"{node.name}: beta / gamma"), scale)
+
+    def attended(self, node: RealNode) -> int:
+        return self.statistics.row_length[node.inputs[0]]
+
+    def lam(self, node: RealNode) -> int:
+        return self.statistics.lam[node.name]
+
+
+def _fit(values: NDArray, what: str) -> NDArray:
+    """Rounded reals as i32; an IntsimError names the first channel that does not fit."""
+    outside = ~(np.abs(values) <= I32.hi)  # not a number is outside, too
+    if outside.any():
+        channel = int(np.argmax(outside))
+        raise IntsimError(
+            f"{what} of channel {channel} is {values[channel]:.0f} in integers, outside i32; its scale is too small"
+        )
+    return values.astype(np.int32)
