@@ -209,6 +209,13 @@ def layernorm(row: list[int], bias: list[int], dialect: Dialect) -> list[int]:
     return out
 
 
+def mean(x: list[list[int]], dialect: Dialect) -> list[int]:
+    """The mean of every channel over the tokens of x [tokens][channels]."""
+    if not x:
+        raise ValueError("no tokens have no mean")
+    return [round_divide(sum(channel), len(x), dialect["mean_rounding"]) for channel in zip(*x, strict=True)]
+
+
 # --- exponentials -----------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +267,29 @@ def shiftmax(row: list[int], x0: int, n: int, b: int, dialect: Dialect) -> list[
     refuse_wide_exponentials(x0, n, dialect)
     highest = max(row)
     e = shift_exp([x - highest for x in row], x0, n, dialect)
+    f = factor(sum(e), dialect)
+    return [forbid(scaled(ei, f, b, dialect), b, "a probability,") for ei in e]
+
+
+def masked_shiftmax(
+    x: list[list[list[list[int]]]], regions: list[list[int]], x0: int, n: int, b: int, dialect: Dialect
+) -> list[list[list[list[int]]]]:
+    """Softmax of every row of x [windows][heads][tokens][tokens]; `regions` [windows][tokens] say who sees whom."""
+    refuse_wide_exponentials(x0, n, dialect)
+    out = []
+    for window, region in zip(x, regions, strict=True):
+        if any(len(head) != len(region) for head in window):
+            raise ValueError("logits of other tokens than the regions'")
+        rows = [[masked_row(head[i], region, i, x0, n, b, dialect) for i in range(len(region))] for head in window]
+        out.append(rows)
+    return out
+
+
+def masked_row(row: list[int], region: list[int], i: int, x0: int, n: int, b: int, dialect: Dialect) -> list[int]:
+    """The probabilities of token `i`: what is of another region keeps the share of the exponential's floor."""
+    pairs = list(zip(row, region, strict=True))
+    highest = max(x for x, theirs in pairs if theirs == region[i])
+    e = [exponential(x - highest, x0, n, dialect) if theirs == region[i] else -x0 for x, theirs in pairs]
     f = factor(sum(e), dialect)
     return [forbid(scaled(ei, f, b, dialect), b, "a probability,") for ei in e]
 
@@ -340,6 +370,57 @@ def grid(x: list[list[int]], height: int) -> list[list[list[int]]]:
     if rest:
         raise ValueError(f"{len(x)} patches do not fill {height} rows")
     return [[x[i * width + j] for j in range(width)] for i in range(height)]
+
+
+def tokens(x: list[list[list[int]]]) -> list[list[int]]:
+    """The inverse of grid."""
+    return [cell for row in x for cell in row]
+
+
+def roll(x: list[list[list[int]]], rows: int, columns: int) -> list[list[list[int]]]:
+    """A grid shifted cyclically, down and to the right."""
+    height, width = len(x), len(x[0])
+    return [[x[(i - rows) % height][(j - columns) % width] for j in range(width)] for i in range(height)]
+
+
+def windows(x: list[list[list[int]]], size: int) -> list[list[list[int]]]:
+    """A grid cut into windows row by row, the tokens of each row by row."""
+    height, width = len(x), len(x[0])
+    if height % size or width % size:
+        raise ValueError(f"{height} x {width} is not cut into windows of {size}")
+    corners = [(top, left) for top in range(0, height, size) for left in range(0, width, size)]
+    return [[x[top + i][left + j] for i in range(size) for j in range(size)] for top, left in corners]
+
+
+def merge_windows(x: list[list[list[int]]], height: int) -> list[list[list[int]]]:
+    """The inverse of windows: where each cell of the grid lies in them."""
+    size = math.isqrt(len(x[0]))
+    down = height // size
+    if size * size != len(x[0]) or down * size != height or down == 0 or len(x) % down:
+        raise ValueError(f"{len(x)} windows of {len(x[0])} tokens do not fill {height} rows")
+    across = len(x) // down
+    return [
+        [x[i // size * across + j // size][i % size * size + j % size] for j in range(across * size)] for i in range(height)
+    ]
+
+
+def merge_patches(x: list[list[list[int]]]) -> list[list[list[int]]]:
+    """Every two by two cells side by side: above left, below left, above right, below right."""
+    height, width = len(x), len(x[0])
+    if height % 2 or width % 2:
+        raise ValueError(f"{height} x {width} does not divide into two by two")
+    down, across = range(0, height, 2), range(0, width, 2)
+    return [[x[i][j] + x[i + 1][j] + x[i][j + 1] + x[i + 1][j + 1] for j in across] for i in down]
+
+
+def relative_positions(table: list[list[int]], size: int) -> list[list[list[int]]]:
+    """[heads][tokens][tokens]: for every pair of tokens in a window the row of its displacement."""
+    side = 2 * size - 1
+    if len(table) != side * side:
+        raise ValueError(f"{len(table)} displacements, due are {side * side}")
+    places = [(row, column) for row in range(size) for column in range(size)]
+    index = [[(r - s + size - 1) * side + c - d + size - 1 for s, d in places] for r, c in places]
+    return [[[table[k][head] for k in line] for line in index] for head in range(len(table[0]))]
 
 
 def upsample_nearest(x: list[list[Any]], factor: int) -> list[list[Any]]:

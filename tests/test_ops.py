@@ -63,6 +63,30 @@ def test_residual_add(data: st.DataObject, a: Any, b: int, spoken: tuple[Dialect
     check("residual_add", [a, c], {**factors, "b": b, "dialect": dialect}, want, narrowest(b))
 
 
+@searching
+@given(st.data(), st.sampled_from([(2, 3), (1, 4), (2, 2, 3), (3, 1, 2, 2)]), st.integers(2, 32), dialects())
+def test_a_branch_without_leading_axes_is_added_all_along_them(
+    data: st.DataObject, shape: tuple[int, ...], b: int, spoken: tuple[Dialect, dict[str, Any]]
+) -> None:
+    dialect, choices = spoken
+    lacking = data.draw(st.integers(0, len(shape) - 1), label="lacking")
+    a, c = (
+        np.reshape(data.draw(st.lists(integers(*I32), min_size=size, max_size=size)), own)
+        for own in (shape, shape[lacking:])
+        for size in [int(np.prod(own))]
+    )
+    pairs = [(f"m{arm}", MULTIPLIERS) for arm in "ac"] + [(f"e{arm}", SHIFTS) for arm in "ac"]
+    factors = {name: data.draw(per_channel(strategy, shape[-1]), label=name) for name, strategy in pairs}
+
+    def want() -> Any:
+        repeated = np.zeros(shape, np.int64) + c
+        flat = zip(a.reshape(-1, shape[-1]).tolist(), repeated.reshape(-1, shape[-1]).tolist(), strict=True)
+        added = [oracle.residual_add(left, right, b=b, dialect=choices, **factors) for left, right in flat]
+        return np.reshape(added, shape).tolist()
+
+    check("residual_add", [a, c], {**factors, "b": b, "dialect": dialect}, want, narrowest(b))
+
+
 @pytest.mark.parametrize(("dialect", "choices"), BUILT_IN, ids=list(DIALECTS))
 def test_requant_at_the_ends(dialect: Dialect, choices: dict[str, Any]) -> None:
     acc = [*I32, I32[0] + 1, I32[1] - 1, -1, 0, 1]
@@ -174,6 +198,45 @@ def test_layernorm_of_the_longest_row(row: list[int], name: str) -> None:
     # The sum comes to -2**31 and close to 2**31, the variance to 2**48.
     want = oracle.layernorm(row, [5] * len(row), oracle.DIALECTS[name])
     check("layernorm", [row, [5] * len(row)], {"dialect": name}, lambda: want, None if name == "ivit" else np.int32)
+
+
+# --- mean -------------------------------------------------------------------------------------------------------------
+
+
+@searching
+@given(shaped(I16), st.sampled_from([1, 2, 3, 4, 7]), dialects())
+@example([1, -1, 0], 2, BUILT_IN[0])
+def test_mean(x: Any, tokens: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = spoken
+    later = [np.roll(np.asarray(x), k, axis=-1) // (k + 1) for k in range(tokens)]
+    stacked = np.stack(later, axis=-2)
+    want = lambda: each(lambda part: oracle.mean(part, choices), stacked, 2)  # noqa: E731
+    check("mean", [stacked], {"dialect": dialect}, want, np.int16)
+
+
+@pytest.mark.parametrize("rounding", ["floor", "trunc", "half_up", "half_even", "half_away"])
+@pytest.mark.parametrize("leading", [(), (2,), (2, 1)])
+def test_ties_of_a_mean_and_its_ends(leading: tuple[int, ...], rounding: str) -> None:
+    # Halves, quarters and thirds of both signs, one token alone, the ends of i16.
+    choices = oracle.DIALECTS["rtl"] | {"mean_rounding": rounding}
+    dialect = DIALECTS["rtl"].replace(mean_rounding=rounding)
+    for tokens in (1, 2, 3, 4, 8):
+        sums = [*range(-2 * tokens, 2 * tokens + 1)]
+        x = np.zeros((*leading, tokens, len(sums) + 4), np.int64)
+        x[..., 0, :-4] = sums
+        x[..., :-4] += np.arange(len(sums)) % 3 - 1  # the same for every token, which moves a mean by as much
+        x[..., -4:] = [*I16, I16[0], I16[1]]
+        x[..., -1, -1] -= 1
+        x[..., -1, -2] += 1
+        want = lambda x=x: each(lambda part: oracle.mean(part, choices), x, 2)  # noqa: E731
+        check("mean", [x], {"dialect": dialect}, want, np.int16)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_mean_of_the_most_tokens(name: str) -> None:
+    x = np.array([[I16[0], I16[1]]] * 65535 + [[I16[1], I16[0]]])
+    check("mean", [x], {"dialect": name}, lambda: oracle.mean(x.tolist(), oracle.DIALECTS[name]), np.int16)
+    check("mean", [x[:1]], {"dialect": name}, lambda: list(I16), np.int16)
 
 
 # --- exponentials -----------------------------------------------------------------------------------------------------
@@ -311,6 +374,108 @@ def test_a_row_of_probabilities(name: str) -> None:
         assert (np.diff(p) >= 0).all()
 
 
+# --- masked shiftmax --------------------------------------------------------------------------------------------------
+
+
+def masked(x: Any, regions: Any, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]], dtype: Any = None) -> None:
+    """Both faces of masked_shiftmax against the oracle."""
+    dialect, choices = spoken
+    array, params = np.asarray(x), {"regions": regions, "x0": x0, "n": n, "b": b, "dialect": dialect}
+    known = np.asarray(regions).tolist()
+    want = lambda: each(lambda part: oracle.masked_shiftmax(part, known, x0, n, b, choices), array, 4)  # noqa: E731
+    check("masked_shiftmax", [array], params, want, dtype)
+
+
+@searching
+@given(st.data(), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
+def test_masked_shiftmax(data: st.DataObject, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+    assume(not refuses_by_itself(spoken[1], x0, n))
+    leading = data.draw(st.sampled_from([(), (1,), (2,), (2, 2)]))
+    count, heads, tokens = (data.draw(st.sampled_from([1, 2, 3, 5])) for _ in range(3))
+    size = int(np.prod(leading)) * count * heads * tokens * tokens
+    x = np.reshape(
+        data.draw(st.lists(integers(*I8), min_size=size, max_size=size)), (*leading, count, heads, tokens, tokens)
+    )
+    numbers = st.integers(0, 2) | st.sampled_from(I8)
+    line = st.lists(numbers, min_size=tokens, max_size=tokens)
+    regions = data.draw(st.lists(line, min_size=count, max_size=count), label="regions")
+    unbounded = (spoken[1]["overflow"], spoken[1]["exp_sum"]) == ("exact", "wrap32")
+    masked(x, regions, x0, n, b, spoken, None if unbounded else narrowest(b))
+
+
+MASKED = {
+    "nothing but oneself": ([[9, 20, -3], [40, 0, 127], [-128, 127, -128]], [0, 1, 2]),
+    "all of one region": ([[9, 20, -3], [40, 0, 127], [-128, 127, -128]], [5, 5, 5]),
+    "all -128": ([[-128] * 4] * 4, [0, 1, 0, 1]),
+    "unseen logits above the maximum": ([[-128, 127, -127], [127, -128, 127], [-90, 127, -91]], [0, 1, 0]),
+    "unseen logits far below": ([[127, -128, 126], [-128, 127, -128], [126, -128, 127]], [0, 1, 0]),
+    "one token": ([[-128]], [-128]),
+    "regions at the ends": ([[1, 2, 3], [3, 2, 1], [2, 2, 2]], [-128, 127, -128]),
+}
+
+
+@pytest.mark.parametrize("spoken", BUILT_IN, ids=list(DIALECTS))
+@pytest.mark.parametrize("name", MASKED)
+def test_masks_at_the_ends(name: str, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+    window, region = MASKED[name]
+    for x0, n, b in product((-1, -20, -255, -1024, -(2**20)), (0, 1, 15, 20, 30), (2, 8, 16)):
+        masked([[window, window[::-1]]], [region], x0, n, b, spoken, narrowest(b))
+
+
+@pytest.mark.parametrize("spoken", BUILT_IN, ids=list(DIALECTS))
+@pytest.mark.parametrize("tokens", [1, 49, 64, 257])
+def test_masks_of_long_rows(tokens: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+    draw = np.random.default_rng(tokens)
+    x = draw.integers(-128, 128, (2, 1, tokens, tokens))
+    masked(x, draw.integers(0, 3, (2, tokens)), -20, 15, 16, spoken)
+    masked(x, draw.integers(0, 2, (2, tokens)), -1023, 18, 8, spoken)
+
+
+@pytest.mark.parametrize("overflow", ["exact", "forbid", "wrap32"])
+@pytest.mark.parametrize("row", WRAPPED_SUMS.values(), ids=WRAPPED_SUMS.keys())
+def test_masked_probabilities_at_the_ends_of_their_format(row: list[int], overflow: str) -> None:
+    # One region, row after row, in a window without tables; then with one token that nobody sees.
+    mixture = {"exp_sum": "wrap32", "overflow": overflow}
+    spoken = DIALECTS["ivit"].replace(**mixture), oracle.DIALECTS["ivit"] | mixture
+    for extra in ([], [1]):
+        tokens = len(row) + len(extra)
+        masked([[[row + [50] * len(extra)] * tokens]], [[0] * len(row) + extra], -4, 23, 16, spoken)
+
+
+@searching
+@given(st.data(), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
+def test_one_region_is_shiftmax(data: st.DataObject, x0: int, n: int, b: int, spoken: tuple[Dialect, Any]) -> None:
+    tokens, params = data.draw(st.sampled_from([1, 2, 5])), {"x0": x0, "n": n, "b": b, "dialect": spoken[0]}
+    size = 6 * tokens * tokens
+    x = np.reshape(data.draw(st.lists(integers(*I8), min_size=size, max_size=size)), (3, 2, tokens, tokens))
+    regions = np.repeat(data.draw(st.lists(integers(*I8), min_size=3, max_size=3)), tokens).reshape(3, tokens)
+    for face in ("fast", "ref"):
+        plain, own = (
+            getattr(ops, name) if face == "fast" else getattr(ops, name).ref for name in ("shiftmax", "masked_shiftmax")
+        )
+        try:
+            due = plain(x, **params)
+        except ValueError:
+            with pytest.raises(ValueError, match="masked_shiftmax"):
+                own(x, regions, **params)
+            continue
+        found = own(x, regions, **params)
+        assert found.dtype == due.dtype
+        assert found.tolist() == due.tolist()
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_what_is_not_seen_does_not_matter(name: str) -> None:
+    draw = np.random.default_rng(3)
+    x, regions = draw.integers(-128, 128, (2, 2, 6, 6)), np.array([[0, 0, 1, 1, 2, 0], [3, 4, 3, 4, 3, 3]])
+    unseen = (regions[:, :, None] != regions[:, None, :])[:, None]
+    params: dict[str, Any] = {"regions": regions, "x0": -20, "n": 12, "b": 16, "dialect": name}
+    want = ops.masked_shiftmax(x, **params)
+    for value in I8:
+        assert ops.masked_shiftmax(np.where(unseen, value, x), **params).tolist() == want.tolist()
+    assert ops.masked_shiftmax(x, **params | {"regions": 9 - 4 * regions}).tolist() == want.tolist()  # only equality counts
+
+
 # --- data movement ----------------------------------------------------------------------------------------------------
 
 pictures = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 3))
@@ -351,6 +516,62 @@ def test_heads_there_and_back(leading: tuple[int, ...], heads: int) -> None:
 def test_grid(leading: tuple[int, ...], height: int) -> None:
     x = numbered(*leading, 6, 2)
     check("grid", [x], {"height": height}, lambda: each(lambda part: oracle.grid(part, height), x, 2))
+
+
+@pytest.mark.parametrize("leading", LEADING)
+@pytest.mark.parametrize("shape", [(2, 3, 2), (1, 1, 1), (4, 1, 3)])
+def test_tokens_and_grid(leading: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    x = numbered(*leading, *shape)
+    check("tokens", [x], {}, lambda: each(oracle.tokens, x, 3))
+    assert (ops.grid(ops.tokens(x), height=shape[0]) == x).all()
+
+
+@pytest.mark.parametrize("leading", LEADING)
+@pytest.mark.parametrize("shape", [(3, 4, 2), (1, 5, 1), (2, 2, 3)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, -1), (0, 0), (-3, 2), (7, -9), (65536, -65536)])
+def test_roll(leading: tuple[int, ...], shape: tuple[int, ...], rows: int, columns: int) -> None:
+    x = numbered(*leading, *shape)
+    check("roll", [x], {"rows": rows, "columns": columns}, lambda: each(lambda g: oracle.roll(g, rows, columns), x, 3))
+    modulo = ops.roll(x, rows=rows % shape[0], columns=columns % shape[1])
+    assert (ops.roll(x, rows=rows, columns=columns) == modulo).all()
+    assert (ops.roll(modulo, rows=-rows, columns=-columns) == x).all()
+
+
+@pytest.mark.parametrize("leading", LEADING)
+@pytest.mark.parametrize(("shape", "size"), [((4, 4, 2), 2), ((2, 6, 1), 2), ((6, 3, 2), 3), ((3, 5, 1), 1), ((4, 4, 3), 4)])
+def test_windows_there_and_back(leading: tuple[int, ...], shape: tuple[int, ...], size: int) -> None:
+    x = numbered(*leading, *shape)
+    check("windows", [x], {"size": size}, lambda: each(lambda g: oracle.windows(g, size), x, 3))
+    cut, height = ops.windows(x, size=size), shape[0]
+    check("merge_windows", [cut], {"height": height}, lambda: each(lambda w: oracle.merge_windows(w, height), cut, 3))
+    assert (ops.merge_windows(cut, height=height) == x).all()
+    # As published: a view of (.., h/size, size, w/size, size, c), its axes exchanged.
+    axes = x.reshape(-1, shape[0] // size, size, shape[1] // size, size, shape[2]).transpose(0, 1, 3, 2, 4, 5)
+    assert (cut.reshape(-1, size * size, shape[2]) == axes.reshape(-1, size * size, shape[2])).all()
+
+
+@pytest.mark.parametrize("leading", LEADING)
+@pytest.mark.parametrize("shape", [(2, 2, 1), (4, 2, 3), (2, 6, 2)])
+def test_merge_patches(leading: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    x = numbered(*leading, *shape)
+    check("merge_patches", [x], {}, lambda: each(oracle.merge_patches, x, 3))
+    # As published: four strided grids side by side.
+    four = [x[..., i::2, j::2, :] for j in (0, 1) for i in (0, 1)]
+    assert (ops.merge_patches(x) == np.concatenate(four, axis=-1)).all()
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_relative_positions(size: int, heads: int) -> None:
+    table = numbered((2 * size - 1) ** 2, heads)
+    check("relative_positions", [table], {"size": size}, lambda: oracle.relative_positions(table.tolist(), size))
+    # As published: differences of coordinates, made positive, the rows' times the length of a row of the table.
+    coordinates = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij")).reshape(2, -1)
+    relative = np.moveaxis(coordinates[:, :, None] - coordinates[:, None, :], 0, -1) + (size - 1)
+    relative[:, :, 0] *= 2 * size - 1
+    index = relative.sum(-1)
+    bias = table[index.reshape(-1)].reshape(size**2, size**2, heads).transpose(2, 0, 1)
+    assert (ops.relative_positions(table, size=size) == bias).all()
 
 
 @pytest.mark.parametrize("leading", LEADING)

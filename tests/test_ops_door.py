@@ -43,6 +43,14 @@ VALID: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "grid": ([[[1], [2]]], {"height": 2}),
     "upsample_nearest": ([[[[1], [2]]]], {"factor": 2}),
     "argmax": ([[[1, 2]]], {}),
+    "masked_shiftmax": ([[[[[0, -5], [7, 3]]]]], {"regions": [[0, 1]], "x0": -20, "n": 15, "b": 16, "dialect": D}),
+    "mean": ([[[1, 2], [2, 4]]], {"dialect": D}),
+    "roll": ([[[[1], [2]], [[3], [4]]]], {"rows": 1, "columns": -1}),
+    "windows": ([[[[1], [2]], [[3], [4]]]], {"size": 2}),
+    "merge_windows": ([[[[1], [2], [3], [4]]]], {"height": 2}),
+    "merge_patches": ([[[[1], [2]], [[3], [4]]]], {}),
+    "tokens": ([[[[1], [2]], [[3], [4]]]], {}),
+    "relative_positions": ([np.arange(9).reshape(9, 1)], {"size": 2}),
 }
 INPUTS: dict[str, dict[str, tuple[int, int]]] = {
     "requant": {"acc": I32},
@@ -55,6 +63,8 @@ INPUTS: dict[str, dict[str, tuple[int, int]]] = {
     "shiftgelu": {"x": I8},
     "lambda_shiftgelu": {"x": I8},
     "input_lut": {"image": (0, 255)},
+    "masked_shiftmax": {"x": I8},
+    "mean": {"x": I16},
 }
 PARAMS: dict[str, dict[str, tuple[int, int]]] = {
     "requant": {"m": I32, "e": (1, 62), "b": (2, 32)},
@@ -65,6 +75,11 @@ PARAMS: dict[str, dict[str, tuple[int, int]]] = {
     "shiftgelu": {"b": (2, 16)},
     "lambda_shiftgelu": {"b": (2, 16)},
     "input_lut": {"table": I8},
+    "masked_shiftmax": {"regions": I8, "b": (2, 16)},
+    "roll": {"rows": (-65536, 65536), "columns": (-65536, 65536)},
+    "windows": {"size": (1, 1024)},
+    "merge_windows": {"height": (1, 65536)},
+    "relative_positions": {"size": (1, 128)},
 }
 FACES = ["fast", "ref"]
 NAMES = list(VALID)
@@ -187,7 +202,9 @@ def test_a_parameter_outside_its_range_is_named(name: str, key: str, face: str) 
         ("requant", [[1, 2, 3]], {"m": [1]}),
         ("requant", [5], {}),
         ("residual_add", [[1, 2], [1, 2, 3]], {}),
-        ("residual_add", [[[1, 2]], [1, 2]], {}),
+        ("residual_add", [[1, 2], [[1, 2]]], {}),
+        ("residual_add", [[[[1], [2]]], [[[1]]]], {}),
+        ("residual_add", [[[1], [2]], [1, 2]], {}),
         ("residual_add", [[[1, 2]], [[1, 2], [3, 4]]], {}),
         ("residual_add", [[1, 2], [3, 4]], {"mc": [1, 2, 3]}),
         ("linear", [[1, 2, 3]], {}),
@@ -233,6 +250,34 @@ def test_a_parameter_outside_its_range_is_named(name: str, key: str, face: str) 
         ("upsample_nearest", [[1, 2]], {}),
         ("upsample_nearest", [[[1, 2]]], {"factor": 0}),
         ("argmax", [5], {}),
+        ("masked_shiftmax", [[[[1]]]], {}),
+        ("masked_shiftmax", [[[[[1, 2, 3], [4, 5, 6]]]]], {"regions": [[0, 0, 0]]}),
+        ("masked_shiftmax", [[[[[1, 2]]]]], {}),
+        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": [[0, 1, 2]]}),
+        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": [[0, 1], [0, 1]]}),
+        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": [0, 1]}),
+        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": 0}),
+        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"n": [15, 15]}),
+        ("mean", [[1, 2]], {}),
+        ("mean", [np.zeros((0, 2), int)], {}),
+        ("mean", [np.zeros((65537, 1), int)], {}),
+        ("roll", [[[1, 2]]], {}),
+        ("windows", [[[1, 2]]], {}),
+        ("windows", [[[[1], [2], [3]], [[4], [5], [6]]]], {}),
+        ("windows", [[[[1], [2]]]], {}),
+        ("merge_windows", [[[1, 2]]], {}),
+        ("merge_windows", [[[[1], [2], [3]]]], {}),
+        ("merge_windows", [[[[1], [2], [3], [4]]]], {"height": 1}),
+        ("merge_windows", [[[[1], [2], [3], [4]]]], {"height": 3}),
+        ("merge_windows", [[[[1], [2], [3], [4]]]], {"height": 4}),
+        ("merge_windows", [np.zeros((1, 0, 1), int)], {}),
+        ("merge_patches", [[[1, 2]]], {}),
+        ("merge_patches", [[[[1], [2]]]], {}),
+        ("merge_patches", [[[[1]], [[2]]]], {}),
+        ("tokens", [[[1, 2]]], {}),
+        ("relative_positions", [[1, 2]], {}),
+        ("relative_positions", [np.zeros((1, 9, 1), int)], {}),
+        ("relative_positions", [np.zeros((8, 1), int)], {}),
     ],
 )
 def test_what_does_not_fit_together_is_refused(name: str, arrays: list[Any], changes: dict[str, Any], face: str) -> None:
@@ -254,6 +299,9 @@ def test_what_does_not_fit_together_is_refused(name: str, arrays: list[Any], cha
         "linear",
         "input_lut",
         "heads",
+        "masked_shiftmax",
+        "mean",
+        "windows",
     ],
 )
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 0)])
@@ -264,7 +312,7 @@ def test_an_empty_row_is_refused(name: str, face: str, shape: tuple[int, ...]) -
 
 
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "relative_positions"])  # of one table, always
 @pytest.mark.parametrize("leading", [(0,), (2, 0)])
 def test_a_batch_of_no_rows_is_empty(name: str, face: str, leading: tuple[int, ...]) -> None:
     arrays, params = VALID[name]
@@ -275,7 +323,7 @@ def test_a_batch_of_no_rows_is_empty(name: str, face: str, leading: tuple[int, .
 
 
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("name", ["patches", "concat", "slice", "heads", "merge_heads", "grid", "upsample_nearest"])
+@pytest.mark.parametrize("name", [name for name, op in ops.REGISTRY.items() if op.moves])
 def test_moving_data_keeps_its_type(name: str, face: str) -> None:
     arrays, params = VALID[name]
     for dtype in (np.int8, np.int16, np.int32, np.int64):
@@ -302,6 +350,40 @@ def test_a_sum_that_wraps_to_zero_names_its_row(face: str) -> None:
     with pytest.raises(ValueError, match=r"shiftmax.*\[1, 2\]"):
         face_of("shiftmax", face)(x, x0=-1024, n=15, b=16, dialect="ivit-tvm")
     assert face_of("shiftmax", face)(x[0], x0=-1024, n=15, b=16, dialect="ivit-tvm").shape == (3, 128)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_masked_sum_that_wraps_to_zero_names_its_row(face: str) -> None:
+    x = np.zeros((2, 2, 1, 4, 4), int)
+    params: dict[str, Any] = {"x0": -1024, "n": 20, "b": 16, "dialect": "ivit-tvm"}
+    with pytest.raises(ValueError, match=r"^masked_shiftmax: .*\[0, 1, 0, 0\]"):  # four exponentials of 2**30
+        face_of("masked_shiftmax", face)(x, regions=[[0, 0, 0, 1], [2, 2, 2, 2]], **params)
+    assert face_of("masked_shiftmax", face)(x, regions=[[0, 0, 0, 1], [2, 2, 2, 3]], **params).shape == x.shape
+    one = np.zeros((2, 2, 1, 4, 4), int)
+    one[..., 0] = 1  # the first token above the others in all rows but one
+    one[1, 0, 0, 3] = 0
+    with pytest.raises(ValueError, match=r"\[1, 0, 0, 3\]"):
+        face_of("masked_shiftmax", face)(one, regions=[[0, 0, 0, 0], [1, 1, 1, 1]], **params)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_what_does_not_fit_is_said_with_what_does(face: str) -> None:
+    for name, arrays, changes, said in (
+        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": [[0]]}, r"regions are \[1, 1\]; due are \[1, 2\]"),
+        ("masked_shiftmax", [[[[[1, 2]]]]], {}, "logits of 1 tokens by 2 are not those of one window"),
+        ("masked_shiftmax", [[[1, 2]]], {}, r"logits \[\.\.\., windows, heads, tokens, tokens\] are due, not \[1, 2\]"),
+        ("mean", [[1, 2]], {}, r"tokens \[\.\.\., tokens, channels\] are due, not \[2\]"),
+        ("mean", [np.zeros((0, 2), int)], {}, "a mean over 0 tokens; it takes 1 to 65536"),
+        ("windows", [[[[1], [2], [3]]]], {}, "1 x 3 is not cut into windows of 2 x 2"),
+        ("merge_windows", [[[[1], [2], [3]]]], {}, "windows of 3 tokens are not square"),
+        ("merge_windows", [np.zeros((1, 0, 1), int)], {}, "windows of 0 tokens are not square"),
+        ("merge_windows", [[[[1], [2], [3], [4]]]], {"height": 4}, "1 windows of 2 x 2 do not fill 4 rows"),
+        ("merge_patches", [[[[1], [2]]]], {}, "1 x 2 does not divide into two by two"),
+        ("relative_positions", [[[1], [2]]], {}, "windows of 2 x 2 have 9 displacements, the table 2"),
+        ("residual_add", [[[1, 2]], [3]], {}, r"a is \[1, 2\] and c is \[1\]; branches have one shape, or c the last axes"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}: {said}"):
+            face_of(name, face)(*arrays, **VALID[name][1] | changes)
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -357,6 +439,18 @@ def test_results_do_not_depend_on_threads(name: str) -> None:
         "matmul": lambda: ops.matmul(i16, i8, transpose_b=1),
         "argmax": lambda: ops.argmax(i8),
         "input_lut": lambda: ops.input_lut(i8[:, :3] + 128, TABLE),
+        "a repeated branch": lambda: ops.residual_add(
+            i16.reshape(13, 11, 3), i8[:11, :3], ma=2**30, ea=31, mc=2**30, ec=30, b=16, dialect=name
+        ),
+        "mean": lambda: ops.mean(i16.reshape(13, 11, 3), dialect=name),
+        "masked_shiftmax": lambda: ops.masked_shiftmax(
+            np.resize(i8, (5, 3, 2, 7, 7)),
+            regions=[[0] * 7, [0, 0, 1, 1, 1, 2, 0], [3] * 7],
+            x0=-20,
+            n=15,
+            b=16,
+            dialect=name,
+        ),
     }
     for call in calls.values():
         with threads.limited_to(1):

@@ -112,6 +112,18 @@ def test_the_shape_operators_by_hand() -> None:
     assert oracle.slice(tokens, -2, 1, 2) == [[5, 6, 7, 8]]
     assert oracle.upsample_nearest([[1, 2]], 2) == [[1, 1, 2, 2], [1, 1, 2, 2]]
     assert oracle.grid([[1], [2], [3], [4]], 2) == [[[1], [2]], [[3], [4]]]
+    square = [[[1], [2], [3], [4]], [[5], [6], [7], [8]]]
+    assert oracle.tokens(square) == [[1], [2], [3], [4], [5], [6], [7], [8]]
+    assert oracle.roll(square, 1, -1) == [[[6], [7], [8], [5]], [[2], [3], [4], [1]]]
+    assert oracle.windows(square, 2) == [[[1], [2], [5], [6]], [[3], [4], [7], [8]]]
+    assert oracle.merge_windows(oracle.windows(square, 2), 2) == square
+    assert oracle.merge_patches(square) == [[[1, 5, 2, 6], [3, 7, 4, 8]]]
+    assert oracle.relative_positions([[i] for i in range(9)], 2) == [
+        [[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]]
+    ]
+    assert oracle.mean([[1, -1], [2, -2]], oracle.DIALECTS["ivit"]) == [2, -2]
+    assert oracle.mean([[1, -1], [2, -2]], oracle.DIALECTS["rtl"]) == [2, -1]
+    assert oracle.mean([[1, -1], [2, -2]], oracle.DIALECTS["ivit-tvm"]) == [1, -1]
     assert oracle.argmax([-3, 7, 7]) == 1
     assert oracle.matmul([[1, 2]], [[3, 4], [5, 6]]) == [[13, 16]]
     assert oracle.matmul([[1, 2]], [[3, 4], [5, 6]], True) == [[11, 17]]

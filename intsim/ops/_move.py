@@ -46,4 +46,5 @@ def data_movement(
         scale=lambda scales, node: scales[0],
         real=real,
         approximates=name,
+        moves=True,
     )

@@ -115,12 +115,13 @@ class Op:
         scale: Callable[[list[Scale], Any], Scale],
         real: Callable | None = None,
         approximates: str | None = None,
+        moves: bool = False,
     ) -> None:
         module = sys.modules[steps.__module__]
         self.name = module.__name__.rpartition(".")[2]
         self.steps, self.fast, self.infer, self.scale, self.real = steps, fast, infer, scale, real
         self.inputs, self.params = inputs, params
-        self.approximates = approximates
+        self.approximates, self.moves = approximates, moves
         self.signature = inspect.signature(steps)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in self.signature.parameters.values())
         self.speaks_dialect = "dialect" in self.signature.parameters

@@ -27,7 +27,7 @@ def shape(x: tuple[int, ...], height: int) -> tuple[int, ...]:
     require(len(x) >= 3, f"windows [..., windows, tokens, channels] are due, not {list(x)}")
     *leading, count, tokens, channels = x
     size = math.isqrt(tokens)
-    require(size * size == tokens, f"windows of {tokens} tokens are not square")
+    require(size * size == tokens > 0, f"windows of {tokens} tokens are not square")
     fits = height % size == 0 and count % (height // size) == 0 if height >= size else False
     require(fits, f"{count} windows of {size} x {size} do not fill {height} rows")
     return (*leading, height, count // (height // size) * size, channels)

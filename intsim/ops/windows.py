@@ -17,8 +17,9 @@ from ._op import Param, require
 
 def steps(x: NDArray, size: int) -> dict[str, NDArray]:
     *leading, height, width, channels = x.shape
-    cut = x.reshape(*leading, height // size, size, width // size, size, channels)
-    return {"out": cut.swapaxes(-4, -3).reshape(*leading, -1, size * size, channels)}
+    down, across = height // size, width // size
+    cut = x.reshape(*leading, down, size, across, size, channels)
+    return {"out": cut.swapaxes(-4, -3).reshape(*leading, down * across, size * size, channels)}
 
 
 def shape(x: tuple[int, ...], size: int) -> tuple[int, ...]:
