@@ -127,7 +127,7 @@ def _rgb(picture: Image.Image, path: Path) -> Image.Image:
 
 def check_presentation(config: Mapping[str, Any]) -> None:
     """What a configuration says for people to see: one name and one colour a class. An IntsimError says what is due."""
-    classes = config["n_cls"]
+    classes = config["n_cls"] if "n_cls" in config else config["num_classes"]
     names, palette = config.get("class_names"), config.get("palette")
     if names is not None and not (_list_of(names, classes) and all(isinstance(name, str) for name in names)):
         raise IntsimError(f"configuration: class_names must be a list of {classes} names")

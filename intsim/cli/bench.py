@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 @click.command("bench", epilog="Example: intsim bench --synth seg-s16-mask@512 --against onnxruntime --json")
 @click.argument("path", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
 @model_option
-@click.option("--synth", "preset", metavar="PRESET", default=None, help="Random weights instead: seg-s16-mask@512, ...")
+@click.option(
+    "--synth", "preset", metavar="PRESET", default=None, help="Random weights instead: seg-s16-mask@512, deit-s@224, ..."
+)
 @click.option("--against", type=click.Choice(["onnxruntime"]), default=None, help="Time this in turn with it.")
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, help="Timed runs of each.")
 @dialect_option
@@ -104,7 +106,7 @@ def require_onnxruntime() -> None:
 
 def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, NDArray]:
     """A network of random weights, real-valued and quantized, and a picture for it."""
-    from ..nets.segmenter import SegmenterConfig, segmenter
+    from ..nets.networks import built
     from ..quantize import quantize
     from ..quantize import synth as random
 
@@ -112,15 +114,15 @@ def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, NDArray
     weights = random.random_weights(config, 0)
     image = random.random_picture(config, 0)
     graph = quantize(weights, config, [image], load_dialect(dialect), "random, seed 0")
-    return graph, segmenter(SegmenterConfig.of(config), weights), image
+    return graph, built(config, weights), image
 
 
 def same_network(graph: Graph) -> RealGraph:
     """A real-valued network of the model's dimensions."""
-    from ..nets.segmenter import SegmenterConfig, segmenter
+    from ..nets.networks import built
     from ..quantize import synth as random
 
-    return segmenter(SegmenterConfig.of(graph.config), random.random_weights(graph.config, 0))
+    return built(graph.config, random.random_weights(graph.config, 0))
 
 
 def random_image(graph: Graph) -> NDArray:

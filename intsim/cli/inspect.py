@@ -37,11 +37,11 @@ def command(model: Path | None, output: Path | None, as_json: bool) -> None:
 
 def _sizes(graph: Graph, path: Path) -> dict[str, Any]:
     """The model file's bytes beside those of the float32 tensors it was made from (None where its network is unknown)."""
-    from ..nets.segmenter import SegmenterConfig, parameters
+    from ..nets.networks import parameters_of
 
     size, floats = path.stat().st_size, None
     with suppress(IntsimError):
-        floats = 4 * sum(math.prod(shape) for shape in parameters(SegmenterConfig.of(graph.config)).values())
+        floats = 4 * sum(math.prod(shape) for shape in parameters_of(graph.config).values())
     return {"bytes": size, "float32_bytes": floats, "ratio": floats / size if floats else None}
 
 

@@ -21,7 +21,9 @@ from ._common import (
 @click.command("synth", epilog="Example: intsim synth seg-s16-mask@512 --seed 7 -o s16.h5")
 @click.argument("preset", required=False)
 @click.option("--config", type=click.Path(path_type=Path), default=None, help="Configuration file instead of a preset.")
-@click.option("--classes", type=click.IntRange(1, 32767), default=None, help="Classes of a preset.  [default: 150]")
+@click.option(
+    "--classes", type=click.IntRange(1, 32767), default=None, help="Classes of a preset.  [default: 150, classifiers 1000]"
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of weights and picture.")
 @dialect_option
 @model_option
@@ -31,8 +33,9 @@ def command(
 ) -> None:
     """Make a model with random weights, for bring-up and benchmarks.
 
-    PRESET is seg-SIZE PATCH-DECODER@SIDE without the blanks: seg-t16-linear@256, seg-b8-mask@640x480; sizes t, s, b, l.
-    Without one the dimensions come from --config, or from --model.
+    PRESET is NETWORK-SIZE@SIDE, as in deit-s@224, swin-t@224, vit-b32@384 or deit-t-distilled@224, and of a Segmenter
+    seg-SIZE PATCH-DECODER@SIDE without the blank, as in seg-b8-mask@640x480; sizes t, s, b, l. Without one the dimensions
+    come from --config, or from --model.
     """
     from ..quantize import quantize, read_config
     from ..quantize import synth as random
@@ -44,7 +47,7 @@ def command(
     if classes is not None and preset is None:
         raise click.UsageError("--classes goes with a PRESET")
     if preset is not None:
-        settings = random.preset(preset, classes or 150)
+        settings = random.preset(preset, classes)
     else:
         settings = read_config(config) if config else load_model(model).config
     rules = load_dialect(dialect)

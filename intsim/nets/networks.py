@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..errors import IntsimError
@@ -29,7 +29,8 @@ class Dimensions(Protocol):
 class Network:
     """A network: what it is called, its dimensions from a configuration, its tensors, the graph itself.
 
-    `size_key` is the key of the configuration that says the picture's size, `positions` the tensor resized with it.
+    `size_key` is the key of the configuration that says the picture's size, `positions` the tensor resized with it, and
+    `structure` names the keys that say which tensors there are.
     """
 
     title: str
@@ -37,16 +38,37 @@ class Network:
     parameters: Callable[[Any], Shapes]
     build: Callable[[Any, Weights], RealGraph]
     size_key: str
+    structure: str
     positions: str | None = None
 
 
 SEGMENTER = Network(
-    "a Segmenter", SegmenterConfig.of, segmenter.parameters, segmenter.segmenter, "image_size", segmenter.POSITIONS
+    title="a Segmenter",
+    of=SegmenterConfig.of,
+    parameters=segmenter.parameters,
+    build=segmenter.segmenter,
+    size_key="image_size",
+    structure="n_layers, decoder and distilled",
+    positions=segmenter.POSITIONS,
 )
-VIT = Network("a ViT", ViTConfig.of, vit.parameters, vit.vit, "img_size", vit.POSITIONS)
-DEIT = Network("a DeiT", ViTConfig.of, vit.parameters, vit.vit, "img_size", vit.POSITIONS)
-SWIN = Network("a Swin Transformer", SwinConfig.of, swin.parameters, swin.swin, "img_size")
-NETWORKS = {"segmenter": SEGMENTER, "vit": VIT, "deit": DEIT, "swin": SWIN}
+VIT = Network(
+    title="a ViT",
+    of=ViTConfig.of,
+    parameters=vit.parameters,
+    build=vit.vit,
+    size_key="img_size",
+    structure="depth and distilled",
+    positions=vit.POSITIONS,
+)
+SWIN = Network(
+    title="a Swin Transformer",
+    of=SwinConfig.of,
+    parameters=swin.parameters,
+    build=swin.swin,
+    size_key="img_size",
+    structure="depths",
+)
+NETWORKS = {"segmenter": SEGMENTER, "vit": VIT, "deit": replace(VIT, title="a DeiT"), "swin": SWIN}
 
 
 def network_of(config: Mapping[str, Any]) -> Network:

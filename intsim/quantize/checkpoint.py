@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileError, IntsimError
+from ..nets.networks import network_of, parameters_of
 from ..nets.positions import resized_positions
-from ..nets.segmenter import LINEAR, MASK, POSITIONS, SegmenterConfig, parameters
-from .containers import SUFFIXES, Stored, stored_tensors
+from ..nets.segmenter import SegmenterConfig
+from ..nets.vit import ViTConfig
+from .containers import META, SUFFIXES, Stored, recorded_configuration, stored_tensors
+from .inferred import MMSEGMENTATION_HAS, inferred_config
 from .naming import MMSEGMENTATION, Naming, naming_of
 
 Grid = tuple[int, int]
-
-MMSEGMENTATION_HAS = {"l2_norm": True, "encoder_norm_eps": 1e-6}  # whatever was trained with it
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Checkpoint:
 
     @classmethod
     def opened(cls, path: str | Path) -> Checkpoint:
-        """Takes safetensors, ``.npz`` and PyTorch files (extra ``torch``) with the names of the original implementation or
-        of mmsegmentation; FileError for anything else.
+        """Takes safetensors, ``.npz`` and PyTorch files (extra ``torch``) of the networks that `naming_of` knows; FileError
+        for anything else.
         """
         path = Path(path)
         if path.is_dir():
@@ -56,40 +57,15 @@ class Checkpoint:
         """The configuration, with what all checkpoints of this implementation have in common where it does not say."""
         return {**(MMSEGMENTATION_HAS if self.naming is MMSEGMENTATION else {}), **config}
 
-    def inferred_config(self) -> dict[str, Any] | None:
-        """The configuration of an mmsegmentation checkpoint, from its shapes; None for other checkpoints.
-
-        Taken as in mmsegmentation's own configurations: 64 channels a head, a square picture, pixels normalised to -1..1.
+    def own_config(self) -> tuple[dict[str, Any], str] | None:
+        """The configuration that the file says of itself, or that its shapes tell, and where it comes from; None where
+        neither tells enough.
         """
-        if self.naming is not MMSEGMENTATION:
+        if said := recorded_configuration(self.path):
+            return said, f"{META} in {self.path}"
+        if (told := inferred_config(self.path, self.tensors, self.naming)) is None:
             return None
-        try:
-            d_model, _, patch, _ = self.tensors["backbone.patch_embed.projection.weight"].shape
-            tokens = self.tensors["backbone.pos_embed"].shape[1] - 1
-            side = math.isqrt(max(tokens, 0)) * patch
-            mask = "decode_head.cls_emb" in self.tensors
-            classes = self.tensors["decode_head.cls_emb" if mask else "decode_head.conv_seg.weight"].shape[1 if mask else 0]
-        except (KeyError, ValueError, IndexError):
-            raise FileError(
-                f"{self.path}: not a Segmenter whose dimensions can be told by its shapes; give --config"
-            ) from None
-        if side * side != tokens * patch * patch:
-            raise FileError(f"{self.path}: its {tokens} position embeddings are not those of a square; give --config")
-        return {
-            "name": self.path.stem,
-            "image_size": [side, side],
-            "patch_size": patch,
-            "d_model": d_model,
-            "n_heads": max(1, d_model // 64),
-            "n_layers": self._layers("backbone"),
-            "n_cls": classes,
-            "decoder": {"name": MASK, "n_layers": self._layers("decode_head")} if mask else {"name": LINEAR},
-            "normalization": "vit",
-            **MMSEGMENTATION_HAS,
-        }
-
-    def _layers(self, part: str) -> int:
-        return sum(name.startswith(f"{part}.layers.") and name.endswith("ln1.weight") for name in self.tensors)
+        return told[0], f"told by the shapes; taken for granted: {told[1]}"
 
     def weights(self, config: dict[str, Any]) -> dict[str, NDArray]:
         """The float tensors the configuration asks for, by the original Segmenter's names; float32 or float64.
@@ -98,11 +74,12 @@ class Checkpoint:
         missing, misshapen, not real-valued, not finite, or has no place in the configuration; a classification head, which
         Segmenter does not use, is left out.
         """
-        dimensions = SegmenterConfig.of(config)
-        due = parameters(dimensions)
+        network, due = network_of(config), parameters_of(config)
         theirs = {name: self.naming.theirs(name) for name in due}
         if not any(name in self.tensors for name in theirs.values()):
-            raise FileError(f"{self.path}: holds none of the tensors of a Segmenter, such as {next(iter(theirs.values()))}")
+            raise FileError(
+                f"{self.path}: holds none of the tensors of {network.title}, such as {next(iter(theirs.values()))}"
+            )
         weights = {}
         for name, shape in due.items():
             tensor = self.tensors.get(theirs[name])
@@ -110,15 +87,16 @@ class Checkpoint:
                 raise FileError(
                     f"{self.path}: tensor {theirs[name]} is missing; the configuration asks for it, {list(shape)}"
                 )
-            value = _value(tensor, self.naming.shape(name, shape), config, self.path, name == POSITIONS)
+            value = _value(tensor, self.naming.shape(name, shape), config, self.path, name == network.positions)
             weights[name] = self.naming.ours(name, value)
         for name in sorted(self.tensors.keys() - set(theirs.values())):
             if not self.naming.unused(name):
                 raise FileError(
-                    f"{self.path}: tensor {name} has no place in the configuration; do n_layers, decoder and distilled say "
+                    f"{self.path}: tensor {name} has no place in the configuration; do {network.structure} say "
                     "what was trained?"
                 )
-        weights[POSITIONS] = _positions(weights[POSITIONS], dimensions, self.path)
+        if network.positions is not None:
+            weights[network.positions] = _positions(weights[network.positions], network.of(config), self.path)
         return weights
 
 
@@ -165,13 +143,13 @@ def _reason(found: tuple[int, ...], due: tuple[int, ...], config: dict[str, Any]
         return ""
     for held, wanted in zip(found, due, strict=True):
         if held != wanted:
-            for key in ("n_cls", "d_model", "patch_size"):
-                if config[key] == wanted:
+            for key in ("n_cls", "d_model", "patch_size", "num_classes", "embed_dim"):
+                if config.get(key) == wanted:
                     return f": {key} is {held} there and {wanted} here"
     return ""
 
 
-def _positions(value: NDArray, config: SegmenterConfig, path: Path) -> NDArray:
+def _positions(value: NDArray, config: SegmenterConfig | ViTConfig, path: Path) -> NDArray:
     """Position embeddings for the configuration's picture size."""
     tokens = value.shape[1] - config.extra_tokens
     try:
@@ -180,7 +158,7 @@ def _positions(value: NDArray, config: SegmenterConfig, path: Path) -> NDArray:
         raise FileError(f"{path}: {error}") from None
 
 
-def _trained_grid(tokens: int, config: SegmenterConfig) -> Grid:
+def _trained_grid(tokens: int, config: SegmenterConfig | ViTConfig) -> Grid:
     """The grid of patches that the position embeddings in the checkpoint are for."""
     if config.trained_grid is not None:
         return config.trained_grid
@@ -190,6 +168,6 @@ def _trained_grid(tokens: int, config: SegmenterConfig) -> Grid:
     if side * side == tokens > 0:
         return side, side
     raise IntsimError(
-        f"{tokens} position embeddings are neither those of {config.grid[0]} x {config.grid[1]} patches, as image_size "
-        "says, nor of a square; add the size that was trained to the configuration: trained_size [height, width]"
+        f"{tokens} position embeddings are neither those of {config.grid[0]} x {config.grid[1]} patches, as the picture's "
+        "size says, nor of a square; add the size that was trained to the configuration: trained_size [height, width]"
     )

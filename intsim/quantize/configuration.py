@@ -1,7 +1,7 @@
 """Configurations: the dimensions of a network as JSON or YAML, the published ``variant.yml`` among them.
 
 A model for another picture size than the checkpoint was trained at says so: ``image_size`` is the size wanted,
-``trained_size`` that of the position embeddings in the checkpoint, which are resized.
+``trained_size`` that of the position embeddings in the checkpoint, which are resized. (Of classifiers it is ``img_size``.)
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FileError, IntsimError
-from ..nets.segmenter import LINEAR, SegmenterConfig
+from ..nets.networks import dimensions_of, network_of
+from ..nets.segmenter import LINEAR
 from ..pictures import check_presentation
 
 VARIANT = "variant.yml"  # what the original Segmenter leaves beside its checkpoint.pth
@@ -31,7 +32,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise FileError(f"{path}: a configuration is a table of keys and values")
     try:
-        SegmenterConfig.of(config)
+        dimensions_of(config)
         check_presentation(config)
     except IntsimError as error:
         raise FileError(f"{path}: {error}") from None
@@ -60,10 +61,13 @@ def config_beside(checkpoint: Path) -> Path | None:
 
 def at_size(config: dict[str, Any], height: int, width: int) -> dict[str, Any]:
     """The same network for pictures of another size; where its position embeddings come from stays on record."""
-    size = config.get("trained_size", config["image_size"])
+    network = network_of(config)
+    size = config.get("trained_size", config[network.size_key])
     resized = {key: value for key, value in config.items() if key != "window_stride"}  # which is for windows as trained
-    resized |= {"image_size": [height, width], "trained_size": list(size) if isinstance(size, tuple) else size}
-    SegmenterConfig.of(resized)
+    resized[network.size_key] = [height, width]
+    if network.positions is not None:
+        resized["trained_size"] = list(size) if isinstance(size, tuple) else size
+    dimensions_of(resized)
     return resized
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import struct
@@ -39,6 +40,7 @@ UNREADABLE = (
     MemoryError,
 )
 SUFFIXES = (".safetensors", ".npz", *PYTORCH_SUFFIXES)
+STATE, META = "state/", "meta"  # in archives that hold a state and what a network made of it
 _KINDS = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
 
 
@@ -80,12 +82,30 @@ def _safetensor(path: Path, name: str) -> NDArray:
 
 
 def _npz(path: Path) -> dict[str, Stored]:
+    """The arrays of an archive; where some lie under ``state/``, beside recorded activations, those alone."""
+    members = npy.members(path)
+    prefix = STATE if any(name.startswith(STATE) for name in members) else ""
     found = {}
-    for name, (shape, dtype, problem) in npy.members(path).items():
+    for member, (shape, dtype, problem) in members.items():
+        if not member.startswith(prefix):
+            continue
         if problem:
-            raise FileError(f"{path}: {name}: {problem}")
-        found[name] = Stored(name, shape, _KINDS.get(dtype.newbyteorder("="), str(dtype)), partial(npy.member, path, name))
+            raise FileError(f"{path}: {member}: {problem}")
+        name, kind = member.removeprefix(prefix), _KINDS.get(dtype.newbyteorder("="), str(dtype))
+        found[name] = Stored(name, shape, kind, partial(npy.member, path, member))
     return found
+
+
+def recorded_configuration(path: Path) -> dict[str, Any] | None:
+    """The configuration that an archive of a state and its activations says of itself, JSON under ``meta``."""
+    header = npy.member_header(path, META) if path.suffix == ".npz" else None
+    if header is None or header.problem or header.dtype.kind != "U" or header.shape != ():
+        return None
+    try:
+        found = json.loads(str(npy.member(path, META)))
+    except (json.JSONDecodeError, RecursionError):
+        raise FileError(f"{path}: {META} is not JSON") from None
+    return found if isinstance(found, dict) else None
 
 
 def _pytorch(path: Path) -> dict[str, Stored]:

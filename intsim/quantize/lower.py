@@ -22,7 +22,6 @@ from .calibrate import WIDEST
 
 PIXEL_SCALE = 1 / 255
 
-FOLD = "fold it into the next layer with --fold-norm, where one follows"
 Scale = float | NDArray
 
 
@@ -42,7 +41,9 @@ class Affine(NamedTuple):
 
 
 class Source(Protocol):
-    """Where scales, widths and integer parameters come from."""
+    """Where scales, widths and integer parameters come from. `norm_advice`: the way out where a layer norm does not fit."""
+
+    norm_advice: str
 
     def bits(self, node: RealNode) -> int:
         """The width of a tensor."""
@@ -168,8 +169,10 @@ class _Lowering:
             node = Node(real.name, "layernorm", self.sources(real), {"bias": affine.bias}, scales={"bias": affine.scale})
             self.requantize(real, node, affine.scale)
         except ValueError as error:  # an IntsimError among them
+            if not self.source.norm_advice:
+                raise
             where = "" if isinstance(error, IntsimError) else f"{real.name}: "
-            raise IntsimError(f"{where}{error}; {FOLD}") from None
+            raise IntsimError(f"{where}{error}; {self.source.norm_advice}") from None
 
     def softmax(self, real: RealNode) -> None:
         params: dict[str, Any] = softmax_parameters(self.scales[real.inputs[0]], self.source.attended(real), self.dialect)

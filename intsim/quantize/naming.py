@@ -1,10 +1,13 @@
-"""What published implementations call the tensors of a Segmenter. Ours are the names of the original one."""
+"""What published implementations call the tensors of a network.
+
+Ours are the names of the original one for Segmenter, and timm's for classifiers.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -19,10 +22,10 @@ class Naming:
     """Their name of each of our tensors, and how theirs lies where that differs."""
 
     name: str
-    renames: tuple[tuple[str, str], ...]
+    renames: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
     transposed: frozenset[str]  # by our names
     pointwise: frozenset[str]  # convolutions of one pixel, [out, in, 1, 1]
-    left_out: str  # what their files hold beside a Segmenter
+    left_out: str  # what their files hold beside the network
 
     def theirs(self, name: str) -> str:
         """Their name of our tensor."""
@@ -41,7 +44,7 @@ class Naming:
         return value[..., 0, 0] if name in self.pointwise else value
 
     def unused(self, theirs: str) -> bool:
-        """Whether a tensor of theirs belongs to something that Segmenter does not use."""
+        """Whether a tensor of theirs is something that the network does not use."""
         return re.fullmatch(self.left_out, theirs) is not None
 
 
@@ -73,19 +76,40 @@ MMSEGMENTATION = Naming(
     pointwise=frozenset({"decoder.head.weight"}),
     left_out=r"auxiliary_head\..*|decode_head\.conv_seg\..*",
 )
-_STARTS: tuple[tuple[Naming, Callable[[str], bool]], ...] = (
-    (MMSEGMENTATION, lambda name: name.startswith(("backbone.", "decode_head."))),
-    (ORIGINAL, lambda name: name.startswith(("encoder.", "decoder."))),
+TIMM = Naming(
+    name="timm",
+    renames=(),
+    transposed=frozenset(),
+    pointwise=frozenset(),
+    left_out=r".*\.(attn_mask|relative_position_index)|pre_logits\..*",
 )
+# Since its release 0.9 timm's Swin merges patches at the start of a stage, and has its classifier one level deeper.
+TIMM_09 = replace(
+    TIMM,
+    name="timm 0.9",
+    renames=(
+        (r"^head\.", "head.fc."),
+        (r"^layers\.(\d+)\.downsample\.", lambda found: f"layers.{int(found[1]) + 1}.downsample."),
+    ),
+)
+_PARTS = ("patch_embed.", "blocks.", "layers.")
 
 
 def naming_of(path: Path, names: Collection[str]) -> Naming:
-    """Whose names a checkpoint's tensors bear; a FileError where it is no Segmenter's."""
-    for naming, recognised in _STARTS:
-        if any(map(recognised, names)):
-            return naming
+    """Whose names a checkpoint's tensors bear; a FileError where it is no network's that is known here."""
+
+    def starts(*parts: str) -> bool:
+        return any(name.startswith(parts) for name in names)
+
+    if starts("backbone.", "decode_head."):
+        return MMSEGMENTATION
+    if starts("encoder.", "decoder."):
+        return ORIGINAL
+    if starts(*_PARTS):
+        return TIMM_09 if "head.fc.weight" in names else TIMM
     example = f", such as {min(names)}," if names else ""
     raise FileError(
-        f"{path}: not a Segmenter: its {len(names)} tensors{example} bear the names neither of the original implementation "
-        "(encoder..., decoder...) nor of mmsegmentation (backbone..., decode_head...)"
+        f"{path}: not a network that is known here: its {len(names)} tensors{example} bear the names neither of a Segmenter "
+        "(encoder..., decoder..., or mmsegmentation's backbone..., decode_head...) nor of timm's ViT, DeiT or Swin "
+        "(patch_embed..., blocks..., layers...)"
     )

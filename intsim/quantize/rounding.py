@@ -23,6 +23,8 @@ DEAD = 2.0**-12  # of a layer's median: a channel of no larger weights gets that
 class Rounded:
     """The `Source` of a calibrated network."""
 
+    norm_advice = "fold it into the next layer with --fold-norm, where one follows"
+
     def __init__(self, statistics: Statistics) -> None:
         self.statistics = statistics
 

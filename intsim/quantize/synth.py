@@ -1,4 +1,4 @@
-"""Random-weight Segmenters of any dimensions, for bring-up and benchmarks: random checkpoint, then the ordinary way."""
+"""Random-weight networks of any dimensions, for bring-up and benchmarks: random checkpoint, then the ordinary way."""
 
 from __future__ import annotations
 
@@ -9,42 +9,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IntsimError
-from ..nets.segmenter import LINEAR, MASK, SegmenterConfig, parameters
+from ..nets.networks import dimensions_of, parameters_of
+from ..nets.segmenter import LINEAR, MASK
 
-SIZES = {"t": (192, 3, 12), "s": (384, 6, 12), "b": (768, 12, 12), "l": (1024, 16, 24)}  # d_model, heads, layers
-PRESET = re.compile(r"seg-([tsbl])(\d+)-(mask|linear)@(\d+)(?:x(\d+))?")
+SIZES = {"t": (192, 3, 12), "s": (384, 6, 12), "b": (768, 12, 12), "l": (1024, 16, 24)}  # channels, heads, layers
+SWIN_SIZES = {
+    "t": (96, [2, 2, 6, 2], [3, 6, 12, 24]),
+    "s": (96, [2, 2, 18, 2], [3, 6, 12, 24]),
+    "b": (128, [2, 2, 18, 2], [4, 8, 16, 32]),
+}
+WINDOWS = {384: 12}  # of the published Swins by the side of their pictures; 7 for all others
+PATCH = 16
+CLASSES = {"seg": 150, "vit": 1000, "deit": 1000, "swin": 1000}  # ADE20K's, and ImageNet's
+PRESET = re.compile(
+    r"(?P<kind>seg|vit|deit|swin)-(?P<size>[tsbl])(?P<patch>\d+)?(?P<part>-mask|-linear|-distilled)?@(?P<side>\d+)(?:x(?P<height>\d+))?"
+)
+EXAMPLES = "seg-s16-mask@512, seg-b8-linear@640x480, vit-b16@224, deit-s@224, deit-t-distilled@224 or swin-t@224"
 
 
-def preset(name: str, classes: int = 150) -> dict[str, Any]:
-    """The configuration a name like ``seg-s16-mask@512`` stands for: size, patch, decoder, picture side (or WxH)."""
+def preset(name: str, classes: int | None = None) -> dict[str, Any]:
+    """The configuration a name like ``seg-s16-mask@512`` or ``swin-t@224`` stands for; @W or @WxH is the picture's size."""
     match = PRESET.fullmatch(name)
-    if match is None:
-        raise IntsimError(
-            f"{name!r} is not a preset: seg-SIZE PATCH-DECODER@SIDE, as in seg-s16-mask@512 or seg-b8-linear@640x480"
-        )
-    size, patch, decoder, width, height = match.groups()
-    d_model, heads, layers = SIZES[size]
+    if match is None or not _exists(match):
+        raise IntsimError(f"{name!r} is not a preset: NETWORK-SIZE[PATCH]@SIDE, as in {EXAMPLES}")
+    kind, size, part = match["kind"], match["size"], (match["part"] or "").removeprefix("-")
+    height, width = int(match["height"] or match["side"]), int(match["side"])
+    classes = classes or CLASSES[kind]
+    if kind == "swin":
+        channels, depths, heads = SWIN_SIZES[size]
+        config = {"embed_dim": channels, "depths": depths, "num_heads": heads, "window_size": WINDOWS.get(width, 7)}
+        return _classifier(name, kind, height, width, int(match["patch"] or 4), classes) | config
+    channels, count, layers = SIZES[size]
+    if kind != "seg":
+        config = {"embed_dim": channels, "depth": layers, "num_heads": count, "distilled": part == "distilled"}
+        return _classifier(name, kind, height, width, int(match["patch"] or PATCH), classes) | config
     return {
         "name": name,
-        "image_size": [int(height or width), int(width)],
-        "patch_size": int(patch),
-        "d_model": d_model,
-        "n_heads": heads,
+        "image_size": [height, width],
+        "patch_size": int(match["patch"]),
+        "d_model": channels,
+        "n_heads": count,
         "n_layers": layers,
         "n_cls": classes,
-        "decoder": {"name": MASK, "n_layers": 2} if decoder == "mask" else {"name": LINEAR},
+        "decoder": {"name": MASK, "n_layers": 2} if part == "mask" else {"name": LINEAR},
         "normalization": "vit",
     }
+
+
+def _exists(match: re.Match[str]) -> bool:
+    """Whether a network has the size and the part that a name gives it."""
+    kind, size, part = match["kind"], match["size"], match["part"]
+    if kind == "seg":
+        return match["patch"] is not None and part in ("-mask", "-linear")
+    return part in ((None, "-distilled") if kind == "deit" else (None,)) and (kind != "swin" or size in SWIN_SIZES)
+
+
+def _classifier(name: str, kind: str, height: int, width: int, patch: int, classes: int) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "img_size": [height, width], "patch_size": patch, "num_classes": classes}
 
 
 def random_weights(config: dict[str, Any], seed: int) -> dict[str, NDArray]:
     """Every tensor of a checkpoint at random, spread so that activations keep their size through the layers."""
     rng = np.random.default_rng(seed)
     weights = {}
-    for name, shape in parameters(SegmenterConfig.of(config)).items():
+    for name, shape in parameters_of(config).items():
         value = rng.standard_normal(shape)
         if "norm" in name:
             weights[name] = 1 + 0.1 * value if name.endswith("weight") else 0.1 * value
+        elif name.endswith("relative_position_bias_table"):
+            weights[name] = 0.1 * value
         elif len(shape) in (2, 4):
             weights[name] = value / np.sqrt(np.prod(shape[1:]))
         else:
@@ -54,5 +87,5 @@ def random_weights(config: dict[str, Any], seed: int) -> dict[str, NDArray]:
 
 def random_picture(config: dict[str, Any], seed: int) -> NDArray:
     """Random pixels u8 [H, W, 3] of the configuration's size."""
-    dimensions = SegmenterConfig.of(config)
+    dimensions = dimensions_of(config)
     return np.random.default_rng(seed).integers(0, 256, (dimensions.height, dimensions.width, 3), np.uint8)

@@ -1,0 +1,132 @@
+"""What I-ViT's quantized networks call the tensors of ours: its modules, in the order in which they run.
+
+Every module of the published PyTorch networks (``models/vit_quant.py`` and ``models/swin_quant.py``) gives one integer
+tensor; `modules` says which node of our graph gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import IntsimError
+from ..nets.networks import network_of
+from ..nets.swin import SwinConfig
+from ..nets.vit import ViTConfig
+
+Pairs = tuple[tuple[str, str], ...]
+
+_ATTENTION: Pairs = (
+    ("norm1", "norm1"),
+    ("qact1", "norm1.requant"),
+    ("attn.qkv", "attn.qkv"),
+    ("attn.qact1", "attn.qkv.requant"),
+    ("attn.matmul_1", "attn.logits"),
+    ("attn.qact_attn1", "attn.logits.requant"),
+)
+_MLP: Pairs = (
+    ("norm2", "norm2"),
+    ("qact3", "norm2.requant"),
+    ("mlp.fc1", "mlp.fc1"),
+    ("mlp.qact_gelu", "mlp.fc1.requant"),
+    ("mlp.act", "mlp.act"),
+    ("mlp.qact1", "mlp.act.requant"),
+    ("mlp.fc2", "mlp.fc2"),
+    ("mlp.qact2", "mlp.fc2.requant"),
+    ("qact4", "residual2"),
+)
+BLOCK: Pairs = (
+    *_ATTENTION,
+    ("attn.int_softmax", "attn.softmax"),
+    ("attn.matmul_2", "attn.context"),
+    ("attn.qact2", "attn.merged"),
+    ("attn.proj", "attn.proj"),
+    ("attn.qact3", "attn.proj.requant"),
+    ("qact2", "residual1"),
+    *_MLP,
+)
+WINDOW_BLOCK: Pairs = (
+    *_ATTENTION,
+    ("attn.qact_table", "attn.relative_position_bias_table"),
+    ("attn.qact2", "attn.biased"),
+    ("attn.log_int_softmax", "attn.softmax"),
+    ("attn.matmul_2", "attn.context"),
+    ("attn.qact3", "attn.merged"),
+    ("attn.proj", "attn.proj"),
+    ("attn.qact4", "attn.proj.requant"),
+    ("qact2", "residual1"),
+    *_MLP,
+)
+DOWNSAMPLE: Pairs = (
+    ("norm", "norm"),
+    ("qact1", "norm.requant"),
+    ("reduction", "reduction"),
+    ("qact2", "reduction.requant"),
+)
+# Requantized tensors that a module gives only after they were moved, or that take another module's scale.
+SAME_SCALE = {
+    "attn.context.requant": "attn.merged",
+    "norm.requant": "class_token",
+    "cls_token": "patch_embed.proj.requant",
+    "dist_token": "patch_embed.proj.requant",
+}
+
+
+def modules(config: Mapping[str, Any]) -> dict[str, str]:
+    """The node of our graph that gives what each module gives, in execution order.
+
+    IntsimError where the configuration is that of a network I-ViT does not have.
+    """
+    dimensions = network_of(config).of(config)
+    if isinstance(dimensions, ViTConfig):
+        return dict(_vit(dimensions))
+    if isinstance(dimensions, SwinConfig):
+        return dict(_swin(dimensions))
+    raise IntsimError("configuration: kind: I-ViT's networks are vit, deit and swin")
+
+
+def _vit(c: ViTConfig) -> Iterator[tuple[str, str]]:
+    yield "qact_input", "input"
+    yield "patch_embed.proj", "patch_embed.proj"
+    yield "patch_embed.qact", "patch_embed.proj.requant"
+    yield "qact_pos", "pos_embed"
+    yield "qact1", "embedded"
+    for i in range(c.depth):
+        yield from _within(f"blocks.{i}", BLOCK)
+    yield "norm", "norm"
+    yield "qact2", "class_token"
+    yield "head", "head"
+    if c.extra_tokens == 2:
+        yield "head_dist", "head_dist"
+
+
+def _swin(c: SwinConfig) -> Iterator[tuple[str, str]]:
+    yield "qact_input", "input"
+    yield "patch_embed.proj", "patch_embed.proj"
+    yield "patch_embed.qact_before_norm", "patch_embed.proj.requant"
+    yield "patch_embed.norm", "patch_embed.norm"
+    yield "patch_embed.qact", "patch_embed.norm.requant"
+    yield "qact1", "embedded"
+    for stage in c.stages:
+        for j in range(stage.depth):
+            yield from _within(f"{stage.name}.blocks.{j}", WINDOW_BLOCK)
+        if stage is not c.stages[-1]:
+            yield from _within(f"{stage.name}.downsample", DOWNSAMPLE)
+    yield "norm", "norm"
+    yield "qact2", "norm.requant"
+    yield "qact3", "pooled.requant"
+    yield "head", "head"
+
+
+def _within(name: str, pairs: Pairs) -> Iterator[tuple[str, str]]:
+    yield from ((f"{name}.{module}", f"{name}.{node}") for module, node in pairs)
+
+
+def module_of(node: str, by_node: Mapping[str, str]) -> str:
+    """The module whose scale an integer node has; `by_node` are the modules by the nodes that give the same."""
+    if node in by_node:
+        return by_node[node]
+    for ending, same in SAME_SCALE.items():
+        if node == ending or node.endswith(f".{ending}"):
+            return by_node[node.removesuffix(ending) + same]
+    raise KeyError(node)
