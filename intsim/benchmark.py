@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .classes import classifies, order
 from .errors import IntsimError
 from .graph import Graph
 from .kernels.isa import Isa, chosen, processor, using
@@ -100,7 +101,7 @@ def benchmark(
     expected: NDArray | None = None,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Benchmark:
-    """Check, then time, `graph` on `image`, in turn with `rivals`; `expected` are the labels of the real-valued network.
+    """Check, then time, `graph` on `image`, in turn with `rivals`; `expected` is what the real-valued network gives.
 
     IntsimError where the fused run and the plain kernels, node by node, differ: then there is nothing to time.
     """
@@ -109,8 +110,9 @@ def benchmark(
     labels = checked_labels(graph, image, threads)
     agreement = {}
     if expected is not None:
-        agreement = {OURS: _agreeing(labels, expected)}
-        agreement |= {rival: _agreeing(runner(image), expected) for rival, runner in rivals.items()}
+        top = _top if classifies(graph) else np.asarray  # of a classifier the one label that follows from its logits
+        agreement = {OURS: _agreeing(np.asarray(order(graph, labels)[0]) if classifies(graph) else labels, top(expected))}
+        agreement |= {rival: _agreeing(top(runner(image)), top(expected)) for rival, runner in rivals.items()}
     runners: dict[str, Runner] = {OURS: partial(run, graph, threads=threads), **rivals}
     times: dict[str, list[float]] = {runner: [] for runner in runners}
     for turn in range(runs):
@@ -198,6 +200,10 @@ def _settle(work: Callable[[], object]) -> None:
     end = time.perf_counter() + SETTLING
     while time.perf_counter() < end:
         work()
+
+
+def _top(logits: NDArray) -> NDArray:
+    return np.asarray(np.argmax(logits))
 
 
 def _agreeing(labels: NDArray, expected: NDArray) -> float:

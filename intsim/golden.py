@@ -35,7 +35,7 @@ from .run import Alteration, Progress, run
 FORMAT, VERSION = "intsim-golden", 1
 BACKLOG = 64 << 20  # bytes of tensors that may wait to be written
 LEVELS = {
-    "boundary": "every tensor between operators that is not an accumulator (u8, i8, i16)",
+    "boundary": "the output, and every tensor between operators that is not an accumulator (u8, i8, i16)",
     "full": "the i32 accumulators too",
     "steps": "also what happens inside operators: maximum, exponentials, sum, factor, square root",
     "digest": "hashes of the full level, no values",
@@ -97,7 +97,7 @@ def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[st
     require_matches(layers, names)
     chosen = {name for name in names if chooses(layers, name)}
     if level == "boundary":
-        chosen = {name for name in chosen if graph.tensors[name].fmt.dtype.itemsize <= 2}
+        chosen = {n for n in chosen if graph.tensors[n].fmt.dtype.itemsize <= 2 or n == graph.output.name}
     if not chosen:
         raise IntsimError(f"level {level!r} and --layers {' '.join(layers)!r} leave no tensor to write")
     return chosen

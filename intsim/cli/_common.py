@@ -84,12 +84,20 @@ def model_behind(golden: Path, path: Path | None) -> Graph:
 def load_segmenter(path: Path | None) -> Graph:
     """The graph of a model file that ends in labels [height, width]."""
     graph = load_model(path)
+    require_labels(graph, path)
+    return graph
+
+
+def require_labels(graph: Graph, path: Path | None) -> None:
+    """Refuse a graph that does not end in labels [height, width]."""
+    from ..classes import classifies
+
+    named = path or resources.model()
+    if classifies(graph):
+        raise IntsimError(f"{named}: is a classifier and labels no pixels; 'intsim run' tells its classes")
     height, width, _ = graph.tensors[graph.input.name].shape
     if graph.output.op != "argmax" or graph.tensors[graph.output.name].shape != (height, width):
-        raise IntsimError(
-            f"{path or resources.model()}: its last node {graph.output.name} gives no labels; 'intsim golden' runs it"
-        )
-    return graph
+        raise IntsimError(f"{named}: its last node {graph.output.name} gives no labels; 'intsim golden' runs it")
 
 
 def load_dialect(name: str) -> Dialect:
@@ -109,13 +117,6 @@ def read_picture(path: Path, graph: Graph, resize: bool) -> Any:
 
     height, width, _ = graph.tensors[graph.input.name].shape
     return read(path, height, width, resize)
-
-
-def class_names(graph: Graph) -> list[str]:
-    """The names of the model's classes, numbered where it gives none."""
-    classes = graph.tensors[graph.output.inputs[0]].shape[-1]
-    own = graph.config.get("class_names")
-    return [str(n) for n in own] if isinstance(own, list) and len(own) == classes else [f"class {i}" for i in range(classes)]
 
 
 def height_and_width(text: str, option: str) -> tuple[int, int]:

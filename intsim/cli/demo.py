@@ -12,7 +12,6 @@ from .. import __version__, resources
 from ..errors import FileError
 from ._common import (
     announce_compiling,
-    class_names,
     load_segmenter,
     model_option,
     output_option,
@@ -42,6 +41,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     """
     from rich.console import Console
 
+    from ..classes import class_names
     from ..diff import diff
     from ..golden import golden, opened
     from ..pictures import palette_of, write_labels, write_overlay

@@ -13,7 +13,6 @@ from ..errors import FileError, IntsimError
 from ._common import (
     announce_compiling,
     check_target,
-    class_names,
     height_and_width,
     json_option,
     load_segmenter,
@@ -68,6 +67,7 @@ def command(
     DIR holds NAME.png with NAME_labels.png beside it, or images/ with labels/ (or annotations/). The value of a label map's
     pixel is its class. Pictures of another size than the model's go through sliding windows, merged in integers.
     """
+    from ..classes import class_names
     from ..evaluate import evaluate, samples
 
     if integers and checkpoint is not None:

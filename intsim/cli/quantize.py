@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import FileError, IntsimError
 from ._common import (
@@ -109,12 +110,16 @@ def command(
 ) -> None:
     """Quantize CHECKPOINT with one or more pictures, named by --calibrate or after it.
 
-    CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation
-    (both need the extra torch), or a safetensors or .npz file with the names of either.
+    CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation or
+    of timm's ViT, DeiT or Swin (these need the extra torch), or a safetensors or .npz file with the names of one of them.
+
+    A quantization-aware checkpoint of I-ViT has its integers and scales already: they are taken as they stand, without a
+    picture, and in dialect ivit unless another one is named.
     """
-    from ..nets.segmenter import SegmenterConfig
+    from ..nets.networks import built, dimensions_of
     from ..pictures import read_picture
-    from ..quantize import Checkpoint, calibrated, config_beside, folds_class_norm, integer_form, lowered, segmenter
+    from ..quantize import Checkpoint, calibrated, config_beside, folds_class_norm, integer_form, lowered
+    from ..quantize.ivit import is_quantized
     from ..quantize.sensitivity import agreement, sensitivity
     from ..reports.sensitivity import check_format
 
@@ -128,18 +133,23 @@ def command(
         check_target(page, checkpoint, config, model, output, *paths, *report_on)
     elif report_on:
         raise click.UsageError("--report-on goes with --report")
+    opened = Checkpoint.opened(checkpoint)
+    if is_quantized(opened.tensors):
+        _take(opened, paths, config, model, dialect, output)
+        return
     if not paths:
-        raise IntsimError("quantize needs at least one picture to calibrate on: --calibrate PICTURE")
+        raise IntsimError(
+            f"{checkpoint}: a float checkpoint; quantize needs at least one picture to calibrate on: --calibrate PICTURE"
+        )
     recipe = _recipe(observers, widths, lam, class_norm, fold_norm)
     rules = load_dialect(dialect)
-    opened = Checkpoint.opened(checkpoint)
     settings, origin = _settings(opened, config, model, size)
     weights = opened.weights(settings)
-    sides = SegmenterConfig.of(settings)
+    sides = dimensions_of(settings)
     pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
     others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
     announce_compiling()
-    net, trained = integer_form(weights, settings, pictures, recipe), segmenter(sides, weights)
+    net, trained = integer_form(weights, settings, pictures, recipe), built(settings, weights)
     with progress("calibrating", 2 * len(pictures) * len(net.nodes)) as step:
         statistics = calibrated(net, pictures, rules, recipe, step)
     graph = lowered(net, statistics, rules, settings, pictures, opened.sha256)
@@ -152,12 +162,45 @@ def command(
     norm = ", L2 class norm folded in" if folds_class_norm(settings, recipe) else ""
     click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s){norm}")
     click.echo(f"content hash {graph.content_hash}")
-    click.echo(f"labels as in real numbers on {alike:.1%} of the calibration pixels")
+    if trained.classifies:
+        click.echo(f"top class as in real numbers on {alike:.0%} of the calibration pictures")
+    else:
+        click.echo(f"labels as in real numbers on {alike:.1%} of the calibration pixels")
     click.echo(f"configuration: {origin}")
     if page is not None:
         click.echo(f"report: {page}; signal to noise by itself, the {NOISIEST} lowest:")
         for tensor in sorted(measured, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
+
+
+# What a quantized checkpoint leaves nothing to choose of: it says how a network is quantized, or re-quantized.
+_CHOSEN = ("size", "observers", "widths", "lam", "class_norm", "fold_norm", "report", "report_on", "resize")
+
+
+def _take(
+    checkpoint: Checkpoint, pictures: list[Path], config: Path | None, model: Path | None, dialect: str, output: Path
+) -> None:
+    """The model of a quantized checkpoint."""
+    from ..quantize.ivit import imported
+    from ..weights import save
+
+    given = click.get_current_context().get_parameter_source
+    said = [key for key in _CHOSEN if given(key) is ParameterSource.COMMANDLINE]
+    if pictures or said:
+        option = "--calibrate" if pictures else f"--{said[0].removesuffix('s').replace('_', '-').replace('width', 'bits')}"
+        raise IntsimError(
+            f"{checkpoint.path}: is quantized already; its integers and scales are taken as they stand: leave {option} out"
+        )
+    rules = load_dialect(dialect if given("dialect") is ParameterSource.COMMANDLINE else "ivit")
+    settings, origin = _settings(checkpoint, config, model, None)
+    announce_compiling()
+    graph = imported(checkpoint, settings, rules)
+    save(graph, output)
+    click.echo(
+        f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, integers and scales as they stand in the checkpoint"
+    )
+    click.echo(f"content hash {graph.content_hash}")
+    click.echo(f"configuration: {origin}")
 
 
 def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) -> None:
@@ -185,16 +228,15 @@ def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class
 def _settings(
     checkpoint: Checkpoint, config: Path | None, model: Path | None, size: str | None
 ) -> tuple[dict[str, Any], str]:
-    """The configuration, and where it comes from: a file, a model, or the shapes of an mmsegmentation checkpoint."""
+    """The configuration, and where it comes from: a file, a model, the checkpoint itself or its shapes."""
     from ..quantize import at_size, read_config
 
     if config is not None:
         settings, origin = read_config(config), str(config)
     elif model is not None:
         settings, origin = load_model(model).config, f"that of {model}"
-    elif inferred := checkpoint.inferred_config():
-        settings = inferred
-        origin = f"told by the shapes; taken for granted: n_heads {settings['n_heads']}, normalization vit"
+    elif own := checkpoint.own_config():
+        settings, origin = own
     else:
         raise FileError(
             f"{checkpoint.path}: its configuration is not beside it, as {checkpoint.path.stem}.json or variant.yml; name it "

@@ -1,26 +1,36 @@
-"""``intsim run``: a picture in, labels out."""
+"""``intsim run``: a picture in, labels out; or the classes a classifier sees in it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from ..errors import FileError
 from ._common import (
     announce_compiling,
     check_target,
-    class_names,
     json_option,
-    load_segmenter,
+    load_model,
     model_option,
     output_option,
     progress,
     put_json,
     read_picture,
+    require_labels,
     resize_option,
     threads_option,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..graph import Graph
+
+TOP = 5
 
 
 @click.command("run", epilog="Example: intsim run street.png -o labels.png")
@@ -28,35 +38,67 @@ from ._common import (
 @model_option
 @output_option("Label picture (PNG, pixel value = class).", "labels.png")
 @click.option("--overlay", type=click.Path(path_type=Path), default=None, help="Picture for people.  [default: beside -o]")
+@click.option("--top", type=click.IntRange(min=1), default=TOP, show_default=True, help="So many classes of a classifier.")
 @resize_option
 @threads_option
 @json_option
 def command(
-    picture: Path, model: Path | None, output: Path, overlay: Path | None, resize: bool, threads: int | None, as_json: bool
+    picture: Path,
+    model: Path | None,
+    output: Path,
+    overlay: Path | None,
+    top: int,
+    resize: bool,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
-    """Label every pixel of PICTURE; write the labels and an overlay."""
-    import numpy as np
-
-    from ..pictures import palette_of, write_labels, write_overlay
+    """Label every pixel of PICTURE; write the labels and an overlay. With a classifier: tell the top classes."""
+    from ..classes import classifies
     from ..run import run
 
     for target in (output, overlay):
         if target is not None and target.suffix.lower() not in ("", ".png"):
             raise FileError(f"{target}: pictures are written as PNG; give it the suffix .png")
-    check_target(output, picture, model)
-    overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
-    check_target(overlay, picture, model, output)
-    graph = load_segmenter(model)
+    graph = load_model(model)
+    labelling = not classifies(graph)
+    if labelling:
+        require_labels(graph, model)
+        check_target(output, picture, model)
+        overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
+        check_target(overlay, picture, model, output)
+    else:
+        _check_options()
     image = read_picture(picture, graph, resize)
     announce_compiling()
     with progress("running", len(graph.nodes)) as step:
-        labels = run(graph, image, progress=step, threads=threads)
+        result = run(graph, image, progress=step, threads=threads)
+    if overlay is not None and labelling:
+        _labels(graph, picture, image, result, output, overlay, as_json)
+    else:
+        _classes(graph, picture, result, top, as_json)
+
+
+def _check_options() -> None:
+    """Refuse what only labels are for."""
+    given = click.get_current_context().get_parameter_source
+    for key, option in (("output", "-o"), ("overlay", "--overlay")):
+        if given(key) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option}: the model is a classifier, which labels no pixels; --json prints its classes")
+
+
+def _labels(
+    graph: Graph, picture: Path, image: NDArray, labels: NDArray, output: Path, overlay: Path, as_json: bool
+) -> None:
+    """Write the labels and the overlay, and tell the classes' shares."""
+    import numpy as np
+
+    from ..classes import class_names
+    from ..pictures import palette_of, write_labels, write_overlay
 
     names = class_names(graph)
     palette = palette_of(graph.config, len(names))
     write_labels(output, labels, palette)
     write_overlay(overlay, image, labels, palette, names)
-
     counts = np.bincount(labels.ravel(), minlength=len(names)).tolist()
     classes = [
         {"index": i, "name": names[i], "pixels": pixels, "share": pixels / labels.size}
@@ -69,3 +111,19 @@ def command(
     shares = ", ".join(f"{c['name']} {c['share']:.1%}" for c in sorted(classes, key=lambda c: -c["pixels"]))
     click.echo(f"{picture}: {shares}")
     click.echo(f"labels: {output}   overlay: {overlay}")
+
+
+def _classes(graph: Graph, picture: Path, logits: NDArray, top: int, as_json: bool) -> None:
+    """Tell the top classes of a classifier."""
+    from ..classes import ranking
+
+    found = ranking(graph, logits, top)
+    if as_json:
+        put_json({"picture": str(picture), "classes": [asdict(ranked) for ranked in found]}, None)
+        return
+    click.echo(f"{picture}: {found[0].name}\n")
+    width = max(len(ranked.name) for ranked in found)
+    click.echo(f"  {'class':<{width}}  {'index':>5}  {'logit (i32)':>12}  {'in real numbers':>15}  {'softmax':>7}")
+    for ranked in found:
+        name = f"{ranked.name:<{width}}"
+        click.echo(f"  {name}  {ranked.index:>5}  {ranked.logit:>12,}  {ranked.value:>15.4f}  {ranked.probability:>7.1%}")

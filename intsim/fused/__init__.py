@@ -6,9 +6,16 @@ and nobody wants to see. What it needs for that (packed weights, tables) it prep
 
 from __future__ import annotations
 
-from . import attention, gelu, labels, layernorm, product
+from . import attention, gelu, labels, layernorm, product, window_attention
 from .step import Links, Pattern, Step
 
 __all__ = ["PATTERNS", "Links", "Step"]
 
-PATTERNS: tuple[Pattern, ...] = (attention.match, product.match, layernorm.match, gelu.match, labels.match)
+PATTERNS: tuple[Pattern, ...] = (
+    attention.match,
+    window_attention.match,
+    product.match,
+    layernorm.match,
+    gelu.match,
+    labels.match,
+)

@@ -13,6 +13,7 @@ from ..arith.jit import kernel
 from .lookup import map_chunks, sum_chunks
 
 DIFFERENCES = 256
+SHORT = 128  # tokens
 
 
 class Softmax(NamedTuple):
@@ -32,6 +33,8 @@ def shiftmax_rows(x, rows, softmax, how, out):
     The first row whose wrapped sum is 0, or -1.
     """
     tokens = x.shape[1]
+    if tokens < SHORT:
+        return _short_rows(x, rows, softmax, out)
     exponentials, planes = softmax.exponentials, softmax.planes
     table = np.empty(DIFFERENCES, np.int16)
     for i in range(rows):
@@ -42,10 +45,9 @@ def shiftmax_rows(x, rows, softmax, how, out):
         total, done = sum_chunks(how, row, top, planes)
         for j in range(done, tokens):
             total += int(exponentials[(top - int(row[j])) & 255])
-        total = c.wrap32(total) if softmax.wraps_sum else min(total, INT32_MAX)
-        if total == 0:
+        f = reciprocal(total, softmax)
+        if f == 0:
             return i
-        f = np.int32(INT32_MAX // total)
         if softmax.wraps:
             for difference in range(DIFFERENCES):
                 table[difference] = c.wrap32(int(exponentials[difference]) * int(f)) >> softmax.shift
@@ -55,3 +57,64 @@ def shiftmax_rows(x, rows, softmax, how, out):
         for j in range(map_chunks(how, row, top, table, result), tokens):
             result[j] = table[(top - int(row[j])) & 255]
     return -1
+
+
+@kernel
+def _short_rows(x, rows, softmax, out):
+    """The same for rows so short that a table would cost more than it saves."""
+    tokens, exponentials = x.shape[1], softmax.exponentials
+    e = np.empty(tokens, np.int32)
+    for i in range(rows):
+        row = x[i]
+        top = int(row[0])
+        for j in range(1, tokens):
+            top = max(top, int(row[j]))
+        for j in range(tokens):
+            e[j] = exponentials[(top - int(row[j])) & 255]
+        if not _normalised(e, softmax, out[i]):
+            return i
+    return -1
+
+
+@kernel
+def masked_rows(x, rows, first, regions, floor, softmax, out):
+    """Probabilities of the first rows of `x` (i8 [., tokens]), which are those of the tokens from `first` on, each of which
+    sees the tokens of its own region (`regions` [tokens]); all others count as `floor`. The first row refused, or -1.
+    """
+    tokens, exponentials = x.shape[1], softmax.exponentials
+    e = np.empty(tokens, np.int32)
+    for i in range(rows):
+        row, own = x[i], regions[first + i]
+        top = -128
+        for j in range(tokens):
+            top = max(top, int(row[j]) if regions[j] == own else -128)
+        for j in range(tokens):
+            e[j] = exponentials[(top - int(row[j])) & 255] if regions[j] == own else floor
+        if not _normalised(e, softmax, out[i]):
+            return i
+    return -1
+
+
+@kernel
+def _normalised(e, softmax, out):
+    """The probabilities of one row from its exponentials; False where their sum wraps to 0."""
+    total = 0
+    for j in range(len(e)):
+        total += int(e[j])
+    f = reciprocal(total, softmax)
+    if f == 0:
+        return False
+    if softmax.wraps:
+        for j in range(len(e)):
+            out[j] = c.wrap32(int(e[j]) * int(f)) >> softmax.shift
+    else:
+        for j in range(len(e)):
+            out[j] = (int(e[j]) * int(f)) >> softmax.shift
+    return True
+
+
+@kernel
+def reciprocal(total, softmax):
+    """``(2**31 - 1) // S`` of a row's sum, wrapped or saturated; 0 where it wraps to 0."""
+    total = c.wrap32(total) if softmax.wraps_sum else min(total, INT32_MAX)
+    return np.int32(INT32_MAX // total) if total != 0 else np.int32(0)

@@ -55,6 +55,11 @@ class RealGraph:
         """Whether there are L2 norms in it, so that it has no integer form."""
         return any(node.op == "unit" for node in self.nodes)
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it gives the logits of one picture, not labels of pixels."""
+        return self.nodes[-1].kind == LOGITS
+
     def node(self, name: str, op: str, *inputs: str, kind: str = ACTIVATION, **params: Any) -> str:
         """Append an operation of any sort."""
         self.nodes.append(RealNode(name, op, inputs, params, kind))

@@ -25,7 +25,7 @@ from ..arith import I8, ExpSum, Overflow
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import lookup
-from ..kernels.shiftmax_rows import DIFFERENCES, shiftmax_rows
+from ..kernels.shiftmax_rows import DIFFERENCES, masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, Tensor, require, rows_of
 from .shift_exp import PRECISION, X0
@@ -62,7 +62,7 @@ def _rows(start, stop, x, regions, heads, exponentials, floor, b, wraps, wraps_s
 
 
 @kernel
-def _table_rows(start, stop, x, whole, softmax, how, regions, heads, exponentials, floor, b, wraps, wraps_sum, out):
+def _table_rows(start, stop, x, whole, softmax, how, regions, heads, floor, out):
     size = heads * x.shape[1]
     row = start
     while row < stop:
@@ -72,9 +72,11 @@ def _table_rows(start, stop, x, whole, softmax, how, regions, heads, exponential
             if refused >= 0:
                 return row + refused
         else:
-            refused = _rows(row, end, x, regions, heads, exponentials, floor, b, wraps, wraps_sum, out)
+            own = regions[row // size % len(regions)]
+            end = min(end, row - row % x.shape[1] + x.shape[1])  # of this head
+            refused = masked_rows(x[row:end], end - row, row % x.shape[1], own, floor, softmax, out[row:end])
             if refused >= 0:
-                return refused
+                return row + refused
         row = end
     return -1
 
@@ -83,15 +85,14 @@ def fast(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect
     if x.dtype != np.int8:  # what no format holds
         return steps(x, regions.astype(np.int64), x0, n, b, dialect)["out"]
     rows, result = rows_of(x), rows_of(out)
-    e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
-    wraps = (dialect.overflow is Overflow.WRAP32, dialect.exp_sum is ExpSum.WRAP32)
-    masked = (regions, x.shape[-3], e, -x0, b, *wraps, result)
-    constants = tables(x0, n, b, dialect)
+    constants, heads = tables(x0, n, b, dialect), x.shape[-3]
     if constants is None:
-        refused = over_rows(_rows, len(rows), rows, *masked)
+        wraps = (dialect.overflow is Overflow.WRAP32, dialect.exp_sum is ExpSum.WRAP32)
+        e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
+        refused = over_rows(_rows, len(rows), rows, regions, heads, e, -x0, b, *wraps, result)
     else:
         whole = (regions == regions[:, :1]).all(axis=1)  # windows in which every token sees every other
-        refused = over_rows(_table_rows, len(rows), rows, whole, constants, lookup(), *masked)
+        refused = over_rows(_table_rows, len(rows), rows, whole, constants, lookup(), regions, heads, -x0, result)
     if refused >= 0:
         steps(x.astype(np.int64), regions.astype(np.int64), x0, n, b, dialect)  # the reference says what is wrong with it
     return None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arith import Format
+from ..classes import order
 from ..graph import Graph
 from ..nets.real import RealGraph, RealNode
 from ..run import replay, run
@@ -114,8 +115,13 @@ def _after_norms(trained: RealGraph, picture: NDArray) -> dict[str, NDArray]:
 
 
 def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[NDArray]) -> float:
-    """The share of pixels of the calibration pictures whose integer label is that of the network as it was trained."""
+    """The share of pixels of the calibration pictures whose integer label is that of the network as it was trained; of a
+    classifier the share of pictures whose top class is.
+    """
     due = [trained.run(picture) for picture in pictures] if trained.normalised else statistics.labels
+    if trained.classifies:
+        tops = [order(graph, run(graph, picture))[0] for picture in pictures]
+        return float(np.mean([top == int(np.argmax(logits)) for top, logits in zip(tops, due, strict=True)]))
     return float(np.mean([np.mean(run(graph, p) == labels) for p, labels in zip(pictures, due, strict=True)]))
 
 

@@ -6,7 +6,8 @@ rival's way that we avoid.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ..arith import I8
 from ..errors import IntsimError
 from ..nets.real import RealGraph, RealNode
+from ..ops import REGISTRY, Tensor
 
 OPSET, IR_VERSION = 20, 9
+MASKED = -100.0  # what the published Swin adds to logits that are not to be seen
 
 
 def onnx_model(net: RealGraph, scores: tuple[int, ...] | None = None) -> onnx.ModelProto:
-    """The ONNX model of a network: ``image`` u8 [height, width, 3] in, ``labels`` i64 [height, width] out.
+    """The ONNX model of a network: ``image`` u8 [height, width, 3] in, ``labels`` i64 [height, width] out, or a classifier's
+    logits, float32.
 
     With `scores`, a shape, the output is instead what the argmax decides on, float32, the tensor `scores_of` names.
     IntsimError names an operator that has no ONNX form here.
@@ -30,23 +35,46 @@ def onnx_model(net: RealGraph, scores: tuple[int, ...] | None = None) -> onnx.Mo
     for node in net.nodes:
         if node.op not in RULES:
             raise IntsimError(f"{node.name}: {node.op} has no form in ONNX here")
+        export.shapes[node.name] = shape_of(node, [export.shapes[name] for name in node.inputs])
         RULES[node.op](export, node)
     height, width = export.size
     image = helper.make_tensor_value_info(net.nodes[0].name, TensorProto.UINT8, [height, width, 3])
-    output = helper.make_tensor_value_info(net.nodes[-1].name, TensorProto.INT64, [height, width])
-    if scores is not None:
-        output = helper.make_tensor_value_info(scores_of(net), TensorProto.FLOAT, scores)
-    graph = helper.make_graph(export.nodes, "intsim", [image], [output], export.constants)
+    if scores is None and net.nodes[-1].op == "argmax":
+        output = helper.make_tensor_value_info(net.nodes[-1].name, TensorProto.INT64, [height, width])
+    else:
+        output = helper.make_tensor_value_info(scores_of(net), TensorProto.FLOAT, export.shapes[scores_of(net)])
+    used = {name for node in export.nodes for name in node.input}
+    constants = [constant for constant in export.constants if constant.name in used]
+    graph = helper.make_graph(export.nodes, "intsim", [image], [output], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
 def scores_of(net: RealGraph) -> str:
-    """The tensor the last argmax decides on, before anything only moves its pixels."""
+    """The tensor the last argmax decides on, before anything only moves its pixels; a classifier's logits."""
     by_name = {node.name: node for node in net.nodes}
+    if net.classifies:
+        return net.nodes[-1].name
     node = by_name[net.nodes[-1].inputs[0]]
     while node.op in ("upsample_nearest", "slice"):
         node = by_name[node.inputs[0]]
     return node.name
+
+
+def shape_of(node: RealNode, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of a real-valued tensor from those of its inputs."""
+    if node.op == "input":
+        return (node.params["height"], node.params["width"], 3)
+    if node.op == "constant":
+        return np.shape(node.params["value"])
+    if node.op == "linear":
+        return (*inputs[0][:-1], len(node.params["weight"]))
+    if node.op == "matmul":
+        return (*inputs[0][:-1], inputs[1][-2 if node.params["transpose_b"] else -1])
+    if node.op == "mean":
+        return (*inputs[0][:-2], inputs[0][-1])
+    if node.op in REGISTRY and REGISTRY[node.op].moves:
+        return REGISTRY[node.op].output([Tensor.full(shape, I8) for shape in inputs], dict(node.params), None).shape
+    return inputs[0]
 
 
 class _Export:
@@ -56,8 +84,8 @@ class _Export:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.size = (0, 0)
-        self.channels: dict[str, int] = {}  # of the tensors whose last axis a reshape has to name
-        self.by_heads: set[str] = set()  # tensors with an axis of heads before tokens and channels
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.tables: dict[str, NDArray] = {}  # the values of constants
         self.moves: dict[str, list[RealNode]] = {}  # movements of pixels put off until the argmax
         self.source: dict[str, str] = {}  # what those started from
 
@@ -73,7 +101,7 @@ class _Export:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}", **attributes))
         return output
 
-    def reshape(self, x: str, shape: list[int], output: str) -> str:
+    def reshape(self, x: str, shape: Sequence[int], output: str) -> str:
         return self.op("Reshape", [x, self.constant(f"{output}/shape", np.array(shape))], output)
 
     def input(self, node: RealNode) -> None:
@@ -103,12 +131,11 @@ class _Export:
         self.op("MatMul", [node.inputs[0], self.constant(f"{node.name}/weight", weight.T)], product)
         if biased:
             self.op("Add", [product, self.constant(f"{node.name}/bias", bias)], node.name)
-        self.channels[node.name] = len(weight)
 
     def matmul(self, node: RealNode) -> None:
         (a, b), gain = node.inputs, node.params["gain"]
         if node.params["transpose_b"]:
-            b = self.op("Transpose", [b], f"{node.name}/transposed", perm=[0, 2, 1] if b in self.by_heads else [1, 0])
+            b = self.op("Transpose", [b], f"{node.name}/transposed", perm=_swapped(len(self.shapes[b])))
         scaled = bool(np.any(np.not_equal(gain, 1)))
         product = self.op("MatMul", [a, b], f"{node.name}/product" if scaled else node.name)
         if scaled:
@@ -118,30 +145,73 @@ class _Export:
         gamma = self.constant(f"{node.name}/gamma", node.params["gamma"])
         beta = self.constant(f"{node.name}/beta", node.params["beta"])
         self.op("LayerNormalization", [node.inputs[0], gamma, beta], node.name, axis=-1, epsilon=node.params["eps"])
-        self.channels[node.name] = len(node.params["gamma"])
 
     def unit(self, node: RealNode) -> None:
         self.op("LpNormalization", [node.inputs[0]], node.name, axis=-1, p=2)
 
     def heads(self, node: RealNode) -> None:
-        x = self.reshape(node.inputs[0], [0, node.params["heads"], -1], f"{node.name}/split")
-        self.op("Transpose", [x], node.name, perm=[1, 0, 2])
-        self.by_heads.add(node.name)
+        *leading, tokens, channels = self.shapes[node.inputs[0]]
+        heads = node.params["heads"]
+        x = self.reshape(node.inputs[0], [*leading, tokens, heads, channels // heads], f"{node.name}/split")
+        self.op("Transpose", [x], node.name, perm=_swapped(len(leading) + 3, -3, -2))
 
     def merge_heads(self, node: RealNode) -> None:
-        x = self.op("Transpose", list(node.inputs), f"{node.name}/tokens", perm=[1, 0, 2])
-        self.reshape(x, [0, -1], node.name)
+        x = self.op(
+            "Transpose", list(node.inputs), f"{node.name}/tokens", perm=_swapped(len(self.shapes[node.inputs[0]]), -3, -2)
+        )
+        self.reshape(x, self.shapes[node.name], node.name)
+
+    def reshaped(self, node: RealNode) -> None:
+        """A movement that moves nothing: only the shape is another."""
+        self.reshape(node.inputs[0], self.shapes[node.name], node.name)
+
+    def blocks(self, node: RealNode) -> None:
+        """A movement that swaps two of the axes into which a grid [h, w, channels] is cut."""
+        (*_, channels), out = self.shapes[node.inputs[0]], self.shapes[node.name]
+        height, width = (out if node.op == "merge_windows" else self.shapes[node.inputs[0]])[:2]
+        size = 2 if node.op == "merge_patches" else node.params.get("size") or math.isqrt(self.shapes[node.inputs[0]][-2])
+        cut, perm = [height // size, size, width // size, size, channels], [0, 2, 1, 3, 4]
+        if node.op == "merge_windows":
+            cut = [height // size, width // size, size, size, channels]
+        elif node.op == "merge_patches":
+            perm = [0, 2, 3, 1, 4]
+        x = self.reshape(node.inputs[0], cut, f"{node.name}/cut")
+        x = self.op("Transpose", [x], f"{node.name}/swapped", perm=perm)
+        self.reshape(x, out, node.name)
+
+    def roll(self, node: RealNode) -> None:
+        """As PyTorch exports it: two parts of every rolled axis, joined the other way round."""
+        x = node.inputs[0]
+        for axis, shift, output in ((0, node.params["rows"], f"{node.name}/rows"), (1, node.params["columns"], node.name)):
+            side = self.shapes[x if axis == 0 else node.inputs[0]][axis]
+            cut = -shift % side
+            parts = [self.part(x, axis, *ends, f"{output}/{i}") for i, ends in enumerate(((cut, side), (0, cut)))]
+            x = self.op("Concat", parts, output, axis=axis)
+
+    def relative_positions(self, node: RealNode) -> None:
+        """Of a table that is constant, as any optimiser leaves it."""
+        table = self.tables[node.inputs[0]]
+        self.constant(node.name, REGISTRY["relative_positions"].steps(table, **node.params)["out"])
+
+    def masked_softmax(self, node: RealNode) -> None:
+        seen = node.params["regions"]
+        mask = np.where(seen[:, :, None] == seen[:, None, :], 0.0, MASKED)[:, None]
+        x = self.op("Add", [node.inputs[0], self.constant(f"{node.name}/mask", mask)], f"{node.name}/masked")
+        self.op("Softmax", [x], node.name, axis=-1)
+
+    def mean(self, node: RealNode) -> None:
+        axes = self.constant(f"{node.name}/axes", np.array([-2]))
+        self.op("ReduceMean", [node.inputs[0], axes], node.name, keepdims=0)
+
+    def average(self, node: RealNode) -> None:
+        x = self.op("Add", list(node.inputs), f"{node.name}/sum")
+        self.op("Mul", [x, self.constant(f"{node.name}/half", np.array(0.5))], node.name)
 
     def slice(self, node: RealNode) -> None:
         if node.inputs[0] in self.moves:
             self._put_off(node)
         else:
             self._slice(node.inputs[0], node, node.name)
-            if node.inputs[0] in self.by_heads:
-                self.by_heads.add(node.name)
-
-    def grid(self, node: RealNode) -> None:
-        self.reshape(node.inputs[0], [node.params["height"], -1, self.channels[node.inputs[0]]], node.name)
 
     def upsample(self, node: RealNode) -> None:
         self._put_off(node)
@@ -161,8 +231,11 @@ class _Export:
 
     def _slice(self, x: str, node: RealNode, output: str) -> str:
         pixels_only = node.inputs[0] in self.moves  # the axis of classes is gone
-        axis = node.params["axis"] + pixels_only
-        ends = [self.constant(f"{output}/{key}", np.array([node.params[key]])) for key in ("start", "stop")]
+        return self.part(x, node.params["axis"] + pixels_only, node.params["start"], node.params["stop"], output)
+
+    def part(self, x: str, axis: int, start: int, stop: int, output: str) -> str:
+        """``[start, stop)`` of an axis."""
+        ends = [self.constant(f"{output}/{key}", np.array([at])) for key, at in (("start", start), ("stop", stop))]
         return self.op("Slice", [x, *ends, self.constant(f"{output}/axis", np.array([axis]))], output)
 
     def _spread(self, labels: str, node: RealNode, output: str) -> str:
@@ -173,6 +246,13 @@ class _Export:
         shape = self.constant(f"{output}/shape", np.array([rows, factor, columns, factor]))
         x = self.op("Expand", [x, shape], f"{output}/expanded")
         return self.reshape(x, [rows * factor, columns * factor], f"{output}/spread")
+
+
+def _swapped(axes: int, a: int = -2, b: int = -1) -> list[int]:
+    """The order of axes in which two have changed places."""
+    order = list(range(axes))
+    order[a], order[b] = order[b], order[a]
+    return order
 
 
 def _plain(kind: str, **attributes: Any) -> Callable[[_Export, RealNode], None]:
@@ -190,6 +270,7 @@ def _concat(export: _Export, node: RealNode) -> None:
 
 def _constant(export: _Export, node: RealNode) -> None:
     export.constant(node.name, node.params["value"])
+    export.tables[node.name] = np.asarray(node.params["value"])
 
 
 RULES: dict[str, Callable[[_Export, RealNode], None]] = {
@@ -208,7 +289,17 @@ RULES: dict[str, Callable[[_Export, RealNode], None]] = {
     "slice": _Export.slice,
     "heads": _Export.heads,
     "merge_heads": _Export.merge_heads,
-    "grid": _Export.grid,
+    "grid": _Export.reshaped,
+    "tokens": _Export.reshaped,
+    "windows": _Export.blocks,
+    "merge_windows": _Export.blocks,
+    "merge_patches": _Export.blocks,
+    "roll": _Export.roll,
+    "relative_positions": _Export.relative_positions,
+    "masked_softmax": _Export.masked_softmax,
+    "mean": _Export.mean,
+    "average": _Export.average,
+    "requantize": _plain("Identity"),
     "upsample_nearest": _Export.upsample,
     "argmax": _Export.argmax,
 }

@@ -1,0 +1,62 @@
+"""The classes a network tells apart: their names, and their order by a classifier's logits.
+
+Logits are i32 with one scale a class, as the published networks have them; they are compared exactly, as products of an
+integer and a scale, which is a fraction with a power of two below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import Graph
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A class: its index, its name, its logit as an integer and as a real number, its share in a softmax of all."""
+
+    index: int
+    name: str
+    logit: int
+    value: float
+    probability: float
+
+
+def classifies(graph: Graph) -> bool:
+    """Whether the graph's output are the logits of one picture."""
+    tensor = graph.tensors[graph.output.name]
+    return graph.output.op in ("linear", "residual_add") and tensor.shape[-1] == np.prod(tensor.shape)
+
+
+def class_names(graph: Graph) -> list[str]:
+    """The names of the model's classes, numbered where it gives none."""
+    last = graph.output.name if classifies(graph) else graph.output.inputs[0]
+    classes, own = graph.tensors[last].shape[-1], graph.config.get("class_names")
+    return [str(n) for n in own] if isinstance(own, list) and len(own) == classes else [f"class {i}" for i in range(classes)]
+
+
+def order(graph: Graph, logits: NDArray) -> list[int]:
+    """The classes by their logits, the largest first, ties by the lower index. `logits` are a classifier's output."""
+    integers, scales = logits.ravel(), _scales(graph)
+    exact = [Fraction(int(q)) * Fraction(float(s)) for q, s in zip(integers, scales, strict=True)]
+    return sorted(range(len(exact)), key=lambda i: (-exact[i], i))
+
+
+def ranking(graph: Graph, logits: NDArray, most: int) -> list[Ranked]:
+    """The first classes of `order`, at most so many, with what there is to say of each."""
+    integers, names = logits.ravel(), class_names(graph)
+    values = integers * _scales(graph)
+    shares = np.exp(values - values.max())
+    shares /= shares.sum()
+    return [Ranked(i, names[i], int(integers[i]), float(values[i]), float(shares[i])) for i in order(graph, logits)[:most]]
+
+
+def _scales(graph: Graph) -> NDArray:
+    """One scale a class."""
+    return np.broadcast_to(
+        np.asarray(graph.scales[graph.output.name], np.float64), graph.tensors[graph.output.name].shape[-1]
+    )

@@ -1,0 +1,109 @@
+"""Attention within windows: ``requant(shiftmax(requant(q @ k.T) + bias) @ v)``, plain or masked, with a constant bias.
+
+The bias is scaled once a graph; the nodes it comes from are part of the step. The result lies in memory as `merge_heads`
+wants it, which then moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import round_shift
+from ..graph import CONSTANT, Node, operator
+from ..kernels.window_attention import Biased, Seen, window_attention
+from ..ops.shiftmax import tables
+from .product import scaling_of
+from .step import Links, Step
+
+
+class _Chain(NamedTuple):
+    """The nodes of one attention, from the product of queries and keys to the requantized context."""
+
+    logits: Node
+    requant: Node
+    biased: Node
+    softmax: Node
+    weighted: Node
+    context: Node
+
+
+def match(links: Links, node: Node) -> Step | None:
+    """The nodes from the product of queries and keys on, where their formats are those of attention within windows."""
+    chain = _chain(links, node)
+    if chain is None or chain.biased.inputs[0] != chain.requant.name:
+        return None
+    (q, k), v = node.inputs, chain.weighted.inputs[1]
+    shapes = [links.graph.tensors[name].shape for name in (q, k, v)]
+    types = {links.graph.tensors[name].fmt.dtype for name in (q, k, v, chain.requant.name, chain.biased.name)}
+    if types != {np.dtype(np.int8)} or len(set(shapes)) > 1 or len(shapes[0]) != 4:
+        return None
+    arms = [chain.biased.params[key] for key in ("ma", "ea", "mc", "ec")]
+    bias = _bias(links, chain.biased.inputs[1])
+    if bias is None or any(np.ndim(value) for value in arms) or links.graph.tensors[bias[-1].name].shape[0] != shapes[0][1]:
+        return None
+    params, dialect = chain.softmax.params, links.graph.dialect
+    constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), dialect)
+    if constants is None:
+        return None
+
+    def make() -> Biased:
+        value = _value(bias)
+        ma, ea, mc, ec = (int(arm) for arm in arms)
+        every = np.arange(-128, 128, dtype=np.int64)
+        mode = dialect.requant_rounding
+        return Biased(round_shift(every * ma, ea, mode), round_shift(value.astype(np.int64) * mc, ec, mode))
+
+    biased = links.prepared(chain.biased, "bias", make)
+    windows, heads, tokens, depth = shapes[0]
+    regions = np.asarray(params.get("regions", np.zeros((windows, tokens), np.int8)))
+    seen = Seen(regions, (regions == regions[:, :1]).all(axis=1), -int(params["x0"]))
+    near, far = scaling_of(links, chain.requant), scaling_of(links, chain.context)
+    dtype, probabilities = links.tensor(chain.context).fmt.dtype, links.tensor(chain.softmax).fmt.dtype
+
+    def compute(inputs: Sequence[NDArray]) -> NDArray | None:
+        out = np.empty((windows, tokens, heads, depth), dtype).swapaxes(1, 2)
+        done = window_attention(inputs[0], inputs[1], inputs[2], near, biased, constants, seen, probabilities, far, out)
+        return out if done else None
+
+    if all(len(links.users[part.name]) == 1 and part.name not in links.kept for part in bias):
+        return Step((chain.logits, chain.requant, *bias, *chain[2:]), (q, k, v), compute)
+    return Step(tuple(chain), (q, k, v, chain.biased.inputs[1]), compute)
+
+
+def _chain(links: Links, node: Node) -> _Chain | None:
+    if node.op != "matmul" or not node.params["transpose_b"]:
+        return None
+    nodes = [node]
+    for ops in (("requant",), ("residual_add",), ("shiftmax", "masked_shiftmax"), ("matmul",), ("requant",)):
+        following = next((found for op in ops if (found := links.after(nodes[-1], op)) is not None), None)
+        if following is None:
+            return None
+        nodes.append(following)
+    chain = _Chain(*nodes)
+    weighs = chain.weighted.inputs[0] == chain.softmax.name and not chain.weighted.params["transpose_b"]
+    return chain if weighs else None
+
+
+def _bias(links: Links, name: str) -> tuple[Node, ...] | None:
+    """The nodes that make a constant bias [heads, tokens, tokens]: a constant, and what only moves it."""
+    nodes: list[Node] = []
+    while True:
+        node = links.graph.by_name[name]
+        nodes.insert(0, node)
+        if node.op == CONSTANT:
+            return tuple(nodes) if len(links.graph.tensors[nodes[-1].name].shape) == 3 else None
+        if len(node.inputs) != 1 or node.op == "input" or not operator(node).moves:
+            return None
+        name = node.inputs[0]
+
+
+def _value(nodes: Sequence[Node]) -> NDArray:
+    """The last value of a chain that starts with a constant."""
+    value = np.asarray(nodes[0].params["value"])
+    for node in nodes[1:]:
+        value = operator(node)(value, **node.params)
+    return value

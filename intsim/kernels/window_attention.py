@@ -1,0 +1,104 @@
+"""Attention within windows: logits, their bias, shiftmax and the weighted sum of values, one head of one window at a time.
+
+A window has so few tokens that keys, values, logits and probabilities of one head stay in the first cache.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8
+from ..arith import compiled as c
+from ..arith.jit import kernel
+from .forms import form_for
+from .gemm import BLOCK, pack_panel, panel_sums, scaled_block, stage
+from .lookup import lookup
+from .scaling import Scaling, scale_rows
+from .shiftmax_rows import Softmax, masked_rows, shiftmax_rows
+from .threads import over_rows
+from .tile import packed_panels, scratch
+
+I8_LO, I8_HI = I8.lo, I8.hi
+
+
+class Biased(NamedTuple):
+    """What is added to requantized logits: of each of their 256 values the scaled one (from -128 on), and the scaled bias
+    [heads, tokens, tokens].
+    """
+
+    logits: NDArray  # int64
+    bias: NDArray  # int64
+
+
+class Seen(NamedTuple):
+    """Who sees whom: the regions [windows, tokens], where all of a window are one, and what the others count as."""
+
+    regions: NDArray
+    whole: NDArray
+    floor: int
+
+
+def window_attention(
+    q: NDArray,
+    k: NDArray,
+    v: NDArray,
+    logits: Scaling,
+    biased: Biased,
+    softmax: Softmax,
+    seen: Seen,
+    probabilities: np.dtype,
+    context: Scaling,
+    out: NDArray,
+) -> bool:
+    """``out = requant(shiftmax(requant(q @ k.T) + bias) @ v)`` by windows and heads; whether every row could be computed.
+
+    `q`, `k` and `v` are i8 [windows, heads, tokens, d], `out` of the same shape and any strides; `probabilities` is the
+    type that holds those of shiftmax. The caller has proved that no sum leaves i32.
+    """
+    near, far = form_for(np.dtype(np.int8)), form_for(probabilities)
+    room = np.empty((0, q.shape[2]), probabilities)
+    arguments = (near, far, lookup(), q, k, v, logits, biased, softmax, seen, room, context, out)
+    return over_rows(_units, q.shape[0] * q.shape[1], *arguments) < 0
+
+
+@kernel
+def _units(start, stop, near, far, how, q, k, v, logits_scaling, biased, softmax, seen, room, context_scaling, out):
+    heads, tokens, depth = q.shape[1], q.shape[2], q.shape[3]
+    k_panels, k_correction = packed_panels(near, tokens, depth), np.empty(tokens, np.int32)
+    v_panels, v_correction = packed_panels(far, depth, tokens), np.empty(depth, np.int32)
+    staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
+    staged_p = scratch(far, BLOCK, v_panels.shape[1] * far.group)
+    sums, context_sums = np.empty((BLOCK, near.columns), np.int32), np.empty((BLOCK, far.columns), np.int32)
+    logits, p = np.empty((BLOCK, tokens), np.int8), np.empty((BLOCK, tokens), room.dtype)
+    for unit in range(start, stop):
+        w, h = unit // heads, unit % heads
+        for panel in range(k_panels.shape[0]):
+            pack_panel(near, k[w, h], panel * near.columns, k_panels[panel], k_correction)
+        for panel in range(v_panels.shape[0]):
+            pack_panel(far, v[w, h].T, panel * far.columns, v_panels[panel], v_correction)
+        for first in range(0, tokens, BLOCK):
+            rows = min(BLOCK, tokens - first)
+            scaled_block(near, q[w, h], first, rows, k_panels, k_correction, logits_scaling, staged, sums, logits, 0)
+            add_bias(logits, rows, biased.logits, biased.bias[h, first : first + rows])
+            if seen.whole[w]:
+                refused = shiftmax_rows(logits, rows, softmax, how, p)
+            else:
+                refused = masked_rows(logits, rows, first, seen.regions[w], seen.floor, softmax, p)
+            if refused >= 0:
+                return unit
+            stage(far, p, 0, rows, staged_p)
+            for panel in range(v_panels.shape[0]):
+                panel_sums(far, staged_p, rows, v_panels, panel, depth, context_sums)
+                scale_rows(context_sums, rows, panel * far.columns, v_correction, context_scaling, out[w, h], first)
+    return -1
+
+
+@kernel
+def add_bias(logits, rows, scaled, bias):
+    """Rows of logits (i8), each value scaled by its table, and their bias, added and saturated."""
+    for i in range(rows):
+        for j in range(logits.shape[1]):
+            logits[i, j] = c.saturate(int(scaled[int(logits[i, j]) + 128]) + int(bias[i, j]), I8_LO, I8_HI)
