@@ -22,6 +22,8 @@ from intsim.inject import inject
 from intsim.pictures import read_picture
 from intsim.rules import Bit, catalogue, named
 
+from networks import window_graph
+
 ATTENTION = "encoder.blocks.0.attn"
 
 
@@ -101,6 +103,44 @@ def test_every_rule_is_found_again(graph: Graph, golden_file: Path, dut: Path) -
         assert rule in names(result), f"{rule} at {node}: {result.explanations[0].sentence()}"
         assert result.explanations[0].fits[0].share == 1
     assert shown > 150, f"{shown} rules shown, {missed} without effect, {refused} refused"
+
+
+def test_every_rule_of_shifted_windows_is_found_again(dut: Path, tmp_path: Path) -> None:
+    """The same for the operators of a Swin, in particular a bias that lacks an axis, whose rows are not sampled."""
+    graph, picture = window_graph()
+    golden = tmp_path / "golden.h5"
+    intsim.golden(graph, picture, golden, "full")
+    shown: dict[str, set[str]] = {}
+    for node, rule in every_rule(graph):
+        wrong = shown_by(graph, golden, dut, node, rule)
+        if wrong:
+            result = isolated(graph, golden, dut)
+            assert result.culprits == [node], f"{rule} at {node}"
+            assert rule in names(result), f"{rule} at {node}: {result.explanations[0].sentence()}"
+            assert result.explanations[0].fits[0].share == 1
+            shown.setdefault(graph.by_name[node].op, set()).add(rule)
+    assert {"mask=left_out", "mask=zero_share", "mask=after_max", "max=left_out", "n-1", "x0+1"} <= shown["masked_shiftmax"]
+    assert {"repeat=once", "repeat=row_by_row", "residual=branch_left_out", "saturation=wrap"} <= shown["residual_add"]
+    assert {"shift=reversed", "rows+1", "columns-1"} <= shown["roll"]
+    assert {"windows=columns_first", "windows=not_transposed"} <= shown["windows"] & shown["merge_windows"]
+    assert "order=rows_first" in shown["merge_patches"]
+    assert "pairs=transposed" in shown["relative_positions"]
+    assert {"mean_rounding=floor", "sum_bits=8"} <= shown["mean"]
+
+
+def test_a_fault_in_a_bias_nobody_dumped(dut: Path, tmp_path: Path) -> None:
+    """The stretch holds an arm of fewer axes: every row must be looked at."""
+    graph, picture = window_graph()
+    golden = tmp_path / "golden.h5"
+    intsim.golden(graph, picture, golden, "full")
+    for node, rule, told in (("bias", "pairs=transposed", "biased"), ("biased", "repeat=row_by_row", "biased")):
+        assert fault(graph, golden, dut, (node, rule))[node]
+        with h5py.File(dut, "r+") as file:
+            del file["bias"]
+        result = isolated(graph, golden, dut)
+        assert [e.tensor for e in result.explanations] == [told]
+        assert rule in names(result)
+        assert result.culprits == [node]
 
 
 @settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))

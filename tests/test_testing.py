@@ -19,8 +19,8 @@ from intsim.arith import I8, I32, U8, isqrt
 from intsim.dialects import CHOICES, DIALECTS, Dialect
 from intsim.errors import IntsimError
 from intsim.graph import Graph
-from intsim.rules.catalogue import ARITHMETIC, BLUNDERS
 from intsim.rules.equations import TWISTED
+from intsim.rules.tables import ARITHMETIC, BLUNDERS
 from intsim.testing import Call, Counterexample, check_op, strategies
 from intsim.testing.failures import difference, steps
 

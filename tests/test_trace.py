@@ -18,7 +18,7 @@ from intsim.quantize.synth import random_picture
 from intsim.trace import trace
 from intsim.tracers import TRACERS, Element, Line
 
-from networks import TINY, tiny_graph
+from networks import TINY, tiny_graph, window_graph
 
 
 @pytest.mark.parametrize("name", dialects.DIALECTS)
@@ -38,8 +38,37 @@ def test_every_trace_ends_in_the_value_of_the_file(name: str, tmp_path: Path) ->
 
 def test_every_operator_has_words() -> None:
     """Data movement says where a value came from; every other operator has a tracer of its own."""
-    moving = {"concat", "grid", "heads", "merge_heads", "patches", "slice", "upsample_nearest"}
+    moving = {name for name, op in REGISTRY.items() if op.moves}
+    assert {"concat", "heads", "relative_positions", "roll"} <= moving
     assert set(TRACERS) == set(REGISTRY) - moving
+
+
+@pytest.mark.parametrize("name", dialects.DIALECTS)
+def test_every_element_of_a_shifted_window_is_traced(name: str, tmp_path: Path) -> None:
+    graph, picture = window_graph(dialects.DIALECTS[name])
+    path = tmp_path / "golden.h5"
+    intsim.golden(graph, picture, path, "full")
+    rng = np.random.default_rng(1)
+    with opened(path) as golden:
+        for node in graph.nodes:
+            for _ in range(12):
+                index = [int(rng.integers(n)) for n in graph.tensors[node.name].shape]
+                found = trace(graph, golden, node.name, index)
+                assert found.agrees, f"{node.name}{index}: {found.recorded} in the file, {found.lines}"
+        regions = np.asarray(graph.by_name["softmax"].params["regions"])
+        unseen = np.argwhere(regions[:, :, None] != regions[:, None])[:3]
+        for window, i, j in ([0, 3, 3], *unseen.tolist()):
+            names = [line.name for line in trace(graph, golden, "softmax", [window, 1, i, j]).lines]
+            seen = ["x - max", "t", "q", "r", "e"] if regions[window, i] == regions[window, j] else ["e"]
+            assert names == ["x", "region", "its region", "max", *seen, "sum", "f", "e * f", "out"]
+        arms = {line.name: line for line in trace(graph, golden, "biased", [5, 2, 7, 9]).lines}
+        assert arms["a"].how == "logits[5,2,7,9]"
+        assert arms["c"].how == "bias[2,7,9]"
+        assert [line.name for line in trace(graph, golden, "pooled", [4]).lines] == ["sum", "out"]
+        moved = trace(graph, golden, "bias", [1, 6, 3]).lines[0]  # row 1, column 2 seen from row 0, column 3
+        assert moved.how == f"from table[{(1 + 3) * 7 - 1 + 3},1]"
+        assert trace(graph, golden, "rolled", [0, 0, 1]).lines[0].how == "from lut[2,2,1]"
+        assert trace(graph, golden, "cut", [4, 6, 2]).lines[0].how == "from rolled[5,6,2]"
 
 
 def test_requant_step_by_step(graph: Graph, golden_file: Path) -> None:

@@ -16,61 +16,11 @@ from ..graph import CONSTANT, INPUT, Graph, Node
 from ..layout import LAYOUTS
 from ..ops._op import REGISTRY
 from .rule import Bit, Rule, Work
+from .tables import ARITHMETIC, BLUNDERS
 
-GELUS = ("shiftgelu", "lambda_shiftgelu")
+GELUS, SOFTMAXES = ("shiftgelu", "lambda_shiftgelu"), ("shiftmax", "masked_shiftmax")
 TILES = (4, 8, 16, 32, 64, 128)
-# The choices an operator's arithmetic looks at, and those that went into its parameters when the model was made.
-ARITHMETIC = {
-    "requant": ("requant_rounding",),
-    "residual_add": ("requant_rounding",),
-    "layernorm": ("mean_rounding", "sqrt", "variance", "layernorm_half", "overflow"),
-    "shiftmax": ("quotient", "half_bit", "exp_sum", "overflow"),
-    "shiftgelu": ("quotient", "half_bit", "exp_sum", "overflow"),
-    "lambda_shiftgelu": ("quotient", "half_bit", "exp_sum", "overflow"),
-    "shift_exp": ("quotient", "half_bit", "overflow"),
-}
 SOFTMAX_KEYS, GELU_KEYS = ("x0_rounding", "softmax_n", "softmax_bits"), ("x0_rounding", "gelu_n", "gelu_bits")
-
-
-SATURATIONS = [(f"saturation={how}", "both ends") for how in ("symmetric", "wrap", "unsigned", "narrow")]
-SUMS = [(f"{key}={bits}", "wide enough") for key in ("sum_bits", "sum_saturates") for bits in range(31, 11, -1)]
-NUMERATOR = ("numerator=2**31", "2**31 - 1")
-ACCUMULATORS = [(f"accumulator_bits={bits}", "32") for bits in (31, 30, 28, 24, 20, 18, 16)]
-ACCUMULATORS += [(f"accumulator_saturates={bits}", "32") for bits in (24, 20, 16)]
-
-BLUNDERS: dict[str, list[tuple[str, str]]] = {
-    "requant": [*SATURATIONS, ("rounding=twice", "once"), ("rounding=gemmlowp", "once")],
-    "residual_add": [
-        ("residual=rounded_once", "each arm by itself"),
-        ("residual=skip_left_out", "added"),
-        ("residual=branch_left_out", "added"),
-        *SATURATIONS,
-    ],
-    "layernorm": [
-        ("mean=left_out", "subtracted"),
-        NUMERATOR,
-        ("root=float32", "integers"),
-        ("sum=float32", "integers"),
-        *[(f"variance_bits={bits}", "64") for bits in range(40, 15, -1)],
-        *[(f"sum_bits={bits}", "wide enough") for bits in range(31, 7, -1)],
-    ],
-    "shiftmax": [("max=left_out", "subtracted"), ("max=of_the_previous_row", "of the row"), NUMERATOR, *SUMS],
-    "shiftgelu": [("max=left_out", "subtracted"), NUMERATOR, *SUMS],
-    "lambda_shiftgelu": [
-        ("max=left_out", "subtracted"),
-        ("lambda=clamps_the_product", "the sigmoid only"),
-        NUMERATOR,
-        *SUMS,
-    ],
-    "linear": ACCUMULATORS,
-    "matmul": ACCUMULATORS,
-    "argmax": [("ties=last", "first")],
-    "input_lut": [("channels=reversed", "RGB")],
-    "patches": [("patches=channels_last", "channel by channel")],
-    "heads": [("heads=interleaved", "one after the other"), ("heads=not_transposed", "")],
-    "merge_heads": [("heads=interleaved", "one after the other"), ("heads=not_transposed", "")],
-    "concat": [("order=reversed", "")],
-}
 
 
 def catalogue(graph: Graph, node: Node) -> list[Rule]:
@@ -108,7 +58,7 @@ def _choices(graph: Graph, node: Node) -> Iterator[Rule]:
         for value in allowed:
             if value is not getattr(graph.dialect, key):
                 yield Rule(f"{key}={value}", str(getattr(graph.dialect, key)), _choose(key, value))
-    if node.op in GELUS or node.op == "shiftmax":
+    if node.op in GELUS or node.op in SOFTMAXES:
         yield from _parameter_choices(graph, node)
 
 
@@ -119,7 +69,7 @@ def _choose(key: str, value: Choice) -> Callable[[Work], Work]:
 def _parameter_choices(graph: Graph, node: Node) -> Iterator[Rule]:
     """The choices that became x0, n and b."""
     scale, tokens = graph.scales[node.inputs[0]], graph.tensors[node.inputs[0]].shape[-1]
-    softmax = node.op == "shiftmax"
+    softmax = node.op in SOFTMAXES
     own = node.integers()
     seen = {("x0", own["x0"]), ("n", own["n"]), ("b", own["b"])}
     for key in SOFTMAX_KEYS if softmax else GELU_KEYS:
@@ -153,7 +103,7 @@ def _numbers(node: Node) -> Iterator[Rule]:
     """Every parameter that is one too high or too low."""
     if node.op in (INPUT, CONSTANT):
         return
-    for key in ("n", "x0", "lam", "b", "e", "m", "ea", "ma", "ec", "mc", "start"):
+    for key in ("n", "x0", "lam", "b", "e", "m", "ea", "ma", "ec", "mc", "start", "rows", "columns"):
         if key not in node.params or (key == "start" and node.op != "slice"):
             continue
         for step in (1, -1):
@@ -195,6 +145,12 @@ def _blunders(graph: Graph, node: Node) -> Iterator[Rule]:
         yield Rule("weight=transposed", "", lambda work: work.with_params(weight=np.asarray(work.params["weight"]).T.copy()))
     if node.op == "matmul" and graph.tensors[node.inputs[1]].shape[-1] == graph.tensors[node.inputs[1]].shape[-2]:
         yield Rule("b=transposed", "", _set("transpose_b", 1 - node.params["transpose_b"]))
+    if node.op == "residual_add":
+        a, c = (graph.tensors[name].shape for name in node.inputs)
+        if len(c) < len(a):
+            yield Rule("repeat=once", "all along", _twist("repeat", "once"), by_rows=False)
+        if 1 < len(c) < len(a):
+            yield Rule("repeat=row_by_row", "as a whole", _twist("repeat", "row_by_row"), by_rows=False)
     yield from _multipliers(graph, node)
 
 

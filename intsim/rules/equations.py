@@ -1,13 +1,13 @@
 """The operators' equations once more, in NumPy int64, each open to the blunders that are made with it.
 
 `TWISTED` maps an operator to a function of its inputs, parameters, dialect and twists; a twist is one departure by name,
-``{"saturation": "wrap"}``. Where no twist is set nobody calls these: the operators themselves compute.
+``{"saturation": "wrap"}``. Where no twist is set nobody calls these: the operators themselves compute. Values that are moved
+to the wrong places are in `moves`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,10 @@ from ..arith import (
     wrap,
 )
 from ..dialects import Dialect
-from ..ops._op import REGISTRY
+from ..ops.masked_shiftmax import LOWEST
 from ..ops.shift_exp import steps as exponential
 from ..ops.shiftmax import exponential_sum, scaled
-
-Arrays: TypeAlias = Sequence[NDArray]
-Params: TypeAlias = Mapping[str, Any]
-Twists: TypeAlias = Mapping[str, Any]
+from .moves import MOVED, Arrays, Params, Twists
 
 
 def _bounded(x: NDArray, b: int, how: str | None) -> NDArray:
@@ -73,8 +70,30 @@ def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -
         total = round_shift((a * p["ma"] << (e - p["ea"])) + (c * p["mc"] << (e - p["ec"])), e, mode)
     else:
         arm_a, arm_c = round_shift(a * p["ma"], p["ea"], mode), round_shift(c * p["mc"], p["ec"], mode)
+        if "repeat" in twists:
+            arm_c = _repeated(arm_c, a.shape, twists["repeat"])
         total = arm_a * (how != "branch_left_out") + arm_c * (how != "skip_left_out")
     return _bounded(total, p["b"], twists.get("saturation"))
+
+
+def _repeated(arm: NDArray, shape: tuple[int, ...], how: str) -> NDArray:
+    """An arm that lacks leading axes of `shape`: added once only, or every row of it as often as the whole is due."""
+    rows = arm.reshape(-1, shape[-1])
+    found = np.zeros(shape, np.int64)
+    flat = found.reshape(-1, shape[-1])
+    if how == "once":
+        flat[: len(rows)] = rows
+    else:
+        flat[:] = np.repeat(rows, len(flat) // len(rows), axis=0)
+    return found
+
+
+def _mean(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x = arrays[0]
+    total = x.sum(axis=-2)
+    if "sum_bits" in twists:
+        total = wrap(total, signed(twists["sum_bits"]))
+    return round_divide(total, x.shape[-2], dialect.mean_rounding)
 
 
 def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
@@ -115,12 +134,32 @@ def _summed(total: NDArray, dialect: Dialect, twists: Twists) -> NDArray:
 
 def _shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
     x = arrays[0]
-    top = x.max(axis=-1, keepdims=True)
+    top = _subtracted(x.max(axis=-1, keepdims=True), twists)
+    return _shares(exponential(x - top, p["x0"], p["n"], dialect)["out"], p, dialect, twists)
+
+
+def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    x, regions, how = arrays[0], p["regions"], twists.get("mask")
+    seen = (regions[:, :, None] == regions[:, None, :])[:, None]
+    if how == "left_out":
+        seen = np.ones_like(seen)
+    among = np.ones_like(seen) if how == "after_max" else seen
+    top = _subtracted(np.where(among, x, LOWEST).max(axis=-1, keepdims=True), twists)
+    e = exponential(np.where(seen, x - top, 0), p["x0"], p["n"], dialect)["out"]
+    return _shares(np.where(seen, e, 0 if how == "zero_share" else -p["x0"]), p, dialect, twists)
+
+
+def _subtracted(top: NDArray, twists: Twists) -> NDArray:
+    """What is subtracted in place of the maxima of rows."""
     if twists.get("max") == "left_out":
-        top = np.zeros_like(top)
-    elif twists.get("max") == "of_the_previous_row":
-        top = np.concatenate([top[..., :1, :], top[..., :-1, :]], axis=-2)
-    e = exponential(x - top, p["x0"], p["n"], dialect)["out"]
+        return np.zeros_like(top)
+    if twists.get("max") == "of_the_previous_row":
+        return np.concatenate([top[..., :1, :], top[..., :-1, :]], axis=-2)
+    return top
+
+
+def _shares(e: NDArray, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+    """Probabilities from a row's exponentials."""
     total = _summed(e.sum(axis=-1, keepdims=True), dialect, twists)
     return np.asarray(scaled(e, _factor(total, twists), p["b"], dialect))
 
@@ -168,45 +207,18 @@ def _input_lut(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> N
     return np.asarray(table[np.arange(len(table)), image[..., ::-1]])
 
 
-def _patches(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
-    x = REGISTRY["patches"].steps(arrays[0], **p)["out"]
-    area = p["size"] ** 2
-    return x.reshape(*x.shape[:-1], -1, area).swapaxes(-1, -2).reshape(x.shape)
-
-
-def _heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
-    x = arrays[0]
-    tokens, channels, heads = x.shape[-2], x.shape[-1], p["heads"]
-    if twists["heads"] == "not_transposed":
-        return x.reshape(*x.shape[:-2], heads, tokens, channels // heads)
-    return np.moveaxis(x.reshape(*x.shape[:-1], channels // heads, heads), -1, -3)
-
-
-def _merge_heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
-    x = arrays[0]
-    heads, tokens, d = x.shape[-3:]
-    if twists["heads"] == "not_transposed":
-        return x.reshape(*x.shape[:-3], tokens, heads * d)
-    return np.moveaxis(x, -3, -1).reshape(*x.shape[:-3], tokens, heads * d)
-
-
-def _concat(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
-    return np.concatenate(list(reversed(arrays)), axis=p["axis"])
-
-
 TWISTED: dict[str, Callable[[Arrays, Params, Dialect, Twists], NDArray]] = {
     "requant": _requant,
     "residual_add": _residual_add,
     "layernorm": _layernorm,
+    "mean": _mean,
     "shiftmax": _shiftmax,
+    "masked_shiftmax": _masked_shiftmax,
     "shiftgelu": _gelu,
     "lambda_shiftgelu": _lambda_shiftgelu,
     "linear": _linear,
     "matmul": _matmul,
     "argmax": _argmax,
     "input_lut": _input_lut,
-    "patches": _patches,
-    "heads": _heads,
-    "merge_heads": _merge_heads,
-    "concat": _concat,
+    **MOVED,
 }

@@ -20,7 +20,7 @@ from ..dialects import CHOICES, Dialect
 from ..graph import Graph, Node
 from ..ops._op import REGISTRY, Tensor
 from ..rules import Rule, Work, catalogue, compute
-from ..rules.catalogue import ARITHMETIC
+from ..rules.tables import ARITHMETIC
 from .document import INVALID, Answer, Case, answer
 from .equivalents import reason
 
@@ -152,10 +152,12 @@ def _specimens(op: str) -> tuple[dict[str, Any], ...]:
     """Arguments at which every rule of the operator's catalogue is to be found; their values do not matter."""
     table: dict[str, list[dict[str, Any]]] = {
         "requant": [{"acc": _ROWS, **_PAIR, "b": b} for b in (8, 16)],
-        "residual_add": [{"a": _ROWS, "c": _ROWS, **_ARMS, "b": b} for b in (8, 16)],
+        "residual_add": [{"a": _ROWS, "c": c, **_ARMS, "b": b} for c in (_ROWS, _ROWS[0]) for b in (8, 16)],
         "layernorm": [{"x": _PLANE, "bias": [1, 2, 3, 4]}],
         "shift_exp": _EXPONENTIAL,
+        "mean": [{"x": x} for x in (_PLANE, [[_PLANE] * 4] * 2)],
         "shiftmax": _PRECISE,
+        "masked_shiftmax": [{**args, "x": [_PLANE] * 4, "regions": [[0, 0, 1, 1]] * 4} for args in _PRECISE],
         "shiftgelu": _PRECISE,
         "lambda_shiftgelu": [{**args, "lam": 16} for args in _PRECISE],
         "linear": [{"x": _PLANE, "weight": _SQUARE, "bias": [1, 2, 3, 4]}],
@@ -169,5 +171,11 @@ def _specimens(op: str) -> tuple[dict[str, Any], ...]:
         "concat": [{"xs": [_PLANE, _PLANE], "axis": axis} for axis in (-2, -1)],
         "slice": [{"x": [_PLANE, _PLANE], "axis": axis, "start": 1, "stop": 3} for axis in (-2, -1)],
         "upsample_nearest": [{"x": _PLANE, "factor": 2}],
+        "tokens": [{"x": [_PLANE, _PLANE]}],
+        "roll": [{"x": [_PLANE, _PLANE], "rows": 1, "columns": -1}],
+        "windows": [{"x": [_PLANE, _PLANE], "size": 2}],
+        "merge_windows": [{"x": [_PLANE, _PLANE], "height": 4}],
+        "merge_patches": [{"x": [_PLANE, _PLANE]}],
+        "relative_positions": [{"table": [[i] * 4 for i in range(9)], "size": 2}],
     }
     return tuple(table[op])
