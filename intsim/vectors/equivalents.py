@@ -28,9 +28,10 @@ class Equivalent:
         return all(str(getattr(dialect, key)) in values.split("|") for key, values in self.where.items())
 
 
-_SUMS = ("shiftmax", "shiftgelu", "lambda_shiftgelu")
+_SOFTMAXES = ("shiftmax", "masked_shiftmax")
+_SUMS = (*_SOFTMAXES, "shiftgelu", "lambda_shiftgelu")
 EQUIVALENTS = (
-    Equivalent(("shiftmax",), "quotient=*", "t <= 0 and x0 < 0, so no quotient is negative and both roundings are one."),
+    Equivalent(_SOFTMAXES, "quotient=*", "t <= 0 and x0 < 0, so no quotient is negative and both roundings are one."),
     Equivalent(_SUMS, "sum_saturates=31", "The sum saturates at 2**31 - 1 in any case.", {"exp_sum": "saturate"}),
     *(
         Equivalent(
@@ -48,7 +49,7 @@ EQUIVALENTS = (
         {"overflow": "exact|forbid"},
     ),
     Equivalent(
-        ("shiftmax",),
+        _SOFTMAXES,
         "overflow=[ef]*",
         "Both refuse an exponential past i32 and a probability past b bits, and nothing else can pass 32 bits.",
         {"overflow": "exact|forbid"},

@@ -1,4 +1,4 @@
-"""Cases for shift_exp, shiftmax and the two GELUs."""
+"""Cases for shift_exp, shiftmax, masked_shiftmax and the two GELUs."""
 
 from __future__ import annotations
 
@@ -75,6 +75,67 @@ def shiftmax(d: Draft) -> None:
     for name, params in d.nodes.items():
         rows = [d.draws.some(24, ends) for ends in (I8, (-128, -90))]
         d.add("Model SeveralRows", name, x=[*rows, [17] * 24], **params)
+
+
+def masked_shiftmax(d: Draft) -> None:
+    """Windows of several regions: logits that are larger where nobody sees them, sums at 2**31, whole windows."""
+    fine: dict[str, Any] = {"x0": -77, "n": 15, "b": 16}
+    for value in (-128, 0, 127):
+        d.add("SingleElement", x=[[[[value]]]], regions=[[3]], **fine)
+    hidden = [[-60, 127, -61, 90], [127, -100, 126, -101], [-90, 127, -91, -128], [5, -3, 4, -5]]
+    d.add("Mask AllNegativeRow HalfBit", "larger where it is not seen", x=[[hidden]], regions=[[0, 1, 0, 1]], **fine)
+    d.add("Mask", "nothing but oneself", x=[[hidden]], regions=[[0, 1, 2, 3]], **fine)
+    d.add("Mask", "all of one region", x=[[hidden]], regions=[[7, 7, 7, 7]], **fine)
+    d.add("Mask", "regions at the ends of i8", x=[[hidden]], regions=[[-128, 127, -128, -1]], **fine)
+    d.add("Mask AllEqualRow", "all -128", x=[[[[-128] * 4] * 4]], regions=[[0, 0, 1, 1]], **fine)
+    for count in (1, 4):
+        regions = [[0] * count]
+        d.add(
+            "PowerOfTwo AllEqualRow",
+            f"a sum of {count} * 2**17",
+            x=[[[[5] * count] * count]],
+            regions=regions,
+            **fine | {"x0": -4},
+        )
+    for x0, n, b in SOFTMAXES:
+        row = [v for v in (3, 127, 126, 90, 111, 127 + x0 // 2, 127 + x0 // 3) if v >= -128]
+        regions = [[i % 5 // 3 for i in range(len(row))]]
+        d.add("Mask HalfBit Precision FloorOfExponential", "", x=[[turned(row)]], regions=regions, x0=x0, n=n, b=b)
+    for count, what in ((2, "2**31"), (3, "2**31 + 2**30"), (4, "2**32")):
+        x, wide = [[[[0] * (count + 1)] * (count + 1)]], {"x0": -1024, "n": 20, "b": 16}
+        flags = "Mask WideExponential SumPasses2^31" + " WrapSumZero" * (count == 4)
+        d.add(flags, f"exponentials of {what} and one that is not seen", x=x, regions=[[0] * count + [1]], **wide)
+        d.add(flags, f"a sum of {what}", x=[[[[0] * count] * count]], regions=[[0] * count], **wide)
+    x = [[turned([5, 4, 3, 2, 5, 5])]]
+    d.add("Mask SumPasses2^31", "a sum past 2**31 that is no power", x=x, regions=[[0, 0, 0, 0, 0, 1]], x0=-1023, n=19, b=16)
+    x = [[turned([0, -1])]]
+    d.add("WideExponential", "exp(0) = 2**31", x=x, regions=[[0, 0]], x0=-4096, n=19, b=16)
+    d.add("WideExponential", "exp(0) = 2**31 - 2**21", x=[[[[7, 6], [6, 7]]]], regions=[[0, 1]], x0=-1023, n=21, b=8)
+    for shape in ((2, 2, 4, 4), (2, 2, 2, 3, 3)):
+        regions = [[0, 1, 0, 2][: shape[-1]], [1, 1, 1, 1][: shape[-1]]]
+        d.add("Mask SeveralRows", x=d.draws.nested(shape, (-60, 60)), regions=regions, x0=-20, n=15, b=16)
+    for _ in range(20 if d.long else 3):
+        x0, n, b, tokens = d.draws.one(-99, -1), d.draws.one(8, 18), d.draws.one(4, 16), d.draws.one(2, 7)
+        x, regions = d.draws.nested((2, 1, tokens, tokens), I8), d.draws.nested((2, tokens), (0, 2))
+        d.add("Random SeveralRows", x=x, regions=regions, x0=x0, n=n, b=b)
+    for tokens in (49, 144) if d.long else (49,):
+        x, regions = d.draws.nested((1, 1, tokens, tokens), (-9, 9)), d.draws.nested((1, tokens), (0, 1))
+        d.add("Mask", f"a window of {tokens} tokens", x=x, regions=regions, x0=-3, n=15, b=8)
+    good: dict[str, Any] = {"x": [[[[0, -1], [2, 3]]]], "regions": [[0, 1]], **fine}
+    bad: list[dict[str, Any]] = [{"regions": [[0, 128]]}, {"regions": [[0]]}, {"regions": [0, 1]}, {"regions": [[0, 1]] * 2}]
+    d.refuse(
+        good, *bad, {"x": [[[[0, -1]]]]}, {"x": [[[0, -1], [2, 3]]]}, {"x": [[[[0, 128], [2, 3]]]]}, {"x": [[[[], []]]]}
+    )
+    d.refuse(good, {"x0": 0}, {"x0": -(2**20) - 1}, {"n": -1}, {"n": 32}, {"b": 1}, {"b": 17})
+    for name, params in d.nodes.items():
+        regions = list(map(list, dict.fromkeys(map(tuple, params["regions"]))))  # of windows alike the first
+        x = d.draws.nested((len(regions), 1, len(regions[0]), len(regions[0])), I8)
+        d.add("Model Mask SeveralRows", name, x=x, **{**params, "regions": regions})
+
+
+def turned(row: list[int]) -> list[list[int]]:
+    """Square logits: a row and all its rotations."""
+    return [row[i:] + row[:i] for i in range(len(row))]
 
 
 def _refused(d: Draft, good: dict[str, Any]) -> None:

@@ -136,6 +136,18 @@ NOTES: dict[str, dict[str, str]] = {
         "why": "Every value is different, so any other order shows.",
         "bug": "Patches pixel by pixel instead of channel by channel; heads interleaved.",
     },
+    "Mask": {
+        "why": "Tokens of several regions: what is not seen keeps the floor's share, and may be larger than what is.",
+        "bug": "A maximum over what is not seen, a share of 0 for it, or everybody seeing everybody.",
+    },
+    "Repeated": {
+        "why": "The second branch lacks leading axes and is added all along them.",
+        "bug": "A branch added once only, repeated row by row, or read on beyond its end.",
+    },
+    "Cyclic": {
+        "why": "Shifts of both signs, of whole sides and beyond them, in rows and in columns.",
+        "bug": "A shift the other way, zeros at the edge, or a modulo that is negative.",
+    },
     "TableEnds": {
         "why": "Pixels 0, 127, 128 and 255 in tables that differ by channel.",
         "bug": "A table indexed by a signed byte, or one table for all channels.",

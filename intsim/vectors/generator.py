@@ -11,7 +11,7 @@ from ..dialects import Dialect
 from ..errors import IntsimError
 from ..graph import Graph
 from ..ops._op import REGISTRY
-from . import exponentials, movement, multiplying, normalizing, products
+from . import exponentials, gridding, movement, multiplying, normalizing, products
 from .document import Document
 from .drafting import Draft
 
@@ -22,8 +22,10 @@ MAKERS: dict[str, Callable[[Draft], None]] = {
         multiplying.requant,
         multiplying.residual_add,
         normalizing.layernorm,
+        normalizing.mean,
         exponentials.shift_exp,
         exponentials.shiftmax,
+        exponentials.masked_shiftmax,
         exponentials.shiftgelu,
         exponentials.lambda_shiftgelu,
         products.linear,
@@ -37,6 +39,12 @@ MAKERS: dict[str, Callable[[Draft], None]] = {
         movement.concat,
         movement.slice,
         movement.upsample_nearest,
+        gridding.tokens,
+        gridding.roll,
+        gridding.windows,
+        gridding.merge_windows,
+        gridding.merge_patches,
+        gridding.relative_positions,
     )
 }
 

@@ -65,10 +65,10 @@ def patches(d: Draft) -> None:
         ((2, 2, 1), 1, "ChannelOrder"),
     ):
         d.add(flags, f"{list(shape)} in patches of {size}", x=counted(shape, -300), size=size)
-    _ends(d, (2, 2, 2), size=2)
-    _random(d, lambda n: {"x": d.draws.nested((n, n + 1, 2), I8), "size": 2})
+    ends_moved(d, (2, 2, 2), size=2)
+    random_cases(d, lambda n: {"x": d.draws.nested((n, n + 1, 2), I8), "size": 2})
     d.refuse({"x": counted((2, 2, 1)), "size": 2}, {"size": 0}, {"size": 1025}, {"x": [[1]]})
-    _model(d, lambda params: {"x": counted((2 * params["size"], params["size"] + 1, 3), -300)})
+    of_the_model(d, lambda params: {"x": counted((2 * params["size"], params["size"] + 1, 3), -300)})
 
 
 def heads(d: Draft) -> None:
@@ -77,19 +77,19 @@ def heads(d: Draft) -> None:
         d.add("ChannelOrder", x=counted((4, 6), -70), heads=count)
     d.add("ChannelOrder Square", x=counted((4, 4)), heads=2)
     d.add("ChannelOrder SeveralRows", x=counted((2, 3, 8), -99), heads=2)
-    _ends(d, (2, 2), heads=2)
-    _random(d, lambda n: {"x": d.draws.nested((n, 12), I8), "heads": 3})
+    ends_moved(d, (2, 2), heads=2)
+    random_cases(d, lambda n: {"x": d.draws.nested((n, 12), I8), "heads": 3})
     d.add("NotDivisible", x=counted((4, 6)), heads=4)
     d.refuse({"x": counted((2, 4)), "heads": 2}, {"heads": 0}, {"x": [1, 2]})
-    _model(d, lambda params: {"x": counted((3, 2 * params["heads"]), -70)})
+    of_the_model(d, lambda params: {"x": counted((3, 2 * params["heads"]), -70)})
 
 
 def merge_heads(d: Draft) -> None:
     """The inverse of heads."""
     for shape in ((2, 3, 2), (3, 2, 4), (1, 1, 1), (2, 2, 2), (2, 2, 3, 4)):
         d.add("ChannelOrder" + (" SeveralRows" if len(shape) > 3 else ""), x=counted(shape, -50))
-    _ends(d, (2, 2, 2))
-    _random(d, lambda n: {"x": d.draws.nested((2, n, 3), I8)})
+    ends_moved(d, (2, 2, 2))
+    random_cases(d, lambda n: {"x": d.draws.nested((2, n, 3), I8)})
     d.add("OutOfRange", "no heads", x=[[1, 2]])
 
 
@@ -97,11 +97,11 @@ def grid(d: Draft) -> None:
     """Patches back on their grid."""
     for shape, height in (((4, 6), 2), ((6, 1), 3), ((6, 2), 1), ((4, 4), 4), ((2, 6, 4), 2)):
         d.add("ChannelOrder" + (" SeveralRows" if len(shape) > 2 else ""), x=counted(shape, -50), height=height)
-    _ends(d, (4, 2), height=2)
-    _random(d, lambda n: {"x": d.draws.nested((2 * n, 3), I8), "height": 2})
+    ends_moved(d, (4, 2), height=2)
+    random_cases(d, lambda n: {"x": d.draws.nested((2 * n, 3), I8), "height": 2})
     d.add("NotDivisible", x=counted((4, 6)), height=3)
     d.refuse({"x": counted((4, 2)), "height": 2}, {"height": 0}, {"x": [1, 2]})
-    _model(d, lambda params: {"x": counted((2 * params["height"], 3), -50)})
+    of_the_model(d, lambda params: {"x": counted((2 * params["height"], 3), -50)})
 
 
 def concat(d: Draft) -> None:
@@ -114,10 +114,10 @@ def concat(d: Draft) -> None:
     for axis in (-2, -1):
         d.add("ChannelOrder SeveralRows", xs=[counted((2, 2, 4)), counted((2, 2, 4), -900)], axis=axis)
     d.add("ChannelOrder", "the ends of 64 bits", xs=[[[WIDE[0], 1]], [[WIDE[1], 2]]], axis=-2)
-    _random(d, lambda n: {"xs": [d.draws.nested((n, 3), I8), d.draws.nested((2, 3), I8)], "axis": -2})
+    random_cases(d, lambda n: {"xs": [d.draws.nested((n, 3), I8), d.draws.nested((2, 3), I8)], "axis": -2})
     d.add("NotDivisible", "rows of two lengths", xs=[counted((2, 3)), counted((2, 2))], axis=-2)
     d.refuse({"xs": [counted((2, 2)), counted((2, 2))], "axis": -1}, {"axis": 0}, {"axis": -3}, {"xs": []})
-    _model(d, lambda params: {"xs": [counted((2,) * -params["axis"]), counted((2,) * -params["axis"], -90)]})
+    of_the_model(d, lambda params: {"xs": [counted((2,) * -params["axis"]), counted((2,) * -params["axis"], -90)]})
 
 
 def slice(d: Draft) -> None:
@@ -126,14 +126,14 @@ def slice(d: Draft) -> None:
         d.add("ChannelOrder", x=counted((4, 6), -70), axis=axis, start=start, stop=stop)
     d.add("ChannelOrder SeveralRows", x=counted((2, 4, 5), -70), axis=-2, start=1, stop=3)
     d.add("ChannelOrder SeveralRows", x=counted((2, 4, 5), -70), axis=-1, start=1, stop=5)
-    _ends(d, (2, 2), axis=-1, start=1, stop=2)
-    _random(d, lambda n: {"x": d.draws.nested((n + 2, 3), I8), "axis": -2, "start": 1, "stop": n + 1})
+    ends_moved(d, (2, 2), axis=-1, start=1, stop=2)
+    random_cases(d, lambda n: {"x": d.draws.nested((n + 2, 3), I8), "axis": -2, "start": 1, "stop": n + 1})
     d.add("NotDivisible", "empty", x=counted((2, 4)), axis=-1, start=2, stop=2)
     d.add("NotDivisible", "beyond the end", x=counted((4, 2)), axis=-2, start=3, stop=5)
     d.refuse(
         {"x": counted((2, 2)), "axis": -1, "start": 0, "stop": 1}, {"axis": 0}, {"axis": -3}, {"start": -1}, {"stop": 2**31}
     )
-    _model(d, lambda params: {"x": counted((params["stop"] + 1,) + (2,) * (-params["axis"] - 1), -70)})
+    of_the_model(d, lambda params: {"x": counted((params["stop"] + 1,) + (2,) * (-params["axis"] - 1), -70)})
 
 
 def upsample_nearest(d: Draft) -> None:
@@ -144,24 +144,26 @@ def upsample_nearest(d: Draft) -> None:
     d.add("ChannelOrder Square", x=counted((2, 2)), factor=2)
     d.add("ChannelOrder SeveralRows", x=counted((2, 2, 2, 3), -20), factor=2)
     d.add("ChannelOrder Square", "rows and columns both", x=counted((4, 4, 4), -20), factor=2)
-    _ends(d, (2, 2, 2), factor=2)
-    _random(d, lambda n: {"x": d.draws.nested((n, 2, 2), I8), "factor": 2})
+    ends_moved(d, (2, 2, 2), factor=2)
+    random_cases(d, lambda n: {"x": d.draws.nested((n, 2, 2), I8), "factor": 2})
     d.refuse({"x": counted((2, 2)), "factor": 2}, {"factor": 0}, {"factor": 1025}, {"x": [1, 2]})
-    _model(d, lambda params: {"x": counted((1, 2, 2), -20)})
+    of_the_model(d, lambda params: {"x": counted((1, 2, 2), -20)})
 
 
-def _ends(d: Draft, shape: tuple[int, ...], **params: int) -> None:
+def ends_moved(d: Draft, shape: tuple[int, ...], **params: int) -> None:
     """The ends of the formats that values may have."""
     ends = [*I8, *I16, *I32, *WIDE]
     flat = [ends[(i + 6) % len(ends)] for i in range(math.prod(shape))]
     d.add("ChannelOrder", "the ends of 64 bits", x=nested(flat, shape), **params)
 
 
-def _random(d: Draft, args: Any) -> None:
+def random_cases(d: Draft, args: Any) -> None:
+    """Values by chance; `args` makes the arguments from a number."""
     for n in range(2, 22) if d.long else (2, 3):
         d.add("Random", **args(n))
 
 
-def _model(d: Draft, inputs: Any) -> None:
+def of_the_model(d: Draft, inputs: Any) -> None:
+    """A model's own parameters; `inputs` makes what fits them."""
     for name, params in d.nodes.items():
         d.add("Model", name, **inputs(params), **params)

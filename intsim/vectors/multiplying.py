@@ -162,9 +162,31 @@ def residual_add(d: Draft) -> None:
         {"ea": 0},
         {"ec": 63},
     ]
-    d.refuse(good, *bad, {"b": 1}, {"b": 33}, {"c": [1]}, {"a": [[1, 2]]}, {"mc": [1, 2, 3]})
+    d.refuse(good, *bad, {"b": 1}, {"b": 33}, {"c": [1]}, {"c": [[3, 4]]}, {"mc": [1, 2, 3]})
+    _repeated(d)
     for name, params in d.nodes.items():
         _arms_of(d, name, params)
+
+
+def _repeated(d: Draft) -> None:
+    """Second branches that lack leading axes, as a bias of attention does."""
+    arms: dict[str, Any] = {"ma": 3 * 2**29, "ea": 31, "mc": 2**30 + 7, "ec": 30, "b": 16}
+    for shape in ((3, 4), (2, 3, 4), (2, 2, 3, 4)):
+        a = d.draws.nested(shape, (-20000, 20000))
+        for lacking in range(1, len(shape)):
+            c = d.draws.nested(shape[lacking:], (-9999, 9999))
+            d.add("Repeated SeveralRows", f"{list(shape)} and {list(shape[lacking:])}", a=a, c=c, **arms)
+    channels: dict[str, Any] = {
+        "ma": [2**30, -(2**30), 2**30],
+        "ea": [31, 30, 31],
+        "mc": [HIGH, 1, 2**30],
+        "ec": [33, 1, 32],
+    }
+    a = [[[-5, 7, -3], [1, 1, 1]], [[6, -3, -2], [-1, -1, -1]]]
+    d.add(f"Repeated PerChannel {TIES}", a=a, c=[[6, -3, -2], [1, -1, 3]], b=16, **channels)
+    d.add("Repeated SingleElement", a=[[7], [-9], [0]], c=[-9], **arms)
+    good: dict[str, Any] = {"a": [[1, 2], [3, 4]], "c": [5, 6], **arms}
+    d.refuse(good, {"c": [5]}, {"c": [[5, 6]]}, {"a": [1, 2], "c": [[5, 6], [7, 8]]})
 
 
 def _arms_of(d: Draft, name: str, params: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Cases for layernorm."""
+"""Cases for layernorm and mean."""
 
 from __future__ import annotations
 
@@ -70,6 +70,30 @@ def layernorm(d: Draft) -> None:
         width = len(params["bias"])
         drawn = [d.draws.some(width, (-reach, reach)) for reach in (3, 700, 32767)[: None if d.long else 2]]
         d.add("Model", name, x=[*drawn, [1, 2] * (width // 2) + [3] * (width % 2)], bias=params["bias"])
+
+
+def mean(d: Draft) -> None:
+    """Ties of both signs, one token, sums that need every bit, what is refused."""
+    for tokens in (1, 2, 3, 4, 8):
+        sums = range(-2 * tokens, 2 * tokens + 1)
+        x = [list(sums), *[[0] * len(sums)] * (tokens - 1)]
+        d.add("MeanTie NegativeDividend" if tokens > 1 else "SingleElement", f"sums over {tokens} tokens", x=x)
+    d.add("MeanTie", "far from zero", x=[[32767, -32768, 32767, -32767], [32766, -32767, 32764, -32766]])
+    d.add("SingleElement", "one token", x=[[-32768, 32767]])
+    d.add("AllEqualRow", "every token the same", x=[[-7, 0, 32767]] * 5)
+    for bits in range(8, 27):
+        tokens, value = (2, (1 << (bits - 2)) + 1) if bits < 17 else ((1 << (bits - 16)) + 1, 32767)
+        d.add("SumEnds" + " LongRow" * (tokens > 256), f"a sum past {bits} bits", x=[[value]] * tokens)
+    d.add("SumEnds", "sums below -2**22", x=[[-32768, -32768]] * 129)
+    for shape in ((3, 4), (4, 4), (2, 3, 4), (2, 2, 4, 4)):
+        d.add("SeveralRows", x=d.draws.nested(shape, I16))
+    for _ in range(20 if d.long else 3):
+        d.add("Random", x=d.draws.nested((d.draws.one(1, 49), d.draws.one(1, 6)), (-999, 999)))
+    if d.long:
+        pairs = [list(range(-128, 128)), [(37 * x) % 256 - 128 for x in range(256)]]
+        d.add("Exhaustive", "every i8 with another", x=pairs)
+        d.add("OutOfRange", "one token too many", x=[[0]] * 65537)
+    d.refuse({"x": [[0, 1]]}, {"x": [[32768, 0]]}, {"x": [[0, -32769]]}, {"x": [1, 2]}, {"x": []}, {"x": [[]]})
 
 
 def _shifted(rows: Any) -> list[list[int]]:
