@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import round_shift
+from ..arith import I8, I32, round_shift
 from ..graph import CONSTANT, Node, operator
+from ..kernels.scaling import scaling
 from ..kernels.window_attention import Biased, Seen, window_attention
 from ..ops.shiftmax import tables
 from .product import scaling_of
@@ -50,15 +51,16 @@ def match(links: Links, node: Node) -> Step | None:
     if constants is None:
         return None
 
-    def make() -> Biased:
-        value = _value(bias)
+    def make() -> Biased | None:
         ma, ea, mc, ec = (int(arm) for arm in arms)
-        every = np.arange(-128, 128, dtype=np.int64)
-        mode = dialect.requant_rounding
-        return Biased(round_shift(every * ma, ea, mode), round_shift(value.astype(np.int64) * mc, ec, mode))
+        scaled = round_shift(_value(bias).astype(np.int64) * mc, ec, dialect.requant_rounding)
+        fits = I32.holds(int(scaled.min()), int(scaled.max()))
+        return Biased(scaling(ma, ea, dialect.requant_rounding, I8, tokens), scaled.astype(np.int32)) if fits else None
 
-    biased = links.prepared(chain.biased, "bias", make)
     windows, heads, tokens, depth = shapes[0]
+    biased = links.prepared(chain.biased, "bias", make)
+    if biased is None:
+        return None
     regions = np.asarray(params.get("regions", np.zeros((windows, tokens), np.int8)))
     seen = Seen(regions, (regions == regions[:, :1]).all(axis=1), -int(params["x0"]))
     near, far = scaling_of(links, chain.requant), scaling_of(links, chain.context)

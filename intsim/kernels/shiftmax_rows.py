@@ -66,9 +66,10 @@ def _short_rows(x, rows, softmax, out):
     e = np.empty(tokens, np.int32)
     for i in range(rows):
         row = x[i]
-        top = int(row[0])
-        for j in range(1, tokens):
-            top = max(top, int(row[j]))
+        largest = row[0]  # in its own type, which makes a loop of bytes
+        for j in range(tokens):
+            largest = row[j] if row[j] > largest else largest
+        top = int(largest)
         for j in range(tokens):
             e[j] = exponentials[(top - int(row[j])) & 255]
         if not _normalised(e, softmax, out[i]):

@@ -25,12 +25,10 @@ I8_LO, I8_HI = I8.lo, I8.hi
 
 
 class Biased(NamedTuple):
-    """What is added to requantized logits: of each of their 256 values the scaled one (from -128 on), and the scaled bias
-    [heads, tokens, tokens].
-    """
+    """How requantized logits are scaled, and what is added to them: the scaled bias, int32 [heads, tokens, tokens]."""
 
-    logits: NDArray  # int64
-    bias: NDArray  # int64
+    arm: Scaling
+    bias: NDArray
 
 
 class Seen(NamedTuple):
@@ -82,7 +80,7 @@ def _units(start, stop, near, far, how, q, k, v, logits_scaling, biased, softmax
         for first in range(0, tokens, BLOCK):
             rows = min(BLOCK, tokens - first)
             scaled_block(near, q[w, h], first, rows, k_panels, k_correction, logits_scaling, staged, sums, logits, 0)
-            add_bias(logits, rows, biased.logits, biased.bias[h, first : first + rows])
+            add_bias(logits, rows, biased.arm, biased.bias[h, first : first + rows])
             if seen.whole[w]:
                 refused = shiftmax_rows(logits, rows, softmax, how, p)
             else:
@@ -97,8 +95,10 @@ def _units(start, stop, near, far, how, q, k, v, logits_scaling, biased, softmax
 
 
 @kernel
-def add_bias(logits, rows, scaled, bias):
-    """Rows of logits (i8), each value scaled by its table, and their bias, added and saturated."""
+def add_bias(logits, rows, arm, bias):
+    """Rows of logits (i8), scaled, and their bias, added and saturated; the arm has one multiplier for all."""
+    m, e, add, odd, neg = int(arm.m[0]), arm.e[0], arm.add[0], arm.odd, arm.neg[0]
     for i in range(rows):
-        for j in range(logits.shape[1]):
-            logits[i, j] = c.saturate(int(scaled[int(logits[i, j]) + 128]) + int(bias[i, j]), I8_LO, I8_HI)
+        row, own = logits[i], bias[i]
+        for j in range(len(row)):
+            row[j] = c.saturate(c.round_terms(int(row[j]) * m, e, add, odd, neg) + int(own[j]), I8_LO, I8_HI)
