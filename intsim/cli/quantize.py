@@ -25,6 +25,7 @@ from ._common import (
 if TYPE_CHECKING:
     from ..graph import Graph
     from ..quantize import Checkpoint, Recipe
+    from ..quantize.ivit_records import Compared
     from ..quantize.sensitivity import Noise
 
 BESIDE = "<beside the model>"
@@ -182,6 +183,7 @@ def _take(
 ) -> None:
     """The model of a quantized checkpoint."""
     from ..quantize.ivit import imported
+    from ..quantize.ivit_records import compared, is_recorded
     from ..weights import save
 
     given = click.get_current_context().get_parameter_source
@@ -201,6 +203,21 @@ def _take(
     )
     click.echo(f"content hash {graph.content_hash}")
     click.echo(f"configuration: {origin}")
+    if is_recorded(checkpoint):
+        _tell_recorded(compared(checkpoint, settings, rules))
+
+
+def _tell_recorded(modules: list[Compared]) -> None:
+    """What of a recording is reproduced."""
+    same, size = [module for module in modules if module.same], sum(module.total for module in modules)
+    click.echo(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
+    if wrong := next((module for module in modules if not module.same), None):
+        how = (
+            "is of another shape"
+            if wrong.differing is None
+            else f"differs in {wrong.differing:,} of {wrong.total:,} elements"
+        )
+        click.echo(f"the first other one: {wrong.module} ({wrong.node} here) {how}")
 
 
 def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) -> None:

@@ -47,7 +47,7 @@ def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -
 
     FileError names the tensor that is missing, misshapen or outside its format, BoundError the node that could overflow.
     """
-    state = _State(checkpoint.path, checkpoint.tensors)
+    state = _State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
     if not is_quantized(checkpoint.tensors):
         raise FileError(
             f"{checkpoint.path}: a float checkpoint, it holds no *.weight_integer; quantize it with a picture: "
@@ -60,17 +60,24 @@ def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -
     return lower(net, AsTheyStand(state, config, dialect), dialect, config, provenance)
 
 
-class _State:
-    """The tensors of a checkpoint, each checked as it is read."""
+def input_scale(checkpoint: Checkpoint) -> float:
+    """The scale at which normalised pixels are quantized."""
+    return _State(checkpoint.path, checkpoint.tensors, "").scale("qact_input.act_scaling_factor")
 
-    def __init__(self, path: Path, tensors: Mapping[str, Stored]) -> None:
-        self.path, self.tensors = path, tensors
+
+class _State:
+    """The tensors of a checkpoint, each checked as it is read; `structure` names the keys that say which there are."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, Stored], structure: str) -> None:
+        self.path, self.tensors, self.structure = path, tensors, structure
 
     def read(self, name: str) -> NDArray:
         """A tensor's values."""
         tensor = self.tensors.get(name)
         if tensor is None:
-            raise FileError(f"{self.path}: {name} is missing; the configuration asks for it")
+            raise FileError(
+                f"{self.path}: {name} is missing; the configuration asks for it: do {self.structure} say what was trained?"
+            )
         value = tensor.read()
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
             raise FileError(f"{self.path}: {name} holds values that are not finite real numbers")
@@ -114,7 +121,7 @@ class _State:
 
     def weights(self, config: Mapping[str, Any]) -> dict[str, NDArray]:
         """What the network is built of, by the names of float tensors: integers where they are, reals elsewhere."""
-        due, structure, found = parameters_of(config), network_of(config).structure, {}
+        due, found = parameters_of(config), {}
         for name, shape in due.items():
             layer, _, part = name.rpartition(".")
             if part in ("weight", "bias") and _is_norm(layer):
@@ -127,7 +134,7 @@ class _State:
             layer = name.removesuffix(INTEGERS)
             if layer != name and f"{layer}.weight" not in due:
                 raise FileError(
-                    f"{self.path}: {name} has no place in the configuration; do {structure} say what was trained?"
+                    f"{self.path}: {name} has no place in the configuration; do {self.structure} say what was trained?"
                 )
         return found
 
