@@ -14,6 +14,7 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
+import intsim
 from intsim import dialects, ops
 from intsim.arith import I8, I32, U8, isqrt
 from intsim.dialects import CHOICES, DIALECTS, Dialect
@@ -70,8 +71,9 @@ def test_leading_axes_are_free(name: str) -> None:
 # --- what is wrong is found -------------------------------------------------------------------------------------------
 
 NUMBERS = {
-    "sum_bits": {"shiftmax": (31, 27), "shiftgelu": (27,), "lambda_shiftgelu": (27,), "layernorm": (24,)},
-    "sum_saturates": {"shiftmax": (27,), "shiftgelu": (27,), "lambda_shiftgelu": (27,)},
+    "sum_bits": {"shiftmax": (31, 27), "shiftgelu": (27,), "lambda_shiftgelu": (27,), "layernorm": (24,), "mean": (24, 16)}
+    | {"masked_shiftmax": (31, 27)},
+    "sum_saturates": {"shiftmax": (27,), "masked_shiftmax": (27,), "shiftgelu": (27,), "lambda_shiftgelu": (27,)},
     "variance_bits": {"layernorm": (31, 16)},
     "accumulator_bits": {"linear": (31, 16), "matmul": (30, 20)},
     "accumulator_saturates": {"linear": (24,), "matmul": (20,)},
@@ -85,9 +87,11 @@ MUTANTS = [
 # Choices that change no number of an operator whose arguments the reference accepts.
 EQUIVALENT = {
     ("shiftmax", "quotient"): "differences to the maximum are not positive: the quotient never is negative",
+    ("masked_shiftmax", "quotient"): "differences to the maximum are not positive: the quotient never is negative",
     ("layernorm", "overflow"): "whatever leaves i32 is refused",
     ("shift_exp", "overflow=exact"): "64 bits hold it, or it is not tried",
     ("shiftmax", "overflow=exact"): "a dialect that forbids has proved it",
+    ("masked_shiftmax", "overflow=exact"): "a dialect that forbids has proved it",
     ("shiftgelu", "overflow=exact"): "a dialect that forbids has proved it",
     ("lambda_shiftgelu", "overflow=exact"): "a dialect that forbids has proved it",
 }
@@ -132,6 +136,18 @@ def test_every_other_choice_is_found(name: str, key: str, value: str) -> None:
     else:
         failure = found(name, mutant, "rtl")
         assert failure.got is None or failure.index is not None
+
+
+def test_a_branch_that_is_added_once_is_found() -> None:
+    """The second branch now and then lacks axes, and the smallest call that shows it has two rows of one element."""
+
+    def mutant(a: np.ndarray, c: np.ndarray, **params: Any) -> np.ndarray:
+        padded = np.zeros_like(a)
+        padded.reshape(-1)[: c.size] = c.reshape(-1)
+        return ops.residual_add(a, padded, **params, dialect="rtl")
+
+    failure = found("residual_add", mutant, "rtl")
+    assert [x.shape for x in failure.call.inputs] == [(2, 1), (1,)]
 
 
 def test_a_sum_of_32_bits_in_layernorm_is_found_in_long_rows() -> None:
@@ -320,6 +336,18 @@ def test_a_refusal_of_another_kind_is_found() -> None:
         ("slice", {"axis": -1, "start": 1, "stop": 3, "columns": 4}),
         ("concat", {"axis": -1, "shape": (2, 3)}),
         ("patches", {"size": 2, "shape": (5, 4, 3)}),
+        ("mean", {"shape": (7, 2)}),
+        ("mean", {"columns": 3}),
+        ("masked_shiftmax", {"regions": [[0, 0, 1], [2, 3, 3]], "x0": -20, "n": 15, "b": 16}),
+        ("masked_shiftmax", {"shape": (2, 3, 1, 4, 4)}),
+        ("roll", {"rows": -3, "shape": (4, 5, 2)}),
+        ("windows", {"size": 2}),
+        ("windows", {"shape": (6, 4, 1)}),
+        ("merge_windows", {"height": 6}),
+        ("merge_windows", {"shape": (6, 4, 2)}),
+        ("merge_patches", {"columns": 3}),
+        ("relative_positions", {"size": 3}),
+        ("relative_positions", {"shape": (25, 2)}),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -440,6 +468,17 @@ def test_graphs_in_a_dialect(name: str) -> None:
         assert graph.output.op == "argmax"
 
     check()
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_graphs_with_windows(name: str) -> None:
+    """Now and then there is attention within windows; every face computes the same."""
+    graph = find(strategies.graphs(name), lambda g: any(n.op == "masked_shiftmax" for n in g.nodes), settings=quick)
+    assert {"roll", "windows", "relative_positions", "merge_windows", "tokens"} <= {node.op for node in graph.nodes}
+    picture = np.random.default_rng(1).integers(0, 256, graph.tensors["image"].shape).astype(np.uint8)
+    labels = intsim.run(graph, picture, face="ref")
+    np.testing.assert_array_equal(intsim.run(graph, picture), labels)
+    np.testing.assert_array_equal(intsim.run(graph, picture, lambda name, value: None), labels)
 
 
 def test_dialects_are_built_in_or_mixed() -> None:

@@ -13,7 +13,8 @@ from ..errors import IntsimError
 from ..ops import REGISTRY, Op
 from ._hypothesis import st
 from .calls import Call
-from .drafts import DRAFTS, Draft, plain
+from .draft import Draft, plain
+from .drafts import DRAFTS
 
 MOST = 1 << 24  # elements of an axis
 

@@ -60,6 +60,27 @@ class _Builder:
         context = self.requant(self.add("matmul", p, v, transpose_b=0), width // heads, 44, 8)
         return self.linear(self.add("merge_heads", context), width, width, 16)
 
+    def window_attention(self, x: str, width: int) -> str:
+        """Attention within shifted windows: a bias of relative positions, and masks of any regions."""
+        side, heads, size = SIDE * self.scale, self.draw(st.sampled_from([1, 2])), self.draw(st.sampled_from([2, 4]))
+        shift, tokens, windows = self.draw(st.integers(0, size - 1)), size * size, (side // size) ** 2
+        x = self.add("roll", self.add("grid", x, height=side), rows=-shift, columns=-shift)
+        x = self.add("heads", self.linear(self.add("windows", x, size=size), width, 3 * width, 8), heads=3 * heads)
+        q, k, v = (self.add("slice", x, axis=-3, start=i * heads, stop=(i + 1) * heads) for i in range(3))
+        table = f"n{len(self.nodes)}_table"
+        values = self.rng.integers(-128, 128, ((2 * size - 1) ** 2, heads)).astype(np.int8)
+        self.nodes.append(constant_node(table, values, 1.0))
+        logits = self.requant(self.add("matmul", q, k, transpose_b=1), tokens, 38, 8)
+        arms = {f"{key}{arm}": value for arm in "ac" for key, value in self.multiplier(tokens, 31).items()}
+        logits = self.add("residual_add", logits, self.add("relative_positions", table, size=size), **arms, b=8)
+        regions = self.rng.integers(0, self.draw(st.integers(1, 3)), (windows, tokens)).astype(np.int8)
+        x0, n = -self.draw(st.integers(1, 60)), self.draw(st.integers(1, 15))
+        p = self.add("masked_shiftmax", logits, regions=regions, x0=x0, n=n, b=self.draw(st.sampled_from([8, 13, 16])))
+        context = self.requant(self.add("matmul", p, v, transpose_b=0), width // heads, 44, 8)
+        x = self.linear(self.add("merge_heads", context), width, width, 16)
+        x = self.add("merge_windows", x, height=side)
+        return self.add("tokens", self.add("roll", x, rows=shift, columns=shift))
+
     def mlp(self, x: str, width: int) -> str:
         hidden = self.draw(st.integers(1, 70))
         x = self.linear(x, width, hidden, 8)
@@ -106,10 +127,8 @@ def _nodes(draw: st.DrawFn) -> list[Node]:
     tokens = (SIDE * b.scale) ** 2
     b.nodes.append(constant_node("position", b.rng.integers(-(2**15), 2**15, (tokens, width)).astype(np.int16), 1.0))
     x = b.residual(x, "position", width)
-    for part in draw(st.lists(st.sampled_from(["attention", "mlp"]), min_size=1, max_size=3)):
-        y = b.layernorm(x, width)
-        y = b.attention(y, width) if part == "attention" else b.mlp(y, width)
-        x = b.residual(y, x, width)
+    for part in draw(st.lists(st.sampled_from([b.attention, b.mlp, b.window_attention]), min_size=1, max_size=3)):
+        x = b.residual(part(b.layernorm(x, width), width), x, width)
     x = b.linear(b.layernorm(x, width), width, CLASSES, 16)
     x = b.add("upsample_nearest", b.add("grid", x, height=SIDE * b.scale), factor=patch)
     if draw(st.booleans()):

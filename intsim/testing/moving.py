@@ -1,0 +1,128 @@
+"""How the arguments of operators that only move values are drawn: `MOVING` maps a name to a function of a `Draft`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ._hypothesis import st
+from .draft import OWN, Arguments, Draft
+from .values import tensors
+
+
+def _patches(d: Draft) -> Arguments:
+    x = d.tensor(d.draw(OWN), d.side(6), d.side(6), last=d.last(longest=4))
+    return [x], {"size": d.param("size", st.integers(1, 4))}
+
+
+def _heads(d: Draft) -> Arguments:
+    if d.shape is not None or d.columns is not None:
+        columns = d.last()
+        heads = d.param("heads", st.sampled_from([h for h in range(1, columns + 1) if columns % h == 0]))
+    else:
+        heads = d.param("heads", st.integers(1, 4))
+        columns = heads * d.side()
+    return [d.tensor(d.draw(OWN), d.side(), last=columns)], {"heads": heads}
+
+
+def _merge_heads(d: Draft) -> Arguments:
+    return [d.tensor(d.draw(OWN), d.side(), d.side(), last=d.last(longest=8))], {}
+
+
+def _grid(d: Draft) -> Arguments:
+    rows = d.shape[-2] if d.shape is not None and len(d.shape) > 1 else None
+    heights = [h for h in range(1, rows + 1) if rows % h == 0] if rows else range(1, 5)
+    height = d.param("height", st.sampled_from(heights))
+    return [d.tensor(d.draw(OWN), height * d.side(), last=d.last(longest=8))], {"height": height}
+
+
+def _slice(d: Draft) -> Arguments:
+    x = d.tensor(d.draw(OWN), d.side(6), last=d.last(longest=8))
+    axis = d.param("axis", st.integers(-x.ndim, -1))
+    size = x.shape[axis] if -x.ndim <= axis < 0 else 1
+    start = d.param("start", st.integers(0, size - 1))
+    return [x], {"axis": axis, "start": start, "stop": d.param("stop", st.integers(min(start + 1, size), size))}
+
+
+def _concat(d: Draft) -> Arguments:
+    fmt = d.draw(OWN)
+    first = d.tensor(fmt, d.side(), last=d.last(longest=8))
+    axis = d.param("axis", st.integers(-first.ndim, -1))
+    xs = [first]
+    for _ in range(d.draw(st.integers(0, 2))):
+        shape = list(first.shape)
+        if -first.ndim <= axis < 0:
+            shape[axis] = d.side()
+        xs.append(d.draw(tensors(fmt, tuple(shape))))
+    return xs, {"axis": axis}
+
+
+def _upsample_nearest(d: Draft) -> Arguments:
+    leading = (d.side(), d.side()) if d.draw(st.booleans()) else (d.side(),)
+    x = d.tensor(d.draw(OWN), *leading, last=d.last(longest=4))
+    return [x], {"factor": d.param("factor", st.integers(1, 4))}
+
+
+def _tokens(d: Draft) -> Arguments:
+    return [d.tensor(d.draw(OWN), d.side(6), d.side(6), last=d.last(longest=4))], {}
+
+
+def _roll(d: Draft) -> Arguments:
+    x = d.tensor(d.draw(OWN), d.side(6), d.side(6), last=d.last(longest=4))
+    shift = st.integers(-8, 8)
+    return [x], {"rows": d.param("rows", shift), "columns": d.param("columns", shift)}
+
+
+def _windows(d: Draft) -> Arguments:
+    if d.shape is not None and len(d.shape) > 2:
+        size = d.draw(st.sampled_from(_divisors(math.gcd(*d.shape[-3:-1]))))
+    else:
+        size = d.held.get("size", d.side(3))
+    x = d.tensor(d.draw(OWN), size * d.side(3), size * d.side(3), last=d.last(longest=4))
+    return [x], {"size": d.param("size", st.just(size))}
+
+
+def _merge_windows(d: Draft) -> Arguments:
+    if d.shape is not None and len(d.shape) > 2:
+        size = math.isqrt(d.shape[-2])
+        height = size * d.draw(st.sampled_from(_divisors(d.shape[-3])))
+        x = d.tensor(d.draw(OWN), last=d.last())
+    else:
+        size = (
+            d.draw(st.sampled_from([k for k in _divisors(d.held["height"]) if k < 4])) if "height" in d.held else d.side(3)
+        )
+        height = d.held.get("height", size * d.side(3))
+        x = d.tensor(d.draw(OWN), height // size * d.side(3), size * size, last=d.last(longest=4))
+    return [x], {"height": d.param("height", st.just(height))}
+
+
+def _merge_patches(d: Draft) -> Arguments:
+    return [d.tensor(d.draw(OWN), 2 * d.side(3), 2 * d.side(3), last=d.last(longest=4))], {}
+
+
+def _relative_positions(d: Draft) -> Arguments:
+    rows = d.shape[0] if d.shape is not None else 0
+    size = (math.isqrt(rows) + 1) // 2 if rows else d.held.get("size", d.side())
+    table = d.tensor(d.draw(OWN), (2 * size - 1) ** 2, last=d.last(longest=4))
+    return [table], {"size": d.param("size", st.just(size))}
+
+
+def _divisors(n: int) -> list[int]:
+    return [k for k in range(1, n + 1) if n % k == 0]
+
+
+MOVING: dict[str, Callable[[Draft], Arguments]] = {
+    "patches": _patches,
+    "heads": _heads,
+    "merge_heads": _merge_heads,
+    "grid": _grid,
+    "slice": _slice,
+    "concat": _concat,
+    "upsample_nearest": _upsample_nearest,
+    "tokens": _tokens,
+    "roll": _roll,
+    "windows": _windows,
+    "merge_windows": _merge_windows,
+    "merge_patches": _merge_patches,
+    "relative_positions": _relative_positions,
+}
