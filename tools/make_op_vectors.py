@@ -256,6 +256,64 @@ def movement(v: Vectors) -> None:
     v.add("input_lut", "TableEnds", "", image=image, table=table)
 
 
+def windows_of_tokens(v: Vectors, dialect: str) -> None:
+    """mean and masked_shiftmax; appended, so that the cases before them keep their numbers."""
+    for tokens in (1, 2, 3, 4):
+        sums = list(range(-2 * tokens, 2 * tokens + 1))
+        x = [sums, *[[0] * len(sums)] * (tokens - 1)]
+        flags = "MeanTie NegativeDividend" if tokens > 1 else "SingleElement"
+        v.add("mean", flags, f"sums over {tokens} tokens", x=x, dialect=dialect)
+    v.add("mean", "SumEnds LongRow", "sums of 2**23 and more", x=[[32767, -32768]] * 257, dialect=dialect)
+    fine: dict[str, Any] = {"x0": -77, "n": 15, "b": 16, "dialect": dialect}
+    hidden = [[-60, 127, -61, 90], [127, -100, 126, -101], [-90, 127, -91, -128], [5, -3, 4, -5]]
+    regions = {"two regions": [0, 1, 0, 1], "nothing but oneself": [0, 1, 2, 3], "one region": [5, 5, 5, 5]}
+    for note, own in regions.items():
+        v.add("masked_shiftmax", "Mask HalfBit", note, x=[[hidden, hidden[::-1]]], regions=[own], **fine)
+    v.add("masked_shiftmax", "Mask AllEqualRow", "all -128", x=[[[[-128] * 3] * 3]], regions=[[0, 0, 1]], **fine)
+    v.add("masked_shiftmax", "SingleElement", "", x=[[[[-128]]], [[[127]]]], regions=[[0], [-7]], **fine)
+    x = [[[[3, -5, 127], [90, 111, 120], [126, 125, -128]]], [[[1, 2, 3], [6, 5, 4], [7, 9, 8]]]]
+    for b in (16, 8):
+        note = f"{b} bits, windows of other regions"
+        common: dict[str, Any] = {"regions": [[0, 0, 1], [2, 1, 2]], "x0": -19, "n": 16, "b": b, "dialect": dialect}
+        v.add("masked_shiftmax", "Mask HalfBit", note, x=x, **common)
+    wide = fine | {"x0": -1024, "n": 20}
+    for count, what in ((2, "2**31"), (3, "2**31 + 2**30"), (4, "2**32")):
+        flags = "SumPasses2^31 WideExponential" + " WrapSumZero" * (count == 4)
+        v.add("masked_shiftmax", flags, f"a sum of {what}", x=[[[[0] * count] * count]], regions=[[0] * count], **wide)
+        x = [[[[0] * (count + 1)] * (count + 1)]]
+        note = f"{what} and one that is not seen"
+        v.add("masked_shiftmax", f"Mask {flags}", note, x=x, regions=[[0] * count + [1]], **wide)
+    good: dict[str, Any] = {"x": [[[[0, 1], [2, 3]]]], **fine}
+    v.add("masked_shiftmax", "NotDivisible", "regions of other tokens", regions=[[0, 0, 0]], **good)
+    v.add("masked_shiftmax", "NotDivisible", "regions of other windows", regions=[[0, 0], [0, 0]], **good)
+
+
+def shifted_windows(v: Vectors) -> None:
+    """The movements of shifted windows."""
+    cells = [[[100 * i + 10 * j, -i - j] for j in range(4)] for i in range(4)]
+    wide = [[[10 * i + j] for j in range(6)] for i in range(4)]
+    for rows, columns in ((1, 0), (0, 1), (-1, 2), (5, -7), (0, 0)):
+        v.add("roll", "Cyclic ChannelOrder", f"by {rows} and {columns}", x=wide, rows=rows, columns=columns)
+    for size in (1, 2, 4):
+        v.add("windows", "ChannelOrder", f"4 x 4 in windows of {size}", x=cells, size=size)
+    v.add("windows", "ChannelOrder", "wider than high", x=wide, size=2)
+    v.add("windows", "NotDivisible", "", x=wide, size=4)
+    pieces = [[[10 * i + j] for j in range(4)] for i in range(6)]
+    for height in (2, 4, 6, 12):
+        v.add("merge_windows", "ChannelOrder", f"as {height} rows", x=pieces, height=height)
+    v.add("merge_windows", "NotDivisible", "six windows for four rows of them", x=pieces, height=8)
+    v.add("merge_windows", "NotDivisible", "not square", x=[row[:3] for row in pieces], height=2)
+    v.add("merge_patches", "ChannelOrder", "", x=cells)
+    v.add("merge_patches", "ChannelOrder", "wider than high", x=wide)
+    v.add("merge_patches", "NotDivisible", "", x=cells[:3])
+    v.add("tokens", "ChannelOrder", "", x=cells)
+    v.add("tokens", "ChannelOrder", "wider than high", x=wide)
+    for size, heads in ((1, 2), (2, 1), (3, 2)):
+        table = [[10 * i + head for head in range(heads)] for i in range((2 * size - 1) ** 2)]
+        v.add("relative_positions", "ChannelOrder", f"{size} x {size}", table=table, size=size)
+    v.add("relative_positions", "NotDivisible", "a displacement too few", table=[[i] for i in range(8)], size=2)
+
+
 def document() -> str:
     """The whole file: one case a line, so that a change of one answer is one line of a diff."""
     v = Vectors()
@@ -264,6 +322,9 @@ def document() -> str:
             part(v, dialect)
     for common in (roundings, products, movement):
         common(v)
+    for dialect in oracle.DIALECTS:
+        windows_of_tokens(v, dialect)
+    shifted_windows(v)
     used = {flag for case in v.cases for flag in case["flags"]}
     notes = {flag: note for flag, note in FLAGS.items() if flag in used}
     head = {"format": "op-vectors", "version": 1, "note": NOTE, "notes": notes}
