@@ -21,6 +21,35 @@ TINY = {
     "normalization": "vit",
 }
 
+TINY_DEIT = {
+    "kind": "deit",
+    "name": "tiny DeiT",
+    "img_size": [16, 24],
+    "patch_size": 8,
+    "embed_dim": 32,
+    "depth": 2,
+    "num_heads": 2,
+    "num_classes": 7,
+}
+# Grids of 12 x 12 and 6 x 6 in windows of 3, shifted by 1, and of 3 x 3 in one window.
+TINY_SWIN = {
+    "kind": "swin",
+    "name": "tiny Swin",
+    "img_size": [24, 24],
+    "patch_size": 2,
+    "embed_dim": 16,
+    "depths": [2, 2, 1],
+    "num_heads": [1, 2, 4],
+    "window_size": 3,
+    "num_classes": 7,
+}
+
+
+def tiny_classifier(config: dict, dialect: dialects.Dialect = dialects.ISEGMENTER, **changes: object) -> Graph:
+    """A random classifier of a few thousand parameters."""
+    config = config | changes
+    return quantize(random_weights(config, 3), config, [random_picture(config, 4)], dialect, "random")
+
 
 def tiny_graph(dialect: dialects.Dialect = dialects.ISEGMENTER, **changes: object) -> Graph:
     """A random Segmenter of a few thousand parameters."""

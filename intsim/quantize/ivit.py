@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..arith import I8, I32, Format
 from ..dialects import Dialect
-from ..errors import FileError
+from ..errors import FileError, GraphError
 from ..graph import Graph
 from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.real import LOGITS, RealNode
@@ -57,7 +57,10 @@ def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -
     state.check_windows(config)
     net = network_of(config).build(dimensions_of(config), weights)
     provenance = {"intsim": __version__, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
-    return lower(net, AsTheyStand(state, config, dialect), dialect, config, provenance)
+    try:
+        return lower(net, AsTheyStand(state, config, dialect), dialect, config, provenance)
+    except GraphError as error:
+        raise type(error)(f"{checkpoint.path}: {error}") from None
 
 
 def input_scale(checkpoint: Checkpoint) -> float:

@@ -1,0 +1,402 @@
+"""ViT, DeiT and Swin: the real-valued graphs beside plain loops, the integer ones beside them, and the commands on both."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+import intsim
+from intsim import dialects
+from intsim.classes import classifies, order, ranking
+from intsim.errors import FileError, IntsimError
+from intsim.golden import opened
+from intsim.graph import Graph, Node, input_node
+from intsim.kernels import isa
+from intsim.nets.networks import built, dimensions_of, parameters_of
+from intsim.nets.swin import regions
+from intsim.plan import fused
+from intsim.quantize import Checkpoint
+from intsim.quantize.synth import PRESET, preset, random_picture, random_weights
+
+from networks import TINY, TINY_DEIT, TINY_SWIN, tiny_classifier
+
+DISTILLED = TINY_DEIT | {"distilled": True}
+NETWORKS = {"deit": TINY_DEIT, "distilled": DISTILLED, "swin": TINY_SWIN}
+every_network = pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+Cli = Callable[[str], tuple[int, str, str]]
+
+# --- the papers once more, in loops ------------------------------------------------------------------------------------
+
+
+def layer_norm(x: np.ndarray, w: dict[str, np.ndarray], name: str, eps: float) -> np.ndarray:
+    out = []
+    for row in x:
+        centred = row - row.mean()
+        out.append(centred / math.sqrt((centred**2).mean() + eps) * w[f"{name}.weight"] + w[f"{name}.bias"])
+    return np.array(out)
+
+
+def dense(x: np.ndarray, w: dict[str, np.ndarray], name: str) -> np.ndarray:
+    return x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", 0)
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    return np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))(x)
+
+
+def attention(
+    x: np.ndarray, w: dict[str, np.ndarray], name: str, heads: int, bias: Any = None, seen: Any = None
+) -> np.ndarray:
+    """Attention among the rows of `x`; `bias(h, i, j)` is added to the logits, `seen(i, j)` says who sees whom."""
+    tokens, channels = x.shape
+    qkv = dense(x, w, f"{name}.qkv").reshape(tokens, 3, heads, channels // heads)
+    out = np.zeros((tokens, heads, channels // heads))
+    for h in range(heads):
+        q, k, v = (qkv[:, i, h] for i in range(3))
+        for i in range(tokens):
+            logits = [
+                float(q[i] @ k[j]) / math.sqrt(channels // heads) + (bias(h, i, j) if bias else 0) for j in range(tokens)
+            ]
+            shares = [math.exp(s) if seen is None or seen(i, j) else 0.0 for j, s in enumerate(logits)]
+            out[i, h] = sum(p * value for p, value in zip(shares, v, strict=True)) / sum(shares)
+    return dense(out.reshape(tokens, channels), w, f"{name}.proj")
+
+
+def mlp(x: np.ndarray, w: dict[str, np.ndarray], name: str) -> np.ndarray:
+    return dense(gelu(dense(x, w, f"{name}.fc1")), w, f"{name}.fc2")
+
+
+def embed(picture: np.ndarray, w: dict[str, np.ndarray], patch: int) -> dict[tuple[int, int], np.ndarray]:
+    """The embedded patches by row and column."""
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    x = (picture / 255 - mean) / std
+    kernel = w["patch_embed.proj.weight"]
+    cells = {}
+    for r in range(len(x) // patch):
+        for c in range(x.shape[1] // patch):
+            square = x[r * patch : (r + 1) * patch, c * patch : (c + 1) * patch]
+            cells[r, c] = np.array([(k * square.transpose(2, 0, 1)).sum() for k in kernel]) + w["patch_embed.proj.bias"]
+    return cells
+
+
+def vit_by_loops(config: dict[str, Any], w: dict[str, np.ndarray], picture: np.ndarray) -> np.ndarray:
+    extra = [w["cls_token"][0, 0]] + ([w["dist_token"][0, 0]] if config.get("distilled") else [])
+    x = np.array([*extra, *embed(picture, w, config["patch_size"]).values()]) + w["pos_embed"][0]
+    for i in range(config["depth"]):
+        b = f"blocks.{i}"
+        x = x + attention(layer_norm(x, w, f"{b}.norm1", 1e-6), w, f"{b}.attn", config["num_heads"])
+        x = x + mlp(layer_norm(x, w, f"{b}.norm2", 1e-6), w, f"{b}.mlp")
+    x = layer_norm(x, w, "norm", 1e-6)
+    logits = dense(x[0], w, "head")
+    return (logits + dense(x[1], w, "head_dist")) / 2 if config.get("distilled") else logits
+
+
+def swin_by_loops(config: dict[str, Any], w: dict[str, np.ndarray], picture: np.ndarray) -> np.ndarray:
+    """Windows by the places of their tokens: those a shifted window sees are those that are neighbours in the picture."""
+    cells = embed(picture, w, config["patch_size"])
+    flat = layer_norm(np.array(list(cells.values())), w, "patch_embed.norm", 1e-5)
+    cells = dict(zip(cells, flat, strict=True))
+    for i, (depth, heads) in enumerate(zip(config["depths"], config["num_heads"], strict=True)):
+        side = max(r for r, _ in cells) + 1
+        window = min(config["window_size"], side)
+        for j in range(depth):
+            b = f"layers.{i}.blocks.{j}"
+            shift = window // 2 if j % 2 and side > window else 0
+            cells = window_block(cells, w, b, heads, side, window, shift)
+        if i + 1 < len(config["depths"]):
+            cells = merged(cells, w, f"layers.{i}.downsample")
+    x = layer_norm(np.array(list(cells.values())), w, "norm", 1e-5)
+    return dense(x.mean(axis=0), w, "head")
+
+
+def window_block(
+    cells: dict[tuple[int, int], np.ndarray],
+    w: dict[str, np.ndarray],
+    b: str,
+    heads: int,
+    side: int,
+    window: int,
+    shift: int,
+) -> dict[tuple[int, int], np.ndarray]:
+    normed = dict(zip(cells, layer_norm(np.array(list(cells.values())), w, f"{b}.norm1", 1e-5), strict=True))
+    table, attended = w[f"{b}.attn.relative_position_bias_table"], {}
+    for top in range(0, side, window):
+        for left in range(0, side, window):
+            places = [(top + r, left + c) for r in range(window) for c in range(window)]  # on the shifted grid
+            origins = [((r + shift) % side, (c + shift) % side) for r, c in places]  # in the picture
+
+            def bias(h: int, i: int, j: int) -> float:
+                down, right = i // window - j // window, i % window - j % window
+                return float(table[(down + window - 1) * (2 * window - 1) + right + window - 1, h])
+
+            def seen(i: int, j: int, origins: Any = origins) -> bool:
+                # Neither row nor column of one was rolled over the edge where the other's was not.
+                return all((origins[i][axis] < shift) == (origins[j][axis] < shift) for axis in (0, 1))
+
+            rows = attention(
+                np.array([normed[place] for place in origins]), w, f"{b}.attn", heads, bias, seen if shift else None
+            )
+            attended |= dict(zip(origins, rows, strict=True))
+    x = np.array([cells[place] + attended[place] for place in cells])
+    x = x + mlp(layer_norm(x, w, f"{b}.norm2", 1e-5), w, f"{b}.mlp")
+    return dict(zip(cells, x, strict=True))
+
+
+def merged(
+    cells: dict[tuple[int, int], np.ndarray], w: dict[str, np.ndarray], name: str
+) -> dict[tuple[int, int], np.ndarray]:
+    side = max(r for r, _ in cells) + 1
+    places = [(r, c) for r in range(0, side, 2) for c in range(0, side, 2)]
+    joined = [np.concatenate([cells[r, c], cells[r + 1, c], cells[r, c + 1], cells[r + 1, c + 1]]) for r, c in places]
+    x = dense(layer_norm(np.array(joined), w, f"{name}.norm", 1e-5), w, f"{name}.reduction")
+    return {(r // 2, c // 2): row for (r, c), row in zip(places, x, strict=True)}
+
+
+@every_network
+def test_real_valued_graphs_beside_loops(config: dict[str, Any]) -> None:
+    weights, picture = random_weights(config, 3), random_picture(config, 5)
+    loops = swin_by_loops if config["kind"] == "swin" else vit_by_loops
+    due = loops(config, weights, picture)
+    np.testing.assert_allclose(built(config, weights).run(picture).ravel(), due, rtol=1e-9, atol=1e-11)
+
+
+@every_network
+@pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
+def test_one_result_however_it_is_computed(config: dict[str, Any], dialect: dialects.Dialect) -> None:
+    graph, picture = tiny_classifier(config, dialect), random_picture(config, 5)
+    due = {}
+    intsim.run(graph, picture, lambda name, value: due.setdefault(name, np.array(value)), face="ref")
+    for variant in isa.available():
+        with isa.using(variant):
+            seen: dict[str, np.ndarray] = {}
+            intsim.run(graph, picture, lambda name, value, seen=seen: seen.setdefault(name, np.array(value)))
+            for name, value in seen.items():
+                np.testing.assert_array_equal(value, due[name], err_msg=f"{name}, {variant}")
+                assert value.dtype == due[name].dtype, name
+            for threads in (1, 3):
+                np.testing.assert_array_equal(intsim.run(graph, picture, threads=threads), due[graph.output.name])
+
+
+@every_network
+def test_integers_are_near_the_real_numbers(config: dict[str, Any]) -> None:
+    weights, picture = random_weights(config, 3), random_picture(config, 4)
+    graph = tiny_classifier(config)
+    due = built(config, weights).run(picture).ravel()
+    got = intsim.run(graph, picture).ravel() * graph.scales[graph.output.name]
+    assert np.abs(got - due).max() < 0.1 * np.abs(due).max()
+    assert order(graph, intsim.run(graph, picture))[0] == int(np.argmax(due))
+
+
+@pytest.mark.parametrize(("window", "side"), [(3, 12), (8, 16), (12, 24)], ids=["9 tokens", "64", "144"])
+def test_windows_of_any_size_are_one_step(window: int, side: int) -> None:
+    config = TINY_SWIN | {"img_size": [2 * side] * 2, "depths": [2], "num_heads": [2], "window_size": window}
+    for dialect in dialects.DIALECTS.values():
+        graph, picture = tiny_classifier(config, dialect), random_picture(config, 6)
+        kinds = {"+".join(node.op for node in step.nodes) for step in fused(graph, ()).nodes}
+        ends = "+relative_positions+residual_add+{}+matmul+requant"
+        assert {f"matmul+requant+constant{ends.format(op)}" for op in ("shiftmax", "masked_shiftmax")} <= kinds
+        np.testing.assert_array_equal(intsim.run(graph, picture), intsim.run(graph, picture, face="ref"))
+
+
+def test_a_bias_that_is_watched_comes_to_be() -> None:
+    graph, picture = tiny_classifier(TINY_SWIN), random_picture(TINY_SWIN, 5)
+    bias, seen = "layers.0.blocks.1.attn.relative_position_bias", {}
+    intsim.run(graph, picture, seen.__setitem__, nodes=[bias])
+    assert seen[bias].shape == (1, 9, 9)
+    assert bias in [step.name for step in fused(graph, {bias}).nodes]
+
+
+def test_regions_of_a_shifted_grid() -> None:
+    found = regions((6, 6), 3, 1).reshape(2, 2, 3, 3)
+    assert (found[0, 0] == found[0, 0, 0, 0]).all(), "the first window is whole"
+    assert [len(np.unique(part)) for part in found.reshape(4, 9)] == [1, 2, 2, 4]
+
+
+# --- configurations and checkpoints -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (TINY_DEIT | {"kind": "beit"}, "kind 'beit' is none of segmenter, vit, deit, swin"),
+        (TINY_DEIT | {"img_size": 20}, "img_size 20 x 20 is not a multiple of patch_size 8"),
+        (TINY_DEIT | {"num_heads": 3}, "embed_dim 32 is not a multiple of num_heads 3"),
+        (TINY_DEIT | {"distilled": 1}, "distilled is true or false, not 1"),
+        (TINY_DEIT | {"in_chans": 1}, "in_chans 1; pictures have 3 channels"),
+        (TINY_DEIT | {"colour": "red"}, "unknown key 'colour'"),
+        (TINY_DEIT | {"depth": 0}, "depth must be a positive whole number, not 0"),
+        ({k: v for k, v in TINY_DEIT.items() if k != "depth"}, "'depth' is missing"),
+        (TINY_SWIN | {"img_size": 36}, "18 x 18 patches cannot be halved 2 times"),
+        (TINY_SWIN | {"img_size": 32}, "stage 0 has 16 x 16 tokens, which windows of 3 do not divide"),
+        (TINY_SWIN | {"num_heads": [1, 2]}, "3 depths and 2 num_heads; there is one a stage"),
+        (TINY_SWIN | {"num_heads": [1, 2, 5]}, "64 channels of stage 2 do not split into 5 heads"),
+        (TINY_SWIN | {"depths": 2}, "depths is a list with one number a stage, not 2"),
+        (TINY_SWIN | {"ape": True}, "patch_norm is true and ape false"),
+    ],
+)
+def test_what_is_wrong_with_a_configuration(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(IntsimError) as error:
+        dimensions_of(config)
+    assert words in str(error.value)
+
+
+def saved(
+    config: dict[str, Any], path: Path, rename: Callable[[str], str] = str, **more: np.ndarray
+) -> dict[str, np.ndarray]:
+    """A random float32 checkpoint with timm's names."""
+    weights = {name: value.astype(np.float32) for name, value in random_weights(config, 3).items()}
+    save_file({rename(name): np.ascontiguousarray(value) for name, value in {**weights, **more}.items()}, path)
+    return weights
+
+
+def since_09(name: str) -> str:
+    """The name of a tensor in timm 0.9."""
+    if name.startswith("layers.") and ".downsample." in name:
+        _, stage, rest = name.split(".", 2)
+        return f"layers.{int(stage) + 1}.{rest}"
+    return name.replace("head.", "head.fc.")
+
+
+def test_old_and_new_names_of_timm_are_one(tmp_path: Path) -> None:
+    window = {"layers.0.blocks.1.attn_mask": np.zeros((16, 9, 9), np.float32)}
+    weights = saved(TINY_SWIN, tmp_path / "old.safetensors", **window)
+    saved(TINY_SWIN, tmp_path / "new.safetensors", since_09)
+    for name in ("old", "new"):
+        read = Checkpoint.opened(tmp_path / f"{name}.safetensors").weights(TINY_SWIN)
+        assert read.keys() == parameters_of(TINY_SWIN).keys()
+        assert all((read[key] == weights[key]).all() for key in weights)
+
+
+def test_shapes_tell_what_they_can(tmp_path: Path) -> None:
+    deit = {**TINY_DEIT, "img_size": [24, 24], "embed_dim": 128, "distilled": True}
+    for config in (deit, TINY_SWIN):
+        saved(config, path := tmp_path / f"{config['kind']}.safetensors")
+        told = Checkpoint.opened(path).own_config()
+        assert told is not None
+        found, origin = told
+        assert "taken for granted" in origin
+        granted = {"name", "img_size"} if config is TINY_SWIN else {"name"}
+        assert {k: v for k, v in found.items() if k in config and k not in granted} == {
+            k: v for k, v in config.items() if k not in granted
+        }
+
+
+@every_network
+def test_quantize_run_and_debug(config: dict[str, Any], cli: Cli) -> None:
+    """From a float checkpoint to the rule a device broke, as typed."""
+    saved(config, Path("c.safetensors"))
+    Path("c.json").write_text(json.dumps(config | {"class_names": [f"k{i}" for i in range(7)]}))
+    Image.fromarray(random_picture(config, 4)).save("p.png")
+    code, out, err = cli("quantize c.safetensors --calibrate p.png -o c.h5 --report c.json.html")
+    assert (code, err) == (0, "")
+    assert "top class as in real numbers on 100% of the calibration pictures" in out
+    code, out, _ = cli("run p.png -m c.h5")
+    graph, logits = intsim.load("c.h5"), intsim.run(intsim.load("c.h5"), random_picture(config, 4))
+    first = ranking(graph, logits, 1)[0]
+    assert code == 0
+    assert out.splitlines()[0] == f"p.png: {first.name}"
+    code, out, _ = cli("run p.png -m c.h5 --json --top 3")
+    assert [c["index"] for c in json.loads(out)["classes"]] == order(graph, logits)[:3]
+    assert cli("golden p.png -m c.h5 -o g.h5")[0] == 0
+    with opened("g.h5") as golden:
+        assert golden.tensors[graph.output.name].values is not None, "the logits belong to every golden file"
+    softmax = next(n.name for n in graph.nodes if n.op == ("masked_shiftmax" if config is TINY_SWIN else "shiftmax"))
+    assert cli(f"synth-fault g.h5 -m c.h5 --node {softmax} --rule half_bit=dropped -o dut.h5")[0] == 0
+    code, out, _ = cli("diff g.h5 dut.h5 -m c.h5 --isolated")
+    assert code == 1
+    assert "half_bit `dropped` instead of `kept`" in out
+    assert softmax in out
+    code, out, _ = cli(f"trace g.h5 -m c.h5 {graph.output.name} --at " + ",".join(["0"] * (logits.ndim - 1) + ["2"]))
+    assert code == 0
+    assert cli("inspect -m c.h5")[0] == 0
+    code, _, err = cli("run p.png -m c.h5 -o labels.png")
+    assert code == 2
+    assert "the model is a classifier" in err
+    code, _, err = cli("run picture.png -m c.h5")
+    assert code == 2
+    assert f"this model takes {config['img_size'][1]} x {config['img_size'][0]} (width x height)" in err
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def logits_graph(scales: list[float]) -> Graph:
+    """A graph whose output are logits with these scales."""
+    weight = np.ones((len(scales), 3), np.int8)
+    nodes = [
+        input_node("image", 1, 1, 1 / 255),
+        Node("table", "input_lut", ("image",), {"table": np.zeros((3, 256), np.int8)}, 1.0),
+        Node("flat", "tokens", ("table",)),
+        Node(
+            "head",
+            "linear",
+            ("flat",),
+            {"weight": weight, "bias": np.zeros(len(scales), np.int32)},
+            scales={"weight": np.array(scales)},
+        ),
+    ]
+    return Graph(nodes, dialects.RTL)
+
+
+def test_classes_are_ordered_by_exact_products() -> None:
+    # 3 * 0.1 is 0.30000000000000004 in floating point; the true product of 3 and the float 0.1 lies between the others.
+    scales = [0.1, 0.30000000000000004, 0.3, 0.1]
+    graph, logits = logits_graph(scales), np.array([[3, 1, 1, 3]])
+    exact = [q * Fraction(s) for q, s in zip(logits[0].tolist(), scales, strict=True)]
+    assert order(graph, logits) == sorted(range(4), key=lambda i: (-exact[i], i))
+    assert order(graph, logits) == [1, 0, 3, 2]
+    shares = [ranked.probability for ranked in ranking(graph, logits, 9)]
+    assert math.isclose(sum(shares), 1)
+
+
+def test_what_is_a_classifier() -> None:
+    assert classifies(tiny_classifier(TINY_SWIN))
+    assert not classifies(intsim.load(Path(__file__).parent.parent / "weights" / "scenes.h5"))
+    assert "kind" not in TINY
+
+
+# --- presets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [  # millions, as published; position biases and tables are among them
+        ("deit-t@224", 5.7),
+        ("deit-s@224", 22.1),
+        ("deit-b@224", 86.6),
+        ("deit-t-distilled@224", 5.9),
+        ("vit-b32@224", 88.2),
+        ("vit-l16@224", 304.3),
+        ("swin-t@224", 28.3),
+        ("swin-s@224", 49.6),
+        ("swin-b@224", 87.8),
+        ("swin-b@384", 87.9),
+    ],
+)
+def test_presets_have_the_published_number_of_parameters(name: str, parameters: float) -> None:
+    count = sum(math.prod(shape) for shape in parameters_of(preset(name)).values())
+    assert round(count / 1e6, 1) == parameters
+
+
+@pytest.mark.parametrize(
+    "name", ["swin-l@224", "deit-s-mask@224", "seg-s@512", "vit-b-distilled@224", "beit-b@224", "deit-s"]
+)
+def test_presets_that_there_are_not(name: str) -> None:
+    with pytest.raises(IntsimError, match="is not a preset"):
+        preset(name)
+    assert PRESET.fullmatch("seg-s16-mask@512")
+
+
+def test_a_checkpoint_of_nothing_known(tmp_path: Path) -> None:
+    save_file({"conv1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "r.safetensors")
+    with pytest.raises(FileError, match=r"not a network that is known here: its 1 tensors, such as conv1\.weight"):
+        Checkpoint.opened(tmp_path / "r.safetensors")

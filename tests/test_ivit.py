@@ -1,0 +1,317 @@
+"""I-ViT's quantized networks: every integer of every module they gave, and what a checkpoint must hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+import intsim
+from intsim import dialects
+from intsim.arith import dyadic
+from intsim.errors import FileError
+from intsim.graph import Graph
+from intsim.kernels import isa
+from intsim.ops.shiftgelu import UNCLAMPED
+from intsim.quantize import Checkpoint
+from intsim.quantize.ivit import imported
+from intsim.quantize.ivit_names import modules
+from intsim.quantize.ivit_records import compared
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+MINI = {name: GOLDEN / f"ivit-{name}-mini.npz" for name in ("deit", "swin")}
+both = pytest.mark.parametrize("path", MINI.values(), ids=MINI)
+Cli = Callable[[str], tuple[int, str, str]]
+
+
+def opened(path: Path) -> tuple[Checkpoint, dict[str, Any]]:
+    """A recording, and the configuration it says."""
+    checkpoint = Checkpoint.opened(path)
+    own = checkpoint.own_config()
+    assert own is not None
+    return checkpoint, own[0]
+
+
+def state_of(path: Path) -> dict[str, np.ndarray]:
+    """The state dict of a recording."""
+    with np.load(path) as archive:
+        return {name.removeprefix("state/"): archive[name] for name in archive.files if name.startswith("state/")}
+
+
+def model(path: Path, dialect: dialects.Dialect = dialects.IVIT) -> Graph:
+    """The integer network of a recording."""
+    return imported(*opened(path), dialect)
+
+
+@both
+@pytest.mark.parametrize("face", ["ref", "fast"])
+def test_every_integer_of_every_module(path: Path, face: str) -> None:
+    checkpoint, config = opened(path)
+    with np.load(path) as archive:
+        recorded = [name.removeprefix("act/") for name in archive.files if name.startswith("act/")]
+        integers = sum(archive[f"act/{name}"].size for name in recorded)
+    assert list(modules(config)) == config["order"] == recorded
+    for variant in isa.available() if face == "fast" else (isa.chosen(),):
+        with isa.using(variant):
+            found = compared(checkpoint, config, dialects.IVIT, face)
+        assert [module.module for module in found] == recorded
+        assert sum(module.total for module in found) == integers
+        assert [module for module in found if not module.same] == []
+
+
+@both
+def test_the_logits_without_anybody_watching(path: Path) -> None:
+    """Nodes computed together give the same."""
+    checkpoint, config = opened(path)
+    with np.load(path) as archive:
+        scale, pixels, due = archive["scale/qact_input"].item(), archive["act/qact_input"], archive["act/head"]
+    offset = {"mean": [128 / 255] * 3, "std": [1 / (255 * scale)] * 3}
+    graph = imported(checkpoint, config | {"normalization": offset}, dialects.IVIT)
+    picture = np.moveaxis(pixels[0].astype(np.int64) + 128, 0, -1).astype(np.uint8)
+    assert intsim.run(graph, picture).ravel().tolist() == due.ravel().tolist()
+
+
+@both
+def test_every_module_has_the_scale_it_says(path: Path) -> None:
+    _, config = opened(path)
+    graph = model(path)
+    with np.load(path) as archive:
+        for module, node in modules(config).items():
+            said, own = np.ravel(archive[f"scale/{module}"]), np.ravel(np.asarray(graph.scales[node], np.float64))
+            if module.endswith(("attn.matmul_1",)):
+                continue  # the factor of attention is in the next requantization here, and in this scale there
+            np.testing.assert_allclose(np.broadcast_to(own, said.shape), said, rtol=1e-6, err_msg=module)
+
+
+@both
+def test_a_recording_that_says_otherwise_is_told(path: Path, tmp_path: Path) -> None:
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    name = next(name for name in arrays if name.endswith("blocks.1.attn.qact2") and name.startswith("act/"))
+    arrays[name] = arrays[name].copy()
+    arrays[name].flat[5] += 1
+    np.savez(tmp_path / "other.npz", **arrays)
+    wrong = [module for module in compared(*opened(tmp_path / "other.npz"), dialects.IVIT) if not module.same]
+    assert [(module.module, module.differing) for module in wrong] == [(name.removeprefix("act/"), 1)]
+    arrays["act/nobody"] = arrays[name]
+    np.savez(tmp_path / "more.npz", **arrays)
+    with pytest.raises(FileError, match="act/nobody is no module of this network"):
+        compared(*opened(tmp_path / "more.npz"), dialects.IVIT)
+
+
+@both
+def test_the_dialect_of_the_deployed_graph_differs(path: Path) -> None:
+    found = compared(*opened(path), dialects.IVIT_TVM)
+    assert found[0].same, "the input is the same"
+    assert sum(module.same for module in found) < len(found) / 4
+    for graph in (model(path), model(path, dialects.IVIT_TVM)):
+        widths = {node.params["b"] for node in graph.nodes if node.op in ("shiftmax", "masked_shiftmax")}
+        assert widths == ({16} if path == MINI["deit"] and graph.dialect is dialects.IVIT else {8})
+
+
+def test_probabilities_of_another_width_have_another_multiplier() -> None:
+    """What the checkpoint says of the product presumes 16 bits; 8-bit probabilities are 256 times as coarse."""
+    name = "blocks.0.attn.context.requant"
+    factors = [
+        graph.by_name[name].params["m"] * 2.0 ** -graph.by_name[name].params["e"]
+        for graph in (model(MINI["deit"]), model(MINI["deit"], dialects.IVIT_TVM))
+    ]
+    assert factors[1] == 256 * factors[0]
+
+
+def test_any_dialect_may_be_asked_for() -> None:
+    graph = model(MINI["swin"], dialects.RTL)
+    assert {node.params["lam"] for node in graph.nodes if node.op == "lambda_shiftgelu"} == {UNCLAMPED}
+
+
+# --- scales that are no powers of two ---------------------------------------------------------------------------------
+
+
+def altered(tmp_path: Path, source: str = "deit", meta: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """The state of a recording with tensors changed (``__`` for dots), or left out where None."""
+    with np.load(MINI[source]) as archive:
+        config = json.loads(str(archive["meta"])) | (meta or {})
+    state = state_of(MINI[source])
+    for key, value in changes.items():
+        name = key.replace("__", ".")
+        if value is None:
+            del state[name]
+        else:
+            state[name] = np.asarray(value)
+    path = tmp_path / "altered.npz"
+    np.savez(path, **{f"state/{name}": value for name, value in state.items()}, meta=np.array(json.dumps(config)))
+    return path
+
+
+def test_the_scale_aimed_at_is_rounded_to_single_precision_first(tmp_path: Path) -> None:
+    scale = 0.1  # whose nearest float32 is another number
+    path = altered(tmp_path, blocks__0__attn__qact1__act_scaling_factor=scale)
+    graph = imported(*opened(path), dialects.IVIT)
+    requant, state = graph.by_name["blocks.0.attn.qkv.requant"], state_of(path)
+    x, w = (state[f"blocks.0.{name}"] for name in ("qact1.act_scaling_factor", "attn.qkv.fc_scaling_factor"))
+    due = [dyadic(float(x * value) / float(np.float32(scale))) for value in w]
+    assert list(zip(requant.params["m"].tolist(), requant.params["e"].tolist(), strict=True)) == due
+    assert due != [dyadic(float(x * value) / scale) for value in w], "or the test says nothing"
+    assert graph.scales["blocks.0.attn.qkv.requant"] == scale
+    # What follows starts from the scale as it stands, and the product's own is not recomputed.
+    gain, aim = 16**-0.5, float(np.float32(state["blocks.0.attn.qact_attn1.act_scaling_factor"]))
+    product = float(state["blocks.0.attn.matmul_1.act_scaling_factor"])
+    logits = graph.by_name["blocks.0.attn.logits.requant"].params
+    assert (logits["m"], logits["e"]) == dyadic(product * gain / aim)
+
+
+def test_a_state_dict_as_torch_stores_it(tmp_path: Path) -> None:
+    """Integers as float32, beside the float tensors and ranges that training needed."""
+    state = {name: np.ascontiguousarray(value, np.float32) for name, value in state_of(MINI["deit"]).items()}
+    state |= {name.replace("_integer", ""): value + 0.25 for name, value in state.items() if name.endswith("_integer")}
+    state |= {"qact1.min_val": np.zeros(1, np.float32), "qact1.max_val": np.zeros(1, np.float32)}
+    save_file(state, tmp_path / "qat.safetensors")
+    single = {name: value.astype(np.float32) for name, value in state_of(MINI["deit"]).items()}
+    whole = {key.replace(".", "__"): value.astype(np.int64) for key, value in single.items() if key.endswith("_integer")}
+    rest = {key.replace(".", "__"): value for key, value in single.items() if not key.endswith("_integer")}
+    checkpoint, config = opened(altered(tmp_path, **whole, **rest))
+    other = imported(Checkpoint.opened(tmp_path / "qat.safetensors"), config, dialects.IVIT)
+    assert other.content_hash == imported(checkpoint, config, dialects.IVIT).content_hash
+
+
+def test_two_heads_of_a_distilled_one(tmp_path: Path) -> None:
+    state = state_of(MINI["deit"])
+    more = {
+        f"head_dist__{key}": state[f"head.{key}"][::-1] for key in ("weight_integer", "bias_integer", "fc_scaling_factor")
+    }
+    pos = np.concatenate([state["pos_embed"], state["pos_embed"][:, :1]], axis=1)
+    path = altered(tmp_path, meta={"distilled": True}, dist_token=state["cls_token"] / 2, pos_embed=pos, **more)
+    graph = imported(*opened(path), dialects.IVIT)
+    picture, seen = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8), {}
+    out = intsim.run(graph, picture, seen.__setitem__)
+    real = [(seen[name] * graph.scales[name]).ravel() for name in ("head", "head_dist")]
+    scale = graph.scales["logits"]
+    assert isinstance(scale, float)
+    np.testing.assert_allclose(out.ravel() * scale, (real[0] + real[1]) / 2, atol=2 * scale)
+
+
+# --- what is no such checkpoint ---------------------------------------------------------------------------------------
+
+WEIGHT = np.zeros((192, 64))
+WEIGHT[3, 4] = 130
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no scale": (
+        {"blocks__1__attn__qact1__act_scaling_factor": None},
+        "blocks.1.attn.qact1.act_scaling_factor is missing",
+    ),
+    "no product's scale": (
+        {"blocks__1__attn__matmul_2__act_scaling_factor": None},
+        "blocks.1.attn.matmul_2.act_scaling_factor is missing",
+    ),
+    "no weight scale": ({"blocks__0__mlp__fc1__fc_scaling_factor": None}, "blocks.0.mlp.fc1.fc_scaling_factor is missing"),
+    "scale 0": (
+        {"blocks__1__qact2__act_scaling_factor": [0.0]},
+        "blocks.1.qact2.act_scaling_factor is [0.0]; one scale above 0 is due: was this layer calibrated?",
+    ),
+    "scale not finite": ({"qact1__act_scaling_factor": np.nan}, "qact1.act_scaling_factor holds values that are not finite"),
+    "gamma 0": (
+        {"norm__norm_scaling_factor": np.zeros(64)},
+        "norm.norm_scaling_factor of channel 0 is 0, which is no scale",
+    ),
+    "beyond i8": ({"blocks__0__attn__qkv__weight_integer": WEIGHT}, "weight_integer[3, 4] = 130 is no integer of i8"),
+    "no integer": ({"blocks__0__attn__qkv__weight_integer": WEIGHT / 8}, "weight_integer[3, 4] = 16.25 is no integer of i8"),
+    "bias beyond i32": (
+        {"norm__bias_integer": np.full(64, 2.0**31)},
+        "norm.bias_integer[0] = 2147483648 is no integer of i32",
+    ),
+    "too deep": ({"meta": {"depth": 3}}, "blocks.2.norm1.bias_integer is missing; the configuration asks for it: do depth"),
+    "too shallow": ({"meta": {"depth": 1}}, "blocks.1.attn.proj.weight_integer has no place in the configuration; do depth"),
+    "another size": ({"meta": {"img_size": 48}}, "pos_embed is [1, 17, 64], the configuration asks for [1, 37, 64]"),
+    "class token": ({"cls_token": np.full((1, 1, 64), -9.0)}, "cls_token reaches -36864 at the patch embedding's scale"),
+    "another softmax": (
+        {"blocks__0__attn__int_softmax__act_scaling_factor": 2.0**-7},
+        "blocks.0.attn.int_softmax.act_scaling_factor is 0.0078125; 3.05176e-05 is due, for 16 bits",
+    ),
+    "another index": (
+        {"source": "swin", "layers__0__blocks__0__attn__relative_position_index": np.zeros((16, 16))},
+        "layers.0.blocks.0.attn.relative_position_index is not that of the configuration; does window_size say",
+    ),
+    "another mask": (
+        {"source": "swin", "layers__0__blocks__1__attn_mask": np.zeros((4, 16, 16))},
+        "layers.0.blocks.1.attn_mask is not that of the configuration",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD)
+def test_what_a_checkpoint_may_not_be(changes: dict[str, Any], words: str, cli: Cli, tmp_path: Path) -> None:
+    altered(tmp_path, **changes)
+    code, out, err = cli("quantize altered.npz -o out.h5")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith("intsim: altered.npz: ")
+    assert words in err
+    assert not Path("out.h5").exists()
+
+
+def test_an_overflow_names_its_node(cli: Cli) -> None:
+    """One bias of the recording takes the last layer norm out of i32, which ivit computes in 64 bits and rtl forbids."""
+    code, _, err = cli(f"quantize {MINI['deit']} --dialect rtl -o out.h5")
+    assert code == 2
+    assert f"{MINI['deit']}: norm: layernorm may reach [-1186531309, 2252107540], outside i32" in err
+    assert not Path("out.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--calibrate picture.png", "--calibrate"),
+        ("picture.png", "--calibrate"),
+        ("--bits weight=4", "--bits"),
+        ("--observer mse", "--observer"),
+        ("--fold-norm", "--fold-norm"),
+        ("--size 64", "--size"),
+        ("--lam off", "--lam"),
+        ("--report", "--report"),
+    ],
+)
+def test_a_quantized_checkpoint_leaves_nothing_to_choose(options: str, named: str, cli: Cli, tmp_path: Path) -> None:
+    altered(tmp_path)
+    code, _, err = cli(f"quantize altered.npz -o out.h5 {options}")
+    assert code == 2
+    assert err == (
+        f"intsim: altered.npz: is quantized already; its integers and scales are taken as they stand: leave {named} out\n"
+    )
+    assert not Path("out.h5").exists()
+
+
+def test_a_float_checkpoint_is_not_quantized(cli: Cli, tmp_path: Path) -> None:
+    state = {name.replace("_integer", ""): value.astype(np.float32) for name, value in state_of(MINI["deit"]).items()}
+    np.savez("float.npz", **{name: value for name, value in state.items() if "scaling" not in name})
+    code, _, err = cli("quantize float.npz -o out.h5")
+    assert (code, err) == (
+        2,
+        "intsim: float.npz: a float checkpoint; quantize needs at least one picture to calibrate on: --calibrate PICTURE\n",
+    )
+    checkpoint = Checkpoint.opened(Path("float.npz"))
+    with pytest.raises(FileError, match=r"a float checkpoint, it holds no \*\.weight_integer; quantize it with a picture"):
+        imported(checkpoint, opened(MINI["deit"])[1], dialects.IVIT)
+
+
+@both
+def test_as_typed(path: Path, cli: Cli) -> None:
+    total = {"deit": "50 of 50", "swin": "106 of 106"}["deit" if path == MINI["deit"] else "swin"]
+    code, out, err = cli(f"quantize {path} -o q.h5")
+    assert (code, err) == (0, "")
+    assert "dialect ivit, integers and scales as they stand" in out
+    assert f"recorded modules: {total} bit-exact" in out
+    _, out, _ = cli(f"quantize {path} --dialect ivit-tvm -o t.h5")
+    assert "the first other one: patch_embed.qact" in out
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)).save("p.png")
+    code, out, _ = cli("run p.png -m q.h5 --top 10")
+    assert code == 0
+    assert len(out.splitlines()) == 3 + 10
+    assert cli("golden p.png -m q.h5 --level full -o g.h5")[0] == 0
+    assert cli("diff g.h5 g.h5 -m q.h5 --isolated")[0] == 0
+    assert cli("bench q.h5 --runs 1")[0] == 0
