@@ -20,7 +20,7 @@ from intsim.errors import BoundError, GraphError, IntsimError
 from intsim.graph import CONSTANT, Graph, Node, constant_node, input_node
 from intsim.ops import REGISTRY, Tensor
 
-from networks import TINY, tiny_graph
+from networks import TINY, tiny_graph, window_graph
 
 
 def changed(graph: Graph, name: str, **params: Any) -> list[Node]:
@@ -166,15 +166,26 @@ def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
         ("requant", [extreme(-(2**31), 2**31 - 1, (3, n))], {"m": extreme(-(2**31), 2**31 - 1, (n,)), "e": 31, "b": 16}),
         ("shiftmax", [extreme(-128, 127, (3, n))], {"x0": x0, "n": 15, "b": 16}),
         ("shiftgelu", [extreme(-128, 127, (3, n))], {"x0": x0, "n": 22, "b": 8}),
+        ("mean", [extreme(-32768, 32767, (n, 3))], {}),
+        (
+            "masked_shiftmax",
+            [extreme(-128, 127, (2, 2, n, n))],
+            {"regions": extreme(-128, 127, (2, n)), "x0": x0, "n": 15, "b": 16},
+        ),
+        (
+            "residual_add",
+            [extreme(-(2**31), 2**31 - 1, (3, 2, n)), extreme(-(2**31), 2**31 - 1, (2, n))],
+            {"ma": extreme(-(2**31), 2**31 - 1, (n,)), "ea": 31, "mc": 2**30, "ec": 40, "b": 32},
+        ),
     ]
     for name, arrays, raw in cases:
         op = REGISTRY[name]
         params = {k: op.checked_param(k, v) for k, v in raw.items()}
-        formats = {"layernorm": I16, "requant": I32}
+        formats = {"layernorm": I16, "requant": I32, "mean": I16, "residual_add": I32}
         tensors = [Tensor.full(a.shape, formats.get(name, I8)) for a in arrays]
         spoken = dialect if op.speaks_dialect else None
         promised = op.output(tensors, params, spoken)
-        if name in ("shiftmax", "shiftgelu") and dialect.exp_sum == "wrap32":
+        if name in ("shiftmax", "masked_shiftmax", "shiftgelu") and dialect.exp_sum == "wrap32":
             continue  # a wrapped sum may be 0, which is raised, not proved
         out = op.compute("fast", arrays, params, spoken, promised)
         settled = promised.settled(dialect.overflow)
@@ -182,6 +193,46 @@ def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
         assert int(out.max()) <= settled.hi, (name, dialect.name)
         if promised.row_sum is not None:
             assert int(np.abs(out.astype(np.int64)).sum(axis=-1).max()) <= promised.row_sum
+
+
+@pytest.mark.parametrize("rounding", ["floor", "trunc", "half_up", "half_even", "half_away"])
+def test_a_mean_keeps_the_bounds_of_its_tokens(rounding: str) -> None:
+    """Whichever way it is rounded: neither end is passed, and both are reached."""
+    op, dialect = REGISTRY["mean"], dialects.RTL.replace(mean_rounding=rounding)
+    promised = op.output([Tensor((3, 2), I16, -7, 5)], {}, dialect)
+    assert (promised.shape, promised.fmt, promised.lo, promised.hi) == ((2,), I16, -7, 5)
+    for tokens in ([-7, -7, -6], [-7, -7, -7], [5, 5, 4], [5, 5, 5]):
+        out = op.compute("fast", [np.array([tokens, tokens], np.int16).T], {}, dialect, promised)
+        assert -7 <= int(out.min()) <= int(out.max()) <= 5
+    for size, fits in ((1, True), (65536, True), (65537, False), (0, False)):
+        if fits:
+            assert op.output([Tensor.full((size, 2), I16)], {}, dialect).fits
+        else:
+            with pytest.raises(ValueError, match=f"a mean over {size} tokens"):
+                op.output([Tensor.full((size, 2), I16)], {}, dialect)
+
+
+def test_masked_probabilities_prove_windows_of_attention() -> None:
+    """What is not seen has its share of the row's sum: the bounds are shiftmax's."""
+    params = {"regions": np.zeros((4, 49), np.int8), "x0": -20, "n": 15, "b": 16}
+    p = REGISTRY["masked_shiftmax"].output([Tensor.full((4, 3, 49, 49), I8)], params, dialects.ISEGMENTER)
+    plain = {key: value for key, value in params.items() if key != "regions"}
+    assert p == REGISTRY["shiftmax"].output([Tensor.full((4, 3, 49, 49), I8)], plain, dialects.ISEGMENTER)
+    assert (p.lo, p.hi, p.row_sum) == (0, 32767, 32767)
+    with pytest.raises(ValueError, match="past i32; lower n"):
+        REGISTRY["masked_shiftmax"].output([Tensor.full((4, 3, 49, 49), I8)], params | {"x0": -4096, "n": 19}, dialects.RTL)
+
+
+def test_windows_that_do_not_fit_name_their_node() -> None:
+    graph, _ = window_graph()
+    for name, change, said in (
+        ("softmax", {"regions": np.zeros((6, 15), np.int8)}, r"softmax: regions are \[6, 15\]; due are \[6, 16\]"),
+        ("cut", {"size": 5}, "cut: 8 x 12 is not cut into windows of 5 x 5"),
+        ("back", {"height": 16}, "back: 6 windows of 4 x 4 do not fill 16 rows"),
+        ("bias", {"size": 3}, "bias: windows of 3 x 3 have 25 displacements, the table 49"),
+    ):
+        with pytest.raises(GraphError, match=f"^{said}"):
+            Graph(changed(graph, name, **change), graph.dialect)
 
 
 def test_a_wrapped_sum_kept_exact_may_reach_the_lowest_value() -> None:
