@@ -24,6 +24,8 @@ from intsim.export import FORMATS, LANGUAGES, LAYOUTS, Layout, Stored, dumped, d
 from intsim.export.encodings import ENCODINGS, npz_member, npz_value
 from intsim.graph import Graph, Node, input_node
 
+from networks import window_graph
+
 SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16 [2, 16, 16]
 NORM = "encoder.blocks.0.norm1"  # i32 [16, 32]
 REQUANT = "encoder.blocks.0.norm1.requant"  # i8 [16, 32], one multiplier a channel
@@ -480,6 +482,36 @@ def test_headers_and_packages_of_one_node_go_together(model_file: Path, tmp_path
     assert len(headers) == 6
     (tmp_path / "main.c").write_text("".join(f'#include "{name}"\n' for name in headers) + "int main(void) { return 0; }\n")
     output_of("gcc", "-std=c11", "-Wall", "-Werror", f"-I{tmp_path / 'out'}", "-o", tmp_path / "a", tmp_path / "main.c")
+
+
+def test_the_regions_of_a_mask_are_a_memory(tmp_path: Path) -> None:
+    """Its package names them and their shape, the tensor beside it holds them; every package of shifted windows compiles."""
+    graph, _ = window_graph()
+    intsim.save(graph, tmp_path / "model.h5")
+    out = tmp_path / "out"
+    record = export(tmp_path / "model.h5", out, formats=["npy"], packages=["sv", "vhdl", "c"])
+    np.testing.assert_array_equal(np.load(out / "softmax-regions.npy"), graph.by_name["softmax"].params["regions"])
+    text = (out / "softmax_pkg.sv").read_text()
+    for line in (
+        "int REGIONS_RANK = 2;",
+        "int REGIONS_DIM0 = 6;",
+        "int REGIONS_DIM1 = 16;",
+        "int X0 = -9;",
+        "int IN0_DIM3 = 16;",
+    ):
+        assert f"  localparam {line}" in text
+    assert "  localparam int IN1_RANK = 3;" in (out / "biased_pkg.sv").read_text()
+    assert "#define ROLLED_ROWS (-2)" in (out / "rolled_pkg.h").read_text()
+    files = [package["file"] for package in record["packages"]]
+    (tmp_path / "main.c").write_text("".join(f'#include "{f}"\n' for f in files if f.endswith(".h")) + "int main(void) {}\n")
+    for tool, arguments, suffix in (
+        ("gcc", ["-std=c11", "-Wall", "-Werror", "-Wno-unused-variable", f"-I{out}", "main.c", "-o", "a"], ""),
+        ("iverilog", ["-g2012", "-Wall", "-Wno-timescale", "-o", "b"], ".sv"),
+        ("ghdl", ["-a"], ".vhd"),
+    ):
+        if shutil.which(tool):
+            sources = [out / name for name in files if suffix and name.endswith(suffix)]
+            subprocess.run([tool, *arguments, *sources], cwd=tmp_path, check=True, capture_output=True)
 
 
 VERILOG_CONSUMER = """
