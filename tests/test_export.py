@@ -492,21 +492,16 @@ def test_the_regions_of_a_mask_are_a_memory(tmp_path: Path) -> None:
     record = export(tmp_path / "model.h5", out, formats=["npy"], packages=["sv", "vhdl", "c"])
     np.testing.assert_array_equal(np.load(out / "softmax-regions.npy"), graph.by_name["softmax"].params["regions"])
     text = (out / "softmax_pkg.sv").read_text()
-    for line in (
-        "int REGIONS_RANK = 2;",
-        "int REGIONS_DIM0 = 6;",
-        "int REGIONS_DIM1 = 16;",
-        "int X0 = -9;",
-        "int IN0_DIM3 = 16;",
-    ):
-        assert f"  localparam {line}" in text
+    for line in ("REGIONS_RANK = 2;", "REGIONS_DIM0 = 6;", "REGIONS_DIM1 = 16;", "X0 = -9;", "IN0_DIM3 = 16;"):
+        assert f"  localparam int {line}" in text
     assert "  localparam int IN1_RANK = 3;" in (out / "biased_pkg.sv").read_text()
     assert "#define ROLLED_ROWS (-2)" in (out / "rolled_pkg.h").read_text()
     files = [package["file"] for package in record["packages"]]
     (tmp_path / "main.c").write_text("".join(f'#include "{f}"\n' for f in files if f.endswith(".h")) + "int main(void) {}\n")
+    (tmp_path / "top.sv").write_text("module top;\nendmodule\n")
     for tool, arguments, suffix in (
         ("gcc", ["-std=c11", "-Wall", "-Werror", "-Wno-unused-variable", f"-I{out}", "main.c", "-o", "a"], ""),
-        ("iverilog", ["-g2012", "-Wall", "-Wno-timescale", "-o", "b"], ".sv"),
+        ("iverilog", ["-g2012", "-Wall", "-Wno-timescale", "-o", "b", "top.sv"], ".sv"),
         ("ghdl", ["-a"], ".vhd"),
     ):
         if shutil.which(tool):
