@@ -123,10 +123,13 @@ def test_mmsegmentation_dimensions_are_told_by_shapes(tmp_path: Path) -> None:
     }
     path = tmp_path / "upper.npz"
     np.savez(path, **as_mmsegmentation(float32(config)))  # type: ignore[arg-type]
-    found = Checkpoint.opened(path).inferred_config()
+    told = Checkpoint.opened(path).own_config()
+    assert told is not None
+    found, origin = told
+    assert origin == "told by the shapes; taken for granted: n_heads 1, normalization vit"
     assert found == config | {"name": "upper", "l2_norm": True, "encoder_norm_eps": 1e-6}
     np.savez(path, **float32())  # type: ignore[arg-type]
-    assert Checkpoint.opened(path).inferred_config() is None, "the original's names tell neither heads nor normalization"
+    assert Checkpoint.opened(path).own_config() is None, "the original's names tell neither heads nor normalization"
 
 
 def test_mmsegmentation_always_normalises(cli: Cli) -> None:
@@ -273,9 +276,9 @@ ZEROS = np.zeros(32, np.float32)
 REFUSED: dict[str, tuple[Weights, str]] = {
     "another architecture": (
         {"layer1.0.conv1.weight": ZEROS},
-        "not a Segmenter: its 1 tensors, such as layer1.0.conv1.weight,",
+        "not a network that is known here: its 1 tensors, such as layer1.0.conv1.weight,",
     ),
-    "no tensor": ({}, "not a Segmenter: its 0 tensors"),
+    "no tensor": ({}, "not a network that is known here: its 0 tensors"),
     "another encoder": (
         {"encoder.layers.0.weight": ZEROS},
         "holds none of the tensors of a Segmenter, such as encoder.patch",

@@ -100,8 +100,9 @@ def test_mmsegmentation_agrees_with_torch(size: str, decoder_layers: int, tmp_pa
     mmsegmentation_torch.randomise(model, 3)
     path = tmp_path / "segmenter.pth"
     torch.save({"meta": {"CLASSES": ["wall"] * 150}, "state_dict": model.state_dict()}, path)
-    config = Checkpoint.opened(path).inferred_config()
-    assert config is not None
+    told = Checkpoint.opened(path).own_config()
+    assert told is not None
+    config = told[0]
     assert (config["image_size"], config["n_cls"], config["n_layers"]) == ([32, 32], 150, layers)
     picture = random_picture(config, 2)
     with torch.no_grad():
@@ -210,7 +211,7 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
         ("not a PyTorch checkpoint, or a truncated one", b"hello\n" * 40),
         ("holds no state dict", [1, 2, 3]),
         ("holds no state dict", {"model": {}}),
-        ("not a Segmenter: its 1 tensors, such as layer1.0.conv1.weight,", {"layer1.0.conv1.weight": torch.zeros(3)}),
+        ("not a network that is known here: its 1 tensors, such as layer1.0.conv1.weight,", {"layer1.0.conv1.weight": torch.zeros(3)}),
         ("holds none of the tensors of a Segmenter", {"encoder.layers.0.weight": torch.zeros(3)}),
         ("tensor decoder.cls_emb is missing", {k: v for k, v in state.items() if k != "decoder.cls_emb"}),
         ("tensor encoder.cls_token is int64", state | {"encoder.cls_token": torch.zeros(1, 1, 32, dtype=torch.int64)}),
