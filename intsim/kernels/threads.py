@@ -42,6 +42,20 @@ class _Team:
         self.queues: list[SimpleQueue] = [SimpleQueue() for _ in homes]
         for home, queue in zip(homes, self.queues, strict=True):
             threading.Thread(target=_serve, args=(home, queue), name=f"intsim-{home}", daemon=True).start()
+        self.by_home = dict(zip(homes, self.queues, strict=True))
+
+    def helping(self) -> Iterator[SimpleQueue]:
+        """The queues of the workers, again and again, those first that are not at home where the caller runs."""
+        here = self.by_home.get(_cpu())
+        others = [queue for queue in self.queues if queue is not here]
+        return cycle([*others, *([here] if here is not None else [])])
+
+
+def _cpu():
+    return _libc.sched_getcpu()
+
+import ctypes
+_libc = ctypes.CDLL(None)
 
 
 def _serve(home: int | None, queue: SimpleQueue) -> None:
@@ -79,9 +93,10 @@ def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
         return kernel(0, rows, *arguments)
     cuts = [rows * part // parts for part in range(parts + 1)]
     results: SimpleQueue = SimpleQueue()
-    for queue, (start, stop) in zip(cycle(_team().queues), pairwise(cuts), strict=False):
+    for queue, (start, stop) in zip(_team().helping(), pairwise(cuts[1:]), strict=False):
         queue.put((kernel, start, stop, arguments, results))
-    outcomes = [results.get() for _ in range(parts)]
+    own = kernel(0, cuts[1], *arguments)
+    outcomes = [own, *(results.get() for _ in range(parts - 1))]
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
