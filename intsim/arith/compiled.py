@@ -78,7 +78,10 @@ def isqrt(v, mode):
     if mode == NEWTON10:
         k = 1 << 16
         for _ in range(10):
-            k = (k + v // k) >> 1
+            following = (k + v // k) >> 1
+            if following == k:  # and so are all that would follow
+                return k
+            k = following
         return k
     root = 0
     bit = 1 << 31

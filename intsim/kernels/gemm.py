@@ -127,7 +127,7 @@ def stage(form, source, first, rows, left):
 @kernel
 def panel_sums(form, left, rows, panels, panel, columns, sums):
     """The sums of all staged rows with one panel."""
-    vectors = 1 if columns - panel * form.columns <= form.lanes else 0
+    vectors = -(-(columns - panel * form.columns) // form.lanes)
     for row in range(0, rows, form.rows):
         tile_sums(form, left, row, panels, panel, vectors, sums)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arith import Format, rounding_terms
-from ..arith import compiled as c
+from ..arith import compiled as c_
 from ..arith.jit import kernel
 
 
@@ -28,6 +29,18 @@ class Scaling(NamedTuple):
 
 def scaling(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, columns: int) -> Scaling:
     """The constants for multipliers and shifts that are one for all columns, or one a column."""
+    if isinstance(m, int) and isinstance(e, int):
+        return _uniform(m, e, rounding, fmt, columns)
+    return _made(m, e, rounding, fmt, columns)
+
+
+@lru_cache(maxsize=1024)
+def _uniform(m: int, e: int, rounding: str, fmt: Format, columns: int) -> Scaling:
+    """Of one multiplier the constants are made once."""
+    return _made(m, e, rounding, fmt, columns)
+
+
+def _made(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, columns: int) -> Scaling:
     wide_m, wide_e = (np.broadcast_to(np.asarray(v, np.int64), columns) for v in (m, e))
     add, odd, neg = rounding_terms(wide_e, rounding)
     signless = not neg.any()
@@ -48,7 +61,7 @@ def scaling(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, colu
 def scaled(value, scaling, column):
     """``round(value * m / 2**e)`` with the constants of a column, not yet saturated; `value` is an i32."""
     p = value * int(scaling.m[column])
-    return c.round_terms(p, scaling.e[column], scaling.add[column], scaling.odd, scaling.neg[column])
+    return c_.round_terms(p, scaling.e[column], scaling.add[column], scaling.odd, scaling.neg[column])
 
 
 @kernel
@@ -64,21 +77,50 @@ def scale_rows(sums, rows, first, bias, scaling, out, row):
         if scaling.uniform:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
-                target[j] = c.saturate(c.round_terms(int(acc) * one_m, one_e, one_add, odd, 0), lo, hi)
+                target[j] = c_.saturate(c_.round_terms(int(acc) * one_m, one_e, one_add, odd, 0), lo, hi)
         elif scaling.signless:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
-                target[j] = c.saturate(c.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, 0), lo, hi)
+                target[j] = c_.saturate(c_.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, 0), lo, hi)
         else:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
-                target[j] = c.saturate(c.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, neg[j]), lo, hi)
+                target[j] = c_.saturate(c_.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, neg[j]), lo, hi)
+
+
+@kernel
+def sum_rows(start, stop, a, c, arm_a, arm_c, out):
+    """Rows of `a`, scaled by one arm, and those of `c` by the other, added and saturated; `c` may have fewer rows, which are
+    then repeated.
+    """
+    lo, hi, odd = arm_a.lo, arm_a.hi, arm_a.odd
+    ma, ea, add_a = int(arm_a.m[0]), arm_a.e[0], arm_a.add[0]
+    mc, ec, add_c = int(arm_c.m[0]), arm_c.e[0], arm_c.add[0]
+    for row in range(start, stop):
+        left, right, total = a[row], c[row % len(c)], out[row]
+        if arm_a.uniform and arm_c.uniform:
+            for j in range(len(total)):
+                scaled_a = c_.round_terms(int(left[j]) * ma, ea, add_a, odd, 0)
+                total[j] = c_.saturate(scaled_a + c_.round_terms(int(right[j]) * mc, ec, add_c, odd, 0), lo, hi)
+        else:
+            for j in range(len(total)):
+                total[j] = c_.saturate(scaled(int(left[j]), arm_a, j) + scaled(int(right[j]), arm_c, j), lo, hi)
 
 
 @kernel
 def add_rows(out, first, rows, arm, other_arm, other):
-    """Rows of `out` from `first` on, scaled by one arm, and those of `other` by the other, added: a residual sum."""
+    """The same in place, on rows of `out` from `first` on: a residual sum. (Named once, it overlaps with nothing, and the
+    compiler sees that.)
+    """
+    lo, hi, odd = arm.lo, arm.hi, arm.odd
+    m, e, add = int(arm.m[0]), arm.e[0], arm.add[0]
+    other_m, other_e, other_add = int(other_arm.m[0]), other_arm.e[0], other_arm.add[0]
     for row in range(first, first + rows):
-        for j in range(out.shape[1]):
-            total = scaled(int(out[row, j]), arm, j) + scaled(int(other[row, j]), other_arm, j)
-            out[row, j] = c.saturate(total, arm.lo, arm.hi)
+        total, right = out[row], other[row]
+        if arm.uniform and other_arm.uniform:
+            for j in range(len(total)):
+                own = c_.round_terms(int(total[j]) * m, e, add, odd, 0)
+                total[j] = c_.saturate(own + c_.round_terms(int(right[j]) * other_m, other_e, other_add, odd, 0), lo, hi)
+        else:
+            for j in range(len(total)):
+                total[j] = c_.saturate(scaled(int(total[j]), arm, j) + scaled(int(right[j]), other_arm, j), lo, hi)

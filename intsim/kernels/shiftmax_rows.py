@@ -17,13 +17,12 @@ SHORT = 128  # tokens
 
 
 class Softmax(NamedTuple):
-    """The constants of one shiftmax: exponentials of ``0, -1 .. -255`` (i32, and by planes), how sums and products wrap."""
+    """The constants of one shiftmax: exponentials of ``0, -1 .. -255`` (i32, and by planes), shift, and how the sum wraps."""
 
     exponentials: NDArray
     planes: NDArray
     shift: int
     wraps_sum: bool
-    wraps: bool
 
 
 @kernel
@@ -48,12 +47,8 @@ def shiftmax_rows(x, rows, softmax, how, out):
         f = reciprocal(total, softmax)
         if f == 0:
             return i
-        if softmax.wraps:
-            for difference in range(DIFFERENCES):
-                table[difference] = c.wrap32(int(exponentials[difference]) * int(f)) >> softmax.shift
-        else:
-            for difference in range(DIFFERENCES):
-                table[difference] = (int(exponentials[difference]) * int(f)) >> softmax.shift
+        for difference in range(DIFFERENCES):
+            table[difference] = share(exponentials[difference], f, softmax.shift)
         for j in range(map_chunks(how, row, top, table, result), tokens):
             result[j] = table[(top - int(row[j])) & 255]
     return -1
@@ -105,13 +100,15 @@ def _normalised(e, softmax, out):
     f = reciprocal(total, softmax)
     if f == 0:
         return False
-    if softmax.wraps:
-        for j in range(len(e)):
-            out[j] = c.wrap32(int(e[j]) * int(f)) >> softmax.shift
-    else:
-        for j in range(len(e)):
-            out[j] = (int(e[j]) * int(f)) >> softmax.shift
+    for j in range(len(e)):
+        out[j] = share(e[j], f, softmax.shift)
     return True
+
+
+@kernel
+def share(e, f, shift):
+    """``(e * f) >> shift`` of two i32, in 32 bits: where nothing wraps ``e <= S``, and so ``e * f < 2**31``."""
+    return c.wrap32(int(e) * int(f)) >> shift
 
 
 @kernel

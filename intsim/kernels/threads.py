@@ -7,6 +7,7 @@ run at once, and nothing has to be compiled twice.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -42,20 +43,29 @@ class _Team:
         self.queues: list[SimpleQueue] = [SimpleQueue() for _ in homes]
         for home, queue in zip(homes, self.queues, strict=True):
             threading.Thread(target=_serve, args=(home, queue), name=f"intsim-{home}", daemon=True).start()
-        self.by_home = dict(zip(homes, self.queues, strict=True))
+        self.by_home: dict[int | None, SimpleQueue] = dict(zip(homes, self.queues, strict=True))
 
     def helping(self) -> Iterator[SimpleQueue]:
-        """The queues of the workers, again and again, those first that are not at home where the caller runs."""
-        here = self.by_home.get(_cpu())
+        """The queues of the workers, round and round; where the caller runs its worker comes last, it would wait for it."""
+        here = self.by_home.get(_running_on())
         others = [queue for queue in self.queues if queue is not here]
-        return cycle([*others, *([here] if here is not None else [])])
+        return cycle([*others, here] if here is not None else others)
 
 
-def _cpu():
-    return _libc.sched_getcpu()
+def _running_on() -> int | None:
+    """The processor the calling thread is on, where the system tells."""
+    return _GETCPU() if _GETCPU is not None else None
 
-import ctypes
-_libc = ctypes.CDLL(None)
+
+def _getcpu() -> Callable[[], int] | None:
+    try:
+        found: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
+    except (OSError, AttributeError, TypeError):  # of Linux alone
+        return None
+    return found
+
+
+_GETCPU = _getcpu()
 
 
 def _serve(home: int | None, queue: SimpleQueue) -> None:
@@ -85,8 +95,9 @@ if hasattr(os, "register_at_fork"):
 def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
     """Call ``kernel(start, stop, *arguments)`` over all rows; the first row it refused, or -1.
 
-    A kernel returns the first row of its range that it could not compute, or -1. Any number of threads may call at once:
-    they share the workers, each has its own results.
+    A kernel returns the first row of its range that it could not compute, or -1. The caller takes the first share itself,
+    which is half the waiting for threads to wake. Any number of threads may call at once: they share the workers, each has
+    its own results.
     """
     parts = min(_threads.get() or available(), rows)
     if parts <= 1:
@@ -95,9 +106,11 @@ def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
     results: SimpleQueue = SimpleQueue()
     for queue, (start, stop) in zip(_team().helping(), pairwise(cuts[1:]), strict=False):
         queue.put((kernel, start, stop, arguments, results))
-    own = kernel(0, cuts[1], *arguments)
-    outcomes = [own, *(results.get() for _ in range(parts - 1))]
+    try:
+        own = kernel(0, cuts[1], *arguments)
+    finally:  # nobody writes any more when this returns
+        outcomes = [results.get() for _ in range(parts - 1)]
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-    return min((row for row in outcomes if row >= 0), default=-1)
+    return min((row for row in (own, *outcomes) if row >= 0), default=-1)

@@ -47,8 +47,8 @@ def _packed_panels(form, columns, depth):
 def tile_sums(form, left, row, panels, panel, vectors, sums):
     """``sums[i] = left[row + i] @ panel`` for the rows of one tile; i32, modulo 2**32.
 
-    `left` is [rows, depth], `panels` [panels, groups, columns * group], `sums` [rows of a tile, columns]. Where only the
-    panel's first vector of columns is wanted, `vectors` is 1.
+    `left` is [rows, depth], `panels` [panels, groups, columns * group], `sums` [rows of a tile, columns]. Of the panel's
+    vectors of columns only the first `vectors` are wanted, 1 or 2 of them, or all.
     """
     columns = form.columns
     for j in range(columns):
@@ -67,10 +67,13 @@ def _tile_sums(form, left, row, panels, panel, vectors, sums):
     if form.instance_class is PlainWords:
         return tile_sums
     full = form.instance_class.SIZES[1] // form.instance_class.SIZES[2]
+    half = min(full, 2)
 
     def dispatch(form, left, row, panels, panel, vectors, sums):
         if vectors == 1:
             _emitted(form, 1, left, row, panels, panel, sums)
+        elif vectors == 2:
+            _emitted(form, half, left, row, panels, panel, sums)
         else:
             _emitted(form, full, left, row, panels, panel, sums)
 

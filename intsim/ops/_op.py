@@ -88,6 +88,7 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+_NOTHING = np.empty(0, np.int8)
 FLAG = Param.integer(0, 1)  # also taken as False and True
 
 
@@ -179,7 +180,7 @@ class Op:
         if face == "ref":
             result = self.intermediates(arrays, params, dialect)["out"]
         else:
-            result = np.empty(out.shape, np.int64 if unproved else fmt.dtype)
+            result = _NOTHING if self.moves else np.empty(out.shape, np.int64 if unproved else fmt.dtype)
             # A face may return another array than the one it was given: a view of its input, or Python integers.
             result = returned if (returned := self.fast(*arrays, **params, **spoken, out=result)) is not None else result
         if unproved and rule is Overflow.FORBID and fmt is not I64:

@@ -26,7 +26,7 @@ from ..arith import I16, I32, INT32_MAX, Overflow, Sqrt, Variance, divide, isqrt
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
-from ..kernels.scaling import Scaling, scaled
+from ..kernels.scaling import Scaling, scale_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, Tensor, require, rows_of
 
@@ -52,17 +52,17 @@ def steps(x: NDArray, bias: NDArray, dialect: Dialect) -> dict[str, NDArray]:
 
 @kernel
 def _mean_and_factor(x, mean_mode, sqrt_mode, wraps_variance):
-    total = 0
+    total = np.int32(0)  # which holds the sum of the longest row; and what follows fits i32, too
     for j in range(len(x)):
-        total += int(x[j])
-    mean = c.round_divide(total, len(x), mean_mode)
+        total = np.int32(total + x[j])
+    mean = np.int32(c.round_divide(int(total), len(x), mean_mode))
     v = 0
     for j in range(len(x)):
-        y = int(x[j]) - mean
-        v += y * y
+        y = np.int32(x[j] - mean)
+        v += int(y) * int(y)
     if wraps_variance:
         v &= 0xFFFFFFFF
-    return mean, INT32_MAX // max(c.isqrt(v, sqrt_mode), 1)
+    return mean, np.int32(INT32_MAX // max(c.isqrt(v, sqrt_mode), 1))
 
 
 @kernel
@@ -75,18 +75,19 @@ def _rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance,
     for row in range(start, stop):
         mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
         for j in range(x.shape[1]):
-            result = _halved((int(x[row, j]) - mean) * f, half_mode, wraps) + int(bias[j])
+            result = _halved(int(np.int32(x[row, j] - mean)) * int(f), half_mode, wraps) + int(bias[j])
             out[row, j] = c.wrap32(result) if wraps else result
     return -1
 
 
 @kernel
 def _scaled_rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance, wraps, scaling, out):
+    halves = np.empty((1, x.shape[1]), np.int32)
     for row in range(start, stop):
         mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
         for j in range(x.shape[1]):
-            result = np.int32(_halved((int(x[row, j]) - mean) * f, half_mode, wraps) + int(bias[j]))
-            out[row, j] = c.saturate(scaled(int(result), scaling, j), scaling.lo, scaling.hi)
+            halves[0, j] = _halved(int(np.int32(x[row, j] - mean)) * int(f), half_mode, wraps)
+        scale_rows(halves, 1, 0, bias, scaling, out, row)
     return -1
 
 
@@ -96,9 +97,12 @@ def _codes(dialect: Dialect) -> tuple[int, int, int, bool, bool]:
     return dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code, *wraps
 
 
-def fast(x: NDArray, bias: NDArray, dialect: Dialect, out: NDArray) -> None:
+def fast(x: NDArray, bias: NDArray, dialect: Dialect, out: NDArray) -> NDArray | None:
+    if x.dtype.itemsize > 2:  # what the kernels' 32 bits are not proved for
+        return steps(x.astype(np.int64), bias.astype(np.int64), dialect)["out"]
     rows = rows_of(x)
     over_rows(_rows, len(rows), rows, bias, *_codes(dialect), rows_of(out))
+    return None
 
 
 def scaled_rows(x: NDArray, bias: NDArray, dialect: Dialect, scaling: Scaling, out: NDArray) -> None:

@@ -20,7 +20,7 @@ from ..arith import I32, I64, round_shift, saturate, signed
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
-from ..kernels.scaling import scaled, scaling
+from ..kernels.scaling import scaling, sum_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Tensor, per_channel, require, rows_of
 from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
@@ -46,10 +46,7 @@ def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
 
 @kernel
 def _narrow_rows(start, stop, a, c, arm_a, arm_c, out):
-    for row in range(start, stop):
-        for j in range(a.shape[1]):
-            total = scaled(int(a[row, j]), arm_a, j) + scaled(int(c[row % len(c), j]), arm_c, j)
-            out[row, j] = c_.saturate(total, arm_a.lo, arm_a.hi)
+    sum_rows(start, stop, a, c, arm_a, arm_c, out)
     return -1
 
 

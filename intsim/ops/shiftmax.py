@@ -130,7 +130,7 @@ def tables(x0: int, n: int, b: int, dialect: Dialect) -> Softmax | None:
     if (wraps_sum and not wraps) or int(e.max()) > INT32_MAX:
         return None  # row by row it has to be seen
     exponentials = e.astype(np.int32)
-    return Softmax(exponentials, planes(exponentials), 31 - b + 1, wraps_sum, wraps)
+    return Softmax(exponentials, planes(exponentials), 31 - b + 1, wraps_sum)
 
 
 def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
