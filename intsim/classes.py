@@ -27,9 +27,13 @@ class Ranked:
 
 
 def classifies(graph: Graph) -> bool:
-    """Whether the graph's output are the logits of one picture."""
+    """Whether the graph's output are the logits of one picture, at known scales."""
     tensor = graph.tensors[graph.output.name]
-    return graph.output.op in ("linear", "residual_add") and tensor.shape[-1] == np.prod(tensor.shape)
+    return (
+        graph.scales[graph.output.name] is not None
+        and graph.output.op in ("linear", "residual_add")
+        and tensor.shape[-1] == np.prod(tensor.shape)
+    )
 
 
 def class_names(graph: Graph) -> list[str]:

@@ -60,7 +60,8 @@ def run(
     face: str = "fast",
     threads: int | None = None,
 ) -> NDArray:
-    """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] for a Segmenter.
+    """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] of a
+    Segmenter, logits of a classifier.
 
     `observe(name, value)` sees the output of every node in `nodes` (None: of every node) in execution order; nodes that
     nobody observes are computed together where that is faster, with the same result. `observe_steps(name, steps)` sees

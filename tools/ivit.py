@@ -24,6 +24,7 @@ from intsim.graph import CONSTANT, INPUT, Graph
 from intsim.quantize import Checkpoint
 from intsim.quantize.ivit import imported, input_scale
 from intsim.quantize.ivit_names import modules
+from intsim.quantize.ivit_records import offset_pixels
 from intsim.run import replay, run
 
 MINI = Path(__file__).parent.parent / "golden" / "ivit-deit-mini.npz"
@@ -151,12 +152,11 @@ def network(file: Path, dialect: dialects.Dialect) -> tuple[Graph, NDArray]:
     if own is None:
         raise click.ClickException(f"{file}: says no configuration")
     scale = input_scale(checkpoint)
-    offset = {"mean": [128 / 255] * 3, "std": [1 / (255 * scale)] * 3}
     with np.load(file) as archive:
         integers = archive["act/qact_input"][0].astype(np.int64)
-    return imported(checkpoint, own[0] | {"normalization": offset}, dialect), np.moveaxis(integers + 128, 0, -1).astype(
-        np.uint8
-    )
+    return imported(checkpoint, own[0] | {"normalization": offset_pixels(scale)}, dialect), np.moveaxis(
+        integers + 128, 0, -1
+    ).astype(np.uint8)
 
 
 def values(graph: Graph, picture: NDArray) -> dict[str, NDArray]:

@@ -170,7 +170,7 @@ def _rival_table(result: Benchmark) -> Any:
     from rich.table import Table
 
     table = Table(title="\nrun after run in one process", title_justify="left", box=None)
-    for column, justify in (("", "left"), ("median ms", "right"), ("over ours", "right"), ("labels of float64", "right")):
+    for column, justify in (("", "left"), ("median ms", "right"), ("over ours", "right"), ("as float64", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
 
     def agreeing(name: str) -> str:

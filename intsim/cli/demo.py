@@ -49,8 +49,8 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
 
     if output.exists() and not output.is_dir():
         raise FileError(f"{output}: is a file; the demo wants a folder to write into")
-    output.mkdir(parents=True, exist_ok=True)
     graph = load_segmenter(model)
+    output.mkdir(parents=True, exist_ok=True)
     image = read_picture(resources.picture(), graph, resize=model is not None)
     level: str = "boundary"
     layers: tuple[str, ...] = ()

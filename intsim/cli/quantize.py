@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..quantize.sensitivity import Noise
 
 BESIDE = "<beside the model>"
+DIFFERENT = 1
 NOISIEST = 5  # tensors that are told when there is a report
 
 
@@ -108,7 +109,7 @@ def command(
     resize: bool,
     model: Path | None,
     output: Path,
-) -> None:
+) -> int:
     """Quantize CHECKPOINT with one or more pictures, named by --calibrate or after it.
 
     CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation or
@@ -136,8 +137,7 @@ def command(
         raise click.UsageError("--report-on goes with --report")
     opened = Checkpoint.opened(checkpoint)
     if is_quantized(opened.tensors):
-        _take(opened, paths, config, model, dialect, output)
-        return
+        return _take(opened, paths, config, model, dialect, output)
     if not paths:
         raise IntsimError(
             f"{checkpoint}: a float checkpoint; quantize needs at least one picture to calibrate on: --calibrate PICTURE"
@@ -172,24 +172,36 @@ def command(
         click.echo(f"report: {page}; signal to noise by itself, the {NOISIEST} lowest:")
         for tensor in sorted(measured, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
+    return 0
 
 
 # What a quantized checkpoint leaves nothing to choose of: it says how a network is quantized, or re-quantized.
-_CHOSEN = ("size", "observers", "widths", "lam", "class_norm", "fold_norm", "report", "report_on", "resize")
+_CHOSEN = {
+    "size": "--size",
+    "observers": "--observer",
+    "widths": "--bits",
+    "lam": "--lam",
+    "class_norm": "--class-norm",
+    "fold_norm": "--fold-norm",
+    "report": "--report",
+    "report_on": "--report-on",
+    "resize": "--resize",
+}
 
 
 def _take(
     checkpoint: Checkpoint, pictures: list[Path], config: Path | None, model: Path | None, dialect: str, output: Path
-) -> None:
-    """The model of a quantized checkpoint."""
+) -> int:
+    """The model of a quantized checkpoint; the exit code."""
+    from ..dialects import IVIT
     from ..quantize.ivit import imported
-    from ..quantize.ivit_records import compared, is_recorded
+    from ..quantize.ivit_records import compared, is_recorded, unknown_modules
     from ..weights import save
 
     given = click.get_current_context().get_parameter_source
     said = [key for key in _CHOSEN if given(key) is ParameterSource.COMMANDLINE]
     if pictures or said:
-        option = "--calibrate" if pictures else f"--{said[0].removesuffix('s').replace('_', '-').replace('width', 'bits')}"
+        option = "--calibrate" if pictures else _CHOSEN[said[0]]
         raise IntsimError(
             f"{checkpoint.path}: is quantized already; its integers and scales are taken as they stand: leave {option} out"
         )
@@ -197,18 +209,21 @@ def _take(
     settings, origin = _settings(checkpoint, config, model, None)
     announce_compiling()
     graph = imported(checkpoint, settings, rules)
+    recorded = is_recorded(checkpoint)
+    found = compared(checkpoint, settings, rules) if recorded and rules == IVIT else []
     save(graph, output)
     click.echo(
         f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, integers and scales as they stand in the checkpoint"
     )
     click.echo(f"content hash {graph.content_hash}")
     click.echo(f"configuration: {origin}")
-    if is_recorded(checkpoint):
-        _tell_recorded(compared(checkpoint, settings, rules))
+    if recorded and rules != IVIT:
+        click.echo("recorded modules: not compared, they speak dialect ivit")
+    return _tell_recorded(found, unknown_modules(checkpoint, settings)) if found else 0
 
 
-def _tell_recorded(modules: list[Compared]) -> None:
-    """What of a recording is reproduced."""
+def _tell_recorded(modules: list[Compared], unknown: list[str]) -> int:
+    """What of a recording is reproduced; whether anything is not."""
     same, size = [module for module in modules if module.same], sum(module.total for module in modules)
     click.echo(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
     if wrong := next((module for module in modules if not module.same), None):
@@ -218,6 +233,9 @@ def _tell_recorded(modules: list[Compared]) -> None:
             else f"differs in {wrong.differing:,} of {wrong.total:,} elements"
         )
         click.echo(f"the first other one: {wrong.module} ({wrong.node} here) {how}")
+    if unknown:
+        click.echo(f"not compared, no modules of this network: {', '.join(unknown)}")
+    return DIFFERENT if len(same) < len(modules) else 0
 
 
 def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) -> None:

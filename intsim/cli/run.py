@@ -60,30 +60,30 @@ def command(
         if target is not None and target.suffix.lower() not in ("", ".png"):
             raise FileError(f"{target}: pictures are written as PNG; give it the suffix .png")
     graph = load_model(model)
-    labelling = not classifies(graph)
-    if labelling:
+    overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
+    if classifies(graph):
+        _refuse("the model is a classifier, which labels no pixels; --json prints its classes", "output", "overlay")
+    else:
+        _refuse("the model labels pixels, and is no classifier", "top")
         require_labels(graph, model)
         check_target(output, picture, model)
-        overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
         check_target(overlay, picture, model, output)
-    else:
-        _check_options()
     image = read_picture(picture, graph, resize)
     announce_compiling()
     with progress("running", len(graph.nodes)) as step:
         result = run(graph, image, progress=step, threads=threads)
-    if overlay is not None and labelling:
-        _labels(graph, picture, image, result, output, overlay, as_json)
-    else:
+    if classifies(graph):
         _classes(graph, picture, result, top, as_json)
+    else:
+        _labels(graph, picture, image, result, output, overlay, as_json)
 
 
-def _check_options() -> None:
-    """Refuse what only labels are for."""
-    given = click.get_current_context().get_parameter_source
-    for key, option in (("output", "-o"), ("overlay", "--overlay")):
-        if given(key) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{option}: the model is a classifier, which labels no pixels; --json prints its classes")
+def _refuse(why: str, *keys: str) -> None:
+    """Refuse options that the model has no use for."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in keys and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]}: {why}")
 
 
 def _labels(

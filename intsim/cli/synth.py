@@ -41,7 +41,7 @@ def command(
     from ..quantize import synth as random
     from ..weights import save
 
-    check_target(output, config)
+    check_target(output, config, model)
     if sum(source is not None for source in (preset, config, model)) > 1:
         raise click.UsageError("give one of PRESET, --config and --model, which all say the dimensions")
     if classes is not None and preset is None:

@@ -21,6 +21,9 @@ from .encodings import identifier, plain
 LANGUAGES = {"sv": ("package.sv.j2", "_pkg.sv"), "vhdl": ("package.vhd.j2", "_pkg.vhd"), "c": ("package.h.j2", "_pkg.h")}
 
 
+BECOME_PARAMETERS = ("x0_rounding", "softmax_n", "softmax_bits", "gelu_n", "gelu_bits")
+
+
 @dataclass(frozen=True)
 class Port:
     """One tensor at a node: ``IN0``, ``OUT`` or a memory's name, its format and shape."""
@@ -70,7 +73,7 @@ def package(graph: Graph, node: Node, language: str) -> tuple[str, str]:
         package=f"{identifier(node.name)}_pkg",
         node=node,
         dialect=graph.dialect,
-        choices=graph.dialect.choices() if node.op in REGISTRY and REGISTRY[node.op].speaks_dialect else {},
+        choices=_choices(graph, node),
         model=graph.content_hash[:12],
         version=__version__,
         integers=_integers(node),
@@ -78,6 +81,13 @@ def package(graph: Graph, node: Node, language: str) -> tuple[str, str]:
         ports=_ports(graph, node),
     )
     return f"{identifier(node.name)}{suffix}", text
+
+
+def _choices(graph: Graph, node: Node) -> dict[str, int | str]:
+    """The dialect's choices, but for those that became parameters of the node, whose own value counts."""
+    if node.op not in REGISTRY or not REGISTRY[node.op].speaks_dialect:
+        return {}
+    return {key: value for key, value in graph.dialect.choices().items() if key not in BECOME_PARAMETERS}
 
 
 def _integers(node: Node) -> dict[str, int]:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, I32, round_shift
+from ..arith import I32, round_shift
 from ..graph import CONSTANT, Node, operator
 from ..kernels.scaling import scaling
 from ..kernels.window_attention import Biased, Seen, window_attention
+from ..ops.masked_shiftmax import undivided
 from ..ops.shiftmax import tables
 from .product import scaling_of
 from .step import Links, Step
@@ -44,7 +45,7 @@ def match(links: Links, node: Node) -> Step | None:
         return None
     arms = [chain.biased.params[key] for key in ("ma", "ea", "mc", "ec")]
     bias = _bias(links, chain.biased.inputs[1])
-    if bias is None or any(np.ndim(value) for value in arms) or links.graph.tensors[bias[-1].name].shape[0] != shapes[0][1]:
+    if bias is None or any(np.ndim(value) for value in arms):
         return None
     params, dialect = chain.softmax.params, links.graph.dialect
     constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), dialect)
@@ -55,14 +56,15 @@ def match(links: Links, node: Node) -> Step | None:
         ma, ea, mc, ec = (int(arm) for arm in arms)
         scaled = round_shift(_value(bias).astype(np.int64) * mc, ec, dialect.requant_rounding)
         fits = I32.holds(int(scaled.min()), int(scaled.max()))
-        return Biased(scaling(ma, ea, dialect.requant_rounding, I8, tokens), scaled.astype(np.int32)) if fits else None
+        return Biased(scaling(ma, ea, dialect.requant_rounding, fmt, tokens), scaled.astype(np.int32)) if fits else None
 
     windows, heads, tokens, depth = shapes[0]
+    fmt = links.tensor(chain.biased).fmt
     biased = links.prepared(chain.biased, "bias", make)
     if biased is None:
         return None
     regions = np.asarray(params.get("regions", np.zeros((windows, tokens), np.int8)))
-    seen = Seen(regions, (regions == regions[:, :1]).all(axis=1), -int(params["x0"]))
+    seen = Seen(regions, undivided(regions), -int(params["x0"]))
     near, far = scaling_of(links, chain.requant), scaling_of(links, chain.context)
     dtype, probabilities = links.tensor(chain.context).fmt.dtype, links.tensor(chain.softmax).fmt.dtype
 

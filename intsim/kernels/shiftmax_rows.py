@@ -17,7 +17,7 @@ SHORT = 128  # tokens
 
 
 class Softmax(NamedTuple):
-    """The constants of one shiftmax: exponentials of ``0, -1 .. -255`` (i32, and by planes), shift, and how the sum wraps."""
+    """The constants of one shiftmax: exponentials of ``0, -1 .. -255`` (i32, and by planes), shift, how the sum wraps."""
 
     exponentials: NDArray
     planes: NDArray

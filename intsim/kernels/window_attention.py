@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from .forms import form_for
@@ -20,8 +19,6 @@ from .scaling import Scaling, scale_rows
 from .shiftmax_rows import Softmax, masked_rows, shiftmax_rows
 from .threads import over_rows
 from .tile import packed_panels, scratch
-
-I8_LO, I8_HI = I8.lo, I8.hi
 
 
 class Biased(NamedTuple):
@@ -101,4 +98,4 @@ def add_bias(logits, rows, arm, bias):
     for i in range(rows):
         row, own = logits[i], bias[i]
         for j in range(len(row)):
-            row[j] = c.saturate(c.round_terms(int(row[j]) * m, e, add, odd, neg) + int(own[j]), I8_LO, I8_HI)
+            row[j] = c.saturate(c.round_terms(int(row[j]) * m, e, add, odd, neg) + int(own[j]), arm.lo, arm.hi)

@@ -13,6 +13,7 @@ Weights = Mapping[str, NDArray]
 Shapes = dict[str, tuple[int, ...]]
 
 PATCHES = "patch_embed.proj"
+SOFTMAX_BITS = 16  # at most, as published; Swin's are 8
 
 
 def norm_parameters(name: str, channels: int) -> Shapes:
@@ -50,7 +51,7 @@ def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights, eps: 
     y = norm(net, f"{name}.norm1", x, weights, eps=eps)
     q, k, v, gain = queries_keys_values(net, f"{name}.attn", y, heads, weights)
     logits = net.matmul(f"{name}.attn.logits", q, k, transpose_b=1, gain=gain)  # (heads, T, T)
-    p = net.softmax(f"{name}.attn.softmax", logits)
+    p = net.softmax(f"{name}.attn.softmax", logits, SOFTMAX_BITS)
     y = weighted_values(net, f"{name}.attn", p, v, weights)
     x = net.add(f"{name}.residual1", y, x)
     return mlp(net, name, x, weights, eps)

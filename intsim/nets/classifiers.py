@@ -1,4 +1,4 @@
-"""What the configurations of ViT, DeiT and Swin have in common. The keys are timm's."""
+"""What the configurations of ViT, DeiT and Swin have in common. The keys are timm's, but for `_OURS`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from ..errors import IntsimError
 from .settings import check_flags, check_keys, check_whole, epsilon, normalization, sides
 
 NORMALIZED = {"vit": "vit", "deit": "deit", "swin": "deit"}  # how the published networks of each kind see pixels
-_OPTIONAL = ("name", "mlp_ratio", "qkv_bias", "normalization", "norm_eps", "class_names", "in_chans")
-# Keys of training and of presentation, which mean nothing to a trained network.
-MEANINGLESS = {"drop_rate", "attn_drop_rate", "drop_path_rate", "note", "order", "norm_layer", "act_layer", "qk_scale"}
+_OURS = ("name", "normalization", "norm_eps", "class_names")
+_OPTIONAL = ("mlp_ratio", "qkv_bias", "in_chans", *_OURS)
+ONLY_IN_TRAINING = {"drop_rate", "attn_drop_rate", "drop_path_rate", "note", "order"}
+AS_PUBLISHED = ("norm_layer", "act_layer", "qk_scale")  # which networks known here leave alone
+COMMON_KEYS = frozenset([*_OPTIONAL, *ONLY_IN_TRAINING, *AS_PUBLISHED])
 
 
 @dataclass(frozen=True)
-class Common:
+class Classifier:
     """Picture, patches, channels and classes."""
 
     height: int
@@ -24,7 +26,7 @@ class Common:
     patch: int
     d_model: int
     classes: int
-    mlp_ratio: int
+    mlp_ratio: float
     qkv_bias: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -35,41 +37,63 @@ class Common:
         """Rows and columns of patches."""
         return self.height // self.patch, self.width // self.patch
 
-    @classmethod
-    def of(cls, config: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...], eps: float) -> Common:
-        """From the plain data of a configuration whose keys are `required` and `optional`, beside the common ones."""
-        check_keys({key: config[key] for key in config if key not in MEANINGLESS}, required, (*optional, *_OPTIONAL))
-        height, width = sides("img_size", config["img_size"])
-        ratio = config.get("mlp_ratio", 4)
-        ratio = int(ratio) if isinstance(ratio, float) and ratio.is_integer() else ratio  # timm writes 4.0
-        keys = {"height": height, "width": width, "patch_size": config["patch_size"], "mlp_ratio": ratio}
-        check_whole(keys | {key: config[key] for key in ("embed_dim", "num_classes")})
-        check_flags(config, "qkv_bias")
-        patch = config["patch_size"]
-        if height % patch or width % patch:
-            raise IntsimError(
-                f"configuration: img_size {height} x {width} is not a multiple of patch_size {patch}, as a classifier's is"
-            )
-        if config.get("in_chans", 3) != 3:
-            raise IntsimError(f"configuration: in_chans {config['in_chans']!r}; pictures have 3 channels")
-        mean, std = normalization(config.get("normalization", NORMALIZED[config["kind"]]))
-        return cls(
-            height=height,
-            width=width,
-            patch=patch,
-            d_model=config["embed_dim"],
-            classes=config["num_classes"],
-            mlp_ratio=ratio,
-            qkv_bias=config.get("qkv_bias", True),
-            mean=mean,
-            std=std,
-            eps=epsilon(config, "norm_eps", eps),
-        )
+    def hidden(self, channels: int) -> int:
+        """The channels between the two layers of an MLP."""
+        return int(channels * self.mlp_ratio + 1e-6)  # a ratio told by shapes may be a last bit short
 
-    def trained_grid(self, config: Mapping[str, Any]) -> tuple[int, int] | None:
-        """The grid of patches that the position embeddings are for, where the configuration says so."""
-        if "trained_size" not in config:
-            return None
-        height, width = sides("trained_size", config["trained_size"])
-        check_whole({"trained_size height": height, "trained_size width": width})
-        return height // self.patch, width // self.patch
+    def block_size(self, channels: int) -> int:
+        """About how many parameters a transformer block has."""
+        return (4 * channels + 2 * self.hidden(channels)) * channels
+
+    @property
+    def embedding_size(self) -> int:
+        """How many parameters patches, positions and classes have, at most."""
+        return self.d_model * (3 * self.patch**2 + self.grid[0] * self.grid[1] + 8 * self.classes)
+
+
+def common_of(config: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...], eps: float) -> Classifier:
+    """From the plain data of a configuration whose keys are `required` and `optional`, beside the common ones.
+
+    IntsimError names the key that is wrong and what is due.
+    """
+    for key in AS_PUBLISHED:
+        if config.get(key) is not None:
+            raise IntsimError(f"configuration: {key} {config[key]!r}; only networks that leave it alone are known here")
+    ignored = {*ONLY_IN_TRAINING, *AS_PUBLISHED}
+    check_keys({key: config[key] for key in config if key not in ignored}, required, (*optional, *_OPTIONAL))
+    height, width = sides("img_size", config["img_size"])
+    keys = {"img_size height": height, "img_size width": width, "patch_size": config["patch_size"]}
+    check_whole(keys | {key: config[key] for key in ("embed_dim", "num_classes")})
+    ratio = config.get("mlp_ratio", 4)
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 1 / config["embed_dim"] <= ratio <= 64:
+        raise IntsimError(f"configuration: mlp_ratio must be a number up to 64, such as 4, not {ratio!r}")
+    check_flags(config, "qkv_bias")
+    patch = config["patch_size"]
+    if height % patch or width % patch:
+        raise IntsimError(
+            f"configuration: img_size {height} x {width} is not a multiple of patch_size {patch}, as a classifier's is"
+        )
+    if config.get("in_chans", 3) != 3:
+        raise IntsimError(f"configuration: in_chans {config['in_chans']!r}; pictures have 3 channels")
+    mean, std = normalization(config.get("normalization", NORMALIZED[config["kind"]]))
+    return Classifier(
+        height=height,
+        width=width,
+        patch=patch,
+        d_model=config["embed_dim"],
+        classes=config["num_classes"],
+        mlp_ratio=ratio,
+        qkv_bias=config.get("qkv_bias", True),
+        mean=mean,
+        std=std,
+        eps=epsilon(config, "norm_eps", eps),
+    )
+
+
+def trained_grid(config: Mapping[str, Any], patch: int) -> tuple[int, int] | None:
+    """The grid of patches that the position embeddings are for, where the configuration says so."""
+    if "trained_size" not in config:
+        return None
+    height, width = sides("trained_size", config["trained_size"])
+    check_whole({"trained_size height": height, "trained_size width": width})
+    return height // patch, width // patch

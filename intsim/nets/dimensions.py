@@ -15,6 +15,7 @@ _REQUIRED = ("image_size", "patch_size", "d_model", "n_heads", "n_layers", "n_cl
 _OPTIONAL = (
     "kind", "name", "distilled", "l2_norm", "encoder_norm_eps", "trained_size", "window_stride", "class_names", "palette"
 )  # fmt: skip
+KEYS = frozenset([*_REQUIRED, *_OPTIONAL])
 
 
 @dataclass(frozen=True)

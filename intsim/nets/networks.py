@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import IntsimError
-from . import segmenter, swin, vit
+from . import dimensions, segmenter, swin, vit
 from .blocks import Shapes, Weights
 from .dimensions import SegmenterConfig
 from .real import RealGraph
@@ -15,22 +15,12 @@ from .swin import SwinConfig
 from .vit import ViTConfig
 
 
-class Dimensions(Protocol):
-    """The dimensions of any network."""
-
-    @property
-    def height(self) -> int: ...
-
-    @property
-    def width(self) -> int: ...
-
-
 @dataclass(frozen=True)
 class Network:
     """A network: what it is called, its dimensions from a configuration, its tensors, the graph itself.
 
-    `size_key` is the key of the configuration that says the picture's size, `positions` the tensor resized with it, and
-    `structure` names the keys that say which tensors there are.
+    `size_key` is the key of the configuration that says the picture's size, `positions` the tensor resized with it,
+    `structure` names the keys that say which tensors there are, `keys` are all of them.
     """
 
     title: str
@@ -39,6 +29,7 @@ class Network:
     build: Callable[[Any, Weights], RealGraph]
     size_key: str
     structure: str
+    keys: frozenset[str]
     positions: str | None = None
 
 
@@ -49,6 +40,7 @@ SEGMENTER = Network(
     build=segmenter.segmenter,
     size_key="image_size",
     structure="n_layers, decoder and distilled",
+    keys=dimensions.KEYS,
     positions=segmenter.POSITIONS,
 )
 VIT = Network(
@@ -57,7 +49,8 @@ VIT = Network(
     parameters=vit.parameters,
     build=vit.vit,
     size_key="img_size",
-    structure="depth and distilled",
+    structure="depth, distilled and qkv_bias",
+    keys=vit.KEYS,
     positions=vit.POSITIONS,
 )
 SWIN = Network(
@@ -66,7 +59,8 @@ SWIN = Network(
     parameters=swin.parameters,
     build=swin.swin,
     size_key="img_size",
-    structure="depths",
+    structure="depths and qkv_bias",
+    keys=swin.KEYS,
 )
 NETWORKS = {"segmenter": SEGMENTER, "vit": VIT, "deit": replace(VIT, title="a DeiT"), "swin": SWIN}
 
@@ -74,14 +68,17 @@ NETWORKS = {"segmenter": SEGMENTER, "vit": VIT, "deit": replace(VIT, title="a De
 def network_of(config: Mapping[str, Any]) -> Network:
     """The network that a configuration is of; an IntsimError lists the kinds where there is none such."""
     kind = config.get("kind", "segmenter")
+    if "kind" not in config and "img_size" in config:
+        raise IntsimError("configuration: 'kind' is missing: vit, deit or swin")
     if not isinstance(kind, str) or kind not in NETWORKS:
         raise IntsimError(f"configuration: kind {kind!r} is none of {', '.join(NETWORKS)}")
     return NETWORKS[kind]
 
 
-def dimensions_of(config: Mapping[str, Any]) -> Any:
+def dimensions_of(config: Mapping[str, Any]) -> SegmenterConfig | ViTConfig | SwinConfig:
     """The dimensions that a configuration says; an IntsimError names the key that is wrong and what is due."""
-    return network_of(config).of(config)
+    found: SegmenterConfig | ViTConfig | SwinConfig = network_of(config).of(config)
+    return found
 
 
 def parameters_of(config: Mapping[str, Any]) -> Shapes:

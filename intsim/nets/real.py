@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops import REGISTRY
+from ..arith import I8
+from ..ops import REGISTRY, Tensor
 
 ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with a width of its own
 LOGITS = "logits"  # of a classifier, which stay as wide as their sums are
@@ -90,13 +91,20 @@ class RealGraph:
         """Layer normalisation over the last axis."""
         return self.node(name, "layernorm", x, gamma=gamma, beta=beta, eps=eps, kind=kind)
 
-    def softmax(self, name: str, x: str, bits: int = 16) -> str:
+    def softmax(self, name: str, x: str, bits: int) -> str:
         """Softmax over the last axis, in integers of at most `bits` bits."""
         return self.node(name, "softmax", x, bits=bits)
 
     def add(self, name: str, a: str, c: str, kind: str = RESIDUAL) -> str:
         """The sum of two branches."""
         return self.node(name, "add", a, c, kind=kind)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor."""
+        found: dict[str, tuple[int, ...]] = {}
+        for node in self.nodes:
+            found[node.name] = _shape(node, [found[name] for name in node.inputs])
+        return found
 
     def run(self, image: NDArray, observe: Callable[[RealNode, list[NDArray], NDArray], None] | None = None) -> NDArray:
         """Run in float64; `observe(node, inputs, value)` sees every operation. Returns the last node's output."""
@@ -122,6 +130,25 @@ class RealGraph:
 
         self.run(image, keep)
         return seen
+
+
+def _shape(node: RealNode, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of a tensor from those of its inputs."""
+    if node.op == "input":
+        return (node.params["height"], node.params["width"], 3)
+    if node.op == "constant":
+        return np.shape(node.params["value"])
+    if node.op == "linear":
+        return (*inputs[0][:-1], len(node.params["weight"]))
+    if node.op == "matmul":
+        return (*inputs[0][:-1], inputs[1][-2 if node.params["transpose_b"] else -1])
+    if node.op == "mean":
+        return (*inputs[0][:-2], inputs[0][-1])
+    if node.op == "argmax":
+        return inputs[0][:-1]
+    if node.op in REGISTRY and REGISTRY[node.op].moves:
+        return REGISTRY[node.op].output([Tensor.full(shape, I8) for shape in inputs], dict(node.params), None).shape
+    return inputs[0]
 
 
 def evaluate(node: RealNode, inputs: list[NDArray]) -> NDArray:

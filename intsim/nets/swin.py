@@ -29,13 +29,14 @@ from .blocks import (
     queries_keys_values,
     weighted_values,
 )
-from .classifiers import Common
+from .classifiers import COMMON_KEYS, Classifier, common_of
 from .real import ACTIVATION, LAYER_NORM_EPS, LOGITS, RESIDUAL, RealGraph
-from .settings import check_size, check_whole
+from .settings import check_flags, check_size, check_whole
 
 SOFTMAX_BITS = 8  # of the published networks
 _REQUIRED = ("kind", "img_size", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "num_classes")
 _OPTIONAL = ("patch_norm", "ape")
+KEYS = COMMON_KEYS.union(_REQUIRED, _OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -56,31 +57,16 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class SwinConfig:
+class SwinConfig(Classifier):
     """The dimensions of a Swin Transformer."""
 
-    common: Common
     stages: tuple[Stage, ...]
-
-    @property
-    def height(self) -> int:
-        """Of the picture."""
-        return self.common.height
-
-    @property
-    def width(self) -> int:
-        """Of the picture."""
-        return self.common.width
-
-    @property
-    def attended(self) -> int:
-        """Tokens that a token attends to, at most."""
-        return max(stage.window for stage in self.stages) ** 2
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> SwinConfig:
         """From the plain data of a configuration; an IntsimError names the key that is wrong and what is due."""
-        common = Common.of(config, _REQUIRED, _OPTIONAL, LAYER_NORM_EPS)
+        common = common_of(config, _REQUIRED, _OPTIONAL, LAYER_NORM_EPS)
+        check_flags(config, "patch_norm", "ape")
         depths, heads = (_list(key, config[key]) for key in ("depths", "num_heads"))
         check_whole({"window_size": config["window_size"]})
         if len(depths) != len(heads):
@@ -91,7 +77,10 @@ class SwinConfig:
         for i, (depth, count) in enumerate(zip(depths, heads, strict=True)):
             grid, channels = tuple(side >> i for side in common.grid), common.d_model << i
             if any(side % (1 << i) for side in common.grid):
-                raise IntsimError(f"configuration: {common.grid[0]} x {common.grid[1]} patches cannot be halved {i} times")
+                raise IntsimError(
+                    f"configuration: {common.grid[0]} x {common.grid[1]} patches are not a multiple of {1 << i}, which "
+                    f"{len(depths)} stages need; another img_size is needed"
+                )
             window = min(config["window_size"], *grid)
             if any(side % window for side in grid):
                 raise IntsimError(
@@ -101,8 +90,8 @@ class SwinConfig:
             if channels % count:
                 raise IntsimError(f"configuration: {channels} channels of stage {i} do not split into {count} heads")
             stages.append(Stage(f"layers.{i}", depth, count, channels, (grid[0], grid[1]), window))
-        check_size(sum(s.depth * (4 + 2 * common.mlp_ratio) * s.channels**2 for s in stages))
-        return cls(common, tuple(stages))
+        check_size(sum(s.depth * common.block_size(s.channels) for s in stages) + common.embedding_size)
+        return cls(**vars(common), stages=tuple(stages))
 
 
 def _list(key: str, given: Any) -> list[int]:
@@ -114,7 +103,7 @@ def _list(key: str, given: Any) -> list[int]:
 
 def parameters(config: SwinConfig) -> Shapes:
     """The names and shapes of every tensor a checkpoint must hold."""
-    c, last = config.common, config.stages[-1]
+    c, last = config, config.stages[-1]
     shapes: Shapes = {
         "patch_embed.proj.weight": (c.d_model, 3, c.patch, c.patch),
         "patch_embed.proj.bias": (c.d_model,),
@@ -124,7 +113,7 @@ def parameters(config: SwinConfig) -> Shapes:
         d = stage.channels
         for j in range(stage.depth):
             name = f"{stage.name}.blocks.{j}"
-            shapes |= block_parameters(name, d, c.mlp_ratio * d, c.qkv_bias)
+            shapes |= block_parameters(name, d, c.hidden(d), c.qkv_bias)
             shapes[f"{name}.attn.relative_position_bias_table"] = ((2 * stage.window - 1) ** 2, stage.heads)
         if stage is not last:
             shapes |= norm_parameters(f"{stage.name}.downsample.norm", 4 * d)
@@ -134,16 +123,16 @@ def parameters(config: SwinConfig) -> Shapes:
 
 def swin(config: SwinConfig, weights: Weights) -> RealGraph:
     """The whole network; shapes in comments, D channels, W windows of T tokens, K classes."""
-    c, net = config.common, RealGraph()
+    c, net = config, RealGraph()
     x = pixels(net, "input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
     x = embedded_patches(net, "", x, c.patch, weights, ACTIVATION)  # (h*w, D)
     x = norm(net, "patch_embed.norm", x, weights, RESIDUAL, c.eps)
     x = net.node("patch_embed.grid", "grid", x, height=c.grid[0])  # (h, w, D)
     x = net.node("embedded", "requantize", x, kind=RESIDUAL)
-    for stage in config.stages:
+    for stage in c.stages:
         for j in range(stage.depth):
             x = window_block(net, f"{stage.name}.blocks.{j}", x, stage, stage.shift if j % 2 else 0, weights, c.eps)
-        if stage is not config.stages[-1]:
+        if stage is not c.stages[-1]:
             x = downsample(net, f"{stage.name}.downsample", x, weights, c.eps)  # (h/2, w/2, 2D)
     x = norm(net, "norm", x, weights, eps=c.eps)
     x = net.node("tokens", "tokens", x)  # (h*w, D)

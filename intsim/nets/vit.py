@@ -21,7 +21,7 @@ from .blocks import (
     norm_parameters,
     pixels,
 )
-from .classifiers import Common
+from .classifiers import COMMON_KEYS, Classifier, common_of, trained_grid
 from .real import LOGITS, RESIDUAL, RealGraph
 from .settings import check_flags, check_size, check_whole
 
@@ -29,75 +29,57 @@ POSITIONS = "pos_embed"
 VIT_EPS = 1e-6
 _REQUIRED = ("kind", "img_size", "patch_size", "embed_dim", "depth", "num_heads", "num_classes")
 _OPTIONAL = ("distilled", "trained_size")
+KEYS = COMMON_KEYS.union(_REQUIRED, _OPTIONAL)
 
 
 @dataclass(frozen=True)
-class ViTConfig:
+class ViTConfig(Classifier):
     """The dimensions of a ViT or DeiT. `extra_tokens` is 1 (class), or 2 with the distillation token.
 
     `trained_grid` is the grid of patches that the checkpoint's position embeddings are for, where it is known.
     """
 
-    common: Common
     depth: int
     heads: int
     extra_tokens: int
-    trained_grid: tuple[int, int] | None = None
-
-    @property
-    def height(self) -> int:
-        """Of the picture."""
-        return self.common.height
-
-    @property
-    def width(self) -> int:
-        """Of the picture."""
-        return self.common.width
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        return self.common.grid
-
-    @property
-    def attended(self) -> int:
-        """Tokens that a token attends to."""
-        return self.grid[0] * self.grid[1] + self.extra_tokens
+    trained_grid: tuple[int, int] | None
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> ViTConfig:
         """From the plain data of a configuration; an IntsimError names the key that is wrong and what is due."""
-        common = Common.of(config, _REQUIRED, _OPTIONAL, VIT_EPS)
+        common = common_of(config, _REQUIRED, _OPTIONAL, VIT_EPS)
         check_flags(config, "distilled")
+        if config.get("distilled") and config["kind"] != "deit":
+            raise IntsimError(f"configuration: distilled is for kind deit, not {config['kind']}")
         depth, heads = config["depth"], config["num_heads"]
         check_whole({"depth": depth, "num_heads": heads})
         if common.d_model % heads:
             raise IntsimError(f"configuration: embed_dim {common.d_model} is not a multiple of num_heads {heads}")
-        check_size(depth * (4 + 2 * common.mlp_ratio) * common.d_model**2)
-        trained = common.trained_grid(config)
-        return cls(common, depth, heads, 2 if config.get("distilled") else 1, trained)
+        check_size(depth * common.block_size(common.d_model) + common.embedding_size)
+        distilled, trained = config.get("distilled", False), trained_grid(config, common.patch)
+        return cls(**vars(common), depth=depth, heads=heads, extra_tokens=2 if distilled else 1, trained_grid=trained)
 
 
 def parameters(config: ViTConfig) -> Shapes:
     """The names and shapes of every tensor a checkpoint must hold."""
-    c, d = config.common, config.common.d_model
+    c, d = config, config.d_model
     shapes: Shapes = {
         "patch_embed.proj.weight": (d, 3, c.patch, c.patch),
         "patch_embed.proj.bias": (d,),
         "cls_token": (1, 1, d),
-        POSITIONS: (1, config.attended, d),
+        POSITIONS: (1, config.grid[0] * config.grid[1] + config.extra_tokens, d),
     }
     if config.extra_tokens == 2:
         shapes["dist_token"] = (1, 1, d)
     for i in range(config.depth):
-        shapes |= block_parameters(f"blocks.{i}", d, c.mlp_ratio * d, c.qkv_bias)
+        shapes |= block_parameters(f"blocks.{i}", d, c.hidden(d), c.qkv_bias)
     shapes |= norm_parameters("norm", d) | linear_parameters("head", c.classes, d)
     return shapes | (linear_parameters("head_dist", c.classes, d) if config.extra_tokens == 2 else {})
 
 
 def vit(config: ViTConfig, weights: Weights) -> RealGraph:
     """The whole network; shapes in comments, N patches, D channels, T tokens, K classes."""
-    c, net = config.common, RealGraph()
+    c, net = config, RealGraph()
     x = pixels(net, "input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
     x = embedded_patches(net, "", x, c.patch, weights, RESIDUAL)  # (N, D)
     extra = ["cls_token", "dist_token"][: config.extra_tokens]

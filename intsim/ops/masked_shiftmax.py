@@ -7,7 +7,8 @@
 
 `x` is i8 [..., windows, heads, tokens, tokens], `regions` i8 [windows, tokens]: numbers that only their equality matters of.
 A token is of its own region, so that every row has a maximum. What is not seen keeps the floor's small share, as it has in
-the published network, whose mask adds -100 to the real logit. Formats, precision and output scale as in shiftmax.
+the published network, whose mask adds -100 to the real logit: below any floor at scales up to a third. Formats, precision
+and output scale as in shiftmax.
 Source: I-ViT's Shiftmax in Swin Transformer.
 
 >>> import intsim.ops as ops
@@ -37,10 +38,20 @@ LOWEST = -(1 << 62)  # below any logit
 
 
 def steps(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
-    seen = (regions[:, :, None] == regions[:, None, :])[:, None]  # (windows, 1, tokens, tokens)
+    seen = visible(regions)[:, None]  # (windows, 1, tokens, tokens)
     top = np.where(seen, x, LOWEST).max(axis=-1, keepdims=True)
     e = np.where(seen, exponential(np.where(seen, x - top, 0), x0, n, dialect)["out"], -x0)
     return {"max": top, "exp": e, **normalised(e, b, dialect, "masked_shiftmax")}
+
+
+def visible(regions: NDArray) -> NDArray:
+    """Whether token i of a window sees token j: [windows, tokens, tokens]."""
+    return np.asarray(regions[:, :, None] == regions[:, None, :])
+
+
+def undivided(regions: NDArray) -> NDArray:
+    """The windows in which every token sees every other: [windows]."""
+    return np.asarray((regions == regions[:, :1]).all(axis=1))
 
 
 @kernel
@@ -91,7 +102,7 @@ def fast(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect
         e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
         refused = over_rows(_rows, len(rows), rows, regions, heads, e, -x0, b, *wraps, result)
     else:
-        whole = (regions == regions[:, :1]).all(axis=1)  # windows in which every token sees every other
+        whole = undivided(regions)
         refused = over_rows(_table_rows, len(rows), rows, whole, constants, lookup(), regions, heads, -x0, result)
     if refused >= 0:
         steps(x.astype(np.int64), regions.astype(np.int64), x0, n, b, dialect)  # the reference says what is wrong with it
@@ -108,7 +119,7 @@ def infer(x: Tensor, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect
 
 def real(x: NDArray, regions: NDArray) -> NDArray:
     """Softmax over what is seen, in real numbers."""
-    seen = (regions[:, :, None] == regions[:, None, :])[:, None]
+    seen = visible(regions)[:, None]
     assert SHIFTMAX.real is not None
     return np.asarray(SHIFTMAX.real(np.where(seen, x, -np.inf)))
 

@@ -37,7 +37,6 @@ class Statistics:
 
     recipe: Recipe = field(default_factory=Recipe)
     largest: dict[str, float] = field(default_factory=dict)
-    row_length: dict[str, int] = field(default_factory=dict)
     lam: dict[str, int] = field(default_factory=dict)
     labels: list[NDArray] = field(default_factory=list)
 
@@ -82,7 +81,6 @@ def calibrate(
             raise IntsimError(
                 f"{node.name}: its real values are not finite; the checkpoint or its normalization is out of range"
             )
-        statistics.row_length[node.name] = value.shape[-1]
         progress(node.name)
 
     statistics.labels = [net.run(picture, record) for picture in pictures]

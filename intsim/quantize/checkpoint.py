@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileError, IntsimError
-from ..nets.networks import network_of, parameters_of
+from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.positions import resized_positions
 from ..nets.segmenter import SegmenterConfig
 from ..nets.vit import ViTConfig
 from .containers import META, SUFFIXES, Stored, recorded_configuration, stored_tensors
 from .inferred import MMSEGMENTATION_HAS, inferred_config
-from .naming import MMSEGMENTATION, Naming, naming_of
+from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming, naming_of
 
 Grid = tuple[int, int]
 
@@ -61,24 +61,30 @@ class Checkpoint:
         """The configuration that the file says of itself, or that its shapes tell, and where it comes from; None where
         neither tells enough.
         """
-        if said := recorded_configuration(self.path):
+        if (said := recorded_configuration(self.path)) is not None:
+            try:
+                said = {key: value for key, value in said.items() if key in network_of(said).keys}  # the rest is its maker's
+                dimensions_of(said)
+            except IntsimError as error:
+                raise FileError(f"{self.path}: {META}: {error}") from None
             return said, f"{META} in {self.path}"
         if (told := inferred_config(self.path, self.tensors, self.naming)) is None:
             return None
         return told[0], f"told by the shapes; taken for granted: {told[1]}"
 
     def weights(self, config: dict[str, Any]) -> dict[str, NDArray]:
-        """The float tensors the configuration asks for, by the original Segmenter's names; float32 or float64.
+        """The float tensors the configuration asks for, by the names in `nets`; float32 or float64.
 
-        Position embeddings are resized to the configuration's ``image_size``. FileError names the first tensor that is
-        missing, misshapen, not real-valued, not finite, or has no place in the configuration; a classification head, which
-        Segmenter does not use, is left out.
+        Position embeddings are resized to the configuration's picture. FileError names the first tensor that is missing,
+        misshapen, not real-valued, not finite, or has no place in the configuration; what the network does not use, such as
+        the classification head of a Segmenter's encoder, is left out.
         """
         network, due = network_of(config), parameters_of(config)
         theirs = {name: self.naming.theirs(name) for name in due}
         if not any(name in self.tensors for name in theirs.values()):
+            way = "; its names are timm's, whose kind is vit, deit or swin" if self.naming in (TIMM, TIMM_09) else ""
             raise FileError(
-                f"{self.path}: holds none of the tensors of {network.title}, such as {next(iter(theirs.values()))}"
+                f"{self.path}: holds none of the tensors of {network.title}, such as {next(iter(theirs.values()))}{way}"
             )
         weights = {}
         for name, shape in due.items():

@@ -99,13 +99,16 @@ def _npz(path: Path) -> dict[str, Stored]:
 def recorded_configuration(path: Path) -> dict[str, Any] | None:
     """The configuration that an archive of a state and its activations says of itself, JSON under ``meta``."""
     header = npy.member_header(path, META) if path.suffix == ".npz" else None
-    if header is None or header.problem or header.dtype.kind != "U" or header.shape != ():
+    if header is None:
         return None
     try:
-        found = json.loads(str(npy.member(path, META)))
-    except (json.JSONDecodeError, RecursionError):
-        raise FileError(f"{path}: {META} is not JSON") from None
-    return found if isinstance(found, dict) else None
+        text = npy.member(path, META).item() if header.dtype.kind in "US" and not header.problem else None
+        found = json.loads(text or "")
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise FileError(f"{path}: {META} is not the text of a JSON table")
+    return found
 
 
 def _pytorch(path: Path) -> dict[str, Stored]:

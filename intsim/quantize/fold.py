@@ -12,9 +12,11 @@ import numpy as np
 
 from ..nets.real import RealGraph, RealNode
 
+WHOLE = ("slice", "roll", "windows", "grid", "tokens")  # movements that keep the channels of a token together
+
 
 def fold_norms(net: RealGraph) -> RealGraph:
-    """`net` with every layer norm folded whose values only linear layers take, directly or through slices of tokens."""
+    """`net` with every layer norm folded whose values only linear layers take, directly or moved as whole tokens."""
     users: dict[str, list[RealNode]] = {node.name: [] for node in net.nodes}
     for node in net.nodes:
         for name in node.inputs:
@@ -23,8 +25,7 @@ def fold_norms(net: RealGraph) -> RealGraph:
     def takers(name: str) -> list[RealNode]:
         found = []
         for user in users[name]:
-            of_tokens = user.op == "slice" and user.params["axis"] != -1
-            found += takers(user.name) if of_tokens else [user]
+            found += takers(user.name) if user.op in WHOLE and user.params.get("axis") != -1 else [user]
         return found
 
     changed: dict[str, RealNode] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,25 @@ def inferred_config(path: Path, tensors: Mapping[str, Stored], naming: Naming) -
         return config, f"n_heads {config['n_heads']}, normalization vit"
     if naming not in (TIMM, TIMM_09):
         return None
-    shapes = {re.sub(r"_integer$", "", name): tensor.shape for name, tensor in tensors.items()}
+    shapes = {re.sub(r"_integer$", "", _ours(name, naming)): tensor.shape for name, tensor in tensors.items()}
     try:
         config = _swin(path, shapes) if any(name.startswith("layers.") for name in shapes) else _vit(path, shapes)
-    except (KeyError, ValueError, IndexError):
+    except FileError:
+        raise
+    except KeyError as error:
+        raise FileError(f"{path}: tensor {error.args[0]} is missing, which says dimensions; or give --config") from None
+    except (ValueError, IndexError, ZeroDivisionError):
         raise FileError(f"{path}: not a network whose dimensions can be told by its shapes; give --config") from None
-    if config["kind"] == "deit":
-        return config, f"kind deit (normalization as trained on ImageNet), num_heads {config['num_heads']}"
-    return config, f"img_size {config['img_size']}, normalization as trained on ImageNet"
+    size = "" if config["kind"] == "deit" or _masks(shapes) else f", img_size {config['img_size']}"
+    heads = f", num_heads {config['num_heads']}" if config["kind"] == "deit" else ""
+    return config, f"kind {config['kind']} (normalization as trained on ImageNet){heads}{size}"
+
+
+def _ours(name: str, naming: Naming) -> str:
+    """Our name of a tensor whose name tells dimensions."""
+    if naming is not TIMM_09:
+        return name
+    return re.sub(r"^head\.fc\.", "head.", name)
 
 
 def _mmsegmentation(path: Path, tensors: Mapping[str, Stored]) -> dict[str, Any]:
@@ -76,42 +87,53 @@ def _vit(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         "img_size": [side, side],
         "patch_size": patch,
         "embed_dim": d,
-        "depth": _count(shapes, r"blocks\.\d+\.mlp\.fc1\.weight"),
+        "depth": _numbered(shapes, r"blocks\.(\d+)\..*"),
         "num_heads": max(1, d // HEAD),
         "num_classes": shapes["head.weight"][0],
-        "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] // d,
+        "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / d,
+        "qkv_bias": "blocks.0.attn.qkv.bias" in shapes,
         "distilled": distilled,
     }
 
 
 def _swin(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """A Swin on the picture that its window is published for: 224 pixels for 7, 384 for 12, and 32 patches a window else."""
+    """A Swin on the picture that its masks are for; without masks the one whose last stage is one window, as published."""
     d, _, patch, _ = shapes["patch_embed.proj.weight"]
-    tables = [
-        (i, shape) for i in range(8) if (shape := shapes.get(f"layers.{i}.blocks.0.attn.relative_position_bias_table"))
-    ]
-    window = (math.isqrt(tables[0][1][0]) + 1) // 2
-    head = shapes["head.weight" if "head.weight" in shapes else "head.fc.weight"]
+    stages = _numbered(shapes, r"layers\.(\d+)\..*")
+    tables = [shapes[f"layers.{i}.blocks.0.attn.relative_position_bias_table"] for i in range(stages)]
+    window = (math.isqrt(tables[0][0]) + 1) // 2
+    across = _square(path, masks, "windows") if (masks := _masks(shapes)) else 1 << (stages - 1)
     return {
         "kind": "swin",
         "name": path.stem,
-        "img_size": [32 * window] * 2,
+        "img_size": [across * window * patch] * 2,
         "patch_size": patch,
         "embed_dim": d,
-        "depths": [_count(shapes, rf"layers\.{i}\.blocks\.\d+\.mlp\.fc1\.weight") for i, _ in tables],
-        "num_heads": [shape[1] for _, shape in tables],
+        "depths": [_numbered(shapes, rf"layers\.{i}\.blocks\.(\d+)\..*") for i in range(stages)],
+        "num_heads": [shape[1] for shape in tables],
         "window_size": window,
-        "num_classes": head[0],
-        "mlp_ratio": shapes["layers.0.blocks.0.mlp.fc1.weight"][0] // d,
+        "num_classes": shapes["head.weight"][0],
+        "mlp_ratio": shapes["layers.0.blocks.0.mlp.fc1.weight"][0] / d,
+        "qkv_bias": "layers.0.blocks.0.attn.qkv.bias" in shapes,
     }
+
+
+def _masks(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """The windows of the first stage, which its mask has one each of; 0 where there is none."""
+    return shapes.get("layers.0.blocks.1.attn_mask", (0,))[0]
+
+
+def _numbered(names: Iterable[str], pattern: str) -> int:
+    """How many there are of what `pattern` numbers, from 0 on."""
+    return max((int(found[1]) + 1 for name in names if (found := re.fullmatch(pattern, name))), default=0)
 
 
 def _count(names: Mapping[str, Any], pattern: str) -> int:
     return sum(re.fullmatch(pattern, name) is not None for name in names)
 
 
-def _square(path: Path, tokens: int) -> int:
+def _square(path: Path, tokens: int, what: str = "position embeddings") -> int:
     side = math.isqrt(max(tokens, 0))
     if side * side != tokens:
-        raise FileError(f"{path}: its {tokens} position embeddings are not those of a square; give --config")
+        raise FileError(f"{path}: its {tokens} {what} are not those of a square; give --config")
     return side

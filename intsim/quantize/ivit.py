@@ -8,7 +8,7 @@ the scale aimed at first rounded to float32, as the published code does it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..arith import I8, I32, Format
+from ..arith import I8, I32, Format, Overflow
 from ..dialects import Dialect
-from ..errors import FileError, GraphError
+from ..errors import BoundError, FileError
 from ..graph import Graph
+from ..nets import blocks, swin
 from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.real import LOGITS, RealNode
-from ..nets.swin import SOFTMAX_BITS, SwinConfig, regions
+from ..nets.swin import SwinConfig, regions
 from ..ops import REGISTRY
+from ..ops.masked_shiftmax import visible
 from ..ops.shiftgelu import UNCLAMPED
 from .calibrate import WIDEST
 from .checkpoint import Checkpoint
@@ -43,7 +45,8 @@ def is_quantized(tensors: Mapping[str, Stored]) -> bool:
 
 
 def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -> Graph:
-    """The integer network of a quantization-aware checkpoint, bit for bit what the published modules compute in ``ivit``.
+    """The integer network of a quantization-aware checkpoint: in ``ivit`` bit for bit what the published modules compute,
+    where float64 hides nothing.
 
     FileError names the tensor that is missing, misshapen or outside its format, BoundError the node that could overflow.
     """
@@ -59,8 +62,9 @@ def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -
     provenance = {"intsim": __version__, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
     try:
         return lower(net, AsTheyStand(state, config, dialect), dialect, config, provenance)
-    except GraphError as error:
-        raise type(error)(f"{checkpoint.path}: {error}") from None
+    except BoundError as error:
+        way = "" if dialect.overflow is Overflow.EXACT else "; --dialect ivit computes it in 64 bits"
+        raise BoundError(f"{checkpoint.path}: {error}{way}") from None
 
 
 def input_scale(checkpoint: Checkpoint) -> float:
@@ -78,9 +82,10 @@ class _State:
         """A tensor's values."""
         tensor = self.tensors.get(name)
         if tensor is None:
-            raise FileError(
-                f"{self.path}: {name} is missing; the configuration asks for it: do {self.structure} say what was trained?"
-            )
+            layer = name.rpartition(".")[0]
+            known = any(other.startswith(f"{layer}.") for other in self.tensors)
+            hint = "" if known or not layer else f": do {self.structure} say what was trained?"
+            raise FileError(f"{self.path}: {name} is missing; the configuration asks for it{hint}")
         value = tensor.read()
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
             raise FileError(f"{self.path}: {name} holds values that are not finite real numbers")
@@ -115,7 +120,9 @@ class _State:
 
     def scales(self, name: str, channels: int) -> NDArray:
         """The scales of a layer, one a channel; those of a layer norm are negative where its gamma is."""
-        value = self.shaped(name, (channels,)).astype(np.float64)
+        value = self.read(name).astype(np.float64).ravel()
+        if len(value) != channels:
+            raise FileError(f"{self.path}: {name} has {len(value)} values, due are {channels}, one a channel")
         wrong = value == 0 if name.endswith("norm_scaling_factor") else value <= 0
         if wrong.any():
             channel = int(np.argmax(wrong))
@@ -142,22 +149,23 @@ class _State:
         return found
 
     def check_windows(self, config: Mapping[str, Any]) -> None:
-        """Refuse tables of indices and masks of another kind of window than the configuration's."""
+        """Refuse tables of indices and masks of other windows than the configuration's."""
         dimensions = dimensions_of(config)
         for stage in dimensions.stages if isinstance(dimensions, SwinConfig) else ():
             displacements = np.arange((2 * stage.window - 1) ** 2)[:, None]
             index = REGISTRY["relative_positions"].ref(displacements, size=stage.window)[0]
             for j in range(stage.depth):
                 block = f"{stage.name}.blocks.{j}"
-                self._agrees(f"{block}.attn.relative_position_index", lambda found, index=index: found == index)
+                self._agrees(f"{block}.attn.relative_position_index", index, lambda value: value)
                 if stage.shift and j % 2:
-                    part = regions(stage.grid, stage.window, stage.shift)
-                    apart = part[:, :, None] != part[:, None, :]
-                    self._agrees(f"{block}.attn_mask", lambda found, apart=apart: (found != 0) == apart)
+                    apart = ~visible(regions(stage.grid, stage.window, stage.shift))
+                    self._agrees(f"{block}.attn_mask", apart, lambda value: value != 0)
 
-    def _agrees(self, name: str, holds: Any) -> None:
-        if name in self.tensors and not np.all(holds(self.read(name))):
-            raise FileError(f"{self.path}: {name} is not that of the configuration; does window_size say what was trained?")
+    def _agrees(self, name: str, due: NDArray, meaning: Callable[[NDArray], NDArray]) -> None:
+        if name in self.tensors and not np.array_equal(meaning(self.read(name)), due):
+            raise FileError(
+                f"{self.path}: {name} is not that of the configuration; do img_size and window_size say what was trained?"
+            )
 
 
 def _is_norm(layer: str) -> bool:
@@ -168,23 +176,22 @@ class AsTheyStand:
     """The `Source` of a quantization-aware checkpoint."""
 
     norm_advice = ""
+    vanishing = True
 
     def __init__(self, state: _State, config: Mapping[str, Any], dialect: Dialect) -> None:
         self.state, self.dialect = state, dialect
         self.modules = modules(config)
         self.by_node = {node: module for module, node in self.modules.items()}
         dimensions = dimensions_of(config)
-        self.tokens = dimensions.attended
-        self.softmax_bits = SOFTMAX_BITS if isinstance(dimensions, SwinConfig) else 16
+        self.softmax_bits = swin.SOFTMAX_BITS if isinstance(dimensions, SwinConfig) else blocks.SOFTMAX_BITS
 
     def bits(self, node: RealNode) -> int:
         return WIDEST if node.kind == LOGITS else WIDTHS[node.kind]
 
     def scale(self, node: RealNode) -> float:
-        try:
-            module = module_of(f"{node.name}.requant", self.by_node)
-        except KeyError:
-            module = module_of(node.name, self.by_node)
+        module = module_of(f"{node.name}.requant", self.by_node) or module_of(node.name, self.by_node)
+        if module is None:
+            raise FileError(f"{self.state.path}: {node.name}: I-ViT's networks have no such tensor")
         return self.state.scale(f"{module}.act_scaling_factor")
 
     def aim(self, node: RealNode) -> float:
@@ -229,9 +236,6 @@ class AsTheyStand:
     def layernorm(self, node: RealNode) -> Affine:
         bias = np.asarray(node.params["beta"])
         return Affine(bias, self.state.scales(f"{node.name}.norm_scaling_factor", len(bias)))
-
-    def attended(self, node: RealNode) -> int:
-        return self.tokens
 
     def lam(self, node: RealNode) -> int:
         return UNCLAMPED

@@ -122,11 +122,11 @@ def _within(name: str, pairs: Pairs) -> Iterator[tuple[str, str]]:
     yield from ((f"{name}.{module}", f"{name}.{node}") for module, node in pairs)
 
 
-def module_of(node: str, by_node: Mapping[str, str]) -> str:
-    """The module whose scale an integer node has; `by_node` are the modules by the nodes that give the same."""
+def module_of(node: str, by_node: Mapping[str, str]) -> str | None:
+    """The module whose scale an integer node has, if any; `by_node` are the modules by the nodes that give the same."""
     if node in by_node:
         return by_node[node]
     for ending, same in SAME_SCALE.items():
         if node == ending or node.endswith(f".{ending}"):
-            return by_node[node.removesuffix(ending) + same]
-    raise KeyError(node)
+            return by_node.get(node.removesuffix(ending) + same)
+    return None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, Gelu, dyadic, signed
+from ..arith import I8, I32, Gelu, dyadic, signed
 from ..dialects import Dialect, gelu_parameters, softmax_parameters
 from ..errors import IntsimError
 from ..graph import Graph, Node, constant_node, input_node
@@ -21,6 +21,8 @@ from ..nets.real import LOGITS, REAL, RealGraph, RealNode
 from .calibrate import WIDEST
 
 PIXEL_SCALE = 1 / 255
+STEEPEST, SMALLEST = 2.0**29, 2.0**-32  # of factors that a multiplier and its shift can say
+NORMALISED = 1 << 30  # the largest magnitude a layer norm gives before its bias
 
 Scale = float | NDArray
 
@@ -44,6 +46,7 @@ class Source(Protocol):
     """Where scales, widths and integer parameters come from. `norm_advice`: the way out where a layer norm does not fit."""
 
     norm_advice: str
+    vanishing: bool  # whether a layer norm's channel is taken that no shift is long enough for, and all of which becomes 0
 
     def bits(self, node: RealNode) -> int:
         """The width of a tensor."""
@@ -73,10 +76,6 @@ class Source(Protocol):
         """A layer norm."""
         ...
 
-    def attended(self, node: RealNode) -> int:
-        """The length of a row of logits."""
-        ...
-
     def lam(self, node: RealNode) -> int:
         """The clamp of a GELU."""
         ...
@@ -90,7 +89,7 @@ def lower(
     provenance: dict[str, Any] | None = None,
 ) -> Graph:
     """The integer graph of `net`. IntsimError names layer and channel where a parameter does not fit its format."""
-    lowering = _Lowering(source, dialect)
+    lowering = _Lowering(source, dialect, net.shapes())
     for node in net.nodes:
         try:
             RULES.get(node.op, _Lowering.move)(lowering, node)
@@ -104,11 +103,12 @@ def lower(
 class _Lowering:
     """The integer nodes so far, and for every real tensor the integer node that stands for it and its scale."""
 
-    def __init__(self, source: Source, dialect: Dialect) -> None:
-        self.source, self.dialect = source, dialect
+    def __init__(self, source: Source, dialect: Dialect, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.source, self.dialect, self.shapes = source, dialect, shapes
         self.nodes: list[Node] = []
         self.standing: dict[str, str] = {}
         self.scales: dict[str, Any] = {}  # one a tensor, but one a channel of logits
+        self.reach: dict[str, NDArray] = {}  # of logits, by class: the largest magnitude they can have
 
     def emit(self, real: RealNode, node: Node, scale: Scale) -> None:
         """Append `node`; it stands for `real` at `scale`."""
@@ -120,15 +120,23 @@ class _Lowering:
         """The integer nodes that stand for the inputs of `real`."""
         return tuple(self.standing[name] for name in real.inputs)
 
-    def requantize(self, real: RealNode, node: Node, scale: Scale) -> None:
-        """Append an accumulator at `scale` (one, or one a channel) and its requantization."""
+    def requantize(self, real: RealNode, node: Node, scale: Scale, reach: NDArray | None = None) -> None:
+        """Append an accumulator at `scale` (one, or one a channel) and its requantization. With `reach`, the largest
+        magnitudes by channel, a factor may be so small that 0 is all there is.
+        """
         self.nodes.append(node)
-        self.emit(real, *self.requantized(real, f"{node.name}.requant", node.name, self.source.product(real, scale)))
+        scale = self.source.product(real, scale)
+        self.emit(real, *self.requantized(real, f"{node.name}.requant", node.name, scale, reach))
 
-    def requantized(self, real: RealNode, name: str, source: str, scale: Scale) -> tuple[Node, float]:
+    def requantized(
+        self, real: RealNode, name: str, source: str, scale: Scale, reach: NDArray | None = None
+    ) -> tuple[Node, float]:
         """The requantization of an integer node at `scale` to what `real` is due, and that scale."""
         out = self.source.scale(real)
-        m, e = _multipliers(np.asarray(scale) / self.source.aim(real))
+        factor = np.asarray(scale) / self.source.aim(real)
+        if reach is not None:
+            factor = np.where((np.abs(factor) < SMALLEST) & (np.abs(factor) * reach < 0.5), 0.0, factor)
+        m, e = _multipliers(factor)
         return Node(name, "requant", (source,), {"m": m, "e": e, "b": self.source.bits(real)}, out), out
 
     def image(self, real: RealNode) -> None:
@@ -154,6 +162,9 @@ class _Lowering:
         params, scales = {"weight": layer.weight, "bias": layer.bias}, {"weight": layer.scale, "bias": scale}
         node = Node(real.name, "linear", self.sources(real), params, scales=scales)
         if real.kind == LOGITS:
+            self.reach[real.name] = np.abs(layer.weight.astype(np.int64)).sum(axis=1) * -I8.lo + np.abs(
+                layer.bias.astype(np.int64)
+            )
             self.emit(real, node, scale)
         else:
             self.requantize(real, node, scale)
@@ -167,7 +178,8 @@ class _Lowering:
         try:
             affine = self.source.layernorm(real)
             node = Node(real.name, "layernorm", self.sources(real), {"bias": affine.bias}, scales={"bias": affine.scale})
-            self.requantize(real, node, affine.scale)
+            reach = NORMALISED + np.abs(affine.bias.astype(np.int64)) if self.source.vanishing else None
+            self.requantize(real, node, affine.scale, reach)
         except ValueError as error:  # an IntsimError among them
             if not self.source.norm_advice:
                 raise
@@ -175,7 +187,9 @@ class _Lowering:
             raise IntsimError(f"{where}{error}; {self.source.norm_advice}") from None
 
     def softmax(self, real: RealNode) -> None:
-        params: dict[str, Any] = softmax_parameters(self.scales[real.inputs[0]], self.source.attended(real), self.dialect)
+        params: dict[str, Any] = softmax_parameters(
+            self.scales[real.inputs[0]], self.shapes[real.inputs[0]][-1], self.dialect
+        )
         params["b"] = min(params["b"], real.params["bits"])
         op = "shiftmax"
         if "regions" in real.params:
@@ -196,9 +210,11 @@ class _Lowering:
         self.summed(real, [self.scales[name] / self.source.aim(real) for name in real.inputs], self.source.bits(real), out)
 
     def average(self, real: RealNode) -> None:
-        """Half of each of two tensors, at a scale fine enough for every channel of both."""
+        """Half of each of two classifiers' logits, at one scale: the finest at which no class can saturate."""
         halves = [np.asarray(self.scales[name]) / 2 for name in real.inputs]
-        out = float(min(half.min() for half in halves))
+        largest = sum(half * self.reach[name] for half, name in zip(halves, real.inputs, strict=True)).max()
+        coarsest = max(float(half.max()) for half in halves)
+        out = max(float(largest) / (I32.hi - 2), coarsest / STEEPEST)
         self.summed(real, [half / out for half in halves], WIDEST, out)
 
     def summed(self, real: RealNode, factors: list[Any], bits: int, out: float) -> None:

@@ -24,6 +24,7 @@ class Rounded:
     """The `Source` of a calibrated network."""
 
     norm_advice = "fold it into the next layer with --fold-norm, where one follows"
+    vanishing = False
 
     def __init__(self, statistics: Statistics) -> None:
         self.statistics = statistics
@@ -62,9 +63,6 @@ class Rounded:
         unit = math.sqrt(len(gamma)) / 2**30
         scale = float(gamma[0]) * unit if (gamma == gamma[0]).all() else gamma * unit
         return Affine(_fit(np.floor(beta / gamma / unit), f"{node.name}: beta / gamma"), scale)
-
-    def attended(self, node: RealNode) -> int:
-        return self.statistics.row_length[node.inputs[0]]
 
     def lam(self, node: RealNode) -> int:
         return self.statistics.lam[node.name]

@@ -18,7 +18,8 @@ SWIN_SIZES = {
     "s": (96, [2, 2, 18, 2], [3, 6, 12, 24]),
     "b": (128, [2, 2, 18, 2], [4, 8, 16, 32]),
 }
-WINDOWS = {384: 12}  # of the published Swins by the side of their pictures; 7 for all others
+PUBLISHED = {"vit": "tsbl", "deit": "tsb", "swin": "tsb"}
+WINDOWS = {(384, 384): 12}  # of the published Swins by their pictures; 7 for all others
 PATCH = 16
 CLASSES = {"seg": 150, "vit": 1000, "deit": 1000, "swin": 1000}  # ADE20K's, and ImageNet's
 PRESET = re.compile(
@@ -37,7 +38,12 @@ def preset(name: str, classes: int | None = None) -> dict[str, Any]:
     classes = classes or CLASSES[kind]
     if kind == "swin":
         channels, depths, heads = SWIN_SIZES[size]
-        config = {"embed_dim": channels, "depths": depths, "num_heads": heads, "window_size": WINDOWS.get(width, 7)}
+        config = {
+            "embed_dim": channels,
+            "depths": depths,
+            "num_heads": heads,
+            "window_size": WINDOWS.get((height, width), 7),
+        }
         return _classifier(name, kind, height, width, int(match["patch"] or 4), classes) | config
     channels, count, layers = SIZES[size]
     if kind != "seg":
@@ -61,7 +67,7 @@ def _exists(match: re.Match[str]) -> bool:
     kind, size, part = match["kind"], match["size"], match["part"]
     if kind == "seg":
         return match["patch"] is not None and part in ("-mask", "-linear")
-    return part in ((None, "-distilled") if kind == "deit" else (None,)) and (kind != "swin" or size in SWIN_SIZES)
+    return part in ((None, "-distilled") if kind == "deit" else (None,)) and size in PUBLISHED[kind]
 
 
 def _classifier(name: str, kind: str, height: int, width: int, patch: int, classes: int) -> dict[str, Any]:

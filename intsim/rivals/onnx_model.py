@@ -15,10 +15,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ..arith import I8
 from ..errors import IntsimError
 from ..nets.real import RealGraph, RealNode
-from ..ops import REGISTRY, Tensor
+from ..ops import REGISTRY
+from ..ops.masked_shiftmax import visible
 
 OPSET, IR_VERSION = 20, 9
 MASKED = -100.0  # what the published Swin adds to logits that are not to be seen
@@ -31,11 +31,10 @@ def onnx_model(net: RealGraph, scores: tuple[int, ...] | None = None) -> onnx.Mo
     With `scores`, a shape, the output is instead what the argmax decides on, float32, the tensor `scores_of` names.
     IntsimError names an operator that has no ONNX form here.
     """
-    export = _Export()
+    export = _Export(net.shapes())
     for node in net.nodes:
         if node.op not in RULES:
             raise IntsimError(f"{node.name}: {node.op} has no form in ONNX here")
-        export.shapes[node.name] = shape_of(node, [export.shapes[name] for name in node.inputs])
         RULES[node.op](export, node)
     height, width = export.size
     image = helper.make_tensor_value_info(net.nodes[0].name, TensorProto.UINT8, [height, width, 3])
@@ -60,31 +59,14 @@ def scores_of(net: RealGraph) -> str:
     return node.name
 
 
-def shape_of(node: RealNode, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of a real-valued tensor from those of its inputs."""
-    if node.op == "input":
-        return (node.params["height"], node.params["width"], 3)
-    if node.op == "constant":
-        return np.shape(node.params["value"])
-    if node.op == "linear":
-        return (*inputs[0][:-1], len(node.params["weight"]))
-    if node.op == "matmul":
-        return (*inputs[0][:-1], inputs[1][-2 if node.params["transpose_b"] else -1])
-    if node.op == "mean":
-        return (*inputs[0][:-2], inputs[0][-1])
-    if node.op in REGISTRY and REGISTRY[node.op].moves:
-        return REGISTRY[node.op].output([Tensor.full(shape, I8) for shape in inputs], dict(node.params), None).shape
-    return inputs[0]
-
-
 class _Export:
     """The ONNX nodes and constants so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.shapes = shapes
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.size = (0, 0)
-        self.shapes: dict[str, tuple[int, ...]] = {}
         self.tables: dict[str, NDArray] = {}  # the values of constants
         self.moves: dict[str, list[RealNode]] = {}  # movements of pixels put off until the argmax
         self.source: dict[str, str] = {}  # what those started from
@@ -183,7 +165,7 @@ class _Export:
         """As PyTorch exports it: two parts of every rolled axis, joined the other way round."""
         x = node.inputs[0]
         for axis, shift, output in ((0, node.params["rows"], f"{node.name}/rows"), (1, node.params["columns"], node.name)):
-            side = self.shapes[x if axis == 0 else node.inputs[0]][axis]
+            side = self.shapes[node.inputs[0]][axis]
             cut = -shift % side
             parts = [self.part(x, axis, *ends, f"{output}/{i}") for i, ends in enumerate(((cut, side), (0, cut)))]
             x = self.op("Concat", parts, output, axis=axis)
@@ -194,8 +176,7 @@ class _Export:
         self.constant(node.name, REGISTRY["relative_positions"].steps(table, **node.params)["out"])
 
     def masked_softmax(self, node: RealNode) -> None:
-        seen = node.params["regions"]
-        mask = np.where(seen[:, :, None] == seen[:, None, :], 0.0, MASKED)[:, None]
+        mask = np.where(visible(node.params["regions"]), 0.0, MASKED)[:, None]
         x = self.op("Add", [node.inputs[0], self.constant(f"{node.name}/mask", mask)], f"{node.name}/masked")
         self.op("Softmax", [x], node.name, axis=-1)
 

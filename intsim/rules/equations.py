@@ -26,7 +26,7 @@ from ..arith import (
     wrap,
 )
 from ..dialects import Dialect
-from ..ops.masked_shiftmax import LOWEST
+from ..ops.masked_shiftmax import LOWEST, visible
 from ..ops.shift_exp import steps as exponential
 from ..ops.shiftmax import exponential_sum, scaled
 from .moves import MOVED, Arrays, Params, Twists
@@ -140,7 +140,7 @@ def _shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> ND
 
 def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
     x, regions, how = arrays[0], p["regions"], twists.get("mask")
-    seen = (regions[:, :, None] == regions[:, None, :])[:, None]
+    seen = visible(regions)[:, None]
     if how == "left_out":
         seen = np.ones_like(seen)
     among = np.ones_like(seen) if how == "after_max" else seen
