@@ -509,3 +509,15 @@ def test_a_checkpoint_of_nothing_known(tmp_path: Path) -> None:
     save_file({"conv1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "r.safetensors")
     with pytest.raises(FileError, match=r"not a network that is known here: its 1 tensors, such as conv1\.weight"):
         Checkpoint.opened(tmp_path / "r.safetensors")
+
+
+def test_a_size_that_was_guessed_says_so(cli: Cli) -> None:
+    saved(TINY_SWIN, Path("c.safetensors"))
+    Image.fromarray(random_picture(TINY_SWIN | {"img_size": [48, 48]}, 4)).save("p.png")
+    code, _, err = cli("quantize c.safetensors --calibrate p.png -o c.h5")
+    assert code == 2
+    assert "this model takes 24 x 24 (width x height) only" in err
+    assert "that size is a guess, --size says another" in err
+    code, out, _ = cli("quantize c.safetensors --calibrate p.png -o c.h5 --size 48")
+    assert code == 0
+    assert "taken for granted: kind swin (normalization as trained on ImageNet)\n" in out

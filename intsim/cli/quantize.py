@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 BESIDE = "<beside the model>"
 DIFFERENT = 1
+GUESSED_SIZE = ", img_size"  # among what was taken for granted
 NOISIEST = 5  # tensors that are told when there is a report
 
 
@@ -42,7 +43,7 @@ NOISIEST = 5  # tensors that are told when there is a report
     "--config",
     type=click.Path(path_type=Path),
     default=None,
-    help="Configuration, JSON or YAML.  [default: that of --model, else the one beside CHECKPOINT]",
+    help="Configuration.  [default: that of --model, else beside CHECKPOINT (its name with .json or .yml, variant.yml)]",
 )
 @click.option(
     "--calibrate",
@@ -147,8 +148,12 @@ def command(
     settings, origin = _settings(opened, config, model, size)
     weights = opened.weights(settings)
     sides = dimensions_of(settings)
-    pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
-    others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
+    try:
+        pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
+        others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
+    except IntsimError as error:
+        guessed = "; that size is a guess, --size says another" if GUESSED_SIZE in origin else ""
+        raise type(error)(f"{error}{guessed}") from None
     announce_compiling()
     net, trained = integer_form(weights, settings, pictures, recipe), built(settings, weights)
     with progress("calibrating", 2 * len(pictures) * len(net.nodes)) as step:
@@ -278,7 +283,9 @@ def _settings(
             "with --config, or with --model a model of the same network"
         )
     settings = checkpoint.completed(settings)
-    return (settings if size is None else at_size(settings, *height_and_width(size, "--size"))), origin
+    if size is None:
+        return settings, origin
+    return at_size(settings, *height_and_width(size, "--size")), origin.partition(GUESSED_SIZE)[0]
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
