@@ -60,19 +60,19 @@ def command(
         if target is not None and target.suffix.lower() not in ("", ".png"):
             raise FileError(f"{target}: pictures are written as PNG; give it the suffix .png")
     graph = load_model(model)
-    overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
     if classifies(graph):
         _refuse("the model is a classifier, which labels no pixels; --json prints its classes", "output", "overlay")
     else:
         _refuse("the model labels pixels, and is no classifier", "top")
         require_labels(graph, model)
         check_target(output, picture, model)
+        overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
         check_target(overlay, picture, model, output)
     image = read_picture(picture, graph, resize)
     announce_compiling()
     with progress("running", len(graph.nodes)) as step:
         result = run(graph, image, progress=step, threads=threads)
-    if classifies(graph):
+    if overlay is None:  # which a classifier has not
         _classes(graph, picture, result, top, as_json)
     else:
         _labels(graph, picture, image, result, output, overlay, as_json)
