@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .classes import classifies, order
 from .errors import IntsimError
-from .graph import Graph
+from .graph import CONSTANT, INPUT, Graph, Node, operator
 from .kernels.isa import Isa, chosen, processor, using
 from .kernels.threads import available, limited_to
 from .plan import fused
@@ -175,9 +175,14 @@ def by_operator(graph: Graph, image: NDArray, runs: int, threads: int | None = N
             walk(plan, visit)
     kinds: dict[str, float] = {}
     for step in plan.nodes:
-        kind = "+".join(part.op for part in step.nodes)
+        kind = "+".join(_computing(step.nodes) or [part.op for part in step.nodes])
         kinds[kind] = kinds.get(kind, 0.0) + float(np.median(seen[step.name]))
     return dict(sorted(kinds.items(), key=lambda item: -item[1]))
+
+
+def _computing(nodes: Sequence[Node]) -> list[str]:
+    """The operators of a step that do more than move values."""
+    return [node.op for node in nodes if node.op not in (INPUT, CONSTANT) and not operator(node).moves]
 
 
 def peak_megabytes(graph: Graph, image: NDArray, threads: int | None = None) -> float:

@@ -111,8 +111,7 @@ class Format:
     @property
     def dtype(self) -> np.dtype:
         """The narrowest NumPy type that stores it."""
-        kinds = ("u1", "i1", "i2", "i4", "i8")
-        return next(np.dtype(k) for k in kinds if self.within(np.iinfo(k).min, np.iinfo(k).max))
+        return _narrowest(self)
 
     @property
     def bits(self) -> int:
@@ -129,6 +128,12 @@ class Format:
 
     def __str__(self) -> str:
         return self.name
+
+
+@cache
+def _narrowest(fmt: Format) -> np.dtype:
+    kinds = ("u1", "i1", "i2", "i4", "i8")
+    return next(np.dtype(k) for k in kinds if fmt.within(np.iinfo(k).min, np.iinfo(k).max))
 
 
 @cache

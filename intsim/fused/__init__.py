@@ -6,12 +6,13 @@ and nobody wants to see. What it needs for that (packed weights, tables) it prep
 
 from __future__ import annotations
 
-from . import attention, gelu, labels, layernorm, product, window_attention
+from . import attention, gelu, heads, labels, layernorm, product, window_attention
 from .step import Links, Pattern, Step
 
 __all__ = ["PATTERNS", "Links", "Step"]
 
 PATTERNS: tuple[Pattern, ...] = (
+    heads.match,
     attention.match,
     window_attention.match,
     product.match,
