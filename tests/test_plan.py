@@ -66,7 +66,8 @@ def test_fused_and_unfused_runs_agree_on_random_graphs(data: st.DataObject) -> N
 @pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
 def test_what_is_fused_in_a_segmenter(dialect: dialects.Dialect) -> None:
     found = kinds(tiny_graph(dialect))
-    assert found.count("matmul+requant+shiftmax+matmul+requant") == 3  # two blocks of the encoder, one of the decoder
+    attention = "heads+slice+slice+slice+matmul+requant+shiftmax+matmul+requant+merge_heads"
+    assert found.count(attention) == 3  # two blocks of the encoder, one of the decoder
     assert found.count("linear+requant+residual_add") == 2 * 3
     assert sum("gelu+requant" in kind for kind in found) == 3
     assert found.count("upsample_nearest+argmax") == 1
@@ -78,6 +79,24 @@ def test_what_is_observed_comes_to_be(graph: Graph) -> None:
     assert softmax in [step.name for step in fused(graph, {softmax}).nodes]
     everything = fused(graph, graph.by_name)
     assert [step.name for step in everything.nodes] == list(graph.by_name)
+
+
+def test_attention_without_its_movements(graph: Graph, image: np.ndarray) -> None:
+    """Where somebody wants to see a part of it, what is left is computed together all the same."""
+    due: dict[str, np.ndarray] = {}
+    intsim.run(graph, image, lambda name, value: due.setdefault(name, np.array(value)), face="ref")
+    attn = "encoder.blocks.0.attn"
+    plain = "matmul+requant+shiftmax+matmul+requant"
+    for watched, kind in (
+        (f"{attn}.heads", plain),
+        (f"{attn}.k", plain),
+        (f"{attn}.context.requant", f"heads+slice+slice+slice+{plain}"),
+    ):
+        assert kind in kinds(graph, {watched})
+        seen: dict[str, np.ndarray] = {}
+        labels = intsim.run(graph, image, seen.__setitem__, nodes=[watched])
+        np.testing.assert_array_equal(seen[watched], due[watched])
+        np.testing.assert_array_equal(labels, due["labels"])
 
 
 def test_a_node_that_is_not_there_cannot_be_observed(graph: Graph, image: np.ndarray) -> None:

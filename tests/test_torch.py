@@ -211,7 +211,10 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
         ("not a PyTorch checkpoint, or a truncated one", b"hello\n" * 40),
         ("holds no state dict", [1, 2, 3]),
         ("holds no state dict", {"model": {}}),
-        ("not a network that is known here: its 1 tensors, such as layer1.0.conv1.weight,", {"layer1.0.conv1.weight": torch.zeros(3)}),
+        (
+            "not a network that is known here: its 1 tensors, such as layer1.0.conv1.weight,",
+            {"layer1.0.conv1.weight": torch.zeros(3)},
+        ),
         ("holds none of the tensors of a Segmenter", {"encoder.layers.0.weight": torch.zeros(3)}),
         ("tensor decoder.cls_emb is missing", {k: v for k, v in state.items() if k != "decoder.cls_emb"}),
         ("tensor encoder.cls_token is int64", state | {"encoder.cls_token": torch.zeros(1, 1, 32, dtype=torch.int64)}),
