@@ -16,10 +16,12 @@ import yaml
 from torch.nn import functional as F
 
 import intsim
+from intsim import dialects
 from intsim.errors import FileError
 from intsim.nets.positions import resized_positions
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
 from intsim.quantize import Checkpoint, read_checkpoint, read_config
+from intsim.quantize.ivit import imported
 from intsim.quantize.synth import SIZES, preset, random_picture
 
 import mmsegmentation_torch
@@ -235,3 +237,18 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
         assert len(err.splitlines()) == 1
         assert err.startswith("intsim: checkpoint.pth: ")
         assert not Path("q.h5").exists()
+
+
+@pytest.mark.parametrize("wrapped", ["", "model", "state_dict"])
+def test_ivits_own_file_is_its_integers(wrapped: str, tmp_path: Path) -> None:
+    """A quantization-aware state dict as torch saves it, from several processes at once, too."""
+    recording = Path(__file__).parent.parent / "golden" / "ivit-swin-mini.npz"
+    with np.load(recording) as archive:
+        state = {name.removeprefix("state/"): archive[name] for name in archive.files if name.startswith("state/")}
+    tensors = {f"module.{name}" if wrapped else name: torch.from_numpy(value.copy()) for name, value in state.items()}
+    path = tmp_path / "swin_qat.pth"
+    torch.save({wrapped: tensors} if wrapped else tensors, path)
+    own = Checkpoint.opened(recording).own_config()
+    assert own is not None
+    due = imported(Checkpoint.opened(recording), own[0], dialects.IVIT)
+    assert imported(Checkpoint.opened(path), own[0], dialects.IVIT).content_hash == due.content_hash
