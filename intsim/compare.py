@@ -144,7 +144,7 @@ def axis_names(shape: tuple[int, ...]) -> list[str]:
     """What the axes of a tensor are called in a report. Pictures end in an axis of 3 channels."""
     if len(shape) == 3 and shape[-1] == 3:
         return ["row", "column", "channel"]
-    names = ["window", "head", "row", "column"][-len(shape) :]
+    names = ["head", "row", "column"][-len(shape) :]
     return [f"axis {i}" for i in range(len(shape) - len(names))] + names
 
 
