@@ -229,11 +229,12 @@ def _take(
 
 def _tell_recorded(modules: list[Compared], unknown: list[str]) -> int:
     """What of a recording is reproduced; whether anything is not."""
-    same, size = [module for module in modules if module.same], sum(module.total for module in modules)
+    same = [module for module in modules if module.same]
+    size = sum(module.total for module in modules if module.differing is not None)
     click.echo(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
     if wrong := next((module for module in modules if not module.same), None):
         how = (
-            "is of another shape"
+            f"has more or fewer elements than {wrong.total:,}"
             if wrong.differing is None
             else f"differs in {wrong.differing:,} of {wrong.total:,} elements"
         )

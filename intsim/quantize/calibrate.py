@@ -30,9 +30,9 @@ Progress = Callable[[str], None]
 
 @dataclass
 class Statistics:
-    """Calibration's result: of every tensor the clipping point and the length of a row, of every GELU the clamp.
+    """Calibration's result: of every tensor the clipping point, of every GELU the clamp.
 
-    `labels` are those that the calibrated network gave, for every picture.
+    `labels` are those, or the logits, that the calibrated network gave for every picture.
     """
 
     recipe: Recipe = field(default_factory=Recipe)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..arith import I8, I32, Format, Overflow
 from ..dialects import Dialect
-from ..errors import BoundError, FileError
+from ..errors import BoundError, FileError, IntsimError
 from ..graph import Graph
 from ..nets import blocks, swin
 from ..nets.networks import dimensions_of, network_of, parameters_of
@@ -62,9 +62,13 @@ def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -
     provenance = {"intsim": __version__, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
     try:
         return lower(net, AsTheyStand(state, config, dialect), dialect, config, provenance)
+    except FileError:
+        raise
     except BoundError as error:
         way = "" if dialect.overflow is Overflow.EXACT else "; --dialect ivit computes it in 64 bits"
         raise BoundError(f"{checkpoint.path}: {error}{way}") from None
+    except IntsimError as error:
+        raise type(error)(f"{checkpoint.path}: {error}") from None
 
 
 def input_scale(checkpoint: Checkpoint) -> float:
@@ -84,7 +88,7 @@ class _State:
         if tensor is None:
             layer = name.rpartition(".")[0]
             known = any(other.startswith(f"{layer}.") for other in self.tensors)
-            hint = "" if known or not layer else f": do {self.structure} say what was trained?"
+            hint = "" if known or not layer or not self.structure else f": do {self.structure} say what was trained?"
             raise FileError(f"{self.path}: {name} is missing; the configuration asks for it{hint}")
         value = tensor.read()
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
