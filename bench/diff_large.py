@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 from intsim.dialects import ISEGMENTER
-from intsim.golden import golden
-from intsim.quantize import quantize
-from intsim.quantize.synth import preset, random_picture, random_weights
+from intsim.quantization import quantize
+from intsim.quantization.synth import preset, random_picture, random_weights
+from intsim.storage.golden_file import golden
 
 READ = """
 import sys, h5py

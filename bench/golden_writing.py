@@ -20,12 +20,12 @@ import h5py
 import numpy as np
 
 import intsim
-from intsim import hdf5
 from intsim.dialects import ISEGMENTER
-from intsim.graph import Graph, digest
+from intsim.engine.graph import Graph, digest
 from intsim.kernels.threads import available
-from intsim.quantize import quantize
-from intsim.quantize.synth import preset, random_picture, random_weights
+from intsim.quantization import quantize
+from intsim.quantization.synth import preset, random_picture, random_weights
+from intsim.storage import hdf5
 
 ROUNDS = 3
 BLOCK = "encoder.blocks.5."

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-from intsim.quantize.synth import preset, random_picture, random_weights
+from intsim.quantization.synth import preset, random_picture, random_weights
 
 START = [sys.executable, "-c", "from intsim.cli.main import main; main(prog_name='intsim')"]
 

@@ -5,27 +5,25 @@
 imported before it is used.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .engine.graph import Graph, Node
+    from .engine.interpreter import run
     from .errors import BoundError, FileError, GraphError, IntsimError
-    from .golden import golden
-    from .graph import Graph, Node
-    from .run import run
-    from .weights import load, save
+    from .storage.golden_file import golden
+    from .storage.model_file import load, save
 
 _HOMES = {
-    "load": "weights",
-    "save": "weights",
-    "run": "run",
-    "golden": "golden",
-    "Graph": "graph",
-    "Node": "graph",
+    "load": "storage.model_file",
+    "save": "storage.model_file",
+    "run": "engine.interpreter",
+    "golden": "storage.golden_file",
+    "Graph": "engine.graph",
+    "Node": "engine.graph",
     "IntsimError": "errors",
     "GraphError": "errors",
     "BoundError": "errors",
@@ -53,17 +51,3 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module 'intsim' has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    """The package itself. ``run`` and ``golden`` are functions here though they live in modules of the same name:
-    when Python binds such a module to the package after importing it, the function takes its place.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -14,8 +14,8 @@ from PIL import Image
 import intsim
 from intsim.cli._common import COMPILING
 from intsim.cli.main import main
-from intsim.graph import Graph
-from intsim.quantize.synth import random_picture
+from intsim.engine.graph import Graph
+from intsim.quantization.synth import random_picture
 
 from networks import TINY, tiny_graph
 

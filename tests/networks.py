@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from intsim import dialects
-from intsim.graph import Graph, Node, constant_node, input_node
-from intsim.quantize import quantize
-from intsim.quantize.synth import random_picture, random_weights
+from intsim.engine.graph import Graph, Node, constant_node, input_node
+from intsim.quantization import quantize
+from intsim.quantization.synth import random_picture, random_weights
 
 TINY = {
     "name": "tiny",

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize import Recipe, class_gain, read_checkpoint, read_config
+from intsim.quantization import Recipe, class_gain, read_checkpoint, read_config
 
 import accuracy
 

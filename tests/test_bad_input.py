@@ -22,9 +22,9 @@ from safetensors.numpy import load_file, save_file
 import intsim
 from intsim import dialects
 from intsim.cli.main import main
+from intsim.engine.graph import Graph, Node
 from intsim.errors import GraphError
-from intsim.graph import Graph, Node
-from intsim.quantize.synth import random_weights
+from intsim.quantization.synth import random_weights
 
 from networks import TINY, tiny_graph
 

@@ -15,13 +15,13 @@ import onnx
 import pytest
 
 import intsim
-from intsim import benchmark as bench
+from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
-from intsim.graph import Graph
+from intsim.measurement import benchmark as bench
+from intsim.measurement.baselines.onnx_model import onnx_model
+from intsim.measurement.baselines.onnxruntime import DYNAMIC, FLOAT32, STATIC, expected, rivals
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize.synth import random_picture, random_weights
-from intsim.rivals.onnx_model import onnx_model
-from intsim.rivals.onnxruntime import DYNAMIC, FLOAT32, STATIC, expected, rivals
+from intsim.quantization.synth import random_picture, random_weights
 
 from networks import TINY
 
@@ -71,7 +71,7 @@ def test_multiplications_are_counted(graph: Graph) -> None:
 
 
 def test_a_wrong_result_is_not_timed(graph: Graph, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intsim.fused import labels
+    from intsim.engine.fused import labels
 
     before = labels.operator
 

@@ -19,9 +19,9 @@ from intsim import dialects
 from intsim.errors import FileError, IntsimError
 from intsim.nets.positions import bilinear, resized_positions
 from intsim.nets.segmenter import SegmenterConfig, parameters
-from intsim.quantize import Checkpoint, at_size, config_beside, quantize, read_checkpoint, read_config
-from intsim.quantize.naming import MMSEGMENTATION
-from intsim.quantize.synth import random_picture, random_weights
+from intsim.quantization import Checkpoint, at_size, config_beside, quantize, read_checkpoint, read_config
+from intsim.quantization.naming import MMSEGMENTATION
+from intsim.quantization.synth import random_picture, random_weights
 
 from networks import TINY
 

@@ -17,18 +17,18 @@ from safetensors.numpy import save_file
 
 import intsim
 from intsim import dialects
-from intsim.classes import classifies, order, ranking
+from intsim.engine.classes import classifies, order, ranking
+from intsim.engine.graph import Graph, Node, input_node
+from intsim.engine.plan import fused
 from intsim.errors import FileError, GraphError, IntsimError
-from intsim.golden import opened
-from intsim.graph import Graph, Node, input_node
 from intsim.kernels import isa
 from intsim.nets.networks import built, dimensions_of, parameters_of
 from intsim.nets.swin import regions
-from intsim.plan import fused
-from intsim.quantize import Checkpoint, Recipe, quantize
-from intsim.quantize.fold import fold_norms
-from intsim.quantize.recipe import Observer
-from intsim.quantize.synth import preset, random_picture, random_weights
+from intsim.quantization import Checkpoint, Recipe, quantize
+from intsim.quantization.fold import fold_norms
+from intsim.quantization.recipe import Observer
+from intsim.quantization.synth import preset, random_picture, random_weights
+from intsim.storage.golden_file import opened
 
 from networks import TINY_DEIT, TINY_SWIN, tiny_classifier
 

@@ -21,9 +21,9 @@ from safetensors.numpy import save_file
 import intsim
 from intsim import dialects
 from intsim.cli.main import COMMANDS
-from intsim.graph import Graph
+from intsim.engine.graph import Graph
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize.synth import random_picture, random_weights
+from intsim.quantization.synth import random_picture, random_weights
 
 from networks import TINY
 

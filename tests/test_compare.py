@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intsim import compare as comparing
 from intsim.arith import I8, I16, I32, U8, Format
-from intsim.compare import Comparison, axis_names, compare, sha256_of
-from intsim.graph import digest
-from intsim.layout import LAYOUTS, diagnose
+from intsim.debugging import compare as comparing
+from intsim.debugging.compare import Comparison, axis_names, compare, sha256_of
+from intsim.engine.graph import digest
+from intsim.rules.layout_faults import LAYOUTS, diagnose
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)

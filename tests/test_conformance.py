@@ -22,8 +22,8 @@ import pytest
 
 from intsim import ops
 from intsim.dialects import CHOICES, DIALECTS, Dialect
+from intsim.engine.graph import Graph
 from intsim.errors import FileError, IntsimError
-from intsim.graph import Graph
 from intsim.rules.equations import TWISTED
 from intsim.rules.tables import ARITHMETIC, BLUNDERS
 from intsim.vectors import INVALID, Case, Document, check, checked, generate, mutants, parse, score

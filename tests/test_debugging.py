@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from intsim import resources
-from intsim.graph import Graph
+from intsim.engine.graph import Graph
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intsim.arith import signed
-from intsim.diff import Diff, diff
-from intsim.dump_map import Layout, Map
+from intsim.debugging.core import Diff, diff
+from intsim.debugging.dump_map import Layout, Map
+from intsim.debugging.raw_files import read_raw
+from intsim.engine.graph import Graph, digest
 from intsim.errors import FileError, IntsimError
-from intsim.export import export, layout_named
-from intsim.graph import Graph, digest
-from intsim.raw_files import read_raw
+from intsim.testbench import export, layout_named
 
 SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16 [2, 16, 16]
 LOGITS = "encoder.blocks.0.attn.logits.requant"  # i8

@@ -18,13 +18,13 @@ from safetensors.numpy import save_file
 
 import intsim
 from intsim import resources
+from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
-from intsim.evaluate import Confusion, samples
-from intsim.graph import Graph
+from intsim.measurement.evaluation import Confusion, samples
+from intsim.measurement.windows import anchors, fitted, label, labels_at, merge
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
-from intsim.quantize import at_size, read_checkpoint
-from intsim.quantize.synth import random_picture, random_weights
-from intsim.windows import anchors, fitted, label, labels_at, merge
+from intsim.quantization import at_size, read_checkpoint
+from intsim.quantization.synth import random_picture, random_weights
 
 from networks import TINY, tiny_graph
 

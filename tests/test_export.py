@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 import intsim
 from intsim.arith import Format, format_named, signed
 from intsim.cli import _common
+from intsim.engine.graph import Graph, Node, input_node
 from intsim.errors import FileError, IntsimError
-from intsim.export import FORMATS, LANGUAGES, LAYOUTS, Layout, Stored, dumped, dumped_like, export, exported
-from intsim.export.encodings import ENCODINGS, npz_member, npz_value
-from intsim.graph import Graph, Node, input_node
+from intsim.testbench import FORMATS, LANGUAGES, LAYOUTS, Layout, Stored, dumped, dumped_like, export, exported
+from intsim.testbench.encodings import ENCODINGS, npz_member, npz_value
 
 from networks import window_graph
 
@@ -241,7 +241,7 @@ def test_what_a_manifest_says(golden_file: Path, graph: Graph, tmp_path: Path) -
     layout = Layout("wide", beat=64, tile=(4, 4))
     record = export(golden_file, tmp_path / "out", layers=[SOFTMAX, NORM], layout=layout, packages=["sv"], graph=graph)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == record
-    assert record["source"]["sha256"] == intsim.export.sources.file_sha256(golden_file)
+    assert record["source"]["sha256"] == intsim.testbench.sources.file_sha256(golden_file)
     assert record["source"]["model_sha256"] == graph.content_hash
     norm, softmax = record["tensors"]
     assert (norm["name"], norm["format"], len(norm["scale"])) == (NORM, "i32", 32)

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 import intsim
-from intsim import dialects, files, hdf5
+from intsim import dialects
+from intsim.engine.graph import Graph
 from intsim.errors import FileError
-from intsim.golden import LEVELS, opened
-from intsim.graph import Graph
+from intsim.storage import files, hdf5
+from intsim.storage.golden_file import LEVELS, opened
 
 from networks import TINY, tiny_graph
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import intsim
 from intsim import dialects
 from intsim.arith import I8, I16, I32, I64, signed
+from intsim.engine.graph import CONSTANT, Graph, Node, constant_node, input_node
 from intsim.errors import BoundError, GraphError, IntsimError
-from intsim.graph import CONSTANT, Graph, Node, constant_node, input_node
 from intsim.ops import REGISTRY, Tensor
 
 from networks import TINY, tiny_graph, window_graph

@@ -15,8 +15,8 @@ import pytest
 
 import intsim
 from intsim import dialects
-from intsim.graph import Graph
-from intsim.quantize.synth import random_picture
+from intsim.engine.graph import Graph
+from intsim.quantization.synth import random_picture
 
 from networks import TINY, tiny_graph, window_graph
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import intsim
 from intsim import resources
-from intsim.diff import Diff, diff
+from intsim.debugging.core import Diff, diff
+from intsim.debugging.explain import bits_changed
+from intsim.debugging.inject import inject
+from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
-from intsim.explain import bits_changed
-from intsim.golden import opened
-from intsim.graph import Graph
-from intsim.inject import inject
-from intsim.pictures import read_picture
 from intsim.rules import Bit, catalogue, named
+from intsim.storage.golden_file import opened
+from intsim.storage.pictures import read_picture
 
 from networks import window_graph
 

@@ -15,14 +15,14 @@ from safetensors.numpy import save_file
 import intsim
 from intsim import dialects
 from intsim.arith import dyadic
+from intsim.engine.graph import Graph
 from intsim.errors import FileError, IntsimError
-from intsim.graph import Graph
 from intsim.kernels import isa
 from intsim.ops.shiftgelu import UNCLAMPED
-from intsim.quantize import Checkpoint
-from intsim.quantize.ivit import imported
-from intsim.quantize.ivit_names import modules
-from intsim.quantize.ivit_records import compared, offset_pixels, unknown_modules
+from intsim.quantization import Checkpoint
+from intsim.quantization.ivit import imported
+from intsim.quantization.ivit_names import modules
+from intsim.quantization.ivit_records import compared, offset_pixels, unknown_modules
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MINI = {name: GOLDEN / f"ivit-{name}-mini.npz" for name in ("deit", "swin")}

@@ -17,10 +17,10 @@ from PIL import Image
 import intsim
 from intsim import resources
 from intsim.arith import first_index
-from intsim.diff import diff
-from intsim.golden import opened
-from intsim.graph import Graph
-from intsim.pictures import read_picture
+from intsim.debugging.core import diff
+from intsim.engine.graph import Graph
+from intsim.storage.golden_file import opened
+from intsim.storage.pictures import read_picture
 
 ROOT = Path(__file__).parent.parent
 COMMAND = "from intsim.cli.main import main; main(prog_name='intsim')"

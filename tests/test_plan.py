@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import intsim
 from intsim import dialects
+from intsim.engine.graph import Graph
+from intsim.engine.plan import PLANS, fused
 from intsim.errors import GraphError, IntsimError
-from intsim.graph import Graph
 from intsim.kernels import isa
-from intsim.plan import PLANS, fused
 from intsim.testing.strategies import graphs
 
 from networks import TINY, tiny_graph

@@ -7,11 +7,11 @@ import pytest
 
 import intsim
 from intsim import dialects, ops
-from intsim.graph import Graph
+from intsim.engine.graph import Graph
 from intsim.nets.segmenter import SegmenterConfig, parameters, segmenter
-from intsim.quantize import quantize
-from intsim.quantize.calibrate import GeluInputs, calibrate
-from intsim.quantize.synth import preset, random_picture, random_weights
+from intsim.quantization import quantize
+from intsim.quantization.calibrate import GeluInputs, calibrate
+from intsim.quantization.synth import preset, random_picture, random_weights
 
 from networks import TINY, tiny_graph
 

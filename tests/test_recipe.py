@@ -18,16 +18,16 @@ from safetensors.numpy import save_file
 
 import intsim
 from intsim import dialects
+from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
-from intsim.graph import Graph
 from intsim.nets.real import RealGraph, RealNode
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantize import Recipe, calibrated, class_gain, integer_form, lowered, quantize
-from intsim.quantize.fold import fold_norms
-from intsim.quantize.observers import MANTISSA_BITS, Magnitudes
-from intsim.quantize.recipe import WIDTHS, Observer, observers_of
-from intsim.quantize.sensitivity import agreement, sensitivity
-from intsim.quantize.synth import random_picture, random_weights
+from intsim.quantization import Recipe, calibrated, class_gain, integer_form, lowered, quantize
+from intsim.quantization.fold import fold_norms
+from intsim.quantization.observers import MANTISSA_BITS, Magnitudes
+from intsim.quantization.recipe import WIDTHS, Observer, observers_of
+from intsim.quantization.sensitivity import agreement, sensitivity
+from intsim.quantization.synth import random_picture, random_weights
 
 from networks import TINY
 

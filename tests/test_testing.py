@@ -18,8 +18,8 @@ import intsim
 from intsim import dialects, ops
 from intsim.arith import I8, I32, U8, isqrt
 from intsim.dialects import CHOICES, DIALECTS, Dialect
+from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
-from intsim.graph import Graph
 from intsim.rules.equations import TWISTED
 from intsim.rules.tables import ARITHMETIC, BLUNDERS
 from intsim.testing import Call, Counterexample, check_op, strategies

@@ -20,9 +20,9 @@ from intsim import dialects
 from intsim.errors import FileError
 from intsim.nets.positions import resized_positions
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
-from intsim.quantize import Checkpoint, read_checkpoint, read_config
-from intsim.quantize.ivit import imported
-from intsim.quantize.synth import SIZES, preset, random_picture
+from intsim.quantization import Checkpoint, read_checkpoint, read_config
+from intsim.quantization.ivit import imported
+from intsim.quantization.synth import SIZES, preset, random_picture
 
 import mmsegmentation_torch
 import segmenter_torch

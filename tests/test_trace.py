@@ -10,13 +10,13 @@ import pytest
 
 import intsim
 from intsim import dialects
+from intsim.engine.graph import Graph, Node
 from intsim.errors import IntsimError
-from intsim.golden import opened
-from intsim.graph import Graph, Node
 from intsim.ops._op import REGISTRY
-from intsim.quantize.synth import random_picture
-from intsim.trace import trace
-from intsim.tracers import TRACERS, Element, Line
+from intsim.quantization.synth import random_picture
+from intsim.storage.golden_file import opened
+from intsim.tracing.core import trace
+from intsim.tracing.tracers import TRACERS, Element, Line
 
 from networks import TINY, tiny_graph, window_graph
 

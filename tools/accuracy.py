@@ -22,11 +22,11 @@ from safetensors.numpy import save_file
 
 import intsim
 from intsim import dialects
-from intsim.evaluate import Confusion
+from intsim.measurement.evaluation import Confusion
 from intsim.nets.real import LAYER_NORM_EPS, RealGraph
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
-from intsim.quantize import Recipe, class_gain, quantize, read_checkpoint, read_config
-from intsim.quantize.recipe import CALIBRATED, NONE, Observer
+from intsim.quantization import Recipe, class_gain, quantize, read_checkpoint, read_config
+from intsim.quantization.recipe import CALIBRATED, NONE, Observer
 
 from scenes import CALIBRATION_SEED, CLASSES, EVAL_SEED, render
 

@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import intsim
-from intsim.evaluate import Confusion
+from intsim.measurement.evaluation import Confusion
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
-from intsim.quantize import read_checkpoint, read_config
+from intsim.quantization import read_checkpoint, read_config
 
 from scenes import CLASSES, EVAL_SEED, render
 from segmenter_torch import Segmenter, normalize

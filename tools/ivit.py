@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from intsim import dialects, ops
 from intsim.dialects import gelu_parameters, softmax_parameters
-from intsim.graph import CONSTANT, INPUT, Graph
-from intsim.quantize import Checkpoint
-from intsim.quantize.ivit import imported, input_scale
-from intsim.quantize.ivit_names import modules
-from intsim.quantize.ivit_records import offset_pixels
-from intsim.run import replay, run
+from intsim.engine.graph import CONSTANT, INPUT, Graph
+from intsim.engine.interpreter import replay, run
+from intsim.quantization import Checkpoint
+from intsim.quantization.ivit import imported, input_scale
+from intsim.quantization.ivit_names import modules
+from intsim.quantization.ivit_records import offset_pixels
 
 MINI = Path(__file__).parent.parent / "golden" / "ivit-deit-mini.npz"
 ONE = np.float32(1)

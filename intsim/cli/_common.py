@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..dialects import Dialect
-    from ..graph import Graph
+    from ..engine.graph import Graph
 
 COMPILING = "Compiling the integer kernels for this machine (once; later runs start at once) ..."
 PLAIN_WIDTH = 240  # of tables in files and pipes, which are not filled up to it
@@ -56,15 +56,15 @@ def output_option(what: str, default: str | None) -> Callable:
 
 def load_model(path: Path | None) -> Graph:
     """The graph of a model file, by default of the shipped one."""
-    from ..weights import load
+    from ..storage.model_file import load
 
     return load(path or resources.model())
 
 
 def model_behind(golden: Path, path: Path | None) -> Graph:
     """The graph a golden file was made from: `path`, or else the shipped model or one that lies beside the golden file."""
-    from ..golden import opened
-    from ..weights import find, load
+    from ..storage.golden_file import opened
+    from ..storage.model_file import find, load
 
     with opened(golden) as reference:
         wanted = reference.model_sha256
@@ -90,7 +90,7 @@ def load_segmenter(path: Path | None) -> Graph:
 
 def require_labels(graph: Graph, path: Path | None) -> None:
     """Refuse a graph that does not end in labels [height, width]."""
-    from ..classes import classifies
+    from ..engine.classes import classifies
 
     named = path or resources.model()
     if classifies(graph):
@@ -113,7 +113,7 @@ def load_dialect(name: str) -> Dialect:
 
 def read_picture(path: Path, graph: Graph, resize: bool) -> Any:
     """A picture file as the graph takes it."""
-    from ..pictures import read_picture as read
+    from ..storage.pictures import read_picture as read
 
     height, width, _ = graph.tensors[graph.input.name].shape
     return read(path, height, width, resize)
@@ -133,7 +133,7 @@ def check_target(path: Path, *inputs: Path | None) -> None:
     for other in inputs:
         if other is not None and path.resolve() == other.resolve():
             raise FileError(f"{path}: is needed as it is; write to another file")
-    from ..files import writable
+    from ..storage.files import writable
 
     writable(path)
 
@@ -183,7 +183,7 @@ def put_text(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text)
         return
-    from ..files import replacing
+    from ..storage.files import replacing
 
     with replacing(output) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from ..benchmark import Benchmark
-    from ..graph import Graph
+    from ..engine.graph import Graph
+    from ..measurement.benchmark import Benchmark
     from ..nets.real import RealGraph
 
 
@@ -60,7 +60,7 @@ def command(
     and tells the ratios of the medians. It needs the extra 'bench'. A model file holds integers only: the network beside it
     has the same dimensions and random weights.
     """
-    from ..benchmark import benchmark
+    from ..measurement.benchmark import benchmark
 
     if sum(source is not None for source in (path, model, preset)) > 1:
         raise click.UsageError("give one of MODEL, --model and --synth")
@@ -80,7 +80,7 @@ def command(
             image = random_image(graph)
             net = same_network(graph) if against is not None else None
         if against is not None and net is not None:
-            from ..rivals import onnxruntime as ort
+            from ..measurement.baselines import onnxruntime as ort
 
             due = ort.expected(net, image)
             rivals = ort.rivals(net, image, due, Path(folder), threads)
@@ -107,8 +107,8 @@ def require_onnxruntime() -> None:
 def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, NDArray]:
     """A network of random weights, real-valued and quantized, and a picture for it."""
     from ..nets.networks import built
-    from ..quantize import quantize
-    from ..quantize import synth as random
+    from ..quantization import quantize
+    from ..quantization import synth as random
 
     config = random.preset(preset)
     weights = random.random_weights(config, 0)
@@ -120,7 +120,7 @@ def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, NDArray
 def same_network(graph: Graph) -> RealGraph:
     """A real-valued network of the model's dimensions."""
     from ..nets.networks import built
-    from ..quantize import synth as random
+    from ..quantization import synth as random
 
     return built(graph.config, random.random_weights(graph.config, 0))
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from ..graph import Graph
-    from ..outcome import Diff
+    from ..debugging.result import Diff
+    from ..engine.graph import Graph
 
 DIFFERENT = 1
 
@@ -41,11 +41,11 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     """
     from rich.console import Console
 
-    from ..classes import class_names
-    from ..diff import diff
-    from ..golden import golden, opened
-    from ..pictures import palette_of, write_labels, write_overlay
-    from ..run import run
+    from ..debugging.core import diff
+    from ..engine.classes import class_names
+    from ..engine.interpreter import run
+    from ..storage.golden_file import golden, opened
+    from ..storage.pictures import palette_of, write_labels, write_overlay
 
     if output.exists() and not output.is_dir():
         raise FileError(f"{output}: is a file; the demo wants a folder to write into")

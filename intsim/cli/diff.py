@@ -56,7 +56,7 @@ def command(
 
     Exit code 0: all that was compared is identical; 1: a difference was found; 2: nothing could be compared.
     """
-    from ..diff import diff
+    from ..debugging.core import diff
 
     if explain is False and not isolated:
         raise click.UsageError("--no-explain goes with --isolated")
@@ -81,7 +81,7 @@ def command(
     for warning in result.warnings:
         click.echo(f"intsim: warning: {warning}", err=True)
     if junit is not None or html is not None:
-        from ..reports import write_html, write_junit
+        from ..debugging.reports import write_html, write_junit
 
         if junit is not None:
             write_junit(junit, result)
@@ -90,7 +90,7 @@ def command(
     if as_json:
         put_json(result.record(), output)
     else:
-        from ..reports import render
+        from ..debugging.reports import render
 
         put_rich(lambda console: render(console, result), output)
     return 0 if result.identical else DIFFERENT

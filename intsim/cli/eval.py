@@ -27,8 +27,8 @@ from ._common import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..evaluate import Evaluation
-    from ..graph import Graph
+    from ..engine.graph import Graph
+    from ..measurement.evaluation import Evaluation
     from ..nets.real import RealGraph
 
 
@@ -67,8 +67,8 @@ def command(
     DIR holds NAME.png with NAME_labels.png beside it, or images/ with labels/ (or annotations/). The value of a label map's
     pixel is its class. Pictures of another size than the model's go through sliding windows, merged in integers.
     """
-    from ..classes import class_names
-    from ..evaluate import evaluate, samples
+    from ..engine.classes import class_names
+    from ..measurement.evaluation import evaluate, samples
 
     if integers and checkpoint is not None:
         raise click.UsageError("--integers leaves the checkpoint out")
@@ -94,7 +94,7 @@ def command(
 def _real_graph(graph: Graph, model: Path, checkpoint: Path | None) -> RealGraph:
     """The real-valued network that the model was quantized from."""
     from ..nets.segmenter import SegmenterConfig, segmenter
-    from ..quantize import checkpoint_behind, read_checkpoint
+    from ..quantization import checkpoint_behind, read_checkpoint
 
     due = graph.provenance.get("checkpoint_sha256")
     named = f"{due:.12}" if re.fullmatch("[0-9a-f]{64}", str(due)) else str(due)  # of random weights it is no hash

@@ -60,9 +60,9 @@ def command(
     A layout, in TOML, says how elements become beats; docs/verification.md explains its keys: bits, signed, beat, lanes,
     first, endian, axes, tile, pad, lines.
     """
-    from ..export import export, layout_named
-    from ..export.sources import GOLDEN, chosen, opened
-    from ..reports.beats import render
+    from ..testbench import export, layout_named
+    from ..testbench.drawing import render
+    from ..testbench.sources import GOLDEN, chosen, opened
 
     layout = layout_named(layout_name or "plain")
     formats = tuple(dict.fromkeys(formats)) or (() if packages and layout_name is None else ("hex",))

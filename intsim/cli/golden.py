@@ -52,7 +52,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Run the model on PICTURE and write its golden file."""
-    from ..golden import golden, opened
+    from ..storage.golden_file import golden, opened
 
     check_target(output, picture, model)
     graph = load_model(model)

@@ -50,8 +50,8 @@ def command(
     named. Values that a node's format does not hold are kept, for diff to show.
     """
     from ..errors import FileError
-    from ..export import dumped, dumped_like, exported, layout_named
-    from ..export.tensors import write_tensors
+    from ..testbench import dumped, dumped_like, exported, layout_named
+    from ..testbench.tensors import write_tensors
 
     if manifest_path is not None and like is not None:
         raise click.UsageError("--manifest and --like both say what the dump is; give one of them")

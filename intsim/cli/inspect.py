@@ -16,7 +16,7 @@ from ._common import check_target, json_option, load_model, model_option, output
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..graph import Graph
+    from ..engine.graph import Graph
 
 
 @click.command("inspect", epilog="Example: intsim inspect --json | jq '.nodes[].name'")

@@ -23,10 +23,10 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from ..graph import Graph
-    from ..quantize import Checkpoint, Recipe
-    from ..quantize.ivit_records import Compared
-    from ..quantize.sensitivity import Noise
+    from ..engine.graph import Graph
+    from ..quantization import Checkpoint, Recipe
+    from ..quantization.ivit_records import Compared
+    from ..quantization.sensitivity import Noise
 
 BESIDE = "<beside the model>"
 DIFFERENT = 1
@@ -120,11 +120,11 @@ def command(
     picture, and in dialect ivit unless another one is named.
     """
     from ..nets.networks import built, dimensions_of
-    from ..pictures import read_picture
-    from ..quantize import Checkpoint, calibrated, config_beside, folds_class_norm, integer_form, lowered
-    from ..quantize.ivit import is_quantized
-    from ..quantize.sensitivity import agreement, sensitivity
-    from ..reports.sensitivity import check_format
+    from ..quantization import Checkpoint, calibrated, config_beside, folds_class_norm, integer_form, lowered
+    from ..quantization.ivit import is_quantized
+    from ..quantization.report import check_format
+    from ..quantization.sensitivity import agreement, sensitivity
+    from ..storage.pictures import read_picture
 
     checkpoint, further = _checkpoint_first(files)
     paths = [*calibrate, *further]
@@ -199,9 +199,9 @@ def _take(
 ) -> int:
     """The model of a quantized checkpoint; the exit code."""
     from ..dialects import IVIT
-    from ..quantize.ivit import imported
-    from ..quantize.ivit_records import compared, is_recorded, unknown_modules
-    from ..weights import save
+    from ..quantization.ivit import imported
+    from ..quantization.ivit_records import compared, is_recorded, unknown_modules
+    from ..storage.model_file import save
 
     given = click.get_current_context().get_parameter_source
     said = [key for key in _CHOSEN if given(key) is ParameterSource.COMMANDLINE]
@@ -246,9 +246,9 @@ def _tell_recorded(modules: list[Compared], unknown: list[str]) -> int:
 
 def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) -> None:
     """Write the model and its report: both, or neither."""
-    from ..files import replacing
-    from ..reports.sensitivity import rendered
-    from ..weights import save
+    from ..quantization.report import rendered
+    from ..storage.files import replacing
+    from ..storage.model_file import save
 
     if page is None:
         save(graph, output)
@@ -259,7 +259,7 @@ def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) 
 
 
 def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class_norm: str | None, fold: bool) -> Recipe:
-    from ..quantize.recipe import Recipe, observers_of, widths_of
+    from ..quantization.recipe import Recipe, observers_of, widths_of
 
     general, by_glob = observers_of(observers)
     clamp: str | int = int(lam) if lam.isdecimal() else lam
@@ -270,7 +270,7 @@ def _settings(
     checkpoint: Checkpoint, config: Path | None, model: Path | None, size: str | None
 ) -> tuple[dict[str, Any], str]:
     """The configuration, and where it comes from: a file, a model, the checkpoint itself or its shapes."""
-    from ..quantize import at_size, read_config
+    from ..quantization import at_size, read_config
 
     if config is not None:
         settings, origin = read_config(config), str(config)
@@ -291,7 +291,7 @@ def _settings(
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
     """``--calibrate A B`` leaves B among the arguments: of several the one with a checkpoint's suffix is the checkpoint."""
-    from ..quantize.containers import SUFFIXES
+    from ..quantization.containers import SUFFIXES
 
     checkpoint = next((path for path in files if path.suffix in SUFFIXES), files[0])
     return checkpoint, [path for path in files if path is not checkpoint]

@@ -28,7 +28,7 @@ from ._common import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..graph import Graph
+    from ..engine.graph import Graph
 
 TOP = 5
 
@@ -53,8 +53,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Label every pixel of PICTURE; write the labels and an overlay. With a classifier: tell the top classes."""
-    from ..classes import classifies
-    from ..run import run
+    from ..engine.classes import classifies
+    from ..engine.interpreter import run
 
     for target in (output, overlay):
         if target is not None and target.suffix.lower() not in ("", ".png"):
@@ -92,8 +92,8 @@ def _labels(
     """Write the labels and the overlay, and tell the classes' shares."""
     import numpy as np
 
-    from ..classes import class_names
-    from ..pictures import palette_of, write_labels, write_overlay
+    from ..engine.classes import class_names
+    from ..storage.pictures import palette_of, write_labels, write_overlay
 
     names = class_names(graph)
     palette = palette_of(graph.config, len(names))
@@ -115,7 +115,7 @@ def _labels(
 
 def _classes(graph: Graph, picture: Path, logits: NDArray, top: int, as_json: bool) -> None:
     """Tell the top classes of a classifier."""
-    from ..classes import ranking
+    from ..engine.classes import ranking
 
     found = ranking(graph, logits, top)
     if as_json:

@@ -37,9 +37,9 @@ def command(
     seg-SIZE PATCH-DECODER@SIDE without the blank, as in seg-b8-mask@640x480; sizes t, s, b, l. Without one the dimensions
     come from --config, or from --model.
     """
-    from ..quantize import quantize, read_config
-    from ..quantize import synth as random
-    from ..weights import save
+    from ..quantization import quantize, read_config
+    from ..quantization import synth as random
+    from ..storage.model_file import save
 
     check_target(output, config, model)
     if sum(source is not None for source in (preset, config, model)) > 1:

@@ -39,10 +39,10 @@ def command(
     (bitflip:BIT, bitflip:BIT@INDEX, stuck-at-1:BIT) or a known blunder (bias=left_out, swap-heads); --list shows those of
     a node. What follows from the fault is computed down to the last node.
     """
+    from ..debugging.inject import inject
     from ..errors import IntsimError
-    from ..golden import opened
-    from ..inject import inject
     from ..rules import Rule, catalogue, named
+    from ..storage.golden_file import opened
 
     graph = model_behind(golden, model)
     for name in nodes:

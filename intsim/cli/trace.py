@@ -24,9 +24,9 @@ def command(golden: Path, node: str, place: str, model: Path | None, output: Pat
     The inputs are those in GOLDEN; what it leaves out is recomputed. On a device's dump the trace starts from the device's
     own inputs. Exit code 1 says that the file holds another value than the steps give.
     """
-    from ..golden import opened
-    from ..reports.steps import render
-    from ..trace import trace
+    from ..storage.golden_file import opened
+    from ..tracing.core import trace
+    from ..tracing.table import render
 
     try:
         index = [int(number) for number in place.split(",")]

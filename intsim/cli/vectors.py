@@ -175,8 +175,8 @@ def _report(console: Console, report: Report) -> None:
 def _failures(console: Console, report: Report) -> None:
     from rich.markup import escape
 
-    from ..reports.steps import render
-    from ..trace import Trace
+    from ..tracing.core import Trace
+    from ..tracing.table import render
 
     if report.failures:
         _say(console, "")

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..arith import Choice
 from ..dialects import CHOICES, gelu_parameters, softmax_parameters
+from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..errors import IntsimError
-from ..graph import CONSTANT, INPUT, Graph, Node
-from ..layout import LAYOUTS
 from ..ops._op import REGISTRY
+from .layout_faults import LAYOUTS
 from .rule import Bit, Rule, Work
 from .tables import ARITHMETIC, BLUNDERS
 

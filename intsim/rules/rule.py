@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ..arith import Format, wrap
 from ..dialects import Dialect
-from ..graph import CONSTANT, INPUT, Graph, Node
-from ..layout import LAYOUTS
+from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..ops._op import REGISTRY
 from .equations import TWISTED
+from .layout_faults import LAYOUTS
 
 # Every row of the output depends on the same row of the inputs only.
 ROW_WISE = ("requant", "residual_add", "layernorm", "shiftmax", "shiftgelu", "lambda_shiftgelu", "shift_exp", "linear")

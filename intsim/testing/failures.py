@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..arith import I64, first_index
 from ..dialects import ISEGMENTER
-from ..graph import Node
-from ..reports.steps import render
-from ..trace import Trace, moved
-from ..tracers import TRACERS, Element
+from ..engine.graph import Node
+from ..tracing.core import Trace, moved
+from ..tracing.table import render
+from ..tracing.tracers import TRACERS, Element
 from .calls import Call
 
 WIDTH = 240  # of a table of steps, which is not filled up to it

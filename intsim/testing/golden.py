@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..dialects import Dialect
+from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.interpreter import replay
 from ..errors import IntsimError
-from ..golden import GoldenFile
-from ..golden import opened as opened_file
-from ..graph import CONSTANT, INPUT, Graph, Node
 from ..ops import REGISTRY
-from ..run import replay
-from ..trace import trace
-from ..weights import find, load
+from ..storage.golden_file import GoldenFile
+from ..storage.golden_file import opened as opened_file
+from ..storage.model_file import find, load
+from ..tracing.core import trace
 from .failures import Difference, difference, table
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..dialects import Dialect, resolve
+from ..engine.graph import Graph, Node, constant_node, input_node
 from ..errors import GraphError
-from ..graph import Graph, Node, constant_node, input_node
 from ._hypothesis import reject, st
 from .values import dialects
 

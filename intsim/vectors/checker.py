@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import Node
 from ..errors import FileError
-from ..graph import Node
 from ..ops._op import REGISTRY
-from ..tracers import TRACERS, Element, Line
+from ..tracing.tracers import TRACERS, Element, Line
 from .document import INVALID, Answer, Case, Document, checked, parse
 from .flags import NOTES
 from .generator import LEVELS, generate

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..dialects import Dialect
+from ..engine.graph import Graph
 from ..errors import IntsimError
-from ..graph import Graph
 from ..ops._op import REGISTRY
 from . import exponentials, gridding, movement, multiplying, normalizing, products
 from .document import Document

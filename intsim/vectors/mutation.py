@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..arith import Overflow
 from ..dialects import CHOICES, Dialect
-from ..graph import Graph, Node
+from ..engine.graph import Graph, Node
 from ..ops._op import REGISTRY, Tensor
 from ..rules import Rule, Work, catalogue, compute
 from ..rules.tables import ARITHMETIC

@@ -1,0 +1,195 @@
+"""A device's dump against a golden file: every tensor as it is, and every node by itself.
+
+Two verdicts a node. *Accumulated*: its tensor against the golden one. *Isolated*: its tensor against what the reference
+makes of the device's own inputs (`isolate`), and for the wrong ones the rule that was broken (`explain`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..arith import Format
+from ..engine.graph import Graph
+from ..errors import FileError, IntsimError
+from ..rules.layout_faults import diagnose
+from ..storage.golden_file import GoldenFile, Record, opened
+from . import dumps
+from .compare import Comparison, compare, sha256_of
+from .dumps import Dump, Dumped
+from .explain import Explanation, explain, reconciled
+from .isolate import Verdict, isolate
+from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
+
+
+def diff(
+    golden_path: str | Path,
+    dut_path: str | Path,
+    graph: Graph | None = None,
+    *,
+    isolated: bool = False,
+    explained: bool = True,
+    map_path: str | Path | None = None,
+    complete: bool = False,
+    progress: Callable[[str], None] = lambda name: None,
+) -> Diff:
+    """Compare the dump at `dut_path` (see `dumps`) with a golden file, exactly.
+
+    With `isolated` every node is judged by itself, which takes the `graph` the golden file was made from; culprits are
+    explained unless `explained` is false. `complete` makes a tensor missing from the dump a difference. `progress(name)` is
+    called before every tensor. Raises IntsimError where nothing can be compared, or the files stem from different models.
+    """
+    with opened(golden_path) as reference:
+        if graph is not None and graph.content_hash != reference.model_sha256:
+            ours, theirs = reference.model_sha256[:12], graph.content_hash[:12]
+            raise IntsimError(f"{reference.path} stems from model {ours}, not {theirs}; give that one with --model")
+        if isolated and graph is None:
+            raise IntsimError("isolation recomputes nodes, which takes the model; give it with --model")
+        with dumps.opened(dut_path, _due(reference, graph), map_path) as dump:
+            return _compared(reference, dump, graph, isolated, explained, complete, progress)
+
+
+def _due(reference: GoldenFile, graph: Graph | None) -> Mapping[str, tuple[tuple[int, ...], Format] | None]:
+    """Every name a dump may use, with shape and format where they are known."""
+    due: dict[str, tuple[tuple[int, ...], Format] | None] = {node["name"]: None for node in reference.nodes}
+    if graph is not None:
+        due |= {name: (tensor.shape, tensor.fmt) for name, tensor in graph.tensors.items()}
+    return due | {name: (record.shape, record.fmt) for name, record in reference.tensors.items()}
+
+
+def _compared(
+    reference: GoldenFile,
+    dump: Dump,
+    graph: Graph | None,
+    isolated: bool,
+    explained: bool,
+    complete: bool,
+    progress: Callable[[str], None],
+) -> Diff:
+    _same_model(reference, dump)
+    if not any(name in reference.tensors for name in dump.tensors) and not (isolated and dump.tensors):
+        raise IntsimError(_nothing_in_common(reference, dump))
+    warnings: list[str] = []
+    if dump.image_sha256 and dump.image_sha256 != reference.image_sha256:
+        warnings.append("the two files were made from different pictures; everything that follows may differ for that")
+    verdicts = isolate(graph, reference, dump, progress) if isolated and graph is not None else {}
+    ops = {node["name"]: node["op"] for node in reference.nodes}
+    nodes = []
+    for name in _in_order(reference, dump):
+        progress(name)
+        nodes.append(_node(name, ops.get(name.partition(":")[0], ""), reference, dump, verdicts.get(name), warnings))
+    if not isolated:
+        nodes = _with_layout(nodes, reference, dump)
+    explanations = []
+    for verdict in verdicts.values():
+        if explained and graph is not None and verdict.wrong and ":" not in verdict.name:
+            progress(verdict.name)
+            explanations.append(explain(graph, reference, dump, verdict))
+    explanations = reconciled(explanations)
+    return Diff(
+        golden=reference.path,
+        dut=dump.path,
+        kind=dump.kind,
+        model_sha256=reference.model_sha256,
+        nodes=nodes,
+        order=reference.nodes,
+        warnings=warnings,
+        foreign=dump.foreign,
+        explanations=explanations,
+        culprits=_culprits(reference, verdicts, explanations) if isolated else None,
+        complete=complete,
+    )
+
+
+def _same_model(reference: GoldenFile, dump: Dump) -> None:
+    if dump.model_sha256 and reference.model_sha256 != dump.model_sha256:
+        raise IntsimError(
+            f"{reference.path} and {dump.path} stem from different models ({reference.model_sha256[:12]} and "
+            f"{dump.model_sha256[:12]}); make both from one model file"
+        )
+
+
+def _nothing_in_common(reference: GoldenFile, dump: Dump) -> str:
+    said = f"{reference.path} and {dump.path} have no tensor in common; nothing was compared"
+    if dump.tensors:
+        return f"{said}. The dump holds {next(iter(dump.tensors))}, which the golden file leaves out"
+    if dump.foreign:
+        due = next(iter(reference.tensors))
+        return f"{said}. The dump holds {dump.foreign[0]}; names like {due} are due, or a --map from one to the other"
+    return said
+
+
+def _in_order(reference: GoldenFile, dump: Dump) -> list[str]:
+    """The tensors of both sides in execution order; the steps inside a node with it."""
+    order = {node["name"]: i for i, node in enumerate(reference.nodes)}
+    names = dict.fromkeys([*reference.tensors, *dump.tensors])
+    return sorted(names, key=lambda name: order.get(name.partition(":")[0], len(order)))
+
+
+def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdict | None, warnings: list[str]) -> NodeDiff:
+    """One tensor as it is."""
+    record, dumped = reference.tensors.get(name), dump.tensors.get(name)
+    if record is None:
+        shape = dumped.shape if dumped else ()
+        return NodeDiff(name, op, shape, None, EXTRA, verdict=verdict, note=dumped.problem if dumped else "")
+    state, comparison, note = (MISSING, None, "") if dumped is None else _against(record, dumped, warnings)
+    return NodeDiff(name, op, record.shape, record.fmt, state, comparison, verdict, note=note)
+
+
+def _against(record: Record, dumped: Dumped, warnings: list[str]) -> tuple[str, Comparison | None, str]:
+    """The verdict on a tensor as it is, its comparison where there is one, and what is to be said."""
+    if dumped.problem:
+        return UNREADABLE, None, f"{dumped.source}: {dumped.problem}"
+    if dumped.shape != record.shape:
+        return MISSHAPEN, None, f"shape {list(record.shape)} became {list(dumped.shape)}"
+    if dumped.values is not None and dumped.dtype.kind not in "iu":
+        return MISTYPED, None, f"{dumped.dtype} stands where {record.fmt} is due; dump the integers"
+    if record.values is None or dumped.values is None:
+        return _by_hash(record, dumped)
+    try:
+        comparison = compare(record.values, dumped.values(), record.fmt)
+    except FileError as error:
+        if str(error).startswith(f"{record.values.path}:"):
+            raise
+        return UNREADABLE, None, str(error)
+    if comparison.sha256 != record.sha256:
+        warnings.append(f"{record.name}: the golden values do not match their recorded hash; the golden file was altered")
+    return (DIFFER if comparison.differing else MATCH), comparison, ""
+
+
+def _by_hash(record: Record, dumped: Dumped) -> tuple[str, None, str]:
+    """Two tensors of which at least one is there as a hash only."""
+    try:
+        theirs = sha256_of(dumped.values(), record.fmt) if dumped.values is not None else dumped.sha256
+    except FileError as error:
+        return UNREADABLE, None, str(error)
+    ours = sha256_of(record.values, record.fmt) if record.values is not None else record.sha256
+    if ours == theirs:
+        return MATCH, None, ""
+    return DIFFER, None, "hashes differ; one file holds no values (level digest)"
+
+
+def _with_layout(nodes: list[NodeDiff], reference: GoldenFile, dump: Dump) -> list[NodeDiff]:
+    """The first tensor that differs, and all of another shape, looked at for right values in the wrong place."""
+    first = next((node.name for node in nodes if node.accumulated == DIFFER), None)
+    found = []
+    for node in nodes:
+        if (node.name == first or node.accumulated == MISSHAPEN) and node.fmt is not None:
+            record, dumped = reference.tensors[node.name], dump.tensors[node.name]
+            if record.values is not None and dumped.values is not None and dumped.dtype.kind in "iu":
+                size = int(np.prod(dumped.shape, dtype=object))
+                if size == node.total:
+                    layout = diagnose(record.values[()], np.asarray(dumped.values()[()]), node.fmt)
+                    node = replace(node, diagnosis=layout)
+        found.append(node)
+    return found
+
+
+def _culprits(reference: GoldenFile, verdicts: Mapping[str, Verdict], explanations: Sequence[Explanation]) -> list[str]:
+    """The nodes whose own arithmetic is wrong, in execution order: where an explanation names one inside a stretch, that."""
+    named = {explanation.tensor: explanation.culprit for explanation in explanations}
+    wrong = {named.get(name, name.partition(":")[0]) for name, verdict in verdicts.items() if verdict.wrong}
+    return [node["name"] for node in reference.nodes if node["name"] in wrong]

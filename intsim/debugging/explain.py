@@ -1,0 +1,237 @@
+"""Explanation: which rule a device broke.
+
+A wrong tensor is computed again under every single rule of the catalogue, at its own node and at every node of the stretch
+behind it, and under pairs of rules where no single one fits; what reproduces the device's values to the last element is
+named. Rows are tried on a sample first, and what fits the sample on all elements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.graph import Graph
+from ..rules import Bit, Rule, bit_rule, catalogue
+from ..storage.golden_file import GoldenFile
+from .dumps import Dump
+from .isolate import Verdict, value_of
+from .segment import Attempt, Broken, Stretch, feeds_of
+
+BEST = 3
+PAIRS, FEW_PAIRS = 2000, 200  # so many pairs are tried at most; the few, where each takes long
+SMALL = 1 << 18  # elements
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An attempt to explain a tensor: the rules broken, and how many elements that reproduces."""
+
+    broken: Attempt
+    reproduced: int
+    total: int
+    wrong_reproduced: int  # of the elements the reference gets otherwise
+    wrong: int
+
+    @property
+    def share(self) -> float:
+        """The share of elements reproduced."""
+        return self.reproduced / self.total
+
+    @property
+    def fits(self) -> bool:
+        """Whether every element is reproduced."""
+        return self.reproduced == self.total
+
+    @property
+    def name(self) -> str:
+        """The rules by name."""
+        return " and ".join(b.rule.name for b in self.broken)
+
+    def label(self, tensor: str) -> str:
+        """The rules by name, and where, if that is elsewhere than at `tensor`."""
+        return " and ".join(b.rule.name + (f" at {b.node}" if b.node != tensor else "") for b in self.broken)
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "rule": self.name,
+            "nodes": [b.node for b in self.broken],
+            "share": self.share,
+            "reproduced": self.reproduced,
+            "total": self.total,
+            "share_of_differing": self.wrong_reproduced / self.wrong,
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What may be wrong at a tensor: what reproduces it exactly, likeliest first; where nothing does, what comes nearest.
+
+    `tensor` is the dumped one, `tried` the number of alternatives computed.
+    """
+
+    tensor: str
+    fits: tuple[Candidate, ...]
+    best: tuple[Candidate, ...]
+    tried: int
+
+    @property
+    def culprit(self) -> str:
+        """The node whose rule was broken; the tensor itself where nothing, or nothing single, explains it."""
+        return self.fits[0].broken[-1].node if self.fits else self.tensor
+
+    def sentence(self) -> str:
+        """One line for people."""
+        if self.fits:
+            first = self.fits[0]
+            rules = " and ".join(f"{b.rule}" + (f" at {b.node}" if b.node != self.tensor else "") for b in first.broken)
+            return f"the output equals {rules} on 100% of {first.total:,} elements"
+        if not self.tried:
+            return "not explained: values the device worked on are outside their formats"
+        if not self.best:
+            return f"no rule explains it: none of {self.tried:,} alternatives comes nearer than the reference does"
+        near = ", ".join(f"{c.name} ({c.wrong_reproduced / c.wrong:.1%})" for c in self.best)
+        return f"no rule explains it; of the {self.best[0].wrong:,} wrong elements these reproduce most: {near}"
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        first = self.fits[0] if self.fits else None
+        return {
+            "name": self.culprit,
+            "tensor": self.tensor,
+            "rule": first.name if first else None,
+            "share": first.share if first else None,
+            "reproduced": first.reproduced if first else None,
+            "total": first.total if first else None,
+            "nodes": [b.node for b in first.broken] if first else [],
+            "equivalent": [c.record() for c in self.fits[1:]],
+            "best": [c.record() for c in self.best],
+            "tried": self.tried,
+            "sentence": self.sentence(),
+        }
+
+
+def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> Explanation:
+    """Explain a wrong verdict of `isolate`; the tensors it needs are read from the files again."""
+    device = value_of(dump.tensors[verdict.name], graph, verdict.name)
+    feeds = feeds_of(graph, golden, dump, verdict)
+    if device is None or feeds is None:
+        return Explanation(verdict.name, (), (), 0)
+    nodes = [graph.by_name[name] for name in verdict.stretch]
+    search = _Search(Stretch(graph, nodes, feeds, device))
+    fits = search.fitting([(broken,) for broken in _single(graph, search.whole)])
+    if not fits and verdict.diagnosis is not None:
+        found = Rule(verdict.diagnosis.name, "", lambda work: work)
+        fits = [search.candidate((Broken(verdict.name, found),), device)]
+    if not fits:
+        fits = search.fitting(search.pairs())
+    return Explanation(verdict.name, tuple(fits), tuple([] if fits else search.nearest()), search.tried)
+
+
+def reconciled(explanations: Sequence[Explanation]) -> list[Explanation]:
+    """The explanations of one device: of those that fit a tensor, the ones that explain other tensors, too, come first.
+
+    A fault at a node nobody dumped shows in every tensor computed from it; one fault is likelier than several alike.
+    """
+    seen = Counter(_key(fit) for explanation in explanations for fit in explanation.fits)
+    ranked = (sorted(explanation.fits, key=lambda fit: -seen[_key(fit)]) for explanation in explanations)
+    return [replace(explanation, fits=tuple(fits)) for explanation, fits in zip(explanations, ranked, strict=True)]
+
+
+def _key(candidate: Candidate) -> tuple[tuple[str, str], ...]:
+    return tuple((broken.node, broken.rule.name) for broken in candidate.broken)
+
+
+def _single(graph: Graph, stretch: Stretch) -> list[Broken]:
+    """Every rule at every node of a stretch: those of the dumped tensor's own node first, single bits last."""
+    last = stretch.nodes[-1]
+    bits = [Broken(last.name, bit_rule(graph, last, bit)) for bit in bits_changed(stretch.expected, stretch.device)]
+    return [Broken(node.name, rule) for node in (last, *stretch.nodes[:-1]) for rule in catalogue(graph, node)] + bits
+
+
+def bits_changed(expected: NDArray, device: NDArray) -> list[Bit]:
+    """The single-bit faults that make `device` of `expected`: flipped in one element or all, or stuck."""
+    bits = 8 * expected.dtype.itemsize
+    if bits > 32:
+        return []  # an accumulator kept whole by a dialect that forbids nothing: no register of a known width
+    a, b = expected.astype(np.int64), device.astype(np.int64)
+    changed = a ^ b
+    differing = changed[changed != 0] & ((1 << bits) - 1)
+    if not len(differing) or (differing != differing[0]).any() or int(differing[0]).bit_count() != 1:
+        return []
+    number = int(differing[0]).bit_length() - 1
+    if len(differing) == 1:
+        index = tuple(int(i) for i in np.unravel_index(int(np.argmax(changed != 0)), changed.shape))
+        return [Bit("bitflip", number, index)]
+    if len(differing) == changed.size:
+        return [Bit("bitflip", number)]
+    bit = b >> number & 1
+    return [Bit(f"stuck-at-{value}", number) for value in (0, 1) if (bit == value).all()]
+
+
+class _Search:
+    """Attempts to explain a stretch: which fit, and which come near."""
+
+    def __init__(self, whole: Stretch) -> None:
+        self.whole, self.sample = whole, whole.sampled()
+        self.tried = 0
+        self.near: list[tuple[float, Attempt]] = []
+        self.single: dict[bytes, Broken] = {}  # one rule for every different outcome
+
+    def fitting(self, attempts: Iterable[Attempt]) -> list[Candidate]:
+        """The attempts that reproduce every element; the others are remembered by how near they come."""
+        fits = []
+        for attempt in attempts:
+            self.tried += 1
+            stretch = self.whole if self.sample is None or not all(b.rule.by_rows for b in attempt) else self.sample
+            value = stretch.under(attempt)
+            if value is None:
+                continue
+            if len(attempt) == 1 and attempt[0].rule.by_rows:
+                self.single.setdefault(value.tobytes(), attempt[0])
+            self.near.append((float(np.mean(value == stretch.device)), attempt))
+            if np.array_equal(value, stretch.device):
+                if stretch is not self.whole:
+                    value = self.whole.under(attempt)
+                if value is not None and np.array_equal(value, self.whole.device):
+                    fits.append(self.candidate(attempt, value))
+        return fits
+
+    def pairs(self) -> Iterator[Attempt]:
+        """Two rules at once, of those that change anything by themselves."""
+        order = [node.name for node in self.whole.nodes]
+        limit = PAIRS if self.sample is not None or self.whole.device.size < SMALL else FEW_PAIRS
+        pairs = (pair for pair in combinations(self.single.values(), 2) if _independent(*pair))
+        for a, b in islice(pairs, limit):
+            yield (a, b) if order.index(a.node) <= order.index(b.node) else (b, a)
+
+    def nearest(self) -> list[Candidate]:
+        """The attempts that reproduce most, if more than the reference does."""
+        self.near.sort(key=lambda item: -item[0])
+        found: list[Candidate] = []
+        for _, attempt in self.near[: 4 * BEST]:
+            value = self.whole.under(attempt)
+            if value is not None:
+                found.append(self.candidate(attempt, value))
+        found = [c for c in found if c.reproduced > c.total - c.wrong]
+        return sorted(found, key=lambda c: -c.reproduced)[:BEST]
+
+    def candidate(self, attempt: Attempt, value: NDArray) -> Candidate:
+        """How well a computed tensor reproduces the device's."""
+        equal = value == self.whole.device
+        wrong = self.whole.wrong
+        counts = (np.count_nonzero(equal), equal.size, np.count_nonzero(equal & wrong), np.count_nonzero(wrong))
+        return Candidate(attempt, *(int(count) for count in counts))
+
+
+def _independent(a: Broken, b: Broken) -> bool:
+    """Whether two rules can be broken at once: not two values of one choice or parameter."""
+    keys = [re.split(r"[=+:-]", broken.rule.name, maxsplit=1)[0] for broken in (a, b)]
+    return a.node != b.node or keys[0] != keys[1]

@@ -1,0 +1,208 @@
+"""Isolation: which nodes are wrong by themselves, and which only pass on an error.
+
+One walk over the graph with the device's own tensors. At every tensor the device dumped, the reference recomputes it from
+the device's own inputs, the two are compared, and the walk goes on with what the device had. So an error is seen once,
+where it arises. What the device did not dump (accumulators, mostly) is recomputed from its nearest dumped ancestors; the
+verdict then covers that stretch of nodes. Only where no ancestor was dumped do values of the golden file stand in; once such
+a verdict is wrong, the device may have had other values there, and no later one is founded on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I64
+from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
+from ..engine.interpreter import replay, walk
+from ..errors import FileError, GraphError
+from ..rules.layout_faults import Diagnosis, diagnose
+from ..storage.golden_file import GoldenFile
+from .compare import Comparison, compare
+from .dumps import Dump, Dumped
+
+DEVICE, GOLDEN, MODEL = "device", "golden", "model"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A dumped tensor against what the reference makes of the device's own inputs.
+
+    `comparison` is None where it could not be judged (`note` says why). `stretch` are the nodes recomputed, this one
+    last; `feeds` the tensors they started from and whose values those were: the device's, the golden file's, the model's.
+    """
+
+    name: str
+    comparison: Comparison | None = None
+    stretch: tuple[str, ...] = ()
+    feeds: Mapping[str, str] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
+    dump_only: bool = False
+    note: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the device's own arithmetic is wrong here (and not merely the way it was dumped)."""
+        return self.comparison is not None and self.comparison.differing > 0 and not self.dump_only
+
+    @property
+    def golden_inputs(self) -> list[str]:
+        """The tensors for which golden values stood in."""
+        return [name for name, source in self.feeds.items() if source == GOLDEN]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What the walk knows of a tensor: its value (None: in neither file), and how far back the device's own values are.
+
+    `meant` is what the value should be where the device's is only laid out differently.
+    """
+
+    value: NDArray | None
+    stretch: tuple[str, ...] = ()
+    feeds: Mapping[str, str] = field(default_factory=dict)
+    meant: NDArray | None = None
+
+
+def isolate(
+    graph: Graph, golden: GoldenFile, dump: Dump, progress: Callable[[str], None] = lambda name: None
+) -> dict[str, Verdict]:
+    """A verdict for every tensor of `dump` that is a node of `graph` or a step inside one, in execution order."""
+    walker = _Walker(graph, golden, dump)
+
+    def visit(node: Node, inputs: list[_Held]) -> _Held:
+        progress(node.name)
+        return walker.visit(node, inputs)
+
+    walk(graph, visit)
+    return walker.verdicts
+
+
+def value_of(dumped: Dumped, graph: Graph, name: str) -> NDArray | None:
+    """The device's values in the node's own type, or None where they are none of it."""
+    tensor = graph.tensors[name]
+    if dumped.problem or dumped.values is None or dumped.shape != tensor.shape or dumped.dtype.kind not in "iu":
+        return None
+    try:
+        value = np.asarray(dumped.values()[()])
+    except FileError:
+        return None  # the accumulated comparison says so
+    fits = tensor.fmt.holds(int(value.min()), int(value.max()))
+    return value.astype(tensor.fmt.dtype, copy=False) if fits else value
+
+
+def golden_value(golden: GoldenFile, name: str) -> NDArray | None:
+    """The golden file's values of a node, if it holds them."""
+    record = golden.tensors.get(name)
+    return None if record is None or record.values is None else record.values[()]
+
+
+class _Walker:
+    def __init__(self, graph: Graph, golden: GoldenFile, dump: Dump) -> None:
+        self.graph, self.golden, self.dump = graph, golden, dump
+        self.verdicts: dict[str, Verdict] = {}
+        self.doubt = ""  # the first wrong tensor whose verdict rests on golden values: the device may have had others
+        self.steps: dict[str, list[str]] = {}
+        for name in dump.tensors:
+            node, colon, _ = name.partition(":")
+            if colon:
+                self.steps.setdefault(node, []).append(name)
+
+    def visit(self, node: Node, inputs: list[_Held]) -> _Held:
+        name = node.name
+        stretch, feeds = self._origin(node, inputs)
+        dumped = self.dump.tensors.get(name)
+        device = value_of(dumped, self.graph, name) if dumped is not None else None
+        if device is None and name not in self.steps and DEVICE not in feeds.values():
+            stand_in = golden_value(self.golden, name)
+            if stand_in is not None and node.op != CONSTANT:
+                return _Held(stand_in)
+        expected, note = self._expected(node, [held.value for held in inputs])
+        meant = None
+        if any(held.meant is not None for held in inputs):
+            meant, _ = self._expected(node, [held.value if held.meant is None else held.meant for held in inputs])
+        self._judge_steps(node, inputs, stretch, feeds)
+        if device is None:
+            if dumped is not None:
+                self.verdicts[name] = Verdict(name, None, stretch, feeds, note="its values are not there to judge")
+            return _Held(expected, stretch, feeds, meant)
+        if expected is None:
+            self.verdicts[name] = Verdict(name, None, stretch, feeds, note=note)
+            return _Held(self._usable(name, device, device))
+        verdict = self._judge(node, expected, device, stretch, feeds)
+        if verdict.wrong and meant is not None and np.array_equal(meant, device):
+            for source in self._laid_out(feeds):
+                self.verdicts[source] = replace(self.verdicts[source], dump_only=True)
+            verdict = replace(verdict, comparison=compare(meant, device, self.graph.tensors[name].fmt))
+        if verdict.wrong and verdict.golden_inputs:
+            if self.doubt:
+                stood_in, since = ", ".join(verdict.golden_inputs), f"since {self.doubt} came out wrong"
+                note = f"rests on golden values of {stood_in}, which the device may not have had, {since}"
+                verdict = replace(verdict, comparison=None, note=note)
+            self.doubt = self.doubt or name
+        self.verdicts[name] = verdict
+        usable = self._usable(name, device, expected)
+        return _Held(usable, meant=expected if verdict.wrong and verdict.diagnosis else None)
+
+    def _origin(self, node: Node, inputs: Sequence[_Held]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The nodes recomputed on the way to this one, and the tensors they start from."""
+        within: set[str] = {node.name}
+        feeds: dict[str, str] = {}
+        for name, held in zip(node.inputs, inputs, strict=True):
+            if held.stretch:
+                within.update(held.stretch)
+                feeds |= held.feeds
+            elif name in self.dump.tensors and name in self.verdicts:
+                feeds[name] = DEVICE
+            else:
+                feeds[name] = MODEL if self.graph.by_name[name].op == CONSTANT else GOLDEN
+        return tuple(n.name for n in self.graph.nodes if n.name in within), feeds
+
+    def _expected(self, node: Node, inputs: list[NDArray | None]) -> tuple[NDArray | None, str]:
+        if node.op == INPUT:
+            picture = golden_value(self.golden, node.name)
+            return picture, "" if picture is not None else "the golden file holds no picture to compare it with"
+        known = [value for value in inputs if value is not None]
+        if len(known) < len(inputs):
+            missing = [name for name, value in zip(node.inputs, inputs, strict=True) if value is None]
+            return golden_value(self.golden, node.name), f"its input {missing[0]} is in neither file"
+        try:
+            return replay(self.graph, node, known), ""
+        except GraphError as error:
+            return None, f"the reference refuses the device's inputs: {error}"
+
+    def _judge(
+        self, node: Node, expected: NDArray, device: NDArray, stretch: tuple[str, ...], feeds: dict[str, str]
+    ) -> Verdict:
+        fmt = self.graph.tensors[node.name].fmt
+        comparison = compare(expected, device, fmt)
+        diagnosis = diagnose(expected, device, fmt) if comparison.differing else None
+        return Verdict(node.name, comparison, stretch, feeds, diagnosis)
+
+    def _judge_steps(self, node: Node, inputs: Sequence[_Held], stretch: tuple[str, ...], feeds: dict[str, str]) -> None:
+        """The steps inside an operator, where the device dumped any."""
+        names = self.steps.get(node.name, [])
+        values = [held.value for held in inputs if held.value is not None]
+        if not names or len(values) < len(inputs) or node.op in (INPUT, CONSTANT):
+            return
+        try:
+            steps = operator(node).intermediates(values, dict(node.params), self.graph.dialect)
+        except ValueError:
+            return
+        for name in names:
+            step, dumped = steps.get(name.partition(":")[2]), self.dump.tensors[name]
+            if step is None or dumped.values is None or dumped.shape != step.shape or dumped.dtype.kind not in "iu":
+                continue
+            self.verdicts[name] = Verdict(name, compare(step, dumped.values(), I64), stretch, feeds)
+
+    def _usable(self, name: str, device: NDArray, otherwise: NDArray) -> NDArray:
+        """The device's values, if they are of the node's format; the walk goes on with something else where not."""
+        fmt = self.graph.tensors[name].fmt
+        return device if device.dtype == fmt.dtype and fmt.holds(int(device.min()), int(device.max())) else otherwise
+
+    def _laid_out(self, feeds: Mapping[str, str]) -> list[str]:
+        """The tensors a stretch starts from whose dump is permuted."""
+        return [name for name in feeds if name in self.verdicts and self.verdicts[name].diagnosis is not None]

@@ -1,0 +1,136 @@
+"""A diff on the terminal: what is wrong and why, then the table."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..compare import Comparison
+from ..result import Diff, NodeDiff
+from . import words
+from .words import Finding
+
+SHADES = " ░▒▓█"
+STYLES = {
+    "culprit": "bold red",
+    "symptom": "red",
+    "differs": "red",
+    "inherited": "yellow",
+    "unusable": "bold magenta",
+    "missing": "dim",
+    "extra": "cyan",
+    "match": "green",
+}
+MAP_ROWS, MAP_COLUMNS = 10, 48
+FULL = 5  # findings shown in full
+INHERITED = 6  # rows of what only passes on an error
+
+
+def render(console: Console, diff: Diff) -> None:
+    """Write the report to `console`."""
+    colour = "green" if diff.identical else "red"
+    said = words.headline(diff) + (f": {words.compared(diff)}" if diff.identical else "")
+    title, colon, rest = said.partition(":")
+    console.print(f"[bold {colour}]{title}[/]{colon}{escape(rest)}", highlight=False, soft_wrap=True)
+    if diff.identical:
+        return
+    found = words.findings(diff)
+    for finding in found[:FULL]:
+        _finding(console, finding)
+    for finding in found[FULL:]:
+        explained = f": {finding.explanation.sentence()}" if finding.explanation else ""
+        console.print(f"\n[bold]{escape(finding.culprit)}[/]{escape(explained)}", highlight=False, soft_wrap=True)
+    console.print()
+    _table(console, diff)
+    console.print(f"{len(diff.differing)} of {escape(words.compared(diff))}", highlight=False, soft_wrap=True)
+
+
+def _finding(console: Console, finding: Finding) -> None:
+    node, comparison = finding.node, finding.comparison
+    shape = " x ".join(map(str, node.shape))
+    console.print(f"\n[bold red]{escape(finding.culprit)}[/]", highlight=False, soft_wrap=True)
+    lines = [("operator", f"{finding.op}, {comparison.fmt} {shape}")]
+    if finding.culprit != node.name:
+        lines = [("operator", finding.op), ("seen at", f"{node.name}, {comparison.fmt} {shape}")]
+    if finding.explanation is not None:
+        lines.append(("rule", finding.explanation.sentence()))
+        also = [candidate.label(node.name) for candidate in finding.explanation.fits[1:6]]
+        if also:
+            lines.append(("also", f"{', '.join(also)} give the same on this picture"))
+    if node.layout is not None:
+        lines.append(("layout", node.layout.says))
+    if first := comparison.first:
+        due, got = (f"{value} ({first.hexadecimal(value)})" for value in (first.golden, first.dut))
+        lines.append(("first", f"index {first.index}: {'due' if node.isolated else 'golden'} {due}, dut {got}"))
+    wrong = f"{comparison.differing:,} of {comparison.total:,} ({words.share(comparison.share)})"
+    lines.append(("wrong", f"{wrong}, {words.errors(comparison)}"))
+    lines += [("worst" if i == 0 else "", text) for i, text in enumerate(words.worst(comparison))]
+    if finding.stretch:
+        lines.append(("covers", finding.stretch))
+    for title, text in lines:
+        console.print(f"  [cyan]{title:<9}[/]{escape(text)}", highlight=False, soft_wrap=True)
+    _pictures(console, comparison)
+
+
+def _pictures(console: Console, comparison: Comparison) -> None:
+    """The histogram of differences, and beside it the heat map of the last two axes."""
+    bars = []
+    largest = max(b.count for b in comparison.histogram)
+    for part in sorted(comparison.histogram, key=lambda b: -b.count)[:MAP_ROWS]:
+        bars.append((part.lo, f"{part!s:>14} {part.count:>9,} {'█' * max(1, round(16 * part.count / largest))}"))
+    left = [text for _, text in sorted(bars)]
+    right = _heat(comparison)
+    console.print(
+        f"  [cyan]{'LSB':<9}[/]{'histogram':<42}heat map, rows down, columns across", highlight=False, soft_wrap=True
+    )
+    for i in range(max(len(left), len(right))):
+        bar = left[i] if i < len(left) else ""
+        heat = f"│{right[i]}│" if i < len(right) else ""
+        console.print(f"   {bar:<48}[red]{heat}[/]", highlight=False, soft_wrap=True)
+
+
+def _heat(comparison: Comparison) -> list[str]:
+    heat = comparison.heat
+    if heat is None:
+        return []
+    cut = [
+        np.linspace(0, n, min(n, limit) + 1).astype(int)
+        for n, limit in zip(heat.shape, (MAP_ROWS, MAP_COLUMNS), strict=True)
+    ]
+    rows = np.maximum.reduceat(heat, cut[0][:-1], axis=0)
+    cells = np.maximum.reduceat(rows, cut[1][:-1], axis=1)
+    levels = np.ceil(cells / cells.max() * (len(SHADES) - 1)).astype(int)
+    return ["".join(SHADES[level] for level in row) for row in levels]
+
+
+def _table(console: Console, diff: Diff) -> None:
+    table = Table(box=None, header_style="bold", padding=(0, 1), show_edge=False)
+    table.add_column("node", no_wrap=True)
+    table.add_column("")
+    for title in ("differing", "of", "share", "mean LSB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    rows = diff.differing
+    passing = [node for node in rows if words.state(node, diff) == "inherited"]
+    for node in passing[INHERITED:]:
+        rows.remove(node)
+    for node in rows:
+        table.add_row(*_row(node, diff))
+    console.print(table)
+    if len(passing) > INHERITED:
+        more = f"and {len(passing) - INHERITED} more that only pass on an error"
+        console.print(f"[dim]{more}; --json and --html list them[/]", highlight=False, soft_wrap=True)
+
+
+def _row(node: NodeDiff, diff: Diff) -> list[str]:
+    standing = words.state(node, diff)
+    style = STYLES[standing]
+    comparison = node.comparison or (node.verdict.comparison if node.verdict else None)
+    if comparison is None:
+        counts = ["?", f"{node.total:,}", "", ""]
+    else:
+        mean = f"{comparison.mean_of_differing:+.2f}" if comparison.differing else ""
+        counts = [f"{comparison.differing:,}", f"{comparison.total:,}", words.share(comparison.share), mean]
+    return [escape(node.name), f"[{style}]{standing}[/]", *counts, escape(node.remark)]

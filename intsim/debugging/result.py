@@ -1,0 +1,185 @@
+"""What a diff found, as data: a record for every tensor, the culprits, their explanations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arith import Format
+from ..rules.layout_faults import Diagnosis
+from .compare import Comparison
+from .explain import Explanation
+from .isolate import Verdict
+
+SCHEMA, VERSION = "intsim-diff", 1
+MATCH, DIFFER = "match", "differ"
+MISSHAPEN, MISTYPED, UNREADABLE = "misshapen", "mistyped", "unreadable"
+MISSING, EXTRA, UNJUDGED = "missing", "extra", "unjudged"
+BAD = (DIFFER, MISSHAPEN, MISTYPED, UNREADABLE)
+
+
+@dataclass(frozen=True)
+class NodeDiff:
+    """One tensor. `accumulated` is one of match, differ, misshapen, mistyped, unreadable, missing (from the dump), extra
+    (not in the golden file); `comparison` is there where elements could be compared, `verdict` where it was isolated.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    fmt: Format | None
+    accumulated: str
+    comparison: Comparison | None = None
+    verdict: Verdict | None = None
+    diagnosis: Diagnosis | None = None
+    note: str = ""
+
+    @property
+    def isolated(self) -> str | None:
+        """match, differ or unjudged; None where it was not isolated."""
+        if self.verdict is None:
+            return None
+        if self.verdict.comparison is None:
+            return UNJUDGED
+        return DIFFER if self.verdict.wrong else MATCH
+
+    @property
+    def total(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=object))
+
+    @property
+    def differing(self) -> int | None:
+        """How many elements differ; None where that cannot be said."""
+        if self.comparison is not None:
+            return self.comparison.differing
+        return 0 if self.accumulated == MATCH else None
+
+    @property
+    def bad(self) -> bool:
+        """Whether anything is wrong with it."""
+        return self.accumulated in BAD or self.isolated == DIFFER
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        first = self.comparison.first if self.comparison else None
+        record: dict[str, Any] = {
+            "name": self.name,
+            "op": self.op,
+            "shape": list(self.shape),
+            "format": str(self.fmt) if self.fmt else None,
+            "accumulated": self.accumulated,
+            "isolated": self.isolated,
+            "differing": self.differing,
+            "total": self.total,
+            "first": first.record() if first else None,
+        }
+        if self.comparison is not None and self.comparison.differing:
+            record["statistics"] = self.comparison.record()
+        if self.verdict is not None:
+            own = self.verdict.comparison
+            record["isolation"] = {
+                "stretch": list(self.verdict.stretch),
+                "feeds": dict(self.verdict.feeds),
+                "golden_inputs": self.verdict.golden_inputs,
+                "first": own.first.record() if own and own.first else None,
+                "statistics": own.record() if own and own.differing else None,
+                "dump_only": self.verdict.dump_only,
+            }
+        if found := self.layout:
+            record["layout"] = {"name": found.name, "says": found.says}
+        if note := self.remark:
+            record["note"] = note
+        return record
+
+    @property
+    def layout(self) -> Diagnosis | None:
+        """The layout fault found."""
+        return self.verdict.diagnosis if self.verdict is not None and self.verdict.diagnosis else self.diagnosis
+
+    @property
+    def remark(self) -> str:
+        """What is to be said of it."""
+        own = "only its dump is laid out otherwise: what follows was computed with the right order"
+        said = [self.note, self.layout.says if self.layout else ""]
+        if self.verdict is not None:
+            said += [self.verdict.note, own if self.verdict.dump_only else ""]
+        return "; ".join(text for text in said if text)
+
+
+@dataclass(frozen=True)
+class Diff:
+    """A dump compared. `nodes` are in execution order; `culprits` is None where nothing was isolated."""
+
+    golden: Path
+    dut: Path
+    kind: str
+    model_sha256: str
+    nodes: list[NodeDiff]
+    order: list[dict[str, Any]]  # every node of the model: name, op, inputs
+    warnings: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    explanations: list[Explanation] = field(default_factory=list)
+    culprits: list[str] | None = None
+    complete: bool = False
+
+    @property
+    def compared(self) -> list[NodeDiff]:
+        """The tensors both sides hold."""
+        return [node for node in self.nodes if node.accumulated not in (MISSING, EXTRA)]
+
+    @property
+    def differing(self) -> list[NodeDiff]:
+        """The tensors with which anything is wrong, in execution order."""
+        return [node for node in self.nodes if node.bad]
+
+    @property
+    def only_golden(self) -> list[str]:
+        """The tensors the dump lacks."""
+        return [node.name for node in self.nodes if node.accumulated == MISSING]
+
+    @property
+    def only_dut(self) -> list[str]:
+        """What the golden file lacks: nodes it leaves out, and what bears no node's name."""
+        return [node.name for node in self.nodes if node.accumulated == EXTRA] + self.foreign
+
+    @property
+    def identical(self) -> bool:
+        """Whether everything compared is equal, and where completeness was asked for, everything was compared."""
+        return not self.differing and not (self.complete and self.only_golden)
+
+    def node(self, name: str) -> NodeDiff | None:
+        """The record of a tensor."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    def record(self) -> dict[str, Any]:
+        """As plain data for ``--json``; docs/diff-v1.schema.json describes it."""
+        first = next(iter(self.differing), None)
+        return {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "golden": str(self.golden),
+            "dut": str(self.dut),
+            "dut_kind": self.kind,
+            "model_sha256": self.model_sha256,
+            "identical": self.identical,
+            "compared": len(self.compared),
+            "first": _first(first) if first else None,
+            "culprits": self.culprits,
+            "explanations": [explanation.record() for explanation in self.explanations],
+            "nodes": [node.record() for node in self.nodes],
+            "only_golden": self.only_golden,
+            "only_dut": self.only_dut,
+            "warnings": self.warnings,
+        }
+
+
+def _first(node: NodeDiff) -> dict[str, Any]:
+    own = node.verdict.comparison if node.verdict else None
+    for comparison in (node.comparison, own):
+        if comparison is not None and comparison.first is not None:
+            return {"node": node.name, **comparison.first.record()}
+    return {"node": node.name, "index": None, "golden": None, "dut": None}

@@ -1,0 +1,102 @@
+"""A stretch of nodes, computed again and again under other rules and compared with what the device has at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.interpreter import replay
+from ..rules import ROW_WISE, Rule, Work, compute, work_of
+from ..storage.golden_file import GoldenFile
+from .dumps import Dump
+from .isolate import DEVICE, GOLDEN, Verdict, golden_value, value_of
+
+SAMPLE = 96  # rows
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One rule broken at one node."""
+
+    node: str
+    rule: Rule
+
+
+Attempt = tuple[Broken, ...]
+
+
+def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, NDArray] | None:
+    """The tensors a stretch starts from; None where the device's own are outside their formats."""
+    values: dict[str, NDArray] = {}
+    for name, source in verdict.feeds.items():
+        node = graph.by_name[name]
+        if source == DEVICE:
+            value = value_of(dump.tensors[name], graph, name)
+        else:
+            value = golden_value(golden, name) if source == GOLDEN else replay(graph, node, [])
+        if value is None or value.dtype != graph.tensors[name].fmt.dtype:
+            return None
+        values[name] = value
+    if graph.by_name[verdict.name].op == INPUT and (picture := golden_value(golden, verdict.name)) is not None:
+        values[verdict.name] = picture
+    return values
+
+
+class Stretch:
+    """Nodes to compute again under other rules, what they start from, and the device's values at their end."""
+
+    def __init__(self, graph: Graph, nodes: list[Node], feeds: dict[str, NDArray], device: NDArray) -> None:
+        self.graph, self.nodes, self.feeds, self.device = graph, nodes, feeds, device
+        self.reference = dict(feeds)
+        for node in nodes:
+            if node.op != INPUT:
+                self.reference[node.name] = self._computed(node, {}, work_of(graph, node))
+        self.expected = self.reference[nodes[-1].name]
+        self.wrong = self.expected != device
+
+    def under(self, attempt: Attempt) -> NDArray | None:
+        """The last tensor under other rules; None where they cannot be computed or change nothing."""
+        works: dict[str, Work] = {}
+        for broken in attempt:
+            node = self.graph.by_name[broken.node]
+            works[node.name] = broken.rule.alter(works.get(node.name, work_of(self.graph, node)))
+        changed: dict[str, NDArray] = {}
+        try:
+            for node in self.nodes:
+                if node.name in works or any(name in changed for name in node.inputs):
+                    work = works.get(node.name, work_of(self.graph, node))
+                    changed[node.name] = self._computed(node, changed, work)
+        except ValueError:
+            return None
+        value = changed[self.nodes[-1].name]
+        return None if np.array_equal(value, self.expected) else value
+
+    def _computed(self, node: Node, changed: dict[str, NDArray], work: Work) -> NDArray:
+        if node.op == CONSTANT:
+            inputs = [np.asarray(node.params["value"])]
+        elif node.op == INPUT:
+            inputs = [self.reference[node.name]]
+        else:
+            inputs = [changed[name] if name in changed else self.reference[name] for name in node.inputs]
+        return compute(self.graph, node, work, inputs)
+
+    def sampled(self) -> Stretch | None:
+        """Some rows of it, most of them wrong ones; None where rows are not independent, or not worth choosing from."""
+        rows = self.wrong.reshape(-1, self.wrong.shape[-1])
+        if not all(node.op in ROW_WISE for node in self.nodes) or len(rows) <= 2 * SAMPLE:
+            return None
+        if any(value.shape[:-1] != self.device.shape[:-1] for value in self.feeds.values()):
+            return None
+        differing, third = rows.any(axis=1), SAMPLE // 3
+        wrong, right = _spread(np.flatnonzero(differing), 2 * third), _spread(np.flatnonzero(~differing), third)
+        chosen = np.concatenate([wrong, right])
+        cut = {name: value.reshape(-1, value.shape[-1])[chosen] for name, value in self.feeds.items()}
+        return Stretch(self.graph, self.nodes, cut, self.device.reshape(-1, self.device.shape[-1])[chosen])
+
+
+def _spread(places: NDArray, count: int) -> NDArray:
+    """At most `count` of `places`, evenly spread."""
+    return places[np.linspace(0, len(places) - 1, count).astype(int)] if len(places) > count else places

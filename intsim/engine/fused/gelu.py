@@ -1,0 +1,51 @@
+"""GELU and the requantization that follows: of an i8 row and its maximum, both i8, the result is one table.
+
+The table is made by the reference itself: a row ``[.., min(x, top), .., top]`` for every maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arith import I8
+from ...kernels.row_table import look_up
+from ..graph import Node, operator
+from .step import Links, Step
+
+
+def match(links: Links, node: Node) -> Step | None:
+    """A GELU with the requantization after it, if that has one multiplier for all channels."""
+    requant = links.after(node, "requant") if node.op in ("shiftgelu", "lambda_shiftgelu") else None
+    if (
+        requant is None
+        or links.tensor(requant).fmt is not I8
+        or np.ndim(requant.params["m"])
+        or np.ndim(requant.params["e"])
+    ):
+        return None
+    table = links.prepared(node, "table", lambda: _table(links, node, requant))
+    if table is None:
+        return None
+
+    def compute(inputs: Sequence[NDArray]) -> NDArray:
+        out = np.empty(inputs[0].shape, table.dtype)
+        look_up(inputs[0], table, out)
+        return out
+
+    return Step((node, requant), node.inputs, compute)
+
+
+def _table(links: Links, node: Node, requant: Node) -> NDArray | None:
+    """What every maximum (from -128) and input (from 127 down) gives, [256, 256]; None where some row has no result."""
+    tops = np.arange(I8.lo, I8.hi + 1, dtype=np.int8)
+    value = np.minimum(tops[::-1], tops[:, None])
+    try:
+        for part in (node, requant):
+            params, out = dict(part.params), links.tensor(part)
+            value = operator(part).compute("ref", [value], params, links.graph.dialect, out)
+    except ValueError:
+        return None
+    return value

@@ -1,0 +1,31 @@
+"""layernorm and the requantization that follows, row by row: the i32 result never comes to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arith import I32
+from ...ops.layernorm import scaled_rows
+from ..graph import Node
+from .product import scaling_of
+from .step import Links, Step
+
+
+def match(links: Links, node: Node) -> Step | None:
+    """A layer norm with the requantization after it, where the result between them is proved to be i32."""
+    requant = links.after(node, "requant") if node.op == "layernorm" else None
+    if requant is None or links.tensor(node).fmt is not I32:
+        return None
+    constants = scaling_of(links, requant)
+    bias, dialect = np.asarray(node.params["bias"]), links.graph.dialect
+    shape, dtype = links.tensor(requant).shape, links.tensor(requant).fmt.dtype
+
+    def compute(inputs: Sequence[NDArray]) -> NDArray:
+        out = np.empty(shape, dtype)
+        scaled_rows(inputs[0], bias, dialect, constants, out)
+        return out
+
+    return Step((node, requant), node.inputs, compute)

@@ -1,0 +1,105 @@
+"""linear or matmul, and what follows: ``requant(x @ w.T + bias)``, and the residual sum after it.
+
+The weights are packed once a graph; sums are requantized, and the other branch added, while they are in the first cache. A
+linear layer whose i32 sums are wanted is a step as well, for the packed weights' sake.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arith import signed
+from ...kernels import gemm
+from ...kernels.scaling import Scaling, scaling
+from ..graph import Node
+from .step import Links, Step
+
+
+def match(links: Links, node: Node) -> Step | None:
+    """A product with the requantization after it, or a linear layer alone."""
+    if node.op not in ("linear", "matmul"):
+        return None
+    requant = links.after(node, "requant")
+    if node.op == "matmul":
+        return None if requant is None else _matmul(links, node, requant)
+    return _linear(links, node, requant)
+
+
+def scaling_of(links: Links, requant: Node) -> Scaling:
+    """The constants of a requantization."""
+
+    def make() -> Scaling:
+        params = requant.params
+        columns = links.tensor(requant).shape[-1]
+        rounding = links.graph.dialect.requant_rounding
+        return scaling(params["m"], params["e"], rounding, signed(int(params["b"])), columns)
+
+    return links.prepared(requant, "scaling", make)
+
+
+def _linear(links: Links, node: Node, requant: Node | None) -> Step:
+    weight, bias = np.asarray(node.params["weight"]), np.asarray(node.params["bias"])
+    packed = links.prepared(node, "packed", lambda: gemm.pack(weight[None], np.dtype(np.int8), bias))
+    residual = None if requant is None else _residual(links, requant)
+    nodes = tuple(part for part in (node, requant, residual) if part is not None)
+    shape, dtype = links.tensor(nodes[-1]).shape, links.tensor(nodes[-1]).fmt.dtype
+    rows = (1, math.prod(shape[:-1]), shape[-1])
+    constants = scaling_of(links, requant) if requant is not None else None
+    arms = _arms(links, residual, nodes[-2]) if residual is not None else None
+
+    def compute(inputs: Sequence[NDArray]) -> NDArray:
+        left = np.ascontiguousarray(inputs[0]).reshape(1, -1, weight.shape[1])
+        out = np.empty(shape, dtype)
+        if constants is None:
+            gemm.packed_product(left, packed, out.reshape(rows))
+        elif arms is None:
+            gemm.scaled_product(left, packed, constants, out.reshape(rows))
+        else:
+            other = np.ascontiguousarray(inputs[1]).reshape(rows)
+            gemm.added_product(left, packed, constants, arms, other, out.reshape(rows))
+        return out
+
+    others = () if residual is None else tuple(name for name in residual.inputs if name != nodes[-2].name)
+    return Step(nodes, (*node.inputs, *others), compute)
+
+
+def _residual(links: Links, requant: Node) -> Node | None:
+    """The residual sum after a requantization, if both are of 16 bits at most and the sum not the narrower of the two."""
+    residual = links.after(requant, "residual_add")
+    if residual is None or len({links.graph.tensors[name].shape for name in residual.inputs}) > 1:
+        return None
+    sizes = [links.graph.tensors[name].fmt.dtype.itemsize for name in (*residual.inputs, residual.name, requant.name)]
+    return residual if max(sizes) <= 2 and sizes[2] >= sizes[3] else None
+
+
+def _arms(links: Links, residual: Node, product: Node) -> tuple[Scaling, Scaling]:
+    """The constants of the two arms: the product's, and the other branch's."""
+
+    def make() -> tuple[Scaling, Scaling]:
+        params, shape = residual.params, links.tensor(residual).shape
+        rounding, fmt = links.graph.dialect.requant_rounding, signed(int(params["b"]))
+        a, c = (scaling(params[f"m{arm}"], params[f"e{arm}"], rounding, fmt, shape[-1]) for arm in "ac")
+        return (a, c) if residual.inputs[0] == product.name else (c, a)
+
+    return links.prepared(residual, "arms", make)
+
+
+def _matmul(links: Links, node: Node, requant: Node) -> Step:
+    shape, dtype = links.tensor(requant).shape, links.tensor(requant).fmt.dtype
+    batches = math.prod(shape[:-2])
+    constants = scaling_of(links, requant)
+
+    def compute(inputs: Sequence[NDArray]) -> NDArray:
+        a, b = inputs
+        columns = b if node.params["transpose_b"] else b.swapaxes(-1, -2)
+        packed = gemm.pack(columns.reshape(batches, *columns.shape[-2:]), a.dtype)
+        out = np.empty(shape, dtype)
+        left = a.reshape(batches, *a.shape[-2:])
+        gemm.scaled_product(left, packed, constants, out.reshape(batches, *shape[-2:]))
+        return out
+
+    return Step((node, requant), node.inputs, compute)

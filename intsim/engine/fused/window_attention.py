@@ -1,0 +1,113 @@
+"""Attention within windows: ``requant(shiftmax(requant(q @ k.T) + bias) @ v)``, plain or masked, with a constant bias.
+
+The bias is scaled once a graph; the nodes it comes from are part of the step. The result lies in memory as `merge_heads`
+wants it, which then moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arith import I32, round_shift
+from ...kernels.scaling import scaling
+from ...kernels.window_attention import Biased, Seen, window_attention
+from ...ops.masked_shiftmax import undivided
+from ...ops.shiftmax import tables
+from ..graph import CONSTANT, Node, operator
+from .product import scaling_of
+from .step import Links, Step
+
+
+class _Chain(NamedTuple):
+    """The nodes of one attention, from the product of queries and keys to the requantized context."""
+
+    logits: Node
+    requant: Node
+    biased: Node
+    softmax: Node
+    weighted: Node
+    context: Node
+
+
+def match(links: Links, node: Node) -> Step | None:
+    """The nodes from the product of queries and keys on, where their formats are those of attention within windows."""
+    chain = _chain(links, node)
+    if chain is None or chain.biased.inputs[0] != chain.requant.name:
+        return None
+    (q, k), v = node.inputs, chain.weighted.inputs[1]
+    shapes = [links.graph.tensors[name].shape for name in (q, k, v)]
+    types = {links.graph.tensors[name].fmt.dtype for name in (q, k, v, chain.requant.name, chain.biased.name)}
+    if types != {np.dtype(np.int8)} or len(set(shapes)) > 1 or len(shapes[0]) != 4:
+        return None
+    arms = [chain.biased.params[key] for key in ("ma", "ea", "mc", "ec")]
+    bias = _bias(links, chain.biased.inputs[1])
+    if bias is None or any(np.ndim(value) for value in arms):
+        return None
+    params, dialect = chain.softmax.params, links.graph.dialect
+    constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), dialect)
+    if constants is None:
+        return None
+
+    def make() -> Biased | None:
+        ma, ea, mc, ec = (int(arm) for arm in arms)
+        scaled = round_shift(_value(bias).astype(np.int64) * mc, ec, dialect.requant_rounding)
+        fits = I32.holds(int(scaled.min()), int(scaled.max()))
+        return Biased(scaling(ma, ea, dialect.requant_rounding, fmt, tokens), scaled.astype(np.int32)) if fits else None
+
+    windows, heads, tokens, depth = shapes[0]
+    fmt = links.tensor(chain.biased).fmt
+    biased = links.prepared(chain.biased, "bias", make)
+    if biased is None:
+        return None
+    regions = np.asarray(params.get("regions", np.zeros((windows, tokens), np.int8)))
+    seen = Seen(regions, undivided(regions), -int(params["x0"]))
+    near, far = scaling_of(links, chain.requant), scaling_of(links, chain.context)
+    dtype, probabilities = links.tensor(chain.context).fmt.dtype, links.tensor(chain.softmax).fmt.dtype
+
+    def compute(inputs: Sequence[NDArray]) -> NDArray | None:
+        out = np.empty((windows, tokens, heads, depth), dtype).swapaxes(1, 2)
+        done = window_attention(inputs[0], inputs[1], inputs[2], near, biased, constants, seen, probabilities, far, out)
+        return out if done else None
+
+    if all(len(links.users[part.name]) == 1 and part.name not in links.kept for part in bias):
+        return Step((chain.logits, chain.requant, *bias, *chain[2:]), (q, k, v), compute)
+    return Step(tuple(chain), (q, k, v, chain.biased.inputs[1]), compute)
+
+
+def _chain(links: Links, node: Node) -> _Chain | None:
+    if node.op != "matmul" or not node.params["transpose_b"]:
+        return None
+    nodes = [node]
+    for ops in (("requant",), ("residual_add",), ("shiftmax", "masked_shiftmax"), ("matmul",), ("requant",)):
+        following = next((found for op in ops if (found := links.after(nodes[-1], op)) is not None), None)
+        if following is None:
+            return None
+        nodes.append(following)
+    chain = _Chain(*nodes)
+    weighs = chain.weighted.inputs[0] == chain.softmax.name and not chain.weighted.params["transpose_b"]
+    return chain if weighs else None
+
+
+def _bias(links: Links, name: str) -> tuple[Node, ...] | None:
+    """The nodes that make a constant bias [heads, tokens, tokens]: a constant, and what only moves it."""
+    nodes: list[Node] = []
+    while True:
+        node = links.graph.by_name[name]
+        nodes.insert(0, node)
+        if node.op == CONSTANT:
+            return tuple(nodes) if len(links.graph.tensors[nodes[-1].name].shape) == 3 else None
+        if len(node.inputs) != 1 or node.op == "input" or not operator(node).moves:
+            return None
+        name = node.inputs[0]
+
+
+def _value(nodes: Sequence[Node]) -> NDArray:
+    """The last value of a chain that starts with a constant."""
+    value = np.asarray(nodes[0].params["value"])
+    for node in nodes[1:]:
+        value = operator(node)(value, **node.params)
+    return value

@@ -1,0 +1,262 @@
+"""The network as data: a list of named integer operations, checked and proved when it is made.
+
+A `Graph` that exists is sound: every node's inputs come before it, shapes and formats fit, and interval arithmetic from
+the weights and formats proves that no i32 can overflow, for any picture. What cannot be proved is refused with the node's
+name and the bound found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, I16, I32, I64, U8, Overflow
+from ..dialects import Dialect
+from ..errors import BoundError, GraphError
+from ..ops._op import REGISTRY, Op, Scale, Tensor
+
+INPUT, CONSTANT = "input", "constant"  # the two nodes that compute nothing
+SIDES = ("height", "width", "channels")
+CONSTANT_FORMATS = {1: I8, 2: I16, 4: I32}  # by bytes an element
+RESERVED = "graph"  # files keep the graph itself under this name
+NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One named integer operation; its output bears its name.
+
+    `params` are plain integers and integer arrays; `scale` is the real scale of its output where the operator does not
+    determine it, `scales` those of its parameters. Scales are documentation: nothing computes with them.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...] = ()
+    params: Mapping[str, int | NDArray] = field(default_factory=dict)
+    scale: Scale = None
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, NDArray]:
+        """The parameters that are arrays, by name."""
+        return {k: v for k, v in self.params.items() if isinstance(v, np.ndarray)}
+
+    def integers(self) -> dict[str, int]:
+        """The parameters that are plain integers, by name."""
+        return {k: v for k, v in self.params.items() if not isinstance(v, np.ndarray)}
+
+
+def input_node(name: str, height: int, width: int, scale: float) -> Node:
+    """The picture: u8 [height, width, 3]."""
+    return Node(name, INPUT, params={"height": height, "width": width, "channels": 3}, scale=scale)
+
+
+def constant_node(name: str, value: NDArray, scale: Scale) -> Node:
+    """A tensor that is part of the model: i8, i16 or i32 by its NumPy type."""
+    return Node(name, CONSTANT, params={"value": value}, scale=scale, scales={"value": scale})
+
+
+class Graph:
+    """Nodes in execution order, their dialect, and where they came from. Making one checks and proves it.
+
+    `tensors` maps every node's name to the shape, format and proven bounds of its output, `scales` to its real scale,
+    `released` to the tensors nobody needs once that node has run. The last node's output is the graph's. Raises GraphError
+    (BoundError where a bound fails).
+    """
+
+    def __init__(
+        self,
+        nodes: list[Node],
+        dialect: Dialect,
+        config: dict[str, Any] | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.dialect = dialect
+        self.config = config or {}
+        self.provenance = provenance or {}
+        self.by_name: dict[str, Node] = {}
+        self.tensors: dict[str, Tensor] = {}
+        self.scales: dict[str, Scale] = {}
+        for node in nodes:
+            self._admit(node)
+        self.nodes = tuple(self.by_name.values())
+        if not self.nodes or self.nodes[0].op != INPUT:
+            raise GraphError("the graph is empty or does not start with its input")
+        self.released = releases(self.nodes)
+        self.plans: dict[Any, Any] = {}  # by what was observed, and
+        self.prepared: dict[Any, Any] = {}  # packed weights and tables: kept by plan.py for as long as the graph lives
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plans and packed weights stay behind when a graph is copied or sent to another process."""
+        return {**self.__dict__, "plans": {}, "prepared": {}}
+
+    @property
+    def input(self) -> Node:
+        """The node that stands for the picture."""
+        return self.nodes[0]
+
+    @property
+    def output(self) -> Node:
+        """The node whose output is the graph's."""
+        return self.nodes[-1]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over everything that determines the results: nodes, parameters, the dialect's choices."""
+        arrays = {
+            f"{node.name}.{key}": [array.dtype.str.lstrip("<>=|"), list(array.shape), digest(array)]
+            for node in self.nodes
+            for key, array in node.arrays().items()
+        }
+        structure = [[n.name, n.op, list(n.inputs), n.integers()] for n in self.nodes]
+        return hash_of({"nodes": structure, "arrays": arrays, "dialect": self.dialect.choices()})
+
+    def record(self) -> list[dict[str, Any]]:
+        """The nodes as plain data: everything but the arrays, which are named."""
+        return [
+            {
+                "name": n.name,
+                "op": n.op,
+                "inputs": list(n.inputs),
+                "params": n.integers(),
+                "arrays": sorted(n.arrays()),
+                **({"scale": float(n.scale)} if isinstance(n.scale, (int, float)) else {}),
+            }
+            for n in self.nodes
+        ]
+
+    def origin(self) -> dict[str, str]:
+        """What a file's numbers come from, each as JSON: the attributes that model and golden files share."""
+        dialect = {"name": self.dialect.name, **self.dialect.choices()}
+        return {"config": json.dumps(self.config), "dialect": json.dumps(dialect), "provenance": json.dumps(self.provenance)}
+
+    def _admit(self, node: Node) -> None:
+        if not NAME.fullmatch(node.name) or node.name == RESERVED:
+            raise GraphError(f"{node.name!r} is not a node name: letters, digits and _ joined by dots, and not {RESERVED!r}")
+        if node.name in self.by_name:
+            raise GraphError(f"{node.name}: the name is taken twice")
+        for source in node.inputs:
+            if source not in self.by_name:
+                raise GraphError(f"{node.name}: its input {source!r} is not computed before it")
+        try:
+            node = replace(node, params=_checked_params(node))
+            tensor = self._infer(node)
+        except GraphError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise GraphError(f"{node.name}: {error}") from None
+        self.by_name[node.name] = node
+        self.tensors[node.name] = tensor
+        self.scales[node.name] = self._scale(node)
+
+    def _infer(self, node: Node) -> Tensor:
+        params: Any = node.params
+        if node.op == INPUT:
+            return Tensor.full([params[key] for key in SIDES], U8)
+        if node.op == CONSTANT:
+            value = params["value"]
+            return Tensor(value.shape, CONSTANT_FORMATS[value.dtype.itemsize], int(value.min()), int(value.max()))
+        op = operator(node)
+        sources = [self.tensors[name] for name in node.inputs]
+        if not op.variadic and len(sources) != len(op.inputs):
+            raise GraphError(f"{node.name}: {op.name} takes {len(op.inputs)} inputs, the node names {len(sources)}")
+        for i, (name, source) in enumerate(zip(node.inputs, sources, strict=True)):
+            port = op.port(i)
+            widened = port is I32 and source.fmt is I64 and self.dialect.overflow is Overflow.EXACT
+            if not (source.fmt.within(port.lo, port.hi) or widened):
+                raise GraphError(f"{node.name}: {op.name} takes {port}, but {name} is {source.fmt}")
+        tensor = op.output(sources, params, self.dialect if op.speaks_dialect else None)
+        if min(tensor.shape, default=1) < 1:
+            raise GraphError(f"{node.name}: its output would be {list(tensor.shape)}, which is empty")
+        settled = tensor.settled(self.dialect.overflow if op.speaks_dialect else Overflow.FORBID)
+        if not settled.fits:
+            raise BoundError(
+                f"{node.name}: {op.name} may reach [{tensor.lo}, {tensor.hi}], outside {tensor.fmt} "
+                f"[{tensor.fmt.lo}, {tensor.fmt.hi}]; smaller weights or biases, or fewer inputs, are needed"
+            )
+        return settled
+
+    def _scale(self, node: Node) -> Scale:
+        if node.op in (INPUT, CONSTANT):
+            return node.scale
+        return operator(node).scale([self.scales[name] for name in node.inputs], node)
+
+
+class Operation(Protocol):
+    """Anything that takes tensors and gives one: a node, or several computed together."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+
+def releases(steps: Sequence[Operation]) -> dict[str, list[str]]:
+    """For every step the tensors that nobody needs once it has run; the last step's own is never among them."""
+    last_use = {name: step.name for step in steps for name in (step.name, *step.inputs)}
+    released: dict[str, list[str]] = {step.name: [] for step in steps}
+    for name, user in last_use.items():
+        if name != steps[-1].name:
+            released[user].append(name)
+    return released
+
+
+def operator(node: Node) -> Op:
+    """The operator of a node; a GraphError lists the operators where there is none of that name."""
+    try:
+        return REGISTRY[node.op]
+    except KeyError:
+        raise GraphError(
+            f"{node.name}: there is no operator {node.op!r}; there are: {', '.join(sorted(REGISTRY))}"
+        ) from None
+
+
+def digest(array: NDArray) -> str:
+    """SHA-256 of an array's values, little-endian, in C order."""
+    plain = np.ascontiguousarray(array)
+    return hashlib.sha256(plain.astype(plain.dtype.newbyteorder("<"), copy=False).data).hexdigest()
+
+
+def hash_of(content: Any) -> str:
+    """SHA-256 of plain data as canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _checked_params(node: Node) -> dict[str, Any]:
+    """The node's parameters, each in its range and in the one type that stores it; a GraphError names what is missing."""
+    if node.op == INPUT:
+        return {key: _side(key, _param(node, key)) for key in SIDES}
+    if node.op == CONSTANT:
+        return {"value": _constant(_param(node, "value"))}
+    op = operator(node)
+    if unknown := node.params.keys() - op.params.keys():
+        raise GraphError(f"{node.name}: {op.name} has no parameter {min(unknown)!r}")
+    return {key: op.checked_param(key, _param(node, key)) for key in op.params}
+
+
+def _param(node: Node, key: str) -> Any:
+    if key not in node.params:
+        raise GraphError(f"{node.name}: its parameter {key!r} is missing")
+    return node.params[key]
+
+
+def _side(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
+        raise ValueError(f"{key} must be a whole number from 1 to 65536, not {value!r}")
+    return value
+
+
+def _constant(value: Any) -> NDArray:
+    dtype = getattr(value, "dtype", None)
+    if dtype is None or dtype.kind != "i" or dtype.itemsize not in CONSTANT_FORMATS or value.size == 0:
+        raise ValueError(f"a constant is a non-empty array of i8, i16 or i32, not {dtype or value!r}")
+    return value.astype(dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,130 @@
+"""The interpreter: one loop (`walk`), and what it does at a step (`run`: compute it; others compare it).
+
+What `run` walks is a plan: nodes nobody observes are computed together (fused/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GraphError, IntsimError
+from ..kernels.threads import limited_to
+from .fused import Step
+from .graph import CONSTANT, INPUT, Graph, Node, Operation, operator
+from .plan import fused, one_by_one
+
+Observer = Callable[[str, NDArray], None]
+StepObserver = Callable[[str, dict[str, NDArray]], None]
+Alteration = Callable[[Node, list[NDArray], NDArray], NDArray]
+Progress = Callable[[str], None]
+Value = TypeVar("Value")
+S = TypeVar("S", bound=Operation, covariant=True)
+
+
+class Walkable(Protocol[S]):
+    """What can be walked: a graph, or a plan for one."""
+
+    @property
+    def nodes(self) -> tuple[S, ...]: ...
+
+    @property
+    def output(self) -> S: ...
+
+    @property
+    def released(self) -> Mapping[str, list[str]]: ...
+
+
+def walk(graph: Walkable[S], visit: Callable[[S, list[Value]], Value]) -> Value:
+    """Visit every node in execution order with what its inputs' visits gave; what nobody needs any more is let go."""
+    values: dict[str, Value] = {}
+    for node in graph.nodes:
+        values[node.name] = visit(node, [values[name] for name in node.inputs])
+        for name in graph.released[node.name]:
+            del values[name]
+    return values[graph.output.name]
+
+
+def run(
+    graph: Graph,
+    image: NDArray,
+    observe: Observer | None = None,
+    *,
+    nodes: Collection[str] | None = None,
+    observe_steps: StepObserver | None = None,
+    alter: Alteration | None = None,
+    progress: Progress | None = None,
+    face: str = "fast",
+    threads: int | None = None,
+) -> NDArray:
+    """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] of a
+    Segmenter, logits of a classifier.
+
+    `observe(name, value)` sees the output of every node in `nodes` (None: of every node) in execution order; nodes that
+    nobody observes are computed together where that is faster, with the same result. `observe_steps(name, steps)` sees
+    what happened inside each operator, recomputed by the reference. `alter(node, inputs, value)` gives what takes the
+    place of a node's output: for injecting faults, and nothing else. `progress(name)` is called when a node is done.
+    `face` is ``fast`` or ``ref``; `threads` None means every processor. The result depends on neither. Raises IntsimError
+    for an unsuitable image or a node there is not, GraphError (naming node and row) where a wrapped exponential sum is 0.
+    """
+    observed = frozenset(graph.by_name if nodes is None else nodes)
+    if unknown := observed - graph.by_name.keys():
+        raise IntsimError(f"there is no node {min(unknown)!r}; 'intsim inspect' lists their names")
+    separately = face != "fast" or alter is not None or observe_steps is not None
+    steps = one_by_one(graph) if separately else fused(graph, observed if observe is not None else ())
+
+    def visit(step: Step, inputs: list[NDArray]) -> NDArray:
+        node, value = step.nodes[-1], computed(graph, step, inputs, image, face)
+        if alter is not None:
+            value = alter(node, inputs, value)
+        if observe is not None and node.name in observed:
+            observe(node.name, value)
+        if observe_steps is not None and node.op not in (INPUT, CONSTANT):
+            observe_steps(node.name, operator(node).intermediates(inputs, dict(node.params), graph.dialect))
+        if progress is not None:
+            for part in step.nodes:
+                progress(part.name)
+        return value
+
+    with limited_to(threads):
+        return walk(steps, visit)
+
+
+def computed(graph: Graph, step: Step, inputs: Sequence[NDArray], image: NDArray, face: str = "fast") -> NDArray:
+    """The value of a step: of its nodes together if it can, otherwise of one after the other."""
+    if step.nodes[0].op == INPUT:
+        return checked_image(graph, image)
+    if (together := step.compute(inputs)) is not None:
+        return together
+    values = dict(zip(step.inputs, inputs, strict=True))
+    for node in step.nodes:
+        values[node.name] = replay(graph, node, [values[name] for name in node.inputs], face)
+    return values[step.name]
+
+
+def replay(graph: Graph, node: Node, inputs: Sequence[NDArray], face: str = "fast") -> NDArray:
+    """Compute one node from the values of its inputs."""
+    if node.op == CONSTANT:
+        return np.asarray(node.params["value"])
+    try:
+        return operator(node).compute(face, list(inputs), dict(node.params), graph.dialect, graph.tensors[node.name])
+    except ValueError as error:
+        raise GraphError(f"{node.name}: {error}") from None
+
+
+def checked_image(graph: Graph, image: NDArray) -> NDArray:
+    """`image` if it is what the graph takes: u8 of exactly its size; an IntsimError says which size works."""
+    shape = graph.tensors[graph.input.name].shape
+    if getattr(image, "dtype", None) != np.uint8:
+        raise IntsimError(
+            f"the picture must be an array of uint8 pixels, not {getattr(image, 'dtype', type(image).__name__)}"
+        )
+    if image.shape != shape:
+        got = " x ".join(map(str, image.shape))
+        raise IntsimError(
+            f"the picture is {got}; this model takes {shape[0]} x {shape[1]} x {shape[2]} (height, width, RGB)"
+        )
+    return image

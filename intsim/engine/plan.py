@@ -1,0 +1,50 @@
+"""The plan of a run: which nodes are computed together, given whose values are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..kernels.isa import chosen
+from .fused import PATTERNS, Links, Step
+from .graph import Graph, releases
+
+PLANS = 8  # kept for a graph: one for each set of observed nodes
+
+
+class Plan:
+    """Steps in execution order; `released` are the values nobody needs once a step has run, as in a graph."""
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.nodes = tuple(steps)
+        self.output = self.nodes[-1]
+        self.released = releases(self.nodes)
+
+
+def fused(graph: Graph, kept: Collection[str]) -> Plan:
+    """The plan that brings the values of the nodes in `kept` to be, and the graph's output. The graph keeps it."""
+    key = (frozenset(kept), chosen())
+    plan = graph.plans.get(key)
+    if plan is None:
+        plan = _made(graph, kept)
+        if len(graph.plans) >= PLANS:
+            graph.plans.clear()
+        graph.plans[key] = plan
+    return plan
+
+
+def _made(graph: Graph, kept: Collection[str]) -> Plan:
+    links = Links(graph, kept)
+    covered: set[str] = set()
+    steps: dict[str, Step] = {}
+    for node in graph.nodes:
+        if node.name not in covered:
+            step = next((found for match in PATTERNS if (found := match(links, node)) is not None), None)
+            step = step or Step((node,), node.inputs)
+            covered.update(part.name for part in step.nodes)
+            steps[step.name] = step
+    return Plan([steps[node.name] for node in graph.nodes if node.name in steps])
+
+
+def one_by_one(graph: Graph) -> Plan:
+    """The plan in which every node is a step of its own."""
+    return Plan([Step((node,), node.inputs) for node in graph.nodes])

@@ -1,0 +1,105 @@
+"""onnxruntime on the CPU: the float32 model, and the two ways it makes an int8 one of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+from ...errors import IntsimError
+from ...kernels.threads import available
+from ...nets.real import RealGraph
+from .onnx_model import onnx_model, scores_of
+
+Runner = Callable[[NDArray], NDArray]
+
+FLOAT32, DYNAMIC, STATIC = "onnxruntime_float32", "onnxruntime_int8_dynamic", "onnxruntime_int8_static"
+VERSION = ort.__version__
+TOLERANCE = 1e-3  # of float32 against float64, relative to the largest score
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the network gives in float64: its labels, and the scores they were decided on."""
+
+    labels: NDArray
+    scores: NDArray
+
+
+def expected(net: RealGraph, image: NDArray) -> Expected:
+    """Run the network in float64."""
+    labels, scores = net.nodes[-1].name, scores_of(net)
+    seen = net.tensors(image, [labels, scores])
+    return Expected(seen[labels], seen[scores])
+
+
+def rivals(net: RealGraph, image: NDArray, due: Expected, folder: Path, threads: int | None = None) -> dict[str, Runner]:
+    """By name: the network in float32, and in int8 with activations quantized as they come or calibrated on `image`.
+
+    Of onnxruntime's int8 settings these are the fastest we found: signed weights, unsigned activations (what VNNI
+    multiplies), and of the static one only the products, without quantize and dequantize pairs around other operators.
+    IntsimError where the float32 model's scores are not those of the network in float64.
+    """
+    threads = threads or available()
+    _check(net, image, due, folder / "scores.onnx", threads)
+    paths = {name: folder / f"{name}.onnx" for name in (FLOAT32, DYNAMIC, STATIC)}
+    onnx.save(onnx_model(net), paths[FLOAT32])
+    with _quiet():
+        quantize_dynamic(paths[FLOAT32], paths[DYNAMIC], weight_type=QuantType.QInt8)
+        quantize_static(
+            paths[FLOAT32],
+            paths[STATIC],
+            _OnePicture({net.nodes[0].name: image}),
+            op_types_to_quantize=["MatMul"],
+            quant_format=QuantFormat.QOperator,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+    return {name: _runner(path, threads) for name, path in paths.items()}
+
+
+def _check(net: RealGraph, image: NDArray, due: Expected, path: Path, threads: int) -> None:
+    onnx.save(onnx_model(net, due.scores.shape), path)
+    error = np.abs(_runner(path, threads)(image) - due.scores).max() / np.abs(due.scores).max()
+    path.unlink()
+    if not error <= TOLERANCE:
+        raise IntsimError(f"onnxruntime's float32 scores are off by {error:.2%} of the largest; there is nothing to time")
+
+
+class _OnePicture(CalibrationDataReader):
+    """What static quantization calibrates on."""
+
+    def __init__(self, feed: dict[str, NDArray]) -> None:
+        self.feeds: Iterator[dict[str, NDArray]] = iter([feed])
+
+    def get_next(self) -> Any:
+        return next(self.feeds, None)
+
+
+def _runner(path: Path, threads: int) -> Runner:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda image: np.asarray(session.run(None, {name: image})[0])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the advice onnxruntime's quantizer gives to the log."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,205 @@
+"""How good a model is on labelled pictures: mean IoU and pixel accuracy, integers beside the real numbers they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.graph import Graph
+from ..errors import FileError
+from ..nets.positions import bilinear
+from ..nets.real import RealGraph
+from ..nets.segmenter import SCORES, SegmenterConfig
+from ..storage.pictures import read_labels, read_picture
+from .windows import Size, fitted, label, labels_at, merge
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+MARK = "_labels"  # ends the name of a label map that lies beside its picture
+FOLDERS = ("labels", "annotations")  # that hold the label maps of pictures in images/
+DUE = f"NAME.png with NAME{MARK}.png beside it is due, or images/NAME.jpg with labels/NAME.png"
+INTEGER, NEAREST, BILINEAR = "int", "float", "float_bilinear"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture and its label map."""
+
+    picture: Path
+    labels: Path
+
+
+def samples(folder: Path) -> list[Sample]:
+    """The labelled pictures in a folder, by name: ``images/`` and ``labels/`` (or ``annotations/``), or side by side.
+
+    FileError where there is none, or names the first picture without labels and the first labels without a picture.
+    """
+    if not folder.is_dir():
+        raise FileError(f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}; {DUE}")
+    if (folder / "images").is_dir():
+        beside = [folder / name for name in FOLDERS if (folder / name).is_dir()]
+        if len(beside) != 1:
+            has = "both labels/ and" if beside else "neither labels/ nor"
+            raise FileError(f"{folder}: has images/ and {has} annotations/; {DUE}")
+        if stray := next((path for path in sorted(folder.iterdir()) if _is_picture(path)), None):
+            raise FileError(f"{stray}: lies beside images/, not in it; {DUE}")
+        pictures, maps = _by_stem(folder / "images"), {k.removesuffix(MARK): v for k, v in _by_stem(beside[0]).items()}
+    else:
+        found = _by_stem(folder)
+        maps = {stem.removesuffix(MARK): path for stem, path in found.items() if stem.endswith(MARK)}
+        pictures = {stem: path for stem, path in found.items() if not stem.endswith(MARK)}
+    if not pictures:
+        raise FileError(f"{folder}: holds no picture; {DUE}")
+    for stem, path in pictures.items():
+        if stem not in maps:
+            raise FileError(f"{path}: has no label map; {DUE}")
+    for stem, path in maps.items():
+        if stem not in pictures:
+            raise FileError(f"{path}: labels without a picture; {DUE}")
+    return [Sample(path, maps[stem]) for stem, path in pictures.items()]
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The picture files in a folder and its subfolders, by name without suffix, in order."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if _is_picture(path):
+            stem = path.relative_to(folder).with_suffix("").as_posix()
+            if stem in found:
+                raise FileError(f"{path}: bears the same name as {found[stem].name}; which one is meant?")
+            found[stem] = path
+    return found
+
+
+class Confusion:
+    """Counts [true class, predicted class] over pixels."""
+
+    def __init__(self, classes: int) -> None:
+        self.counts = np.zeros((classes, classes), np.int64)
+
+    def add(self, labels: NDArray, predicted: NDArray) -> None:
+        """Count the pixels of a picture; labels below 0 are left out."""
+        known = labels >= 0
+        cells = labels[known].astype(np.int64) * len(self.counts) + predicted[known]
+        self.counts += np.bincount(cells, minlength=self.counts.size).reshape(self.counts.shape)
+
+    @property
+    def iou(self) -> list[float | None]:
+        """Intersection over union of each class; None for a class that is neither there nor predicted."""
+        both = self.counts.diagonal()
+        union = self.counts.sum(0) + self.counts.sum(1) - both
+        return [int(b) / int(u) if u else None for b, u in zip(both, union, strict=True)]
+
+    @property
+    def miou(self) -> float:
+        """The mean over the classes that have one."""
+        known = [value for value in self.iou if value is not None]
+        return sum(known) / len(known)
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """The share of labelled pixels that are right."""
+        return int(self.counts.trace()) / int(self.counts.sum())
+
+
+@dataclass
+class Evaluation:
+    """What was measured: a confusion for the integers, and where there is a checkpoint for the real numbers too.
+
+    `agreement` is the share of all pixels that integers and real numbers (nearest upsampling) label alike.
+    """
+
+    classes: Sequence[str]
+    confusions: dict[str, Confusion]
+    images: int = 0
+    pixels: int = 0
+    alike: int = field(default=0, repr=False)
+
+    @property
+    def agreement(self) -> float | None:
+        return self.alike / self.pixels if NEAREST in self.confusions else None
+
+    def record(self) -> dict[str, Any]:
+        """As plain data; what was not measured is None."""
+        record: dict[str, Any] = {"images": self.images}
+        for name in (NEAREST, INTEGER, BILINEAR):
+            confusion = self.confusions.get(name)
+            record[f"miou_{name}"] = confusion.miou if confusion else None
+            record[f"pixel_accuracy_{name}"] = confusion.pixel_accuracy if confusion else None
+        record["agreement"] = self.agreement
+        ious = {name: confusion.iou for name, confusion in self.confusions.items()}
+        pixels = self.confusions[INTEGER].counts.sum(1)
+        record["per_class"] = [
+            {"index": i, "name": name, "pixels": int(pixels[i])}
+            | {f"iou_{key}": ious[key][i] if key in ious else None for key in (NEAREST, INTEGER, BILINEAR)}
+            for i, name in enumerate(self.classes)
+        ]
+        return record
+
+
+def evaluate(
+    graph: Graph,
+    found: Sequence[Sample],
+    classes: Sequence[str],
+    net: RealGraph | None = None,
+    stride: Size | None = None,
+    ignore: int | None = None,
+    zero_is_none: bool = False,
+    progress: Callable[[str], None] = lambda name: None,
+    threads: int | None = None,
+) -> Evaluation:
+    """Label every picture and count, with `graph` and, where it is given, with the real-valued `net` it came from.
+
+    Pictures of another size go through sliding windows, `stride` (height, width) apart. FileError names a picture or a label
+    map that cannot be used. `progress(name)` is called after each picture.
+    """
+    result = Evaluation(classes, {})
+    for sample in found:
+        picture, labels = read_picture(sample.picture), read_labels(sample.labels, len(classes), ignore, zero_is_none)
+        if labels.shape != picture.shape[:2]:
+            size, due = (f"{shape[1]} x {shape[0]}" for shape in (labels.shape, picture.shape))
+            raise FileError(f"{sample.labels}: is {size} pixels, its picture {due} (width x height)")
+        predicted = {INTEGER: label(graph, picture, stride, threads)}
+        if net is not None:
+            predicted |= _real_labels(net, SegmenterConfig.of(graph.config), picture, stride)
+            result.alike += int((predicted[INTEGER] == predicted[NEAREST]).sum())
+        for name, value in predicted.items():
+            result.confusions.setdefault(name, Confusion(len(classes))).add(labels, value)
+        result.images += 1
+        result.pixels += labels.size
+        progress(sample.picture.name)
+    if result.confusions[INTEGER].counts.sum() == 0:
+        raise FileError(f"{found[0].labels.parent}: no pixel of the label maps has a class; all of them are ignored")
+    return result
+
+
+def _real_labels(net: RealGraph, config: SegmenterConfig, picture: NDArray, stride: Size | None) -> dict[str, NDArray]:
+    """The real-valued network's labels, upsampled as the integers are and smoothly, as published."""
+    window = (config.height, config.width)
+    fit = fitted(picture, window)
+    if fit.shape[:2] == window:  # no sums of scores, which are large
+        found = {name: scores.argmax(axis=-1) for name, scores in _upsampled(net, config, fit)}
+    else:
+        joined = merge(
+            fit, window, stride or window, lambda image: np.concatenate([s for _, s in _upsampled(net, config, image)], -1)
+        )
+        halves = np.split(joined.sums, 2, axis=-1)
+        found = {name: half.argmax(axis=-1) for name, half in zip((NEAREST, BILINEAR), halves, strict=True)}
+    return {name: labels_at(labels, picture.shape[:2]) for name, labels in found.items()}
+
+
+def _upsampled(net: RealGraph, config: SegmenterConfig, image: NDArray) -> Iterator[tuple[str, NDArray]]:
+    """Scores [H, W, classes] of one window, upsampled in both ways."""
+    grid, p = net.tensors(image, [SCORES])[SCORES], config.patch
+    yield NEAREST, grid.repeat(p, axis=0).repeat(p, axis=1)[: config.height, : config.width]
+    rows, columns = (bilinear(size, size * p) for size in grid.shape[:2])
+    smooth = np.tensordot(columns, np.tensordot(rows, grid, (1, 0)), (1, 1)).transpose(1, 0, 2)
+    yield BILINEAR, smooth[: config.height, : config.width]

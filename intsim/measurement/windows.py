@@ -1,0 +1,114 @@
+"""Pictures of any size by sliding windows, as the original Segmenter does, merged without leaving the integers.
+
+The original averages the scores of all windows that see a pixel. All classes of a pixel are seen by the same windows, so
+that a mean is larger where the sum is: ``s_a / n > s_b / n`` exactly when ``s_a * n > s_b * n``, and the count cancels. The
+label of a pixel is the class with the largest sum of i16 masks, the lowest index of equals, as in argmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..arith import I16, I32
+from ..engine.graph import Graph
+from ..engine.interpreter import run
+from ..errors import IntsimError
+
+Size = tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Scores of all windows together: `sums` [H, W, classes], and in how many windows each pixel lies, `counts` [H, W]."""
+
+    sums: NDArray
+    counts: NDArray
+
+    @property
+    def labels(self) -> NDArray:
+        """The class with the largest mean score of every pixel."""
+        return self.sums.argmax(axis=-1)
+
+
+def anchors(length: int, window: int, stride: int) -> list[int]:
+    """Where windows begin along a side of `length`: every `stride`, the last one flush with the end."""
+    return [*range(0, length - window, stride), length - window]
+
+
+def merge(picture: NDArray, window: Size, stride: Size, scores: Callable[[NDArray], NDArray]) -> Merged:
+    """Run `scores` (u8 [h, w, 3] to [h, w, classes], integers or reals) on every window of a picture and add up.
+
+    Sums of i16 are i32 where the overlap allows, i64 beyond. IntsimError where the picture is smaller than a window, or the
+    stride larger, which would leave pixels out.
+    """
+    if stride[0] > window[0] or stride[1] > window[1] or min(stride) < 1:
+        raise IntsimError(
+            f"a stride of {stride[1]} x {stride[0]} does not fit windows of {window[1]} x {window[0]} (width x height): it "
+            "is 1 at least, and a window's size at most"
+        )
+    if picture.shape[0] < window[0] or picture.shape[1] < window[1]:
+        raise IntsimError(
+            f"the picture is {picture.shape[1]} x {picture.shape[0]}, smaller than a window of {window[1]} x {window[0]}"
+        )
+    counts = np.zeros(picture.shape[:2], np.int32)
+    sums: NDArray | None = None
+    places = (anchors(size, w, s) for size, w, s in zip(picture.shape, window, stride, strict=False))
+    for top, left in product(*places):
+        area = (slice(top, top + window[0]), slice(left, left + window[1]))
+        seen = scores(np.ascontiguousarray(picture[area]))
+        if sums is None:
+            sums = np.zeros((*picture.shape[:2], seen.shape[-1]), _wide(seen.dtype, window, stride))
+        sums[area] += seen
+        counts[area] += 1
+    assert sums is not None
+    return Merged(sums, counts)
+
+
+def _wide(dtype: np.dtype, window: Size, stride: Size) -> type:
+    """What holds the sum of every window that can see a pixel."""
+    if dtype.kind == "f":
+        return np.float64
+    most = np.prod([-(-w // s) + 1 for w, s in zip(window, stride, strict=True)], dtype=object)  # one more at the end
+    return np.int32 if dtype.itemsize <= 2 and most * -I16.lo <= I32.hi else np.int64
+
+
+def fitted(picture: NDArray, window: Size) -> NDArray:
+    """The picture, enlarged (bilinear, its proportions kept) where a side is smaller than a window's."""
+    height, width = picture.shape[:2]
+    if height >= window[0] and width >= window[1]:
+        return picture
+    by = max(window[0] / height, window[1] / width)
+    size = (max(window[1], int(width * by)), max(window[0], int(height * by)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR), np.uint8)
+
+
+def labels_at(labels: NDArray, size: Size) -> NDArray:
+    """Labels of an enlarged picture at its own size, nearest-neighbour."""
+    rows, columns = (np.arange(wanted) * have // wanted for have, wanted in zip(labels.shape, size, strict=True))
+    return labels[rows[:, None], columns]
+
+
+def label(graph: Graph, picture: NDArray, stride: Size | None = None, threads: int | None = None) -> NDArray:
+    """The labels [H, W] of a picture of any size (u8 [H, W, 3]) by windows of the graph's own size, in integers.
+
+    `stride` is how far one window stands from the next, by default a window's size.
+    """
+    height, width, _ = graph.tensors[graph.input.name].shape
+    fit = fitted(picture, (height, width))
+    if fit.shape[:2] == (height, width):
+        return labels_at(run(graph, fit, threads=threads), picture.shape[:2])
+
+    def masks(image: NDArray) -> NDArray:
+        seen: dict[str, NDArray] = {}
+        before = graph.output.inputs[0]
+        run(graph, image, seen.__setitem__, nodes=[before], threads=threads)
+        return seen[before]
+
+    merged = merge(fit, (height, width), stride or (height, width), masks)
+    return labels_at(merged.labels, picture.shape[:2])

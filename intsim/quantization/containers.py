@@ -1,0 +1,162 @@
+"""The files that checkpoints come in: safetensors, NumPy's ``.npz``, and PyTorch's own, read without executing it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from ..errors import FileError
+from ..storage import npy
+
+PYTORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
+# What torch raises on files that are damaged, hostile, or of another kind.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ImportError,
+    AssertionError,
+    MemoryError,
+)
+SUFFIXES = (".safetensors", ".npz", *PYTORCH_SUFFIXES)
+STATE, META = "state/", "meta"  # in archives that hold a state and what a network made of it
+_KINDS = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of a checkpoint: `kind` is F64, F32, F16 or what else it is; `read` gives its values."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    read: Callable[[], NDArray]
+
+
+def stored_tensors(path: Path) -> dict[str, Stored]:
+    """The tensors of a checkpoint by name. FileError where the file is none, is truncated, or would execute code."""
+    if path.suffix == ".npz":
+        return _npz(path)
+    if path.suffix in PYTORCH_SUFFIXES:
+        return _pytorch(path)
+    return _safetensors(path)
+
+
+def _safetensors(path: Path) -> dict[str, Stored]:
+    found = {}
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118  a file handle, not a dict
+                view = file.get_slice(name)
+                found[name] = Stored(name, tuple(view.get_shape()), view.get_dtype(), partial(_safetensor, path, name))
+    except (SafetensorError, OSError) as error:
+        raise FileError(f"{path}: not a safetensors file, or a truncated one ({error})") from None
+    return found
+
+
+def _safetensor(path: Path, name: str) -> NDArray:
+    with safe_open(path, framework="numpy") as file:
+        value: NDArray = file.get_tensor(name)
+        return value
+
+
+def _npz(path: Path) -> dict[str, Stored]:
+    """The arrays of an archive; where some lie under ``state/``, beside recorded activations, those alone."""
+    members = npy.members(path)
+    prefix = STATE if any(name.startswith(STATE) for name in members) else ""
+    found = {}
+    for member, (shape, dtype, problem) in members.items():
+        if not member.startswith(prefix):
+            continue
+        if problem:
+            raise FileError(f"{path}: {member}: {problem}")
+        name, kind = member.removeprefix(prefix), _KINDS.get(dtype.newbyteorder("="), str(dtype))
+        found[name] = Stored(name, shape, kind, partial(npy.member, path, member))
+    return found
+
+
+def recorded_configuration(path: Path) -> dict[str, Any] | None:
+    """The configuration that an archive of a state and its activations says of itself, JSON under ``meta``."""
+    header = npy.member_header(path, META) if path.suffix == ".npz" else None
+    if header is None:
+        return None
+    try:
+        text = npy.member(path, META).item() if header.dtype.kind in "US" and not header.problem else None
+        found = json.loads(text or "")
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise FileError(f"{path}: {META} is not the text of a JSON table")
+    return found
+
+
+def _pytorch(path: Path) -> dict[str, Stored]:
+    try:
+        import torch
+    except ImportError:
+        raise FileError(
+            f"{path}: PyTorch files need torch: pip install 'intsim[torch]', or save the state dict as safetensors"
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise FileError(f"{path}: {_refusal(error)}") from None
+    state = _state(loaded)
+    if not state:
+        raise FileError(f"{path}: holds no state dict, neither itself nor under 'model' or 'state_dict'")
+    return {name: _tensor(name, value, torch) for name, value in state.items()}
+
+
+def _tensor(name: str, value: Any, torch: Any) -> Stored:
+    kinds = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "F16"}
+    kind = kinds.get(value.dtype, str(value.dtype).removeprefix("torch."))
+    if value.is_meta or value.layout != torch.strided:
+        kind = "without values" if value.is_meta else "sparse"
+    wide = value.float() if value.dtype == torch.bfloat16 else value
+    return Stored(name, tuple(value.shape), kind, lambda: wide.detach().contiguous().numpy())
+
+
+def _state(loaded: Any) -> dict[str, Any]:
+    """The tensors of a state dict, which lies under ``model`` or ``state_dict`` or is the file's whole content."""
+    for key in ("model", "state_dict"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping):
+        return {}
+    return {
+        str(name).removeprefix("module."): v for name, v in loaded.items() if hasattr(v, "detach") and hasattr(v, "shape")
+    }
+
+
+def _refusal(error: Exception) -> str:
+    """Why torch would not read a file, in a line."""
+    text = str(error)
+    if called := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"refused, it would call {called[1]}; only tensors are read: save the state dict alone, best as safetensors"
+    reason = re.search(r"WeightsUnpickler error: (.*)", text)
+    first = reason[1] if reason else (text.splitlines() or [""])[0]
+    said = f" ({shorten(first, 100)})" if " " in first else ""  # what one word says helps nobody
+    return f"not a PyTorch checkpoint, or a truncated one{said}; save it again"

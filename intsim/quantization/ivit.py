@@ -1,0 +1,245 @@
+"""I-ViT's quantization-aware checkpoints: their integers and scales, taken as they stand.
+
+A state dict of the published networks holds, beside what training needed, ``*.weight_integer`` and ``*.bias_integer``, the
+scales of weights (``*.fc_scaling_factor``, ``*.conv_scaling_factor``, ``*.norm_scaling_factor``) and those of activations
+(``*.act_scaling_factor``). Nothing is calibrated and nothing rounded again. Multipliers are made of the scales in float64,
+the scale aimed at first rounded to float32, as the published code does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..arith import I8, I32, Format, Overflow
+from ..dialects import Dialect
+from ..engine.graph import Graph
+from ..errors import BoundError, FileError, IntsimError
+from ..nets import blocks, swin
+from ..nets.networks import dimensions_of, network_of, parameters_of
+from ..nets.real import LOGITS, RealNode
+from ..nets.swin import SwinConfig, regions
+from ..ops import REGISTRY
+from ..ops.masked_shiftmax import visible
+from ..ops.shiftgelu import UNCLAMPED
+from .calibrate import WIDEST
+from .checkpoint import Checkpoint
+from .containers import Stored
+from .ivit_names import module_of, modules
+from .lower import Affine, LinearLayer, Scale, lower
+from .recipe import WIDTHS
+
+INTEGERS = ".weight_integer"
+PUBLISHED_GELU_BITS = 8
+CONVOLUTION = "patch_embed.proj"
+
+
+def is_quantized(tensors: Mapping[str, Stored]) -> bool:
+    """Whether these are the tensors of a quantization-aware checkpoint."""
+    return any(name.endswith(INTEGERS) for name in tensors)
+
+
+def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -> Graph:
+    """The integer network of a quantization-aware checkpoint: in ``ivit`` bit for bit what the published modules compute,
+    where float64 hides nothing.
+
+    FileError names the tensor that is missing, misshapen or outside its format, BoundError the node that could overflow.
+    """
+    state = _State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
+    if not is_quantized(checkpoint.tensors):
+        raise FileError(
+            f"{checkpoint.path}: a float checkpoint, it holds no *.weight_integer; quantize it with a picture: "
+            "--calibrate PICTURE"
+        )
+    weights = state.weights(config)
+    state.check_windows(config)
+    net = network_of(config).build(dimensions_of(config), weights)
+    provenance = {"intsim": __version__, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
+    try:
+        return lower(net, AsTheyStand(state, config, dialect), dialect, config, provenance)
+    except FileError:
+        raise
+    except BoundError as error:
+        way = "" if dialect.overflow is Overflow.EXACT else "; --dialect ivit computes it in 64 bits"
+        raise BoundError(f"{checkpoint.path}: {error}{way}") from None
+    except IntsimError as error:
+        raise type(error)(f"{checkpoint.path}: {error}") from None
+
+
+def input_scale(checkpoint: Checkpoint) -> float:
+    """The scale at which normalised pixels are quantized."""
+    return _State(checkpoint.path, checkpoint.tensors, "").scale("qact_input.act_scaling_factor")
+
+
+class _State:
+    """The tensors of a checkpoint, each checked as it is read; `structure` names the keys that say which there are."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, Stored], structure: str) -> None:
+        self.path, self.tensors, self.structure = path, tensors, structure
+
+    def read(self, name: str) -> NDArray:
+        """A tensor's values."""
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            layer = name.rpartition(".")[0]
+            known = any(other.startswith(f"{layer}.") for other in self.tensors)
+            hint = "" if known or not layer or not self.structure else f": do {self.structure} say what was trained?"
+            raise FileError(f"{self.path}: {name} is missing; the configuration asks for it{hint}")
+        value = tensor.read()
+        if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+            raise FileError(f"{self.path}: {name} holds values that are not finite real numbers")
+        return value
+
+    def shaped(self, name: str, shape: tuple[int, ...]) -> NDArray:
+        """A tensor of a shape."""
+        value = self.read(name)
+        if value.shape != shape:
+            raise FileError(f"{self.path}: {name} is {list(value.shape)}, the configuration asks for {list(shape)}")
+        return value
+
+    def integers(self, name: str, shape: tuple[int, ...], fmt: Format) -> NDArray:
+        """Whole numbers within a format, whatever type they are stored in."""
+        value = self.shaped(name, shape)
+        wrong = (value != np.rint(value)) | (value < fmt.lo) | (value > fmt.hi)
+        if wrong.any():
+            place = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise FileError(
+                f"{self.path}: {name}{list(place)} = {value[place]:.10g} is no integer of {fmt} [{fmt.lo}, {fmt.hi}]"
+            )
+        return value.astype(fmt.dtype)
+
+    def scale(self, name: str) -> float:
+        """The scale of an activation."""
+        value = self.read(name)
+        if value.size != 1 or not value.item() > 0:
+            raise FileError(
+                f"{self.path}: {name} is {value.ravel()[:3].tolist()}; one scale above 0 is due: was this layer calibrated?"
+            )
+        return float(value.item())
+
+    def scales(self, name: str, channels: int) -> NDArray:
+        """The scales of a layer, one a channel; those of a layer norm are negative where its gamma is."""
+        value = self.read(name).astype(np.float64).ravel()
+        if len(value) != channels:
+            raise FileError(f"{self.path}: {name} has {len(value)} values, due are {channels}, one a channel")
+        wrong = value == 0 if name.endswith("norm_scaling_factor") else value <= 0
+        if wrong.any():
+            channel = int(np.argmax(wrong))
+            raise FileError(f"{self.path}: {name} of channel {channel} is {value[channel]:g}, which is no scale")
+        return value
+
+    def weights(self, config: Mapping[str, Any]) -> dict[str, NDArray]:
+        """What the network is built of, by the names of float tensors: integers where they are, reals elsewhere."""
+        due, found = parameters_of(config), {}
+        for name, shape in due.items():
+            layer, _, part = name.rpartition(".")
+            if part in ("weight", "bias") and _is_norm(layer):
+                found[name] = self.integers(f"{layer}.bias_integer", shape, I32) if part == "bias" else np.zeros(shape)
+            elif part in ("weight", "bias"):
+                found[name] = self.integers(f"{name}_integer", shape, I8 if part == "weight" else I32)
+            else:
+                found[name] = self.shaped(name, shape).astype(np.float64)
+        for name in sorted(self.tensors):
+            layer = name.removesuffix(INTEGERS)
+            if layer != name and f"{layer}.weight" not in due:
+                raise FileError(
+                    f"{self.path}: {name} has no place in the configuration; do {self.structure} say what was trained?"
+                )
+        return found
+
+    def check_windows(self, config: Mapping[str, Any]) -> None:
+        """Refuse tables of indices and masks of other windows than the configuration's."""
+        dimensions = dimensions_of(config)
+        for stage in dimensions.stages if isinstance(dimensions, SwinConfig) else ():
+            displacements = np.arange((2 * stage.window - 1) ** 2)[:, None]
+            index = REGISTRY["relative_positions"].ref(displacements, size=stage.window)[0]
+            for j in range(stage.depth):
+                block = f"{stage.name}.blocks.{j}"
+                self._agrees(f"{block}.attn.relative_position_index", index, lambda value: value)
+                if stage.shift and j % 2:
+                    apart = ~visible(regions(stage.grid, stage.window, stage.shift))
+                    self._agrees(f"{block}.attn_mask", apart, lambda value: value != 0)
+
+    def _agrees(self, name: str, due: NDArray, meaning: Callable[[NDArray], NDArray]) -> None:
+        if name in self.tensors and not np.array_equal(meaning(self.read(name)), due):
+            raise FileError(
+                f"{self.path}: {name} is not that of the configuration; do img_size and window_size say what was trained?"
+            )
+
+
+def _is_norm(layer: str) -> bool:
+    return layer.rpartition(".")[2] in ("norm", "norm1", "norm2")
+
+
+class AsTheyStand:
+    """The `Source` of a quantization-aware checkpoint."""
+
+    norm_advice = ""
+    vanishing = True
+
+    def __init__(self, state: _State, config: Mapping[str, Any], dialect: Dialect) -> None:
+        self.state, self.dialect = state, dialect
+        self.modules = modules(config)
+        self.by_node = {node: module for module, node in self.modules.items()}
+        dimensions = dimensions_of(config)
+        self.softmax_bits = swin.SOFTMAX_BITS if isinstance(dimensions, SwinConfig) else blocks.SOFTMAX_BITS
+
+    def bits(self, node: RealNode) -> int:
+        return WIDEST if node.kind == LOGITS else WIDTHS[node.kind]
+
+    def scale(self, node: RealNode) -> float:
+        module = module_of(f"{node.name}.requant", self.by_node) or module_of(node.name, self.by_node)
+        if module is None:
+            raise FileError(f"{self.state.path}: {node.name}: I-ViT's networks have no such tensor")
+        return self.state.scale(f"{module}.act_scaling_factor")
+
+    def aim(self, node: RealNode) -> float:
+        return float(np.float32(self.scale(node)))
+
+    def product(self, node: RealNode, scale: Scale) -> Scale:
+        """As it stands; computed where the dialect has other widths than the checkpoint presumes."""
+        if node.name.endswith(".attn.logits"):
+            return self._stored(node) * float(node.params["gain"])
+        if node.name.endswith(".attn.context"):
+            self._check_softmax(node.inputs[0])
+            return self._stored(node) if self.softmax_bits <= self.dialect.softmax_bits else scale
+        if node.op == "gelu" and self.dialect.gelu_bits == PUBLISHED_GELU_BITS:
+            return self._stored(node)
+        return scale
+
+    def _stored(self, node: RealNode) -> float:
+        return self.state.scale(f"{self.by_node[node.name]}.act_scaling_factor")
+
+    def _check_softmax(self, softmax: str) -> None:
+        """Refuse probabilities of another width than the published network's."""
+        name, due = f"{self.by_node[softmax]}.act_scaling_factor", 2.0 ** -(self.softmax_bits - 1)
+        if self.state.scale(name) != due:
+            raise FileError(
+                f"{self.state.path}: {name} is {self.state.scale(name):g}; {due:g} is due, for {self.softmax_bits} bits"
+            )
+
+    def constant(self, node: RealNode, low: int, high: int) -> NDArray:
+        value = np.rint(np.asarray(node.params["value"], np.float64) / self.scale(node))
+        if node.name in ("cls_token", "dist_token") and not ((value >= low) & (value <= high)).all():
+            worst = float(value.ravel()[np.argmax(np.abs(value))])
+            raise FileError(
+                f"{self.state.path}: {node.name} reaches {worst:.0f} at the patch embedding's scale, outside [{low}, {high}]"
+            )
+        return np.clip(value, low, high)
+
+    def linear(self, node: RealNode, x_scale: float) -> LinearLayer:
+        weight, bias = (np.asarray(node.params[key]) for key in ("weight", "bias"))
+        key = "conv_scaling_factor" if node.name == CONVOLUTION else "fc_scaling_factor"
+        return LinearLayer(weight, bias.astype(np.int32), self.state.scales(f"{node.name}.{key}", len(weight)))
+
+    def layernorm(self, node: RealNode) -> Affine:
+        bias = np.asarray(node.params["beta"])
+        return Affine(bias, self.state.scales(f"{node.name}.norm_scaling_factor", len(bias)))
+
+    def lam(self, node: RealNode) -> int:
+        return UNCLAMPED

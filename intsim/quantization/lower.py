@@ -1,0 +1,269 @@
+"""Lowering: the real-valued graph becomes the integer graph, every requantization placed.
+
+Each real operation becomes one integer operation, followed by a requantization (``<name>.requant``) where the integer
+result is wider than the next operation takes. Which integers the parameters become, and at which scales, says a `Source`:
+`rounding` makes them of real numbers and a calibration, `ivit` takes those of a checkpoint that has them already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import I8, I32, Gelu, dyadic, signed
+from ..dialects import Dialect, gelu_parameters, softmax_parameters
+from ..engine.graph import Graph, Node, constant_node, input_node
+from ..errors import IntsimError
+from ..nets.real import LOGITS, REAL, RealGraph, RealNode
+from .calibrate import WIDEST
+
+PIXEL_SCALE = 1 / 255
+STEEPEST, SMALLEST = 2.0**29, 2.0**-32  # of factors that a multiplier and its shift can say
+NORMALISED = 1 << 30  # the largest magnitude a layer norm gives before its bias
+
+Scale = float | NDArray
+
+
+class LinearLayer(NamedTuple):
+    """A linear layer in integers: weight i8 [out, in], bias i32 [out], and the weight's scale a channel."""
+
+    weight: NDArray
+    bias: NDArray
+    scale: NDArray
+
+
+class Affine(NamedTuple):
+    """A layer norm in integers: bias i32, and the scale of its result, one or one a channel."""
+
+    bias: NDArray
+    scale: Scale
+
+
+class Source(Protocol):
+    """Where scales, widths and integer parameters come from. `norm_advice`: the way out where a layer norm does not fit."""
+
+    norm_advice: str
+    vanishing: bool  # whether a layer norm's channel is taken that no shift is long enough for, and all of which becomes 0
+
+    def bits(self, node: RealNode) -> int:
+        """The width of a tensor."""
+        ...
+
+    def scale(self, node: RealNode) -> float:
+        """The scale of a tensor."""
+        ...
+
+    def aim(self, node: RealNode) -> float:
+        """The scale that multipliers are made for: `scale`, in the precision in which they are due."""
+        ...
+
+    def product(self, node: RealNode, scale: Scale) -> Scale:
+        """The scale of what an operator gives before it is requantized, where it computes `scale`."""
+        ...
+
+    def constant(self, node: RealNode, low: int, high: int) -> NDArray:
+        """A tensor of the model in integers from `low` to `high`."""
+        ...
+
+    def linear(self, node: RealNode, x_scale: float) -> LinearLayer:
+        """A linear layer on inputs at a scale."""
+        ...
+
+    def layernorm(self, node: RealNode) -> Affine:
+        """A layer norm."""
+        ...
+
+    def lam(self, node: RealNode) -> int:
+        """The clamp of a GELU."""
+        ...
+
+
+def lower(
+    net: RealGraph,
+    source: Source,
+    dialect: Dialect,
+    config: dict[str, Any] | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Graph:
+    """The integer graph of `net`. IntsimError names layer and channel where a parameter does not fit its format."""
+    lowering = _Lowering(source, dialect, net.shapes())
+    for node in net.nodes:
+        try:
+            RULES.get(node.op, _Lowering.move)(lowering, node)
+        except IntsimError:
+            raise
+        except ValueError as error:
+            raise IntsimError(f"{node.name}: {error}") from None
+    return Graph(lowering.nodes, dialect, config, provenance)
+
+
+class _Lowering:
+    """The integer nodes so far, and for every real tensor the integer node that stands for it and its scale."""
+
+    def __init__(self, source: Source, dialect: Dialect, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.source, self.dialect, self.shapes = source, dialect, shapes
+        self.nodes: list[Node] = []
+        self.standing: dict[str, str] = {}
+        self.scales: dict[str, Any] = {}  # one a tensor, but one a channel of logits
+        self.reach: dict[str, NDArray] = {}  # of logits, by class: the largest magnitude they can have
+
+    def emit(self, real: RealNode, node: Node, scale: Scale) -> None:
+        """Append `node`; it stands for `real` at `scale`."""
+        self.nodes.append(node)
+        self.standing[real.name] = node.name
+        self.scales[real.name] = scale
+
+    def sources(self, real: RealNode) -> tuple[str, ...]:
+        """The integer nodes that stand for the inputs of `real`."""
+        return tuple(self.standing[name] for name in real.inputs)
+
+    def requantize(self, real: RealNode, node: Node, scale: Scale, reach: NDArray | None = None) -> None:
+        """Append an accumulator at `scale` (one, or one a channel) and its requantization. With `reach`, the largest
+        magnitudes by channel, a factor may be so small that 0 is all there is.
+        """
+        self.nodes.append(node)
+        scale = self.source.product(real, scale)
+        self.emit(real, *self.requantized(real, f"{node.name}.requant", node.name, scale, reach))
+
+    def requantized(
+        self, real: RealNode, name: str, source: str, scale: Scale, reach: NDArray | None = None
+    ) -> tuple[Node, float]:
+        """The requantization of an integer node at `scale` to what `real` is due, and that scale."""
+        out = self.source.scale(real)
+        factor = np.asarray(scale) / self.source.aim(real)
+        if reach is not None:
+            factor = np.where((np.abs(factor) < SMALLEST) & (np.abs(factor) * reach < 0.5), 0.0, factor)
+        m, e = _multipliers(factor)
+        return Node(name, "requant", (source,), {"m": m, "e": e, "b": self.source.bits(real)}, out), out
+
+    def image(self, real: RealNode) -> None:
+        node = input_node(real.name, real.params["height"], real.params["width"], PIXEL_SCALE)
+        self.emit(real, node, PIXEL_SCALE)
+
+    def normalize(self, real: RealNode) -> None:
+        mean, std = real.params["mean"], real.params["std"]
+        levels = REAL["normalize"](np.arange(256)[:, None], mean, std).T  # every value a pixel can take: (3, 256)
+        scale = self.source.scale(real)
+        table = np.clip(np.rint(levels / scale), I8.lo, I8.hi).astype(np.int8)
+        self.emit(real, Node(real.name, "input_lut", self.sources(real), {"table": table}, scale), scale)
+
+    def constant(self, real: RealNode) -> None:
+        scale = self.source.scale(real)
+        fmt = signed(self.source.bits(real))
+        value = self.source.constant(real, fmt.lo, fmt.hi).astype(fmt.dtype)
+        self.emit(real, constant_node(real.name, value, scale), scale)
+
+    def linear(self, real: RealNode) -> None:
+        layer = self.source.linear(real, self.scales[real.inputs[0]])
+        scale = self.scales[real.inputs[0]] * layer.scale
+        params, scales = {"weight": layer.weight, "bias": layer.bias}, {"weight": layer.scale, "bias": scale}
+        node = Node(real.name, "linear", self.sources(real), params, scales=scales)
+        if real.kind == LOGITS:
+            self.reach[real.name] = np.abs(layer.weight.astype(np.int64)).sum(axis=1) * -I8.lo + np.abs(
+                layer.bias.astype(np.int64)
+            )
+            self.emit(real, node, scale)
+        else:
+            self.requantize(real, node, scale)
+
+    def matmul(self, real: RealNode) -> None:
+        a, b = (self.scales[name] for name in real.inputs)
+        params = {"transpose_b": real.params["transpose_b"]}
+        self.requantize(real, Node(real.name, "matmul", self.sources(real), params), a * b * real.params["gain"])
+
+    def layernorm(self, real: RealNode) -> None:
+        try:
+            affine = self.source.layernorm(real)
+            node = Node(real.name, "layernorm", self.sources(real), {"bias": affine.bias}, scales={"bias": affine.scale})
+            reach = NORMALISED + np.abs(affine.bias.astype(np.int64)) if self.source.vanishing else None
+            self.requantize(real, node, affine.scale, reach)
+        except ValueError as error:  # an IntsimError among them
+            if not self.source.norm_advice:
+                raise
+            where = "" if isinstance(error, IntsimError) else f"{real.name}: "
+            raise IntsimError(f"{where}{error}; {self.source.norm_advice}") from None
+
+    def softmax(self, real: RealNode) -> None:
+        params: dict[str, Any] = softmax_parameters(
+            self.scales[real.inputs[0]], self.shapes[real.inputs[0]][-1], self.dialect
+        )
+        params["b"] = min(params["b"], real.params["bits"])
+        op = "shiftmax"
+        if "regions" in real.params:
+            op, params["regions"] = "masked_shiftmax", real.params["regions"]
+        node = Node(real.name, op, self.sources(real), params)
+        self.emit(real, node, 2.0 ** -(params["b"] - 1))
+
+    def gelu(self, real: RealNode) -> None:
+        scale = self.scales[real.inputs[0]]
+        params = gelu_parameters(scale, self.dialect)
+        if self.dialect.gelu is Gelu.LAMBDA_SHIFTGELU:
+            params["lam"] = self.source.lam(real)
+        node = Node(real.name, str(self.dialect.gelu), self.sources(real), params)
+        self.requantize(real, node, scale * 2.0 ** -(params["b"] - 1))
+
+    def add(self, real: RealNode) -> None:
+        out = self.source.scale(real)
+        self.summed(real, [self.scales[name] / self.source.aim(real) for name in real.inputs], self.source.bits(real), out)
+
+    def average(self, real: RealNode) -> None:
+        """Half of each of two classifiers' logits, at one scale: the finest at which no class can saturate."""
+        halves = [np.asarray(self.scales[name]) / 2 for name in real.inputs]
+        largest = sum(half * self.reach[name] for half, name in zip(halves, real.inputs, strict=True)).max()
+        coarsest = max(float(half.max()) for half in halves)
+        out = max(float(largest) / (I32.hi - 2), coarsest / STEEPEST)
+        self.summed(real, [half / out for half in halves], WIDEST, out)
+
+    def summed(self, real: RealNode, factors: list[Any], bits: int, out: float) -> None:
+        """Append the sum of two branches, each times its factor."""
+        params: dict[str, Any] = {"b": bits}
+        for arm, factor in zip("ac", factors, strict=True):
+            params[f"m{arm}"], params[f"e{arm}"] = _multipliers(np.asarray(factor))
+        node = Node(real.name, "residual_add", self.sources(real), params, out)
+        self.emit(real, node, out)
+
+    def mean(self, real: RealNode) -> None:
+        self.requantize(real, Node(real.name, "mean", self.sources(real)), self.scales[real.inputs[0]])
+
+    def requant(self, real: RealNode) -> None:
+        """Another scale for the same tensor."""
+        self.emit(real, *self.requantized(real, real.name, self.sources(real)[0], self.scales[real.inputs[0]]))
+
+    def move(self, real: RealNode) -> None:
+        """Data movement, the same in both worlds."""
+        node = Node(real.name, real.op, self.sources(real), dict(real.params))
+        self.emit(real, node, self.scales[real.inputs[0]])
+
+
+RULES: dict[str, Callable[[_Lowering, RealNode], None]] = {
+    "input": _Lowering.image,
+    "constant": _Lowering.constant,
+    "normalize": _Lowering.normalize,
+    "linear": _Lowering.linear,
+    "matmul": _Lowering.matmul,
+    "layernorm": _Lowering.layernorm,
+    "softmax": _Lowering.softmax,
+    "masked_softmax": _Lowering.softmax,
+    "gelu": _Lowering.gelu,
+    "add": _Lowering.add,
+    "average": _Lowering.average,
+    "mean": _Lowering.mean,
+    "requantize": _Lowering.requant,
+}
+
+
+def _multipliers(factor: NDArray) -> tuple[int | NDArray, int | NDArray]:
+    """Dyadic multipliers of a scale ratio: plain integers for one, narrow arrays for one a channel."""
+    if factor.ndim == 0:
+        return dyadic(float(factor))
+    pairs = []
+    for channel, value in enumerate(factor):
+        try:
+            pairs.append(dyadic(float(value)))
+        except ValueError as error:
+            raise ValueError(f"channel {channel}: {error}") from None
+    m, e = zip(*pairs, strict=True)
+    return np.array(m, np.int32), np.array(e, np.int8)

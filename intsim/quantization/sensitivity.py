@@ -1,0 +1,175 @@
+"""Which layer hurts: the signal-to-quantization-noise ratio of every tensor, integers beside real numbers.
+
+Both graphs walk together over the same pictures. Of every tensor two ratios are taken, each ``10 * log10(sum(x**2) /
+sum((x - s*q)**2))`` in decibels: as the network runs, with all the noise that earlier layers brought (`sqnr`), and with
+inputs that are the rounded real ones (`own`), which is the noise the layer adds by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import Format
+from ..engine.classes import order
+from ..engine.graph import Graph
+from ..engine.interpreter import replay, run
+from ..nets.real import RealGraph, RealNode
+from .calibrate import Statistics
+from .lower import RULES
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of one tensor; None for a ratio without end: no error at all.
+
+    `clipped` is the share of real values that lie outside what its integers can hold.
+    """
+
+    name: str
+    op: str
+    fmt: Format
+    sqnr: float | None
+    own: float | None
+    clipped: float
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        ratios = {"sqnr_db": self.sqnr, "own_sqnr_db": self.own}
+        return {"name": self.name, "op": self.op, "format": str(self.fmt), **ratios, "clipped": self.clipped}
+
+
+class _Energies:
+    """Sums over pictures: of signal and noise, of clipped values and all."""
+
+    def __init__(self) -> None:
+        self.signal = self.noise = self.own_signal = self.own_noise = 0.0
+        self.clipped = self.count = 0
+
+
+def sensitivity(
+    net: RealGraph,
+    graph: Graph,
+    pictures: Sequence[NDArray],
+    trained: RealGraph | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+) -> list[Noise]:
+    """The noise of every tensor of `graph` against `net`, which it was lowered from, over `pictures` (u8 [H, W, 3]).
+
+    Where `net` stands for a network that was `trained` with L2 norms, what comes after those is compared with that network,
+    as it runs. In execution order, without what only moves values; `progress(name)` is called after each operation.
+    """
+    energies = {node.name: _Energies() for node in net.nodes if node.op in RULES and node.op != "input"}
+    last_use = {name: node.name for node in net.nodes for name in (node.name, *node.inputs)}
+    for picture in pictures:
+        exact = _after_norms(trained, picture) if trained is not None and trained.normalised else {}
+        _walk_together(net, graph, picture, energies, last_use, exact, progress)
+    by_name = {node.name: node for node in net.nodes}
+    return [_noise(graph, by_name[name], sums) for name, sums in energies.items()]
+
+
+def _walk_together(
+    net: RealGraph,
+    graph: Graph,
+    picture: NDArray,
+    energies: Mapping[str, _Energies],
+    last_use: Mapping[str, str],
+    exact: Mapping[str, NDArray],
+    progress: Callable[[str], None],
+) -> None:
+    """Run both graphs on a picture, and add what each operation shows to its sums."""
+    integers: dict[str, NDArray] = {}
+
+    def compare(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        running = value if node.op == "input" else _computed(graph, node, [integers[name] for name in node.inputs])
+        integers[node.name] = running
+        if node.name in energies:
+            rounded = [_rounded(graph, name, x) for name, x in zip(node.inputs, inputs, strict=True)]
+            due = exact.get(node.name, value)
+            _add(energies[node.name], graph, node, (running, due), (_computed(graph, node, rounded), value))
+        for name in [name for name in integers if last_use[name] == node.name]:
+            del integers[name]
+        progress(node.name)
+
+    net.run(picture, compare)
+
+
+def _after_norms(trained: RealGraph, picture: NDArray) -> dict[str, NDArray]:
+    """The tensors of a network that follow from its L2 norms."""
+    kept: dict[str, NDArray] = {}
+    follows: set[str] = set()
+
+    def keep(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        if node.op == "unit" or follows.intersection(node.inputs):
+            follows.add(node.name)
+            if node.op in RULES:
+                kept[node.name] = value
+
+    trained.run(picture, keep)
+    return kept
+
+
+def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[NDArray]) -> float:
+    """The share of pixels of the calibration pictures whose integer label is that of the network as it was trained; of a
+    classifier the share of pictures whose top class is.
+    """
+    due = [trained.run(picture) for picture in pictures] if trained.normalised else statistics.labels
+    if trained.classifies:
+        tops = [order(graph, run(graph, picture))[0] for picture in pictures]
+        return float(np.mean([top == int(np.argmax(logits)) for top, logits in zip(tops, due, strict=True)]))
+    return float(np.mean([np.mean(run(graph, p) == labels) for p, labels in zip(pictures, due, strict=True)]))
+
+
+def standing(graph: Graph, name: str) -> str:
+    """The integer node that stands for a real one: its requantization where it has one."""
+    return requant if (requant := f"{name}.requant") in graph.by_name else name
+
+
+def _computed(graph: Graph, node: RealNode, inputs: list[NDArray]) -> NDArray:
+    """The integer operation for `node`, requantized."""
+    value = replay(graph, graph.by_name[node.name], inputs)
+    end = standing(graph, node.name)
+    return value if end == node.name else replay(graph, graph.by_name[end], [value])
+
+
+def _rounded(graph: Graph, name: str, value: NDArray) -> NDArray:
+    """Real values as the integers that stand for them."""
+    end = standing(graph, name)
+    fmt, scale = graph.tensors[end].fmt, graph.scales[end]
+    if value.dtype != np.float64 or scale is None:
+        return value
+    return np.clip(np.rint(value / scale), fmt.lo, fmt.hi).astype(fmt.dtype)
+
+
+def _add(
+    sums: _Energies, graph: Graph, node: RealNode, running: tuple[NDArray, NDArray], alone: tuple[NDArray, NDArray]
+) -> None:
+    """Add a tensor: its integers and the real values due, as the network runs and by itself."""
+    end = standing(graph, node.name)
+    fmt, scale = graph.tensors[end].fmt, graph.scales[end]
+    assert scale is not None
+    (integers, due), (own_integers, value) = running, alone
+    sums.signal += float((due * due).sum())
+    sums.noise += float(((due - integers * scale) ** 2).sum())
+    sums.own_signal += float((value * value).sum())
+    sums.own_noise += float(((value - own_integers * scale) ** 2).sum())
+    sums.clipped += int(((value > (fmt.hi + 0.5) * scale) | (value < (fmt.lo - 0.5) * scale)).sum())
+    sums.count += value.size
+
+
+def _noise(graph: Graph, node: RealNode, sums: _Energies) -> Noise:
+    fmt = graph.tensors[standing(graph, node.name)].fmt
+    sqnr, own = _decibels(sums.signal, sums.noise), _decibels(sums.own_signal, sums.own_noise)
+    return Noise(node.name, graph.by_name[node.name].op, fmt, sqnr, own, sums.clipped / max(sums.count, 1))
+
+
+def _decibels(signal: float, noise: float) -> float | None:
+    """None for no noise; a signal of nothing but zeros has a ratio of 0."""
+    if noise == 0:
+        return None
+    return 10 * math.log10(signal / noise) if signal else 0.0

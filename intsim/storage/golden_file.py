@@ -1,0 +1,287 @@
+"""The golden file: the tensors a correct implementation must produce, in HDF5.
+
+Root attributes as in the model file (``config``, ``dialect``, ``provenance``), ``format`` "intsim-golden", ``version``,
+``level``, ``layers``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the library that wrote it).
+Dataset ``graph``: JSON, every node of the model in order, those left out included (``left_out`` lists them). Then one
+dataset a tensor, under its node's name, in execution order, with attributes shape, format, scale, sha256, min and max; the
+input picture is the first. At level ``steps`` the inside of operators stands under ``node:step``. At level ``digest`` the
+datasets are empty and only the attributes are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import Format, format_named
+from ..engine.graph import Graph, digest, hash_of
+from ..engine.interpreter import Alteration, Progress, run
+from ..engine.names import chooses, require_matches
+from ..errors import FileError, IntsimError
+from ..kernels.threads import available
+from ..ops._op import Scale
+from . import hdf5
+
+FORMAT, VERSION = "intsim-golden", 1
+BACKLOG = 64 << 20  # bytes of tensors that may wait to be written
+LEVELS = {
+    "boundary": "the output, and every tensor between operators that is not an accumulator (u8, i8, i16)",
+    "full": "the i32 accumulators too",
+    "steps": "also what happens inside operators: maximum, exponentials, sum, factor, square root",
+    "digest": "hashes of the full level, no values",
+}
+
+
+def golden(
+    graph: Graph,
+    image: NDArray,
+    path: str | Path,
+    level: str = "boundary",
+    layers: Sequence[str] = (),
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    alter: Alteration | None = None,
+    remarks: Mapping[str, str] | None = None,
+) -> str:
+    """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
+
+    `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` for names to leave out (none: all nodes).
+    The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library.
+    `progress(name)` is called when a node is done, written or not. A file made with an `alter` (see `run`) is no golden
+    file but a device's dump with a known fault; `remarks` are attributes that say so.
+    """
+    if level not in LEVELS:
+        raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")
+    chosen = chosen_nodes(graph, level, layers)
+    with (
+        hdf5.writing(path, chunk_cache=0) as file,
+        ThreadPoolExecutor(available(), "intsim-golden") as pool,
+        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
+    ):
+        writer = _Writer(file, graph, level != "digest", pool, scribe)
+
+        def write_steps(name: str, steps: dict[str, NDArray]) -> None:
+            if name in chosen:
+                for step, value in steps.items():
+                    if step != "out":
+                        writer.step(f"{name}:{step}", value)
+
+        file.attrs.update(remarks or {})
+        run(
+            graph,
+            image,
+            writer.tensor,
+            nodes=chosen,
+            observe_steps=write_steps if level == "steps" else None,
+            alter=alter,
+            progress=progress,
+            threads=threads,
+        )
+        return writer.finish(level, layers, digest(image), [n.name for n in graph.nodes if n.name not in chosen])
+
+
+def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[str]:
+    """The nodes a golden file of this level and these globs holds. A glob that matches nothing is an IntsimError."""
+    names = [node.name for node in graph.nodes]
+    require_matches(layers, names)
+    chosen = {name for name in names if chooses(layers, name)}
+    if level == "boundary":
+        chosen = {n for n in chosen if graph.tensors[n].fmt.dtype.itemsize <= 2 or n == graph.output.name}
+    if not chosen:
+        raise IntsimError(f"level {level!r} and --layers {' '.join(layers)!r} leave no tensor to write")
+    return chosen
+
+
+@dataclass
+class _Pending:
+    """A tensor on its way into the file: what is being found out about it, and its chunks being deflated."""
+
+    name: str
+    value: NDArray
+    fmt: str
+    scale: Any
+    facts: Future[tuple[str, int, int]]
+    chunks: dict[int, Future[bytes | NDArray]]  # by their first rows
+
+
+class _Writer:
+    """Tensors as they come, and the one hash over all of them.
+
+    Hashing and deflating go on in the threads of `pool` while the next nodes are computed; the one thread of `scribe` writes
+    what they made into the file, in the order of the nodes.
+    """
+
+    def __init__(
+        self, file: h5py.File, graph: Graph, values: bool, pool: ThreadPoolExecutor, scribe: ThreadPoolExecutor
+    ) -> None:
+        self.file, self.graph, self.values, self.pool, self.scribe = file, graph, values, pool, scribe
+        self.hashes: list[list[Any]] = []
+        self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and when they are written
+        hdf5.store_json(file, "graph", graph.record())
+
+    def tensor(self, name: str, value: NDArray) -> None:
+        self._take(name, value, str(self.graph.tensors[name].fmt), self.graph.scales[name])
+
+    def step(self, name: str, value: NDArray) -> None:
+        self._take(name, value.astype(np.int64), "i64", None)
+
+    def _take(self, name: str, value: NDArray, fmt: str, scale: Any) -> None:
+        chunks: dict[int, Future[bytes | NDArray]] = {}
+        chunk = hdf5.chunk_shape(value)
+        if self.values and chunk is not None:
+            for first in range(0, len(value), chunk[0]):
+                chunks[first] = self.pool.submit(hdf5.chunk_of, value, first, chunk[0])
+        item = _Pending(name, value, fmt, scale, self.pool.submit(_facts, value), chunks)
+        self.waiting.append((value.nbytes, self.scribe.submit(self._write, item)))
+        while sum(size for size, _ in self.waiting) > BACKLOG:
+            self.waiting.popleft()[1].result()
+
+    def _write(self, item: _Pending) -> None:
+        if not self.values:
+            dataset = self.file.create_dataset(item.name, data=h5py.Empty(item.value.dtype), track_times=False)
+        elif item.chunks:
+            dataset = hdf5.create_chunked(self.file, item.name, item.value)
+        else:
+            dataset = hdf5.store(self.file, item.name, item.value)
+        last = max(item.chunks, default=None)
+        for first, data in item.chunks.items():
+            if first != last:
+                hdf5.put_chunk(dataset, first, data.result())
+        sha256, low, high = item.facts.result()
+        dataset.attrs["shape"] = np.asarray(item.value.shape, np.int64)
+        dataset.attrs["format"] = item.fmt
+        if item.scale is not None:
+            dataset.attrs["scale"] = item.scale
+        dataset.attrs["sha256"] = sha256
+        dataset.attrs["min"], dataset.attrs["max"] = low, high
+        if last is not None:  # after the attributes, where HDF5's chunk cache would write it
+            hdf5.put_chunk(dataset, last, item.chunks[last].result())
+        self.hashes.append([item.name, item.fmt, list(item.value.shape), sha256])
+
+    def finish(self, level: str, layers: Sequence[str], image_sha256: str, left_out: list[str]) -> str:
+        for _, written in self.waiting:
+            written.result()
+        attributes = self.file.attrs
+        content = hash_of({"model": self.graph.content_hash, "image": image_sha256, "tensors": self.hashes})
+        attributes["format"] = FORMAT
+        attributes["version"] = VERSION
+        attributes["level"] = level
+        attributes["layers"] = json.dumps(list(layers))
+        attributes["left_out"] = json.dumps(left_out)
+        attributes["model_sha256"] = self.graph.content_hash
+        attributes["image_sha256"] = image_sha256
+        attributes["content_sha256"] = content
+        attributes["hdf5"] = h5py.version.hdf5_version
+        attributes.update(self.graph.origin())
+        return content
+
+
+def _facts(value: NDArray) -> tuple[str, int, int]:
+    """A tensor's SHA-256, smallest and largest value."""
+    return digest(value), int(value.min()), int(value.max())
+
+
+@dataclass(frozen=True)
+class Record:
+    """One tensor of a golden file; `values` is None at level digest, which holds hashes only. `scale` is None where it has
+    none, an array where it has one a channel.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    fmt: Format
+    sha256: str
+    scale: Scale
+    values: hdf5.Values | None
+
+    def verified(self) -> NDArray | None:
+        """Its values, None where there are none; a FileError where they are not those that were hashed."""
+        if self.values is None:
+            return None
+        found = self.values[()]
+        if digest(found) != self.sha256:
+            raise FileError(f"{self.values.path}: {self.name} does not match its recorded hash; the file was altered")
+        return found
+
+
+@dataclass(frozen=True)
+class GoldenFile:
+    """An open golden file: its header, its tensors in execution order, the nodes of the model and those it leaves out."""
+
+    path: Path
+    level: str
+    layers: tuple[str, ...]
+    model_sha256: str
+    image_sha256: str
+    content_sha256: str
+    hdf5: str
+    nodes: list[dict[str, Any]]
+    left_out: list[str]
+    tensors: dict[str, Record]
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[GoldenFile]:
+    """Open a golden file for reading; FileError says what is wrong with it. Values are read only when asked for."""
+    path = Path(path)
+    with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
+        with hdf5.damage_named(path):
+            golden_file = _golden_file(file, datasets, path)
+        yield golden_file
+
+
+def _golden_file(file: h5py.File, datasets: dict[str, h5py.Dataset], path: Path) -> GoldenFile:
+    nodes = hdf5.load_json(datasets, "graph", path)
+    if not isinstance(nodes, list) or not all(_is_node(node) for node in nodes):
+        raise FileError(f"{path}: its graph is not a list of nodes; it is damaged")
+    order = {node["name"]: i for i, node in enumerate(nodes)}
+    names = [name for name in datasets if name != "graph"]
+    names.sort(key=lambda name: order.get(name.partition(":")[0], len(order)))  # stable: steps stay with their node
+    tensors = {name: _record(name, datasets[name], path) for name in names}
+    stated = ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")
+    texts = {name: hdf5.text_attribute(file, name, path) for name in stated}
+    layers = tuple(str(glob) for glob in hdf5.json_attribute(file, "layers", path, list))
+    left_out = hdf5.json_attribute(file, "left_out", path, list)
+    return GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, **texts)
+
+
+def _is_node(node: Any) -> bool:
+    return (
+        isinstance(node, dict)
+        and isinstance(node.get("name"), str)
+        and isinstance(node.get("op"), str)
+        and isinstance(node.get("inputs"), list)
+    )
+
+
+def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
+    try:
+        attributes = dataset.attrs
+        shape = tuple(int(size) for size in attributes["shape"])
+        if min(shape, default=1) < 1:
+            raise ValueError("an empty tensor")
+        fmt, sha256 = format_named(str(attributes["format"])), str(attributes["sha256"])
+        scale = np.asarray(attributes["scale"], np.float64) if "scale" in attributes else None
+    except (KeyError, TypeError, ValueError):
+        raise FileError(
+            f"{path}: {name} lacks shape, format or sha256, or one makes no sense; intsim did not write it"
+        ) from None
+    known = float(scale) if scale is not None and scale.ndim == 0 else scale
+    if dataset.shape is None:
+        return Record(name, shape, fmt, sha256, known, None)
+    if dataset.shape != shape or dataset.dtype.kind not in "iu":
+        raise FileError(
+            f"{path}: {name} is {dataset.dtype} {list(dataset.shape)} but says it is {fmt} {list(shape)}; it is damaged"
+        )
+    return Record(name, shape, fmt, sha256, known, hdf5.Values(dataset, path, name))

@@ -1,0 +1,135 @@
+"""The model file: a graph with its parameters in HDF5, and back.
+
+Root attributes: ``format`` "intsim-model", ``version``, ``config``, ``dialect`` (every choice spelled out) and
+``provenance`` (checkpoint and calibration pictures by SHA-256, intsim's version), all three JSON, and ``content_sha256``.
+Dataset ``graph``: the nodes in order, JSON. Then one dataset a parameter, ``<node>/<parameter>``, its ``scale`` as an
+attribute. Plain integers stand in the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .. import resources
+from ..arith import I8, I32, Format
+from ..dialects import from_choices
+from ..engine.graph import CONSTANT, Graph, Node
+from ..errors import FileError, IntsimError
+from ..ops._op import REGISTRY, Scale
+from . import hdf5
+
+FORMAT, VERSION = "intsim-model", 1
+
+
+def save(graph: Graph, path: str | Path) -> None:
+    """Write `graph` to `path`, whole or not at all."""
+    size = sum(array.nbytes for node in graph.nodes for array in node.arrays().values())
+    with hdf5.writing(path, size=size) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = VERSION
+        file.attrs["content_sha256"] = graph.content_hash
+        file.attrs.update(graph.origin())
+        hdf5.store_json(file, "graph", graph.record())
+        for node in graph.nodes:
+            for key, array in sorted(node.arrays().items()):
+                dataset = hdf5.store(file.require_group(node.name), key, array)
+                scale = node.scales.get(key)
+                if scale is not None:
+                    dataset.attrs["scale"] = scale
+
+
+def load(path: str | Path) -> Graph:
+    """The graph of a model file, checked and proved. FileError or GraphError name what is wrong with it."""
+    path = Path(path)
+    with hdf5.reading(path, FORMAT, VERSION) as (file, datasets), hdf5.damage_named(path):
+        records = hdf5.load_json(datasets, "graph", path)
+        choices = hdf5.json_attribute(file, "dialect", path, dict)
+        config = hdf5.json_attribute(file, "config", path, dict)
+        provenance = hdf5.json_attribute(file, "provenance", path, dict)
+        content = hdf5.text_attribute(file, "content_sha256", path)
+        nodes = [_node(record, datasets, path) for record in _records(records, path)]
+    try:
+        dialect = from_choices({k: v for k, v in choices.items() if k != "name"}, str(choices.get("name")))
+        graph = Graph(nodes, dialect, config, provenance)
+    except IntsimError as error:
+        raise type(error)(f"{path}: {error}") from None
+    if graph.content_hash != content:
+        raise FileError(f"{path}: its contents do not match its content hash; it was altered, make it again")
+    return graph
+
+
+def find(content_sha256: str, folders: Iterable[Path]) -> Path | None:
+    """The model file with this content hash: the shipped one, or one that lies in `folders`. Only headers are read."""
+    candidates = [resources.model(), *(path for folder in folders for path in sorted(folder.glob("*.h5")))]
+    return next((path for path in candidates if _content_of(path) == content_sha256), None)
+
+
+def _content_of(path: Path) -> str | None:
+    """The content hash a model file says it has; None for anything else."""
+    try:
+        with h5py.File(path, "r") as file:
+            said = file.attrs.get("content_sha256") if file.attrs.get("format") == FORMAT else None
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+        return None
+    return said if isinstance(said, str) else None
+
+
+def _records(records: Any, path: Path) -> list[dict[str, Any]]:
+    if not isinstance(records, list) or not all(isinstance(r, dict) and _is_node(r) for r in records):
+        raise FileError(f"{path}: its graph is not a list of nodes with name, op, inputs and params; it is damaged")
+    return records
+
+
+def _is_node(record: dict[str, Any]) -> bool:
+    """Whether a record of the graph has the fields of a node, each of its type."""
+    names = [record.get("name"), record.get("op")]
+    for key in ("inputs", "arrays"):
+        listed = record.get(key)
+        names += listed if isinstance(listed, list) else [None]
+    scale = record.get("scale")
+    return (
+        all(isinstance(name, str) for name in names)
+        and isinstance(record.get("params"), dict)
+        and (scale is None or (isinstance(scale, (int, float)) and not isinstance(scale, bool)))
+    )
+
+
+def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path) -> Node:
+    name, op = record["name"], record["op"]
+    params: dict[str, Any] = dict(record["params"])
+    scales: dict[str, Scale] = {}
+    for key in record["arrays"]:
+        dataset = datasets.get(f"{name}/{key}")
+        if dataset is None:
+            raise FileError(f"{path}: {name}: its parameter {key!r} is missing; quantize the checkpoint again")
+        params[key] = _integers(dataset, op, name, key, path)
+        if "scale" in dataset.attrs:
+            scales[key] = _scale(dataset.attrs["scale"], f"{path}: {name}: the scale of its parameter {key!r}")
+    scale = scales.get("value") if op == CONSTANT else record.get("scale")
+    return Node(name, op, tuple(record["inputs"]), params, scale, scales)
+
+
+def _scale(value: Any, what: str) -> Scale:
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        raise FileError(f"{what} is not a real number; the file is damaged")
+    return array if array.ndim else float(array)
+
+
+def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> np.ndarray:
+    due = _due(op, key)
+    if dataset.shape is None or dataset.dtype.kind not in "iu":
+        raise FileError(
+            f"{path}: {name}: its parameter {key!r} is {dataset.dtype}, {due} is due; quantize the weights first"
+        )
+    return np.asarray(dataset[()])
+
+
+def _due(op: str, key: str) -> Format:
+    param = REGISTRY[op].params.get(key) if op in REGISTRY else None
+    return param.fmt if param is not None and param.fmt.name != "integer" else (I8 if key == "weight" else I32)

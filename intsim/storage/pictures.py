@@ -1,0 +1,202 @@
+"""Pictures in and out: RGB pixels for a model, labels as a palette PNG, and an overlay for people."""
+
+from __future__ import annotations
+
+import colorsys
+import struct
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+
+from ..errors import FileError, IntsimError
+from .files import replacing
+
+Color = Sequence[int]
+
+# What Pillow's decoders raise on damaged files, beyond what they document.
+UNREADABLE = (
+    Image.DecompressionBombError,
+    EOFError,
+    IndexError,
+    MemoryError,
+    RuntimeError,  # NotImplementedError among them
+    OSError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+def read_picture(path: str | Path, height: int | None = None, width: int | None = None, resize: bool = False) -> NDArray:
+    """The picture as u8 [height, width, 3], by default of its own size: grey is spread to three channels, alpha is laid on
+    black.
+
+    FileError where the file is no picture or has another size; `resize` scales it instead (bilinear).
+    """
+    path = Path(path)
+
+    def pixels(opened: Image.Image) -> Image.Image:
+        if height is not None and opened.size != (width, height) and not resize:
+            raise FileError(
+                f"{path}: is {opened.width} x {opened.height} pixels; this model takes {width} x {height} "
+                "(width x height) only. --resize scales the picture"
+            )
+        return _rgb(opened, path)
+
+    picture = _opened(path, pixels)
+    if height is not None and width is not None and picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(picture, np.uint8)
+
+
+def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_is_none: bool = False) -> NDArray:
+    """A label map as i16 [height, width]: the class of every pixel, -1 where it has none.
+
+    The pixel value is the class; `ignore` is a value that means none, and with `zero_is_none` 0 means none and the classes
+    count from 1. FileError where the file has several channels, or where a value is no class.
+    """
+    path = Path(path)
+    values = np.asarray(_opened(path, lambda opened: _indices(opened, path))).astype(np.int64)
+    none = np.zeros(values.shape, bool) if ignore is None else values == ignore
+    if zero_is_none:
+        none |= values == 0
+        values = values - 1
+    outside = ~none & ((values < 0) | (values >= classes))
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        value = int(values[row, column]) + zero_is_none
+        from_one = not zero_is_none and int(values[~none].min()) > 0 and int(values[~none].max()) <= classes
+        way_out = "--reduce-zero-label if classes count from 1" if from_one else f"--ignore {value} leaves such pixels out"
+        raise FileError(
+            f"{path}: label {value} at row {row}, column {column} is outside the {classes} classes of the model; {way_out}"
+        )
+    return np.where(none, -1, values).astype(np.int16)
+
+
+def _opened(path: Path, read: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """What `read` makes of a picture file; a FileError where it is none."""
+    if not path.exists():
+        raise FileError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder, not a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damage and size; both are answered here
+            with Image.open(path) as opened:
+                if min(opened.size) < 1:
+                    raise UnidentifiedImageError  # Pillow knows the kind of file, but no pixels in it
+                picture = read(opened)
+                picture.load()
+                return picture
+    except FileError:
+        raise
+    except UNREADABLE as error:
+        known = "PNG, JPEG, BMP or another format Pillow reads is due"
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else f"not a readable picture ({error})"
+        raise FileError(f"{path}: {reason}; {known}") from None
+
+
+def _indices(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.format == "JPEG":
+        raise FileError(f"{path}: is a JPEG, which does not keep label values; a PNG is due")
+    if picture.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
+        raise FileError(
+            f"{path}: has {len(picture.getbands())} channels; a label map has one, whose pixel values are the class indices"
+        )
+    return picture.copy()
+
+
+def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.mode == "F":
+        raise FileError(f"{path}: has floating-point pixels; convert it to 8 bits a channel")
+    if picture.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16-bit grey: the high byte
+        wide = np.asarray(picture).astype(np.int64)
+        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def check_presentation(config: Mapping[str, Any]) -> None:
+    """What a configuration says for people to see: one name and one colour a class. An IntsimError says what is due."""
+    classes = config["n_cls"] if "n_cls" in config else config["num_classes"]
+    names, palette = config.get("class_names"), config.get("palette")
+    if names is not None and not (_list_of(names, classes) and all(isinstance(name, str) for name in names)):
+        raise IntsimError(f"configuration: class_names must be a list of {classes} names")
+    if palette is not None and not _is_palette(palette, classes):
+        raise IntsimError(f"configuration: palette must be a list of {classes} colours [r, g, b], each 0 to 255")
+
+
+def _list_of(value: Any, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length
+
+
+def _is_palette(value: Any, classes: int) -> bool:
+    colors = _list_of(value, classes) and all(_list_of(color, 3) for color in value)
+    return colors and all(isinstance(v, int) and 0 <= v <= 255 for color in value for v in color)
+
+
+def palette_of(config: Mapping[str, Any], classes: int) -> list[tuple[int, int, int]]:
+    """One colour a class: the model's own, or evenly spread hues."""
+    own = config.get("palette")
+    if _is_palette(own, classes):
+        return [(r, g, b) for r, g, b in own]  # type: ignore[union-attr]
+    hues = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.55 + 0.4 * (i % 2), 0.95 - 0.25 * (i % 3)) for i in range(classes)]
+    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues]
+
+
+def write_labels(path: str | Path, labels: NDArray, palette: Sequence[Color]) -> None:
+    """Labels [H, W] as PNG: a palette picture whose pixel values are the class indices; 16-bit grey above 256 classes."""
+    if len(palette) > 256:
+        picture = Image.fromarray(labels.astype(np.uint16))
+    else:
+        picture = Image.fromarray(labels.astype(np.uint8))
+        picture.putpalette([v for color in palette for v in color])
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def write_overlay(path: str | Path, image: NDArray, labels: NDArray, palette: Sequence[Color], names: Sequence[str]) -> None:
+    """The picture, and beside it the labels laid over it with a legend of the classes present, as PNG for people."""
+    zoom = max(1, 512 // max(image.shape[:2]))
+    colors = np.asarray(palette, np.int64)[labels]
+    blended = (image.astype(np.int64) * 2 + colors * 3) // 5
+    blended[_edges(labels)] = 255
+    pair = np.concatenate([image, np.full((len(image), 2, 3), 255), blended], axis=1).astype(np.uint8)
+    picture = Image.fromarray(pair)
+    picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    with replacing(path) as temporary:
+        _with_legend(picture, np.unique(labels), palette, names).save(temporary, format="PNG")
+
+
+def _edges(labels: NDArray) -> NDArray:
+    edges = np.zeros(labels.shape, bool)
+    edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= labels[1:] != labels[:-1]
+    return edges
+
+
+def _with_legend(picture: Image.Image, present: NDArray, palette: Sequence[Color], names: Sequence[str]) -> Image.Image:
+    size = max(14, picture.width // 50)
+    font = ImageFont.load_default(size)
+    entries = [(i, names[i] if i < len(names) else f"class {i}") for i in present.tolist()]
+    columns = max(1, picture.width // (size * 9))
+    rows = -(-len(entries) // columns)
+    line = size * 2
+    sheet = Image.new("RGB", (picture.width, picture.height + rows * line + size // 2), "white")
+    sheet.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    for place, (index, name) in enumerate(entries):
+        x = place % columns * (picture.width // columns) + size // 2
+        y = picture.height + place // columns * line + size // 2
+        draw.rectangle((x, y, x + size, y + size), fill=tuple(palette[index]), outline="black")
+        draw.text((x + size + size // 2, y - size // 8), name, fill="black", font=font)
+    return sheet

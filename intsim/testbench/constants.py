@@ -1,0 +1,111 @@
+"""The constants of a node as a package: SystemVerilog, VHDL, or a C header.
+
+Plain parameters (x0, n, lam, b) become integers. Those that may be one a channel (m, e, bias) become arrays, one element
+where one stands for all channels. Widths, signs and shapes of all inputs and of the output are there; weights and tables are
+memories, to be exported as such, and only their shapes are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import __version__
+from ..arith import Format
+from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..ops._op import REGISTRY
+from ..storage.templates import template
+from .encodings import identifier, plain
+
+LANGUAGES = {"sv": ("package.sv.j2", "_pkg.sv"), "vhdl": ("package.vhd.j2", "_pkg.vhd"), "c": ("package.h.j2", "_pkg.h")}
+
+
+BECOME_PARAMETERS = ("x0_rounding", "softmax_n", "softmax_bits", "gelu_n", "gelu_bits")
+
+
+@dataclass(frozen=True)
+class Port:
+    """One tensor at a node: ``IN0``, ``OUT`` or a memory's name, its format and shape."""
+
+    name: str
+    tensor: str
+    fmt: Format
+    shape: tuple[int, ...]
+
+    @property
+    def bits(self) -> int:
+        """Bits of an element."""
+        return self.fmt.bits
+
+    @property
+    def signed(self) -> int:
+        """1 for two's complement, 0 for none."""
+        return int(self.fmt.lo < 0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A parameter of one axis: its values, each of `bits` bits in two's complement."""
+
+    name: str
+    bits: int
+    values: list[int]
+
+    @property
+    def digits(self) -> list[str]:
+        """Every value as hexadecimal digits of its two's complement."""
+        return [f"{value & ((1 << self.bits) - 1):0{self.bits // 4}x}" for value in self.values]
+
+
+def package(graph: Graph, node: Node, language: str) -> tuple[str, str]:
+    """The file name and the text of a node's package."""
+    name, suffix = LANGUAGES[language]
+    text = template(__package__, name, markup=False).render(
+        package=f"{identifier(node.name)}_pkg",
+        node=node,
+        dialect=graph.dialect,
+        choices=_choices(graph, node),
+        model=graph.content_hash[:12],
+        version=__version__,
+        integers=_integers(node),
+        tables=_tables(node),
+        ports=_ports(graph, node),
+        plain=plain,
+    )
+    return f"{identifier(node.name)}{suffix}", text
+
+
+def _choices(graph: Graph, node: Node) -> dict[str, int | str]:
+    """The dialect's choices, but for those that became parameters of the node, whose own value counts."""
+    if node.op not in REGISTRY or not REGISTRY[node.op].speaks_dialect:
+        return {}
+    return {key: value for key, value in graph.dialect.choices().items() if key not in BECOME_PARAMETERS}
+
+
+def _integers(node: Node) -> dict[str, int]:
+    return {key.upper(): value for key, value in node.integers().items() if not _by_channel(node, key)}
+
+
+def _by_channel(node: Node, key: str) -> bool:
+    """Whether a parameter may be one a channel."""
+    return node.op in REGISTRY and 1 in REGISTRY[node.op].params[key].ndim
+
+
+def _tables(node: Node) -> list[Table]:
+    tables = []
+    for key, value in node.params.items():
+        if _by_channel(node, key):
+            array = np.atleast_1d(np.asarray(value, np.int64))
+            bytes_each = REGISTRY[node.op].params[key].fmt.dtype.itemsize
+            tables.append(Table(key.upper(), 8 * bytes_each, array.tolist()))
+    return tables
+
+
+def _ports(graph: Graph, node: Node) -> list[Port]:
+    ports = [Port(f"IN{i}", name, graph.tensors[name].fmt, graph.tensors[name].shape) for i, name in enumerate(node.inputs)]
+    for key, value in node.arrays().items():
+        if not _by_channel(node, key) and node.op not in (INPUT, CONSTANT):
+            ports.append(Port(key.upper(), f"{node.name}/{key}", REGISTRY[node.op].params[key].fmt, value.shape))
+    out = graph.tensors[node.name]
+    return [*ports, Port("OUT", node.name, out.fmt, out.shape)]

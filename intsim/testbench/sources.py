@@ -1,0 +1,122 @@
+"""What can be exported: the tensors of a golden file, the parameters of a model file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arith import Format, signed
+from ..engine.graph import CONSTANT, Graph, Node, digest
+from ..engine.names import chooses, matches, require_matches
+from ..errors import FileError, IntsimError
+from ..ops._op import REGISTRY, Scale
+from ..storage import hdf5
+from ..storage import model_file as weights
+from ..storage.golden_file import FORMAT as GOLDEN_FORMAT
+from ..storage.golden_file import Record
+from ..storage.golden_file import opened as golden_opened
+
+GOLDEN, MODEL = "golden", "model"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor to export. `name` is a node's, ``node:step`` for a step inside one, ``node/param`` for a parameter."""
+
+    name: str
+    node: str
+    shape: tuple[int, ...]
+    fmt: Format
+    scale: Scale
+    sha256: str
+    values: Callable[[], NDArray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open file to export from. `graph` is there for model files only."""
+
+    path: Path
+    kind: str
+    sha256: str
+    model_sha256: str
+    nodes: list[str]
+    tensors: list[Tensor]
+    graph: Graph | None = None
+    level: str = ""
+
+    @property
+    def lacking(self) -> str:
+        """Why it lacks a node's tensor, and the way out."""
+        if self.kind == MODEL:
+            return "such nodes have no arrays; their constants are in --package"
+        return f"such tensors were left out at level {self.level}; 'intsim golden --level full --layers' writes them"
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Source]:
+    """Open a golden or a model file; FileError where it is neither."""
+    path = Path(path)
+    with hdf5.reading_any(path) as (file, _):
+        kind = file.attrs.get("format")
+    if kind == GOLDEN_FORMAT:
+        with golden_opened(path) as reference:
+            tensors = [_recorded(record, path) for record in reference.tensors.values()]
+            names = [node["name"] for node in reference.nodes]
+            yield Source(path, GOLDEN, file_sha256(path), reference.model_sha256, names, tensors, level=reference.level)
+    elif kind == weights.FORMAT:
+        graph = weights.load(path)
+        tensors = [tensor for node in graph.nodes for tensor in _parameters(graph, node)]
+        yield Source(path, MODEL, file_sha256(path), graph.content_hash, list(graph.by_name), tensors, graph)
+    else:
+        raise FileError(f"{path}: is neither a golden file nor a model file of intsim; 'intsim golden' makes the first")
+
+
+def stem(name: str) -> str:
+    """The file name, without an ending, of a tensor; no node's name has a dash."""
+    return name.replace(":", "-").replace("/", "-")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def chosen(source: Source, layers: Sequence[str]) -> list[Tensor]:
+    """The tensors that globs choose by their own name or their node's; an IntsimError where that leaves none."""
+    require_matches(layers, [*(tensor.name for tensor in source.tensors), *source.nodes])
+    held = [name for tensor in source.tensors for name in (tensor.name, tensor.node)]
+    for glob in layers:
+        if not matches(held, glob.removeprefix("!")):
+            raise IntsimError(f"{source.path}: --layers {glob!r}: {source.lacking}")
+    tensors = [tensor for tensor in source.tensors if chooses(layers, tensor.name, tensor.node)]
+    if not tensors:
+        raise IntsimError(f"{source.path}: --layers {' '.join(layers)!r} leave nothing to export")
+    return tensors
+
+
+def _recorded(record: Record, path: Path) -> Tensor:
+    def values() -> NDArray:
+        found = record.verified()
+        if found is None:
+            raise IntsimError(f"{path}: holds only the hash of {record.name} (level digest); make a golden file with values")
+        return found
+
+    node = record.name.partition(":")[0]
+    return Tensor(record.name, node, record.shape, record.fmt, record.scale, record.sha256, values)
+
+
+def _parameters(graph: Graph, node: Node) -> Iterator[Tensor]:
+    for key, array in node.arrays().items():
+        own = graph.tensors[node.name].fmt if node.op == CONSTANT else REGISTRY[node.op].params[key].fmt
+        fmt = own if own.dtype == array.dtype and own.name != "integer" else signed(8 * array.dtype.itemsize)
+        name = f"{node.name}/{key}"
+        yield Tensor(name, node.name, array.shape, fmt, node.scales.get(key), digest(array), partial(np.asarray, array))

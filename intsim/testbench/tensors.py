@@ -1,0 +1,29 @@
+"""Tensors by name in one file, as ``intsim diff`` takes a device's dump."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FileError
+from ..storage import hdf5
+from ..storage.files import replacing
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, NDArray]) -> None:
+    """Write an ``.npz`` or an HDF5 file (``.h5``), whole or not at all; keys are the tensors' names."""
+    path = Path(path)
+    if path.suffix == ".npz":
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = dict(tensors)
+            np.savez(file, **arrays)
+    elif path.suffix in (".h5", ".hdf5"):
+        with hdf5.writing(path, size=sum(value.nbytes for value in tensors.values())) as file:
+            for name, value in tensors.items():
+                hdf5.store(file, name, value)
+    else:
+        raise FileError(f"{path}: tensors are written as .npz or .h5; name one of these")

@@ -1,0 +1,172 @@
+"""A golden or model file into a folder of files for a test bench, with a manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..engine.graph import CONSTANT, INPUT, Graph
+from ..engine.names import chooses, require_matches
+from ..errors import IntsimError
+from ..storage.files import folder_replacing
+from . import manifest, sources
+from .constants import LANGUAGES, package
+from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, npz_value
+from .layout import Layout
+from .manifest import file_names
+from .sources import Source, Tensor, file_sha256, stem
+from .stored import Stored
+
+Progress = Callable[[str], None]
+
+
+def export(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    layers: Sequence[str] = (),
+    formats: Sequence[str] = ("hex",),
+    packages: Sequence[str] = (),
+    layout: Layout | None = None,
+    graph: Graph | None = None,
+    progress: Progress = lambda name: None,
+) -> dict[str, Any]:
+    """Write tensors of the golden or model file at `path` into `folder`, with a manifest; returns the manifest.
+
+    `layers` are globs of names, ``!glob`` leaving some out. `formats` are keys of `ENCODINGS`, and ``npz``; `packages` keys
+    of `LANGUAGES`, for which a golden file takes the `graph` it was made from. The folder is new, empty, or holds an earlier
+    export, which is replaced; it changes only when everything is written. `progress(name)` is called before each tensor.
+    """
+    layout, formats, packages = layout or Layout(), tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(packages))
+    for name in (*(f for f in formats if f not in FORMATS), *(p for p in packages if p not in LANGUAGES)):
+        raise IntsimError(f"{name!r} is neither a format ({', '.join(FORMATS)}) nor a package ({', '.join(LANGUAGES)})")
+    if not formats and not packages:
+        raise IntsimError("nothing is to be exported; name a format or a package")
+    with sources.opened(path) as source:
+        tensors = sources.chosen(source, layers) if formats else []
+        stored = {tensor.name: placed(tensor, layout) for tensor in tensors}
+        if "c" in formats:
+            _require_names(tensors)
+        with folder_replacing(folder, manifest.NAME, _own_files) as target:
+            records = []
+            for tensor in tensors:
+                progress(tensor.name)
+                try:
+                    records += _write(tensor, stored[tensor.name], formats, target)
+                except MemoryError:
+                    raise stored[tensor.name].too_large(tensor.name) from None
+            records += _write_npz(tensors, stored, target) if "npz" in formats else []
+            record = {
+                "schema": manifest.SCHEMA,
+                "version": manifest.VERSION,
+                "intsim": __version__,
+                "source": {
+                    "file": source.path.name,
+                    "kind": source.kind,
+                    "sha256": source.sha256,
+                    "model_sha256": source.model_sha256,
+                },
+                "layout": layout.record(),
+                "tensors": records,
+                "packages": _write_packages(source, layers, packages, graph or source.graph, target),
+            }
+            (target / manifest.NAME).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def placed(tensor: Tensor, layout: Layout) -> Stored:
+    """A layout on a tensor; an IntsimError names the tensor it does not fit."""
+    try:
+        return Stored(layout, tensor.shape, tensor.fmt)
+    except IntsimError as error:
+        raise IntsimError(f"{tensor.name}: {error}") from None
+
+
+def _require_names(tensors: Sequence[Tensor]) -> None:
+    """An IntsimError where two tensors would have one name in C."""
+    taken: dict[str, str] = {}
+    for tensor in tensors:
+        word = identifier(stem(tensor.name))
+        if taken.setdefault(word, tensor.name) != tensor.name:
+            raise IntsimError(f"{tensor.name} and {taken[word]} would both be {word} in C; export them apart")
+
+
+def _write(tensor: Tensor, stored: Stored, formats: Sequence[str], target: Path) -> list[dict[str, Any]]:
+    """A tensor's files of every format but ``npz``, and their records."""
+    chosen = [name for name in formats if name in ENCODINGS]
+    if not chosen:
+        return []
+    records, values = [], tensor.values()
+    for name in chosen:
+        encoding, files = ENCODINGS[name], file_names(tensor.name, stored, name)
+        if encoding.by_beats:
+            stream = stored.stream(values, tensor.name)
+            for file, (start, stop) in zip(files, stored.parts(), strict=True):
+                encoding.write(target / file, stream[start:stop], stored)
+        else:
+            encoding.write(target / files[0], stored.arrange(values, tensor.name), stored)
+        records.append(_record(tensor, stored, name, [_described(target / file) for file in files]))
+    return records
+
+
+def _write_npz(tensors: Sequence[Tensor], stored: dict[str, Stored], target: Path) -> list[dict[str, Any]]:
+    path = target / NPZ_NAME
+    arrays: dict[str, Any] = {
+        stem(tensor.name): npz_value(stored[tensor.name], tensor.values(), tensor.name) for tensor in tensors
+    }
+    np.savez(path, **arrays)
+    described = _described(path)
+    return [_record(tensor, stored[tensor.name], "npz", [described]) for tensor in tensors]
+
+
+def _write_packages(
+    source: Source, layers: Sequence[str], languages: Sequence[str], graph: Graph | None, target: Path
+) -> list[dict[str, Any]]:
+    if not languages:
+        return []
+    if graph is None or graph.content_hash != source.model_sha256:
+        raise IntsimError(
+            f"{source.path}: packages take the model {source.model_sha256[:12]} it was made from; name it with --model"
+        )
+    require_matches(layers, graph.by_name)
+    made: dict[str, str] = {}
+    records = []
+    for node in graph.nodes:
+        if node.op in (INPUT, CONSTANT) or not chooses(layers, node.name):
+            continue
+        for language in languages:
+            file, text = package(graph, node, language)
+            if made.setdefault(file, node.name) != node.name:
+                raise IntsimError(f"{node.name} and {made[file]} would both be the package {file}; rename one")
+            (target / file).write_text(text, encoding="ascii", newline="\n")
+            records.append({"node": node.name, "language": language, **_described(target / file)})
+    return records
+
+
+def _record(tensor: Tensor, stored: Stored, encoding: str, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    scale = tensor.scale.tolist() if isinstance(tensor.scale, np.ndarray) else tensor.scale
+    return {
+        "name": tensor.name,
+        "node": tensor.node,
+        "shape": list(tensor.shape),
+        "format": str(tensor.fmt),
+        "scale": scale,
+        "values_sha256": tensor.sha256,
+        "encoding": encoding,
+        **manifest.geometry(stored),
+        "files": list(files),
+    }
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def _own_files(path: Path) -> list[str]:
+    """The files an earlier export says are its own."""
+    return [name for name, _, _ in manifest.read(path).files]

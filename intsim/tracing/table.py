@@ -1,0 +1,35 @@
+"""How one value came to be, as a table: every step in decimal, hexadecimal and binary."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .core import Trace
+
+
+def render(console: Console, found: Trace, holder: str = "the file holds") -> None:
+    """Write the table of a trace's steps to `console`; `holder` says who has another value than the steps give."""
+    where = f"{found.node}[{','.join(map(str, found.index))}]"
+    real = f" = {found.value * found.scale:.6g} (scale {found.scale:.6g})" if found.scale is not None else ""
+    console.print(
+        f"[bold]{escape(where)}[/] = [bold]{found.value:,}[/]{real}, {found.op}\n", highlight=False, soft_wrap=True
+    )
+    table = Table(box=None, header_style="bold", padding=(0, 1), show_edge=False)
+    table.add_column("step", style="cyan", no_wrap=True)
+    table.add_column("how", overflow="fold")
+    for title in ("decimal", "hex", "binary"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", style="dim", overflow="fold")
+    for line in found.lines:
+        table.add_row(
+            escape(line.name), escape(line.how), f"{line.value:,}", line.hexadecimal(), line.binary(), escape(line.note)
+        )
+    console.print(table, highlight=False)
+    if not found.agrees:
+        console.print(
+            f"\n[bold red]different[/]: {holder} {found.recorded:,} here, the steps give {found.value:,}",
+            highlight=False,
+            soft_wrap=True,
+        )
