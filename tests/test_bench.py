@@ -1,4 +1,4 @@
-"""``intsim bench``: figures that add up, results checked before timing, a rival that computes the same network."""
+"""``intsim bench``: figures that add up, results checked before timing, a baseline that computes the same network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
 from intsim.measurement import benchmark as bench
 from intsim.measurement.baselines.onnx_model import onnx_model
-from intsim.measurement.baselines.onnxruntime import DYNAMIC, FLOAT32, STATIC, expected, rivals
+from intsim.measurement.baselines.onnxruntime import DYNAMIC, FLOAT32, STATIC, baselines, expected
 from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantization.synth import random_picture, random_weights
 
@@ -95,14 +95,14 @@ def test_a_wrong_result_is_not_timed(graph: Graph, image: np.ndarray, monkeypatc
     ],
     ids=["mask", "linear", "padded", "distilled", "many-classes", "normalised"],
 )
-def test_the_rival_computes_the_same_network(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_the_baseline_computes_the_same_network(changes: dict[str, Any], tmp_path: Path) -> None:
     config = TINY | changes
     net = segmenter(SegmenterConfig.of(config), random_weights(config, 3))
     image = random_picture(config, 4)
     due = expected(net, image)
     for scores in (None, due.scores.shape):
         onnx.checker.check_model(onnx_model(net, scores), full_check=True)
-    runners = rivals(net, image, due, tmp_path)  # has compared the scores
+    runners = baselines(net, image, due, tmp_path)  # has compared the scores
     ranked = np.sort(due.scores, axis=-1)
     if (ranked[..., -1] - ranked[..., -2]).min() > 2e-3 * abs(due.scores).max():  # no two classes nearly tie
         np.testing.assert_array_equal(runners[FLOAT32](image), due.labels)
@@ -112,13 +112,13 @@ def test_the_rival_computes_the_same_network(changes: dict[str, Any], tmp_path: 
         assert 0 <= labels.min() <= labels.max() < config["n_cls"]
 
 
-def test_a_rival_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_baseline_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     net = segmenter(SegmenterConfig.of(TINY), random_weights(TINY, 3))
     image = random_picture(TINY, 4)
     due = expected(net, image)
     for wrong in (1.01 * due.scores, np.roll(due.scores, 1, axis=-1), due.scores * np.nan):
         with pytest.raises(IntsimError, match="there is nothing to time"):
-            rivals(net, image, dataclasses.replace(due, scores=wrong), tmp_path)
+            baselines(net, image, dataclasses.replace(due, scores=wrong), tmp_path)
 
 
 def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

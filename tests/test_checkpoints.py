@@ -123,13 +123,13 @@ def test_mmsegmentation_dimensions_are_told_by_shapes(tmp_path: Path) -> None:
     }
     path = tmp_path / "upper.npz"
     np.savez(path, **as_mmsegmentation(float32(config)))  # type: ignore[arg-type]
-    told = Checkpoint.opened(path).own_config()
+    told = Checkpoint.open(path).own_config()
     assert told is not None
     found, origin = told
     assert origin == "told by the shapes; taken for granted: n_heads 1, normalization vit"
     assert found == config | {"name": "upper", "l2_norm": True, "encoder_norm_eps": 1e-6}
     np.savez(path, **float32())  # type: ignore[arg-type]
-    assert Checkpoint.opened(path).own_config() is None, "the original's names tell neither heads nor normalization"
+    assert Checkpoint.open(path).own_config() is None, "the original's names tell neither heads nor normalization"
 
 
 def test_mmsegmentation_always_normalises(cli: Cli) -> None:

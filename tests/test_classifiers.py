@@ -28,7 +28,7 @@ from intsim.quantization import Checkpoint, Recipe, quantize
 from intsim.quantization.fold import fold_norms
 from intsim.quantization.recipe import Observer
 from intsim.quantization.synth import preset, random_picture, random_weights
-from intsim.storage.golden_file import opened
+from intsim.storage.golden_file import open_golden
 
 from networks import TINY_DEIT, TINY_SWIN, tiny_classifier
 
@@ -365,7 +365,7 @@ def test_old_and_new_names_of_timm_are_one(tmp_path: Path) -> None:
     weights = saved(TINY_SWIN, tmp_path / "old.safetensors", **window)
     saved(TINY_SWIN, tmp_path / "new.safetensors", since_09)
     for name in ("old", "new"):
-        read = Checkpoint.opened(tmp_path / f"{name}.safetensors").weights(TINY_SWIN)
+        read = Checkpoint.open(tmp_path / f"{name}.safetensors").weights(TINY_SWIN)
         assert read.keys() == parameters_of(TINY_SWIN).keys()
         assert all((read[key] == weights[key]).all() for key in weights)
 
@@ -378,7 +378,7 @@ def test_shapes_tell_what_they_can(tmp_path: Path) -> None:
         for rename in (str, since_09):
             path = tmp_path / "c.safetensors"
             saved(config, path, rename, **more)
-            told = Checkpoint.opened(path).own_config()
+            told = Checkpoint.open(path).own_config()
             assert told is not None
             found, origin = told
             assert "taken for granted" in origin
@@ -390,7 +390,7 @@ def test_shapes_tell_what_they_can(tmp_path: Path) -> None:
     del weights["head.weight"]
     save_file(weights, tmp_path / "part.safetensors")
     with pytest.raises(FileError, match=r"tensor head\.weight is missing, which says dimensions; or give --config"):
-        Checkpoint.opened(tmp_path / "part.safetensors").own_config()
+        Checkpoint.open(tmp_path / "part.safetensors").own_config()
 
 
 @every_network
@@ -410,7 +410,7 @@ def test_quantize_run_and_debug(config: dict[str, Any], cli: Cli) -> None:
     code, out, _ = cli("run p.png -m c.h5 --json --top 3")
     assert [c["index"] for c in json.loads(out)["classes"]] == order(graph, logits)[:3]
     assert cli("golden p.png -m c.h5 -o g.h5")[0] == 0
-    with opened("g.h5") as golden:
+    with open_golden("g.h5") as golden:
         assert golden.tensors[graph.output.name].values is not None, "the logits belong to every golden file"
     softmax = next(
         n.name
@@ -509,7 +509,7 @@ def test_presets_that_there_are_not(name: str) -> None:
 def test_a_checkpoint_of_nothing_known(tmp_path: Path) -> None:
     save_file({"conv1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "r.safetensors")
     with pytest.raises(FileError, match=r"not a network that is known here: its 1 tensors, such as conv1\.weight"):
-        Checkpoint.opened(tmp_path / "r.safetensors")
+        Checkpoint.open(tmp_path / "r.safetensors")
 
 
 def test_a_size_that_was_guessed_says_so(cli: Cli) -> None:

@@ -15,7 +15,7 @@ from intsim.arith import I8, I16, I32, U8, Format
 from intsim.debugging import compare as comparing
 from intsim.debugging.compare import Comparison, axis_names, compare, sha256_of
 from intsim.engine.graph import digest
-from intsim.rules.layout_faults import LAYOUTS, diagnose
+from intsim.rules.layout_faults import LAYOUT_FAULTS, diagnose
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)
@@ -146,14 +146,14 @@ FAULTS = {
     "blocks-columns:8": lambda x: x[..., [*range(16, 24), *range(8, 16), *range(8)]],
     "roll-rows:1": lambda x: np.roll(x, 1, axis=1),
     "roll-rows:-2": lambda x: np.roll(x, -2, axis=1),
-    "shift-row": lambda x: LAYOUTS["shift-row"](x, I16),
+    "shift-row": lambda x: LAYOUT_FAULTS["shift-row"](x, I16),
     "tiled:2x4": lambda x: tiles(x, 2, 4),
     "tiled:4x8": lambda x: tiles(x, 4, 8),
     "reverse-beats": lambda x: x.reshape(-1, 4)[:, ::-1].reshape(x.shape),
     "reverse-beats:16": lambda x: x.reshape(-1, 16)[:, ::-1].reshape(x.shape),
     "roll:1": lambda x: np.roll(x.reshape(-1), 1).reshape(x.shape),
     "byte-swap": lambda x: x.byteswap(),
-    "nibble-swap": lambda x: LAYOUTS["nibble-swap"](x, I16),
+    "nibble-swap": lambda x: LAYOUT_FAULTS["nibble-swap"](x, I16),
     "unsigned": lambda x: x.astype(np.uint16),
     "offset-binary": lambda x: x ^ np.int16(-(2**15)),
     "order-heads": lambda x: x[[1, 2, 0, 3]],
@@ -185,10 +185,10 @@ def test_no_layout_is_named_where_none_fits() -> None:
     assert diagnose(tensor((3, 3), I32), tensor((3, 3), I32) + 1, I32) is None
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", LAYOUT_FAULTS)
 def test_layouts_can_be_put_on_and_found(name: str) -> None:
     x = tensor((4, 8, 8))
-    changed = LAYOUTS[name](x.astype(np.int64), I16)
+    changed = LAYOUT_FAULTS[name](x.astype(np.int64), I16)
     found = diagnose(x, changed, I16)
     assert found is not None
     assert found.name == name

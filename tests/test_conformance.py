@@ -25,7 +25,7 @@ from intsim.dialects import CHOICES, DIALECTS, Dialect
 from intsim.engine.graph import Graph
 from intsim.errors import FileError, IntsimError
 from intsim.rules.equations import TWISTED
-from intsim.rules.tables import ARITHMETIC, BLUNDERS
+from intsim.rules.tables import ARITHMETIC, MISTAKES
 from intsim.vectors import INVALID, Case, Document, check, checked, generate, mutants, parse, score
 from intsim.vectors.drafting import Draws
 from intsim.vectors.equivalents import EQUIVALENTS, reason
@@ -244,7 +244,7 @@ def test_the_mutants_are_the_catalogues(op: str, dialect: Dialect) -> None:
     for key in ARITHMETIC.get(op, ()):
         others = [value for value in list(CHOICES[key]) if value != getattr(dialect, key)]
         assert {f"{key}={value}" for value in others} <= set(names)
-    assert {name for name, _ in BLUNDERS.get(op, ())} <= set(names)
+    assert {name for name, _ in MISTAKES.get(op, ())} <= set(names)
     for key, param in ops.REGISTRY[op].params.items():
         if param.ndim == (0,):
             assert {f"{key}+1", f"{key}-1"} & set(names), f"nothing moves {key}"

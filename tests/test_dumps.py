@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from intsim.arith import signed
 from intsim.debugging.core import Diff, diff
-from intsim.debugging.dump_map import Layout, Map
-from intsim.debugging.raw_files import read_raw
+from intsim.debugging.dump_map import DumpLayout, DumpMap
+from intsim.debugging.raw_files import open_raw
 from intsim.engine.graph import Graph, digest
 from intsim.errors import FileError, IntsimError
 from intsim.testbench import export, layout_named
@@ -274,14 +274,14 @@ def test_a_layout_of_export_moves_the_axes_of_an_npz(tensors: Tensors, golden_fi
 def test_prefixes_and_unknown_digits(tmp_path: Path) -> None:
     for words, due in (("0x1 0xff 0x0A 0x7f", [1, -1, 10, 127]), ("1 ff A 7f", [1, -1, 10, 127])):
         (tmp_path / "x.hex").write_text(words)
-        assert np.asarray(read_raw(tmp_path / "x.hex", Layout(), (4,), signed(8)).load()[()]).tolist() == due
+        assert np.asarray(open_raw(tmp_path / "x.hex", DumpLayout(), (4,), signed(8)).load()[()]).tolist() == due
     for words, said in (("0012 0x12", "unknown bits"), ("0x 0x12", "a word without digits")):
         (tmp_path / "x.hex").write_text(words)
         with pytest.raises(FileError, match=said):
-            read_raw(tmp_path / "x.hex", Layout(), (2,), signed(16)).load()
+            open_raw(tmp_path / "x.hex", DumpLayout(), (2,), signed(16)).load()
     (tmp_path / "x.bin").write_bytes(b"\xff" * 16)
     with pytest.raises(FileError, match=r"above 2\*\*63 - 1"):
-        read_raw(tmp_path / "x.bin", Layout(dtype="uint64"), (2,), signed(32)).load()
+        open_raw(tmp_path / "x.bin", DumpLayout(dtype="uint64"), (2,), signed(32)).load()
 
 
 def test_a_map_for_names_only(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ BAD_RAW = [
 def test_bad_raw_files(name: str, content: bytes, layout: dict, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(IntsimError) as error:
-        np.asarray(read_raw(tmp_path / name, Layout(**layout), (2, 16, 16), signed(16)).load()[()])
+        np.asarray(open_raw(tmp_path / name, DumpLayout(**layout), (2, 16, 16), signed(16)).load()[()])
     assert words in str(error.value)
 
 
@@ -389,16 +389,16 @@ def test_raw_layouts_round_trip(data: st.DataObject, tmp_path_factory: pytest.Te
         path.write_bytes(bytes(a | b << 4 if nibbles == "low_first" else a << 4 | b for a, b in pairs))
     else:
         path.write_bytes(b"".join(v.to_bytes(bits // 8, endian) for v in raw))
-    layout = Layout(
+    layout = DumpLayout(
         dtype=kind, order=tuple(order) if order is not None else None, tile=tuple(tile), endian=endian, nibbles=nibbles
     )
-    read = read_raw(path, layout, shape, signed(32))
+    read = open_raw(path, layout, shape, signed(32))
     assert read.shape == shape
     assert np.array_equal(np.asarray(read.load()[()]), value)
 
 
 def test_patterns() -> None:
-    entry = Map.load(_written('[[tensor]]\ndevice = "a{x}_{y}/{x}.bin"\nnode = "n.{y}.{x}"')).entries[0]
+    entry = DumpMap.load(_written('[[tensor]]\ndevice = "a{x}_{y}/{x}.bin"\nnode = "n.{y}.{x}"')).entries[0]
     assert entry.matches("a1_2/1.bin")
     assert entry.node_of("a1_2/1.bin") == "n.2.1"
     assert not entry.matches("a1_2/3.bin"), "one placeholder means one text"

@@ -21,7 +21,7 @@ from intsim.arith import Format, format_named, signed
 from intsim.cli import _common
 from intsim.engine.graph import Graph, Node, input_node
 from intsim.errors import FileError, IntsimError
-from intsim.testbench import FORMATS, LANGUAGES, LAYOUTS, Layout, Stored, dumped, dumped_like, export, exported
+from intsim.testbench import BEAT_LAYOUTS, FORMATS, LANGUAGES, BeatLayout, Packing, dumped, dumped_like, export, exported
 from intsim.testbench.encodings import ENCODINGS, npz_member, npz_value
 
 from networks import window_graph
@@ -38,7 +38,7 @@ searching = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 @st.composite
-def stored_tensors(draw: st.DrawFn) -> tuple[Stored, np.ndarray]:
+def stored_tensors(draw: st.DrawFn) -> tuple[Packing, np.ndarray]:
     """Any tensor under any layout that holds it."""
     shape = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
     fmt = draw(st.sampled_from([format_named(name) for name in ("u8", "i4", "i8", "i13", "i16", "i32", "i64")]))
@@ -50,7 +50,7 @@ def stored_tensors(draw: st.DrawFn) -> tuple[Stored, np.ndarray]:
     lanes = draw(st.none() | st.integers(1, 5))
     room = (bits or own) * (lanes or 1)
     beat = draw(st.none() | st.sampled_from([b for b in (8, 16, 24, 64, 128, 512) if b >= room]))
-    layout = Layout(
+    layout = BeatLayout(
         name="drawn",
         bits=bits,
         signed=is_signed,
@@ -65,14 +65,14 @@ def stored_tensors(draw: st.DrawFn) -> tuple[Stored, np.ndarray]:
     )
     values = st.sampled_from([low, high, max(low, 0), max(low, min(1, high))]) | st.integers(low, high)
     flat = draw(st.lists(values, min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
-    return Stored(layout, shape, fmt), np.array(flat, np.int64).reshape(shape).astype(fmt.dtype)
+    return Packing(layout, shape, fmt), np.array(flat, np.int64).reshape(shape).astype(fmt.dtype)
 
 
 def _element(bits: int, is_signed: bool) -> tuple[int, int]:
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if is_signed else (0, (1 << bits) - 1)
 
 
-def beats_of(stored: Stored, values: np.ndarray) -> list[int]:
+def beats_of(stored: Packing, values: np.ndarray) -> list[int]:
     """The oracle: every beat as one Python integer, built element by element from the description of the layout."""
     layout, moved = stored.layout, values if stored.layout.axes is None else values.transpose(stored.layout.axes)
     sizes = [1] * (moved.ndim - len(layout.tile)) + list(layout.tile)
@@ -94,7 +94,7 @@ def beats_of(stored: Stored, values: np.ndarray) -> list[int]:
 
 @searching
 @given(stored_tensors())
-def test_beats_are_those_of_the_description(drawn: tuple[Stored, np.ndarray]) -> None:
+def test_beats_are_those_of_the_description(drawn: tuple[Packing, np.ndarray]) -> None:
     stored, values = drawn
     due = beats_of(stored, values)
     octets = stored.pack(stored.stream(values))
@@ -109,7 +109,7 @@ def test_beats_are_those_of_the_description(drawn: tuple[Stored, np.ndarray]) ->
 @searching
 @given(stored_tensors(), st.sampled_from(list(FORMATS)))
 def test_every_layout_comes_back_from_every_format(
-    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[Stored, np.ndarray], name: str
+    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[Packing, np.ndarray], name: str
 ) -> None:
     stored, values = drawn
     folder = tmp_path_factory.mktemp("x")
@@ -132,9 +132,9 @@ def test_every_layout_comes_back_from_every_format(
 
 
 @st.composite
-def layouts(draw: st.DrawFn) -> Layout:
+def layouts(draw: st.DrawFn) -> BeatLayout:
     """Layouts that hold every tensor of two axes of the tiny golden file."""
-    return Layout(
+    return BeatLayout(
         bits=draw(st.sampled_from([None, 32, 40])),
         beat=draw(st.sampled_from([None, 64, 256])),
         first=draw(st.sampled_from(["low", "high"])),
@@ -149,7 +149,7 @@ def layouts(draw: st.DrawFn) -> Layout:
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(layouts(), st.sets(st.sampled_from(list(FORMATS)), min_size=1, max_size=3))
 def test_a_golden_file_comes_back(
-    golden_file: Path, tmp_path_factory: pytest.TempPathFactory, layout: Layout, formats: set[str]
+    golden_file: Path, tmp_path_factory: pytest.TempPathFactory, layout: BeatLayout, formats: set[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("out")
     layers = ["encoder.blocks.0.norm*", "encoder.blocks.0.mlp.*", "!*.fc1"]
@@ -169,10 +169,10 @@ def test_a_golden_file_comes_back(
 # --- known answers ----------------------------------------------------------------------------------------------------
 
 
-def written(layout: Layout, name: str, values: list, fmt: Format, folder: Path) -> bytes:
+def written(layout: BeatLayout, name: str, values: list, fmt: Format, folder: Path) -> bytes:
     """A file of one encoding, as bytes."""
     array = np.array(values)
-    stored = Stored(layout, array.shape, fmt)
+    stored = Packing(layout, array.shape, fmt)
     ENCODINGS[name].write(folder / "x", stored.stream(array), stored)
     return (folder / "x").read_bytes()
 
@@ -180,65 +180,65 @@ def written(layout: Layout, name: str, values: list, fmt: Format, folder: Path) 
 @pytest.mark.parametrize(
     ("layout", "name", "text"),
     [
-        (Layout(beat=32), "hex", b"04fd0201\n000000fb\n"),
-        (Layout(beat=32, first="high"), "hex", b"0102fd04\nfb000000\n"),
-        (Layout(beat=32), "raw", b"\x01\x02\xfd\x04\xfb\0\0\0"),
-        (Layout(beat=32, endian="big"), "raw", b"\x04\xfd\x02\x01\0\0\0\xfb"),
-        (Layout(beat=32, first="high", endian="big"), "raw", b"\x01\x02\xfd\x04\xfb\0\0\0"),
-        (Layout(beat=16, lanes=2, pad=7), "text", b"1 2\n-3 4\n-5 7\n"),
-        (Layout(bits=4, beat=8), "bits", b"00100001\n01001101\n00001011\n"),
-        (Layout(bits=12, beat=32), "hex", b"00002001\n00004ffd\n00000ffb\n"),
-        (Layout(), "hex", b"01\n02\nfd\n04\nfb\n"),
-        (Layout(tile=(3,)), "text", b"1\n2\n-3\n4\n-5\n0\n"),
+        (BeatLayout(beat=32), "hex", b"04fd0201\n000000fb\n"),
+        (BeatLayout(beat=32, first="high"), "hex", b"0102fd04\nfb000000\n"),
+        (BeatLayout(beat=32), "raw", b"\x01\x02\xfd\x04\xfb\0\0\0"),
+        (BeatLayout(beat=32, endian="big"), "raw", b"\x04\xfd\x02\x01\0\0\0\xfb"),
+        (BeatLayout(beat=32, first="high", endian="big"), "raw", b"\x01\x02\xfd\x04\xfb\0\0\0"),
+        (BeatLayout(beat=16, lanes=2, pad=7), "text", b"1 2\n-3 4\n-5 7\n"),
+        (BeatLayout(bits=4, beat=8), "bits", b"00100001\n01001101\n00001011\n"),
+        (BeatLayout(bits=12, beat=32), "hex", b"00002001\n00004ffd\n00000ffb\n"),
+        (BeatLayout(), "hex", b"01\n02\nfd\n04\nfb\n"),
+        (BeatLayout(tile=(3,)), "text", b"1\n2\n-3\n4\n-5\n0\n"),
     ],
 )
-def test_known_files(layout: Layout, name: str, text: bytes, tmp_path: Path) -> None:
+def test_known_files(layout: BeatLayout, name: str, text: bytes, tmp_path: Path) -> None:
     assert written(layout, name, [1, 2, -3, 4, -5], signed(8), tmp_path) == text
 
 
 def test_axes_and_tiles(tmp_path: Path) -> None:
     grid = np.arange(12).reshape(3, 4)
     assert (
-        written(Layout(axes=(1, 0), beat=24), "text", grid.tolist(), signed(8), tmp_path)
+        written(BeatLayout(axes=(1, 0), beat=24), "text", grid.tolist(), signed(8), tmp_path)
         == b"0 4 8\n1 5 9\n2 6 10\n3 7 11\n"
     )
-    tiles = Layout(tile=(2, 2), beat=32, pad=-1)
+    tiles = BeatLayout(tile=(2, 2), beat=32, pad=-1)
     assert written(tiles, "text", grid.tolist(), signed(8), tmp_path) == b"0 1 4 5\n2 3 6 7\n8 9 -1 -1\n10 11 -1 -1\n"
 
 
 @pytest.mark.parametrize(
     ("layout", "shape", "fmt", "words"),
     [
-        (Layout(beat=8), (4,), signed(16), "a beat of 8 bits does not hold an element of 16 bits"),
-        (Layout(beat=32, lanes=5), (4,), signed(8), "a beat of 32 bits does not hold 5 elements of 8 bits"),
-        (Layout(axes=(1, 0)), (4,), signed(8), "its axes [1, 0] do not cover a tensor of shape [4]"),
-        (Layout(tile=(2, 2)), (4,), signed(8), "its tile [2, 2] has more axes than a tensor of shape [4]"),
-        (Layout(pad=200), (4,), signed(8), "its padding 200 does not fit i8"),
-        (Layout(bits=64, signed=False), (4,), signed(8), "at most 63 bits"),
+        (BeatLayout(beat=8), (4,), signed(16), "a beat of 8 bits does not hold an element of 16 bits"),
+        (BeatLayout(beat=32, lanes=5), (4,), signed(8), "a beat of 32 bits does not hold 5 elements of 8 bits"),
+        (BeatLayout(axes=(1, 0)), (4,), signed(8), "its axes [1, 0] do not cover a tensor of shape [4]"),
+        (BeatLayout(tile=(2, 2)), (4,), signed(8), "its tile [2, 2] has more axes than a tensor of shape [4]"),
+        (BeatLayout(pad=200), (4,), signed(8), "its padding 200 does not fit i8"),
+        (BeatLayout(bits=64, signed=False), (4,), signed(8), "at most 63 bits"),
     ],
 )
-def test_layouts_that_cannot_hold_a_tensor(layout: Layout, shape: tuple, fmt: Format, words: str) -> None:
+def test_layouts_that_cannot_hold_a_tensor(layout: BeatLayout, shape: tuple, fmt: Format, words: str) -> None:
     with pytest.raises(IntsimError) as error:
-        Stored(layout, shape, fmt)
+        Packing(layout, shape, fmt)
     assert words in str(error.value)
 
 
 def test_values_that_an_element_does_not_hold() -> None:
     with pytest.raises(IntsimError, match=r"t\[1, 0\] = -3 does not fit u8; give it a sign"):
-        Stored(Layout(bits=8, signed=False), (2, 1), signed(16)).stream(np.array([[3], [-3]]), "t")
+        Packing(BeatLayout(bits=8, signed=False), (2, 1), signed(16)).stream(np.array([[3], [-3]]), "t")
 
 
 def test_the_command_line_knows_every_format_and_layout() -> None:
     assert _common.EXPORT_FORMATS == FORMATS
     assert tuple(LANGUAGES) == _common.PACKAGE_LANGUAGES
-    assert ", ".join(LAYOUTS) == _common.BUILT_IN_LAYOUTS
+    assert ", ".join(BEAT_LAYOUTS) == _common.BUILT_IN_LAYOUTS
 
 
 # --- the manifest -----------------------------------------------------------------------------------------------------
 
 
 def test_what_a_manifest_says(golden_file: Path, graph: Graph, tmp_path: Path) -> None:
-    layout = Layout("wide", beat=64, tile=(4, 4))
+    layout = BeatLayout("wide", beat=64, tile=(4, 4))
     record = export(golden_file, tmp_path / "out", layers=[SOFTMAX, NORM], layout=layout, packages=["sv"], graph=graph)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == record
     assert record["source"]["sha256"] == intsim.testbench.sources.file_sha256(golden_file)
@@ -290,7 +290,7 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(golden_file: Path, t
 
 
 def test_a_dump_is_read_by_the_manifest_of_the_golden_tensors(golden_file: Path, tmp_path: Path) -> None:
-    export(golden_file, tmp_path / "due", layers=[SOFTMAX, NORM], layout=Layout(beat=128, tile=(1, 8)))
+    export(golden_file, tmp_path / "due", layers=[SOFTMAX, NORM], layout=BeatLayout(beat=128, tile=(1, 8)))
     shutil.copytree(tmp_path / "due", tmp_path / "dump")
     (tmp_path / "dump" / f"{NORM}.hex").unlink()
     path = tmp_path / "dump" / f"{SOFTMAX}.hex"
@@ -298,7 +298,7 @@ def test_a_dump_is_read_by_the_manifest_of_the_golden_tensors(golden_file: Path,
     tensors, missing = dumped(tmp_path / "dump", tmp_path / "due" / "manifest.json").tensors()
     assert missing == [NORM]
     assert tensors[SOFTMAX][0, 0, :8].tolist() == [-1] * 8
-    alike, _ = dumped_like(tmp_path / "dump", golden_file, Layout(beat=128, tile=(1, 8)), "hex").tensors()
+    alike, _ = dumped_like(tmp_path / "dump", golden_file, BeatLayout(beat=128, tile=(1, 8)), "hex").tensors()
     assert np.array_equal(alike[SOFTMAX], tensors[SOFTMAX])
     with pytest.raises(FileError, match=r"is missing, but manifest\.json lists it"):
         exported(tmp_path / "dump")
@@ -316,7 +316,7 @@ def test_an_existing_folder_is_written_from_within(golden_file: Path, tmp_path: 
 
 
 def test_files_that_are_none_or_too_many(golden_file: Path, tmp_path: Path) -> None:
-    record = export(golden_file, tmp_path / "out", layers=[NORM, SOFTMAX], layout=Layout(beat=128, lines=50))
+    record = export(golden_file, tmp_path / "out", layers=[NORM, SOFTMAX], layout=BeatLayout(beat=128, lines=50))
     assert [file["file"] for file in record["tensors"][0]["files"]] == [f"{NORM}-{i:03d}.hex" for i in range(3)]
     shutil.copytree(tmp_path / "out", tmp_path / "dump")
     beyond = tmp_path / "dump" / f"{NORM}-003.hex"
@@ -344,7 +344,7 @@ def test_what_the_golden_file_leaves_out_is_said(graph: Graph, image: np.ndarray
 
 def test_words_as_other_tools_write_them(golden_file: Path, tmp_path: Path) -> None:
     """Capitals, C's prefix, underscores, comments, addresses, a byte order mark, and Windows' line ends."""
-    export(golden_file, tmp_path / "due", layers=[NORM], layout=Layout(beat=64))
+    export(golden_file, tmp_path / "due", layers=[NORM], layout=BeatLayout(beat=64))
     shutil.copytree(tmp_path / "due", tmp_path / "dump")
     path = tmp_path / "dump" / f"{NORM}.hex"
     words = path.read_text().upper().split()
@@ -382,7 +382,7 @@ def test_names_that_no_source_file_takes(graph: Graph, image: np.ndarray, tmp_pa
     """A layout or a dialect may bear any name; comments and strings hold it all the same."""
     odd = Graph(list(graph.nodes), graph.dialect.replace(name='größe */ "\n'), graph.config, graph.provenance)
     intsim.golden(odd, image, tmp_path / "golden.h5", "full", [NORM])
-    layout = Layout("größe */")
+    layout = BeatLayout("größe */")
     export(tmp_path / "golden.h5", tmp_path / "out", formats=["c"], packages=["sv", "vhdl", "c"], layout=layout, graph=odd)
     for path in (tmp_path / "out").iterdir():
         assert path.read_bytes().isascii() or path.name == "manifest.json"
@@ -405,7 +405,7 @@ def output_of(*command: str | Path, text: str | None = None) -> str:
 def bench(golden_file: Path, graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One export of everything that a consumer reads."""
     folder = tmp_path_factory.mktemp("bench") / "out"
-    layout = Layout("four", bits=32, beat=128, tile=(1, 4))
+    layout = BeatLayout("four", bits=32, beat=128, tile=(1, 4))
     layers = [SOFTMAX, NORM, REQUANT, "encoder.blocks.0.mlp.act"]
     export(
         golden_file,
@@ -630,7 +630,7 @@ DAMAGE: list[tuple[str, Callable[[bytes], bytes], str]] = [
 
 @pytest.mark.parametrize(("name", "damage", "words"), DAMAGE, ids=[f"{n}-{w[:20]}" for n, _, w in DAMAGE])
 def test_a_damaged_dump(name: str, damage: Callable[[bytes], bytes], words: str, golden_file: Path, tmp_path: Path) -> None:
-    layout = Layout(bits=32, beat=128, tile=(1, 4))
+    layout = BeatLayout(bits=32, beat=128, tile=(1, 4))
     export(golden_file, tmp_path / "due", layers=[NORM], formats=[name], layout=layout)
     path = next(p for p in (tmp_path / "due").iterdir() if p.name.startswith(NORM))
     path.write_bytes(damage(path.read_bytes()))
@@ -690,7 +690,7 @@ BAD_LAYOUTS = [
 def test_bad_layout_files(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(FileError) as error:
-        Layout.load(tmp_path / "bad.toml")
+        BeatLayout.load(tmp_path / "bad.toml")
     assert words in str(error.value)
     assert "bad.toml" in str(error.value)
     assert "\n" not in str(error.value)

@@ -20,7 +20,7 @@ from intsim import dialects
 from intsim.engine.graph import Graph
 from intsim.errors import FileError
 from intsim.storage import files, hdf5
-from intsim.storage.golden_file import LEVELS, opened
+from intsim.storage.golden_file import LEVELS, open_golden
 
 from networks import TINY, tiny_graph
 
@@ -117,7 +117,7 @@ def test_content_hash_is_independent_of_packing(
     plain = intsim.golden(graph, image, tmp_path / "plain.h5", "full")
     assert (tmp_path / "packed.h5").read_bytes() != (tmp_path / "plain.h5").read_bytes()
     assert packed == plain
-    with opened(tmp_path / "packed.h5") as a, opened(tmp_path / "plain.h5") as b:
+    with open_golden(tmp_path / "packed.h5") as a, open_golden(tmp_path / "plain.h5") as b:
         assert a.content_sha256 == b.content_sha256 == packed
         assert {n: t.sha256 for n, t in a.tensors.items()} == {n: t.sha256 for n, t in b.tensors.items()}
 

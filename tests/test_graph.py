@@ -18,7 +18,7 @@ from intsim import dialects
 from intsim.arith import I8, I16, I32, I64, signed
 from intsim.engine.graph import CONSTANT, Graph, Node, constant_node, input_node
 from intsim.errors import BoundError, GraphError, IntsimError
-from intsim.ops import REGISTRY, Tensor
+from intsim.ops import REGISTRY, TensorBound
 
 from networks import TINY, tiny_graph, window_graph
 
@@ -138,8 +138,8 @@ def test_the_longest_provable_matmul_is_accepted_and_one_more_term_refused() -> 
 
 def test_probabilities_prove_long_attention_rows() -> None:
     """By their range alone 1025 probabilities times 128 would pass i32; their sum proves they do not."""
-    p = REGISTRY["shiftmax"].output([Tensor.full((1025, 1025), I8)], {"x0": -20, "n": 15, "b": 16}, dialects.ISEGMENTER)
-    out = REGISTRY["matmul"].output([p, Tensor.full((1025, 64), I8)], {"transpose_b": 0}, None)
+    p = REGISTRY["shiftmax"].output([TensorBound.full((1025, 1025), I8)], {"x0": -20, "n": 15, "b": 16}, dialects.ISEGMENTER)
+    out = REGISTRY["matmul"].output([p, TensorBound.full((1025, 64), I8)], {"transpose_b": 0}, None)
     assert I32.hi < 1025 * 32767 * 128
     assert out.fits
 
@@ -182,7 +182,7 @@ def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
         op = REGISTRY[name]
         params = {k: op.checked_param(k, v) for k, v in raw.items()}
         formats = {"layernorm": I16, "requant": I32, "mean": I16, "residual_add": I32}
-        tensors = [Tensor.full(a.shape, formats.get(name, I8)) for a in arrays]
+        tensors = [TensorBound.full(a.shape, formats.get(name, I8)) for a in arrays]
         spoken = dialect if op.speaks_dialect else None
         promised = op.output(tensors, params, spoken)
         if name in ("shiftmax", "masked_shiftmax", "shiftgelu") and dialect.exp_sum == "wrap32":
@@ -199,28 +199,30 @@ def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
 def test_a_mean_keeps_the_bounds_of_its_tokens(rounding: str) -> None:
     """Whichever way it is rounded: neither end is passed, and both are reached."""
     op, dialect = REGISTRY["mean"], dialects.RTL.replace(mean_rounding=rounding)
-    promised = op.output([Tensor((3, 2), I16, -7, 5)], {}, dialect)
+    promised = op.output([TensorBound((3, 2), I16, -7, 5)], {}, dialect)
     assert (promised.shape, promised.fmt, promised.lo, promised.hi) == ((2,), I16, -7, 5)
     for tokens in ([-7, -7, -6], [-7, -7, -7], [5, 5, 4], [5, 5, 5]):
         out = op.compute("fast", [np.array([tokens, tokens], np.int16).T], {}, dialect, promised)
         assert -7 <= int(out.min()) <= int(out.max()) <= 5
     for size, fits in ((1, True), (65536, True), (65537, False), (0, False)):
         if fits:
-            assert op.output([Tensor.full((size, 2), I16)], {}, dialect).fits
+            assert op.output([TensorBound.full((size, 2), I16)], {}, dialect).fits
         else:
             with pytest.raises(ValueError, match=f"a mean over {size} tokens"):
-                op.output([Tensor.full((size, 2), I16)], {}, dialect)
+                op.output([TensorBound.full((size, 2), I16)], {}, dialect)
 
 
 def test_masked_probabilities_prove_windows_of_attention() -> None:
     """What is not seen has its share of the row's sum: the bounds are shiftmax's."""
     params = {"regions": np.zeros((4, 49), np.int8), "x0": -20, "n": 15, "b": 16}
-    p = REGISTRY["masked_shiftmax"].output([Tensor.full((4, 3, 49, 49), I8)], params, dialects.ISEGMENTER)
+    p = REGISTRY["masked_shiftmax"].output([TensorBound.full((4, 3, 49, 49), I8)], params, dialects.ISEGMENTER)
     plain = {key: value for key, value in params.items() if key != "regions"}
-    assert p == REGISTRY["shiftmax"].output([Tensor.full((4, 3, 49, 49), I8)], plain, dialects.ISEGMENTER)
+    assert p == REGISTRY["shiftmax"].output([TensorBound.full((4, 3, 49, 49), I8)], plain, dialects.ISEGMENTER)
     assert (p.lo, p.hi, p.row_sum) == (0, 32767, 32767)
     with pytest.raises(ValueError, match="past i32; lower n"):
-        REGISTRY["masked_shiftmax"].output([Tensor.full((4, 3, 49, 49), I8)], params | {"x0": -4096, "n": 19}, dialects.RTL)
+        REGISTRY["masked_shiftmax"].output(
+            [TensorBound.full((4, 3, 49, 49), I8)], params | {"x0": -4096, "n": 19}, dialects.RTL
+        )
 
 
 def test_windows_that_do_not_fit_name_their_node() -> None:
@@ -238,7 +240,7 @@ def test_windows_that_do_not_fit_name_their_node() -> None:
 def test_a_wrapped_sum_kept_exact_may_reach_the_lowest_value() -> None:
     op, dialect = REGISTRY["shiftmax"], dialects.IVIT.replace(exp_sum="wrap32")
     params = {"x0": -1000, "n": 20, "b": 3}
-    promised = op.output([Tensor.full((3,), I8)], params, dialect)
+    promised = op.output([TensorBound.full((3,), I8)], params, dialect)
     out = op.compute("fast", [np.zeros(3, np.int8)], params, dialect, promised)
     assert out.tolist() == [-4, -4, -4]
     assert promised.lo <= -4
@@ -271,7 +273,7 @@ def test_joined_formats_never_wrap(face: str) -> None:
 
 
 def test_two_arms_that_could_pass_64_bits_are_refused() -> None:
-    arm = Tensor((1, 1), I64, -(2**63 - 1), 2**63 - 1)
+    arm = TensorBound((1, 1), I64, -(2**63 - 1), 2**63 - 1)
     params = {"ma": 1, "ea": 1, "mc": 1, "ec": 1, "b": 16}
     with pytest.raises(ValueError, match="may pass 64 bits"):
         REGISTRY["residual_add"].output([arm, arm], params, dialects.RTL.replace(overflow="exact"))

@@ -108,7 +108,7 @@ def _read_all_kernels() -> int:
     from intsim.arith import I64
     from intsim.arith.jit import KERNELS
     from intsim.kernels import isa
-    from intsim.ops import REGISTRY, Tensor
+    from intsim.ops import REGISTRY, TensorBound
 
     for variant in isa.available():
         for dialect in dialects.DIALECTS.values():
@@ -133,7 +133,7 @@ def _read_all_kernels() -> int:
         op = REGISTRY[name]
         spoken = ivit if op.speaks_dialect else None
         shape = (1, 1) if name == "linear" else (1, 2)
-        op.compute("fast", inputs, params, spoken, Tensor.full(shape, I64))
+        op.compute("fast", inputs, params, spoken, TensorBound.full(shape, I64))
     unread = [f"{k.py_func.__module__}.{k.py_func.__name__}" for k in KERNELS if not k.signatures]
     assert not unread, f"{unread} were never compiled; run them here"
     for compiled in KERNELS:

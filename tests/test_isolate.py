@@ -19,7 +19,7 @@ from intsim.debugging.inject import inject
 from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
 from intsim.rules import Bit, catalogue, named
-from intsim.storage.golden_file import opened
+from intsim.storage.golden_file import open_golden
 from intsim.storage.pictures import read_picture
 
 from networks import window_graph
@@ -52,7 +52,7 @@ def fault(graph: Graph, golden: Path, dut: Path, *faults: tuple[str, str]) -> di
     rules: dict[str, list] = {}
     for name, rule in faults:
         rules.setdefault(name, []).append(named(graph, graph.by_name[name], rule))
-    with opened(golden) as reference:
+    with open_golden(golden) as reference:
         return inject(graph, reference, rules, dut)
 
 
@@ -129,7 +129,7 @@ def test_every_rule_of_shifted_windows_is_found_again(dut: Path, tmp_path: Path)
 
 
 def test_a_fault_in_a_bias_nobody_dumped(dut: Path, tmp_path: Path) -> None:
-    """The stretch holds an arm of fewer axes: every row must be looked at."""
+    """The segment holds an arm of fewer axes: every row must be looked at."""
     graph, picture = window_graph()
     golden = tmp_path / "golden.h5"
     intsim.golden(graph, picture, golden, "full")
@@ -170,7 +170,7 @@ def test_random_faults_in_the_shipped_model(data: st.DataObject, shipped: Graph,
     ],
 )
 def test_a_fault_the_device_did_not_dump(node: str, rule: str, shipped: Graph, dut: Path) -> None:
-    """The committed golden file holds no accumulators and leaves nodes out: the verdict covers a stretch, and the
+    """The committed golden file holds no accumulators and leaves nodes out: the verdict covers a segment, and the
     explanation finds the node inside it.
     """
     assert fault(shipped, resources.golden_file(), dut, (node, rule))[node]
@@ -181,7 +181,7 @@ def test_a_fault_the_device_did_not_dump(node: str, rule: str, shipped: Graph, d
     record = result.node(tensor)
     assert record is not None
     assert record.verdict is not None
-    assert node in record.verdict.stretch
+    assert node in record.verdict.segment
     assert set(record.verdict.feeds.values()) <= {"device", "model"}
 
 
@@ -268,7 +268,7 @@ def test_golden_values_stand_in_where_no_ancestor_was_dumped(graph: Graph, golde
     assert later is not None
     assert later.verdict is not None
     assert later.verdict.golden_inputs == []
-    assert later.verdict.stretch == ("encoder.blocks.1.attn.proj", "encoder.blocks.1.attn.proj.requant")
+    assert later.verdict.segment == ("encoder.blocks.1.attn.proj", "encoder.blocks.1.attn.proj.requant")
     assert later.verdict.feeds == {"encoder.blocks.1.attn.merged": "device"}
 
 
@@ -361,7 +361,7 @@ def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Pat
     """A device that dumps what happens inside: the wrong step is named."""
     golden, dut = tmp_path / "golden.h5", tmp_path / "dut.h5"
     intsim.golden(graph, image, golden, "steps", (f"{ATTENTION}.softmax", f"{ATTENTION}.logits.requant"))
-    with opened(golden) as file:
+    with open_golden(golden) as file:
         tensors = {name: record.values[()] for name, record in file.tensors.items() if record.values}
     tensors[f"{ATTENTION}.softmax:sum"] = tensors[f"{ATTENTION}.softmax:sum"] ^ 1
     with h5py.File(dut, "w") as file:

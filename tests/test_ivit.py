@@ -32,7 +32,7 @@ Cli = Callable[[str], tuple[int, str, str]]
 
 def opened(path: Path) -> tuple[Checkpoint, dict[str, Any]]:
     """A recording, and the configuration it says."""
-    checkpoint = Checkpoint.opened(path)
+    checkpoint = Checkpoint.open(path)
     own = checkpoint.own_config()
     assert own is not None
     return checkpoint, own[0]
@@ -175,7 +175,7 @@ def test_a_state_dict_as_torch_stores_it(tmp_path: Path) -> None:
     whole = {key.replace(".", "__"): value.astype(np.int64) for key, value in single.items() if key.endswith("_integer")}
     rest = {key.replace(".", "__"): value for key, value in single.items() if not key.endswith("_integer")}
     checkpoint, config = opened(altered(tmp_path, **whole, **rest))
-    other = imported(Checkpoint.opened(tmp_path / "qat.safetensors"), config, dialects.IVIT)
+    other = imported(Checkpoint.open(tmp_path / "qat.safetensors"), config, dialects.IVIT)
     assert other.content_hash == imported(checkpoint, config, dialects.IVIT).content_hash
 
 
@@ -304,7 +304,7 @@ def test_a_float_checkpoint_is_not_quantized(cli: Cli, tmp_path: Path) -> None:
         2,
         "intsim: float.npz: a float checkpoint; quantize needs at least one picture to calibrate on: --calibrate PICTURE\n",
     )
-    checkpoint = Checkpoint.opened(Path("float.npz"))
+    checkpoint = Checkpoint.open(Path("float.npz"))
     with pytest.raises(FileError, match=r"a float checkpoint, it holds no \*\.weight_integer; quantize it with a picture"):
         imported(checkpoint, opened(MINI["deit"])[1], dialects.IVIT)
 

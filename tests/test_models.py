@@ -19,7 +19,7 @@ from intsim import resources
 from intsim.arith import first_index
 from intsim.debugging.core import diff
 from intsim.engine.graph import Graph
-from intsim.storage.golden_file import opened
+from intsim.storage.golden_file import open_golden
 from intsim.storage.pictures import read_picture
 
 ROOT = Path(__file__).parent.parent
@@ -46,12 +46,12 @@ def intsim_command(*arguments: object, cwd: Path | None = None) -> subprocess.Co
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_golden_file_is_reproduced_in_a_fresh_process(threads: int, tmp_path: Path) -> None:
     made = tmp_path / "golden.h5"
-    with opened(resources.golden_file()) as committed:
+    with open_golden(resources.golden_file()) as committed:
         level, layers, content, library = committed.level, committed.layers, committed.content_sha256, committed.hdf5
     globs = [word for glob in layers for word in ("--layers", glob)]
     result = intsim_command("golden", resources.picture(), "--level", level, *globs, "--threads", threads, "-o", made)
     assert result.returncode == 0, result.stderr
-    with opened(made) as again:
+    with open_golden(made) as again:
         assert again.content_sha256 == content
     if library == h5py.version.hdf5_version:  # another library may pack the same content into other bytes
         assert made.read_bytes() == resources.golden_file().read_bytes()
@@ -59,7 +59,7 @@ def test_the_golden_file_is_reproduced_in_a_fresh_process(threads: int, tmp_path
 
 def test_the_golden_file_is_small_and_says_what_it_leaves_out(shipped: Graph) -> None:
     assert resources.golden_file().stat().st_size < 5_000_000
-    with opened(resources.golden_file()) as golden:
+    with open_golden(resources.golden_file()) as golden:
         assert golden.model_sha256 == shipped.content_hash
         assert set(golden.tensors) | set(golden.left_out) == set(shipped.by_name)
         assert not set(golden.tensors) & set(golden.left_out)
@@ -80,7 +80,7 @@ def test_reference_and_fast_agree_on_every_tensor(shipped: Graph, scene: np.ndar
 def test_a_planted_fault_is_found_where_it_was_planted(where: str, tmp_path: Path) -> None:
     dut = tmp_path / "dut.h5"
     shutil.copy(resources.golden_file(), dut)
-    with opened(dut) as golden:
+    with open_golden(dut) as golden:
         names = list(golden.tensors)
     name = {"first": names[0], "middle": names[len(names) // 2], "last": names[-1]}[where]
     with h5py.File(dut, "r+") as file:

@@ -21,7 +21,7 @@ from intsim.dialects import CHOICES, DIALECTS, Dialect
 from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
 from intsim.rules.equations import TWISTED
-from intsim.rules.tables import ARITHMETIC, BLUNDERS
+from intsim.rules.tables import ARITHMETIC, MISTAKES
 from intsim.testing import Call, Counterexample, check_op, strategies
 from intsim.testing.failures import difference, steps
 
@@ -80,8 +80,8 @@ NUMBERS = {
 }
 MUTANTS = [
     (name, key, int(value) if value.isdecimal() else value)
-    for name, blunders in BLUNDERS.items()
-    for key, _, value in (text.partition("=") for text, _ in blunders)
+    for name, mistakes in MISTAKES.items()
+    for key, _, value in (text.partition("=") for text, _ in mistakes)
     if not value.isdecimal() or int(value) in NUMBERS[key].get(name, ())
 ]
 # Choices that change no number of an operator whose arguments the reference accepts.
@@ -109,7 +109,7 @@ def wide(value: Any) -> Any:
 
 
 def twisted(name: str, key: str, value: Any) -> Callable:
-    """The operator in `rtl`, with one blunder."""
+    """The operator in `rtl`, with one mistake."""
 
     def mutant(*arrays: np.ndarray, **params: Any) -> np.ndarray:
         wider = {k: wide(v) for k, v in params.items()}

@@ -102,7 +102,7 @@ def test_mmsegmentation_agrees_with_torch(size: str, decoder_layers: int, tmp_pa
     mmsegmentation_torch.randomise(model, 3)
     path = tmp_path / "segmenter.pth"
     torch.save({"meta": {"CLASSES": ["wall"] * 150}, "state_dict": model.state_dict()}, path)
-    told = Checkpoint.opened(path).own_config()
+    told = Checkpoint.open(path).own_config()
     assert told is not None
     config = told[0]
     assert (config["image_size"], config["n_cls"], config["n_layers"]) == ([32, 32], 150, layers)
@@ -248,7 +248,7 @@ def test_ivits_own_file_is_its_integers(wrapped: str, tmp_path: Path) -> None:
     tensors = {f"module.{name}" if wrapped else name: torch.from_numpy(value.copy()) for name, value in state.items()}
     path = tmp_path / "swin_qat.pth"
     torch.save({wrapped: tensors} if wrapped else tensors, path)
-    own = Checkpoint.opened(recording).own_config()
+    own = Checkpoint.open(recording).own_config()
     assert own is not None
-    due = imported(Checkpoint.opened(recording), own[0], dialects.IVIT)
-    assert imported(Checkpoint.opened(path), own[0], dialects.IVIT).content_hash == due.content_hash
+    due = imported(Checkpoint.open(recording), own[0], dialects.IVIT)
+    assert imported(Checkpoint.open(path), own[0], dialects.IVIT).content_hash == due.content_hash

@@ -14,7 +14,7 @@ from intsim.engine.graph import Graph, Node
 from intsim.errors import IntsimError
 from intsim.ops._op import REGISTRY
 from intsim.quantization.synth import random_picture
-from intsim.storage.golden_file import opened
+from intsim.storage.golden_file import open_golden
 from intsim.tracing.core import trace
 from intsim.tracing.tracers import TRACERS, Element, Line
 
@@ -28,7 +28,7 @@ def test_every_trace_ends_in_the_value_of_the_file(name: str, tmp_path: Path) ->
     path = tmp_path / "golden.h5"
     intsim.golden(graph, random_picture(TINY, 5), path, "full")
     rng = np.random.default_rng(1)
-    with opened(path) as golden:
+    with open_golden(path) as golden:
         for node in graph.nodes:
             for _ in range(3):
                 index = [int(rng.integers(-n, n)) for n in graph.tensors[node.name].shape]
@@ -49,7 +49,7 @@ def test_every_element_of_a_shifted_window_is_traced(name: str, tmp_path: Path) 
     path = tmp_path / "golden.h5"
     intsim.golden(graph, picture, path, "full")
     rng = np.random.default_rng(1)
-    with opened(path) as golden:
+    with open_golden(path) as golden:
         for node in graph.nodes:
             for _ in range(12):
                 index = [int(rng.integers(n)) for n in graph.tensors[node.name].shape]
@@ -73,7 +73,7 @@ def test_every_element_of_a_shifted_window_is_traced(name: str, tmp_path: Path) 
 
 def test_requant_step_by_step(graph: Graph, golden_file: Path) -> None:
     name = "encoder.blocks.0.attn.logits.requant"
-    with opened(golden_file) as golden:
+    with open_golden(golden_file) as golden:
         lines = {line.name: line for line in trace(graph, golden, name, [0, 3, 5]).lines}
     node = graph.by_name[name]
     m, e = node.params["m"], node.params["e"]
@@ -88,7 +88,7 @@ def test_requant_step_by_step(graph: Graph, golden_file: Path) -> None:
 
 
 def test_shiftmax_step_by_step(graph: Graph, golden_file: Path) -> None:
-    with opened(golden_file) as golden:
+    with open_golden(golden_file) as golden:
         found = trace(graph, golden, "encoder.blocks.0.attn.softmax", [1, 2, 3])
     names = [line.name for line in found.lines]
     assert names == ["x", "max", "x - max", "t", "q", "r", "e", "sum", "f", "e * f", "out"]
@@ -102,7 +102,7 @@ def test_a_device_that_got_one_value_wrong(graph: Graph, golden_file: Path, tmp_
     path.write_bytes(golden_file.read_bytes())
     with h5py.File(path, "r+") as file:
         file["encoder.embedded"][2, 3] = 77
-    with opened(path) as dut:
+    with open_golden(path) as dut:
         found = trace(graph, dut, "encoder.embedded", [2, 3])
         assert not found.agrees
         assert found.recorded == 77
@@ -112,16 +112,16 @@ def test_a_device_that_got_one_value_wrong(graph: Graph, golden_file: Path, tmp_
 def test_what_the_file_leaves_out_is_recomputed(graph: Graph, golden_file: Path, image: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "few.h5"
     intsim.golden(graph, image, path, "boundary", ("image", "labels"))
-    with opened(path) as few, opened(golden_file) as full:
+    with open_golden(path) as few, open_golden(golden_file) as full:
         for name, index in (("encoder.blocks.0.norm1", [1, 2]), ("decoder.masks.requant", [3, 1])):
             assert trace(graph, few, name, index).value == trace(graph, full, name, index).value
     intsim.golden(graph, image, path, "boundary", ("labels",))
-    with opened(path) as few, pytest.raises(IntsimError, match="holds neither image nor"):
+    with open_golden(path) as few, pytest.raises(IntsimError, match="holds neither image nor"):
         trace(graph, few, "encoder.embedded", [0, 0])
 
 
 def test_what_cannot_be_traced(graph: Graph, golden_file: Path) -> None:
-    with opened(golden_file) as golden:
+    with open_golden(golden_file) as golden:
         for index in ([0], [0, 0, 0], [0, 99], [-17, 0]):
             with pytest.raises(IntsimError, match="is no element of its shape"):
                 trace(graph, golden, "encoder.embedded", index)

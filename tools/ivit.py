@@ -147,7 +147,7 @@ def side_by_side(file: Path) -> None:
 
 def network(file: Path, dialect: dialects.Dialect) -> tuple[Graph, NDArray]:
     """The network of a recording in a dialect, and its input as pixels."""
-    checkpoint = Checkpoint.opened(file)
+    checkpoint = Checkpoint.open(file)
     own = checkpoint.own_config()
     if own is None:
         raise click.ClickException(f"{file}: says no configuration")
@@ -180,7 +180,7 @@ def moves(op: str) -> bool:
 @click.argument("kind", type=click.Choice(["deit", "swin"]))
 def names(kind: str) -> None:
     """The modules of I-ViT's network and our nodes, blocks and stages numbered {i} and {j}."""
-    own = Checkpoint.opened(MINI.with_name(f"ivit-{kind}-mini.npz")).own_config()
+    own = Checkpoint.open(MINI.with_name(f"ivit-{kind}-mini.npz")).own_config()
     assert own is not None
     seen: dict[str, str] = {}
     for module, node in modules(own[0]).items():

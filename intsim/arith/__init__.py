@@ -1,5 +1,6 @@
 """Contracts of integer arithmetic and the primitives, twice: `reference` (NumPy int64) here, `compiled` for kernels."""
 
+from .bounds import FloatArray, IntArray, Scale, TensorBound
 from .contracts import (
     I8,
     I16,
@@ -46,12 +47,16 @@ __all__ = [
     "Choice",
     "Division",
     "ExpSum",
+    "FloatArray",
     "Format",
     "Gelu",
     "HalfBit",
+    "IntArray",
     "Overflow",
     "Rounding",
+    "Scale",
     "Sqrt",
+    "TensorBound",
     "Variance",
     "X0Rounding",
     "divide",

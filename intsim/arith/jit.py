@@ -17,19 +17,25 @@ from typing import Any
 import numba
 from numba.core import event
 
+KERNEL_ROOMS, KERNEL_MODULES = ("arith", "kernels", "ops"), ("dialects", "errors")
 KERNELS: list[Any] = []  # every compiled function, for the tests that read their machine-independent code
+
+
+def kernel_sources() -> list[Path]:
+    """Every file whose content can end up in compiled code: the rooms that hold kernels, and all that these import."""
+    package = Path(__file__).parent.parent
+    rooms = (path for room in KERNEL_ROOMS for path in sorted((package / room).glob("*.py")))
+    return [*(package / f"{module}.py" for module in KERNEL_MODULES), *rooms]
 
 
 @cache
 def cache_folder() -> Path:
     """Where compiled kernels are kept: below NUMBA_CACHE_DIR, XDG_CACHE_HOME or ~/.cache, by hash of the sources."""
-    package = Path(__file__).parent.parent
-    sources = hashlib.sha256(numba.__version__.encode())
-    for room in ("arith", "kernels", "ops"):
-        for path in sorted((package / room).glob("*.py")):
-            sources.update(path.name.encode() + path.read_bytes())
+    key = hashlib.sha256(numba.__version__.encode())
+    for path in kernel_sources():
+        key.update(path.name.encode() + path.read_bytes())
     home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "intsim" / sources.hexdigest()[:16]
+    return Path(home) / "intsim" / key.hexdigest()[:16]
 
 
 class _Once(event.Listener):

@@ -63,10 +63,10 @@ def load_model(path: Path | None) -> Graph:
 
 def model_behind(golden: Path, path: Path | None) -> Graph:
     """The graph a golden file was made from: `path`, or else the shipped model or one that lies beside the golden file."""
-    from ..storage.golden_file import opened
+    from ..storage.golden_file import open_golden
     from ..storage.model_file import find, load
 
-    with opened(golden) as reference:
+    with open_golden(golden) as reference:
         wanted = reference.model_sha256
     if path is not None:
         graph = load(path)

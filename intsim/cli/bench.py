@@ -70,7 +70,7 @@ def command(
         require_onnxruntime()
     announce_compiling()
     with status("preparing ...") as shown, tempfile.TemporaryDirectory() as folder:
-        rivals: dict[str, Callable] = {}
+        baselines: dict[str, Callable] = {}
         expected = None
         net: RealGraph | None = None
         if preset is not None:
@@ -83,10 +83,12 @@ def command(
             from ..measurement.baselines import onnxruntime as ort
 
             due = ort.expected(net, image)
-            rivals = ort.rivals(net, image, due, Path(folder), threads)
+            baselines = ort.baselines(net, image, due, Path(folder), threads)
             expected = due.labels if preset is not None else None
         name = preset or str(path or model or graph.config.get("name", "the shipped model"))
-        result = benchmark(name, graph, image, runs, threads, rivals, expected, lambda doing: shown.update(f"{doing} ..."))
+        result = benchmark(
+            name, graph, image, runs, threads, baselines, expected, lambda doing: shown.update(f"{doing} ...")
+        )
     if as_json:
         put_json(result.record(), None)
     else:
@@ -162,11 +164,11 @@ def tell(console: Console, result: Benchmark) -> None:
         if ms >= total / 1000:
             table.add_row(kind, f"{ms:.2f}", f"{ms / total:.1%}")
     console.print(table)
-    if result.rivals:
-        console.print(_rival_table(result))
+    if result.baselines:
+        console.print(_baseline_table(result))
 
 
-def _rival_table(result: Benchmark) -> Any:
+def _baseline_table(result: Benchmark) -> Any:
     from rich.table import Table
 
     table = Table(title="\nrun after run in one process", title_justify="left", box=None)
@@ -177,7 +179,7 @@ def _rival_table(result: Benchmark) -> Any:
         return f"{result.agreement[name]:.1%}" if name in result.agreement else "-"
 
     table.add_row("intsim", f"{result.times.median:.1f}", "", agreeing("intsim"))
-    for name, times in result.rivals.items():
+    for name, times in result.baselines.items():
         shown = name.replace("_", " ")
         table.add_row(shown, f"{times.median:.1f}", f"{result.ratios[name]:.2f}", agreeing(name))
     return table

@@ -44,7 +44,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     from ..debugging.core import diff
     from ..engine.classes import class_names
     from ..engine.interpreter import run
-    from ..storage.golden_file import golden, opened
+    from ..storage.golden_file import golden, open_golden
     from ..storage.pictures import palette_of, write_labels, write_overlay
 
     if output.exists() and not output.is_dir():
@@ -56,7 +56,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     layers: tuple[str, ...] = ()
     reference = None if model else resources.golden_file()
     if reference is not None:
-        with opened(reference) as shipped:
+        with open_golden(reference) as shipped:
             level, layers = shipped.level, shipped.layers
 
     announce_compiling()

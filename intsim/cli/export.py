@@ -62,21 +62,21 @@ def command(
     """
     from ..testbench import export, layout_named
     from ..testbench.drawing import render
-    from ..testbench.sources import GOLDEN, chosen, opened
+    from ..testbench.sources import GOLDEN, chosen, open_source
 
     layout = layout_named(layout_name or "plain")
     formats = tuple(dict.fromkeys(formats)) or (() if packages and layout_name is None else ("hex",))
     if dry_run and (as_json or packages):
         raise click.UsageError(f"--dry-run draws tensors for people; leave out {'--json' if as_json else '--package'}")
     if dry_run:
-        with opened(source) as found:
+        with open_source(source) as found:
             tensors = chosen(found, layers)
             put_rich(lambda console: render(console, tensors, layout, PICTURED), None)
         return
     if not output:
         raise click.UsageError("name the folder to write with -o FOLDER")
     graph = None
-    with opened(source) as found:
+    with open_source(source) as found:
         count = len(chosen(found, layers)) if formats else 0
         if model is not None and found.kind != GOLDEN:
             raise click.UsageError(f"--model says what a golden file stems from; {source} is a model itself")

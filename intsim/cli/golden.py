@@ -52,7 +52,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Run the model on PICTURE and write its golden file."""
-    from ..storage.golden_file import golden, opened
+    from ..storage.golden_file import golden, open_golden
 
     check_target(output, picture, model)
     graph = load_model(model)
@@ -60,7 +60,7 @@ def command(
     announce_compiling()
     with progress("writing", len(graph.nodes)) as step:
         content = golden(graph, image, output, level, layers, threads=threads, progress=step)
-    with opened(output) as written:
+    with open_golden(output) as written:
         tensors, left_out = len(written.tensors), len(written.left_out)
     size = output.stat().st_size
     if as_json:

@@ -136,7 +136,7 @@ def command(
         check_target(page, checkpoint, config, model, output, *paths, *report_on)
     elif report_on:
         raise click.UsageError("--report-on goes with --report")
-    opened = Checkpoint.opened(checkpoint)
+    opened = Checkpoint.open(checkpoint)
     if is_quantized(opened.tensors):
         return _take(opened, paths, config, model, dialect, output)
     if not paths:

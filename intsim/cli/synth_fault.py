@@ -36,13 +36,13 @@ def command(
     """Make the dump of a device that computes GOLDEN's picture with rules broken at some nodes.
 
     RULE is a dialect's key and value (requant_rounding=half_up), a parameter (n-1, x0+1, lam=30), a bit
-    (bitflip:BIT, bitflip:BIT@INDEX, stuck-at-1:BIT) or a known blunder (bias=left_out, swap-heads); --list shows those of
+    (bitflip:BIT, bitflip:BIT@INDEX, stuck-at-1:BIT) or a known mistake (bias=left_out, swap-heads); --list shows those of
     a node. What follows from the fault is computed down to the last node.
     """
     from ..debugging.inject import inject
     from ..errors import IntsimError
     from ..rules import Rule, catalogue, named
-    from ..storage.golden_file import opened
+    from ..storage.golden_file import open_golden
 
     graph = model_behind(golden, model)
     for name in nodes:
@@ -64,7 +64,7 @@ def command(
     for name, text in zip(nodes, rules, strict=True):
         faults.setdefault(name, []).append(named(graph, graph.by_name[name], text))
     announce_compiling()
-    with opened(golden) as reference, progress("running", len(graph.nodes)) as step:
+    with open_golden(golden) as reference, progress("running", len(graph.nodes)) as step:
         wrong = inject(graph, reference, faults, output, level=level, progress=step)
     click.echo(f"{output}: the dump of a device with {len(wrong)} faulty node{'s' if len(wrong) > 1 else ''}")
     for name, count in wrong.items():

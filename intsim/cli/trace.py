@@ -24,7 +24,7 @@ def command(golden: Path, node: str, place: str, model: Path | None, output: Pat
     The inputs are those in GOLDEN; what it leaves out is recomputed. On a device's dump the trace starts from the device's
     own inputs. Exit code 1 says that the file holds another value than the steps give.
     """
-    from ..storage.golden_file import opened
+    from ..storage.golden_file import open_golden
     from ..tracing.core import trace
     from ..tracing.table import render
 
@@ -35,7 +35,7 @@ def command(golden: Path, node: str, place: str, model: Path | None, output: Pat
     if output is not None:
         check_target(output, golden, model)
     graph = model_behind(golden, model)
-    with opened(golden) as reference:
+    with open_golden(golden) as reference:
         found = trace(graph, reference, node, index)
     if as_json:
         put_json(found.record(), output)

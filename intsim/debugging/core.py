@@ -16,10 +16,9 @@ from ..arith import Format
 from ..engine.graph import Graph
 from ..errors import FileError, IntsimError
 from ..rules.layout_faults import diagnose
-from ..storage.golden_file import GoldenFile, Record, opened
-from . import dumps
+from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
 from .compare import Comparison, compare, sha256_of
-from .dumps import Dump, Dumped
+from .dumps import Dump, DumpedTensor, open_dump
 from .explain import Explanation, explain, reconciled
 from .isolate import Verdict, isolate
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
@@ -42,13 +41,13 @@ def diff(
     explained unless `explained` is false. `complete` makes a tensor missing from the dump a difference. `progress(name)` is
     called before every tensor. Raises IntsimError where nothing can be compared, or the files stem from different models.
     """
-    with opened(golden_path) as reference:
+    with open_golden(golden_path) as reference:
         if graph is not None and graph.content_hash != reference.model_sha256:
             ours, theirs = reference.model_sha256[:12], graph.content_hash[:12]
             raise IntsimError(f"{reference.path} stems from model {ours}, not {theirs}; give that one with --model")
         if isolated and graph is None:
             raise IntsimError("isolation recomputes nodes, which takes the model; give it with --model")
-        with dumps.opened(dut_path, _due(reference, graph), map_path) as dump:
+        with open_dump(dut_path, _due(reference, graph), map_path) as dump:
             return _compared(reference, dump, graph, isolated, explained, complete, progress)
 
 
@@ -139,7 +138,7 @@ def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdic
     return NodeDiff(name, op, record.shape, record.fmt, state, comparison, verdict, note=note)
 
 
-def _against(record: Record, dumped: Dumped, warnings: list[str]) -> tuple[str, Comparison | None, str]:
+def _against(record: GoldenTensor, dumped: DumpedTensor, warnings: list[str]) -> tuple[str, Comparison | None, str]:
     """The verdict on a tensor as it is, its comparison where there is one, and what is to be said."""
     if dumped.problem:
         return UNREADABLE, None, f"{dumped.source}: {dumped.problem}"
@@ -160,7 +159,7 @@ def _against(record: Record, dumped: Dumped, warnings: list[str]) -> tuple[str, 
     return (DIFFER if comparison.differing else MATCH), comparison, ""
 
 
-def _by_hash(record: Record, dumped: Dumped) -> tuple[str, None, str]:
+def _by_hash(record: GoldenTensor, dumped: DumpedTensor) -> tuple[str, None, str]:
     """Two tensors of which at least one is there as a hash only."""
     try:
         theirs = sha256_of(dumped.values(), record.fmt) if dumped.values is not None else dumped.sha256
@@ -189,7 +188,7 @@ def _with_layout(nodes: list[NodeDiff], reference: GoldenFile, dump: Dump) -> li
 
 
 def _culprits(reference: GoldenFile, verdicts: Mapping[str, Verdict], explanations: Sequence[Explanation]) -> list[str]:
-    """The nodes whose own arithmetic is wrong, in execution order: where an explanation names one inside a stretch, that."""
+    """The nodes whose own arithmetic is wrong, in execution order: where an explanation names one inside a segment, that."""
     named = {explanation.tensor: explanation.culprit for explanation in explanations}
     wrong = {named.get(name, name.partition(":")[0]) for name, verdict in verdicts.items() if verdict.wrong}
     return [node["name"] for node in reference.nodes if node["name"] in wrong]

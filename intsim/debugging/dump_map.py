@@ -33,18 +33,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .. import testbench as export
 from ..arith import I64, Format
 from ..errors import FileError, IntsimError
-from ..testbench import Stored
+from ..testbench import BeatLayout, Packing, layout_named
 
 DTYPES = ("int4", "uint4", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-CHOICES = {"endian": ("little", "big"), "encoding": ("bin", "hex", "txt", "bits"), "nibbles": ("low_first", "high_first")}
+MAP_CHOICES = {
+    "endian": ("little", "big"),
+    "encoding": ("bin", "hex", "txt", "bits"),
+    "nibbles": ("low_first", "high_first"),
+}
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
-class Layout:
+class DumpLayout:
     """How a device stores one tensor. None: as the node has it (`encoding`: as the file's ending says).
 
     `named` is a layout of `export`, which says all the others do but `encoding`.
@@ -57,7 +60,7 @@ class Layout:
     endian: str = "little"
     encoding: str | None = None
     nibbles: str = "low_first"
-    named: export.Layout | None = None
+    named: BeatLayout | None = None
 
     @property
     def axes(self) -> tuple[int, ...] | None:
@@ -92,22 +95,22 @@ class Layout:
     def rearranged(self, values: NDArray, shape: tuple[int, ...]) -> NDArray:
         """Values in the device's order, of any type, in that of a node of `shape`."""
         tile = self.named.tile if self.named else self.tile
-        return Stored(export.Layout("of the map", axes=self.axes, tile=tile), shape, I64).put_back(values)
+        return Packing(BeatLayout("of the map", axes=self.axes, tile=tile), shape, I64).put_back(values)
 
-    def stored(self, shape: tuple[int, ...], fmt: Format, digits: int = 0) -> Stored:
+    def stored(self, shape: tuple[int, ...], fmt: Format, digits: int = 0) -> Packing:
         """The layout on a node of `shape` and `fmt`; `digits` are those of a word of text, 0 for bytes."""
         if self.named is not None:
             if self.named.lines is not None:
                 raise IntsimError(
                     f"layout {self.named.name} spreads a tensor over files; 'intsim import' puts them together"
                 )
-            return Stored(self.named, shape, fmt)
+            return Packing(self.named, shape, fmt)
         kind = self.dtype or str(fmt.dtype)
         bits = int(kind.removeprefix("u").removeprefix("int"))
         nibbles = bits == 4 and not digits
         lanes = 2 if nibbles else max(-(-digits * 4 // bits), 1)
         first = self.nibbles.removesuffix("_first") if nibbles else "high" if digits and self.endian == "big" else "low"
-        layout = export.Layout(
+        layout = BeatLayout(
             "of the map",
             bits=bits,
             signed=not kind.startswith("u") or bits == 64,
@@ -118,16 +121,16 @@ class Layout:
             axes=self.order,
             tile=self.tile,
         )
-        return Stored(layout, shape, fmt)
+        return Packing(layout, shape, fmt)
 
 
 @dataclass(frozen=True)
-class Entry:
+class MapEntry:
     """One line of the map."""
 
     device: str
     node: str
-    layout: Layout
+    layout: DumpLayout
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -155,14 +158,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Map:
+class DumpMap:
     """A device's names and layouts."""
 
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[MapEntry, ...]
 
     @classmethod
-    def load(cls, path: str | Path) -> Map:
+    def load(cls, path: str | Path) -> DumpMap:
         """Read a map; a FileError names the entry and what is allowed."""
         path = Path(path)
         try:
@@ -175,7 +178,7 @@ class Map:
         defaults, rows = table.get("defaults", {}), table.get("tensor", [])
         if not isinstance(defaults, dict) or not isinstance(rows, list) or not rows:
             raise FileError(f"{path}: a map has [[tensor]] entries, and optionally [defaults]")
-        layout_keys = ("layout", *(f.name for f in fields(Layout) if f.name != "named"))
+        layout_keys = ("layout", *(f.name for f in fields(DumpLayout) if f.name != "named"))
         _only(defaults, layout_keys, f"{path}: [defaults]")
         for key, value in defaults.items():
             _named(value, path, f"{path}: [defaults]") if key == "layout" else _layout_value(
@@ -186,7 +189,7 @@ class Map:
             tuple(_entry(row, defaults, layout_keys, path, f"{path}: [[tensor]] {i + 1}") for i, row in enumerate(rows)),
         )
 
-    def entry(self, source: str) -> Entry | None:
+    def entry(self, source: str) -> MapEntry | None:
         """The first entry that stands for a device's name."""
         return next((entry for entry in self.entries if entry.matches(source)), None)
 
@@ -202,7 +205,7 @@ def _only(table: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
             raise FileError(f"{where}: unknown key {key!r}; the keys are: {', '.join(allowed)}")
 
 
-def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], path: Path, where: str) -> Entry:
+def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], path: Path, where: str) -> MapEntry:
     if not isinstance(row, dict):
         raise FileError(f"{where}: not a table")
     _only(row, ("device", "node", *layout_keys), where)
@@ -223,22 +226,22 @@ def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], pat
     if "layout" in given:
         named = _named(given["layout"], path, where)
         encoding = _layout_value("encoding", given["encoding"], where) if "encoding" in given else None
-        return Entry(row["device"], row["node"], Layout(encoding=encoding, named=named))
+        return MapEntry(row["device"], row["node"], DumpLayout(encoding=encoding, named=named))
     for key, value in given.items():
         given[key] = _layout_value(key, value, where)
     order = given.get("order")
     if order is not None and sorted(order) != list(range(len(order))):
         raise FileError(f"{where}: order {list(order)} must name every axis from 0 to {len(order) - 1} once")
-    return Entry(row["device"], row["node"], Layout(**given))
+    return MapEntry(row["device"], row["node"], DumpLayout(**given))
 
 
-def _named(value: Any, path: Path, where: str) -> export.Layout:
+def _named(value: Any, path: Path, where: str) -> BeatLayout:
     """A layout by its name, or from a file beside the map."""
     if not isinstance(value, str):
         raise FileError(f"{where}: layout = {value!r} is not the name of a layout or of its file")
     beside = path.parent / value
     try:
-        return export.Layout.load(beside) if beside.is_file() else export.layout_named(value)
+        return BeatLayout.load(beside) if beside.is_file() else layout_named(value)
     except IntsimError as error:
         raise FileError(f"{where}: {error}") from None
 
@@ -249,7 +252,7 @@ def _layout_value(key: str, value: Any, where: str) -> Any:
         if not isinstance(value, list) or not all(type(v) is int and lowest <= v < 1 << 31 for v in value) or not value:
             raise FileError(f"{where}: {key} = {value!r} is not a list of whole numbers from {lowest}")
         return tuple(value)
-    allowed = DTYPES if key == "dtype" else CHOICES[key]
+    allowed = DTYPES if key == "dtype" else MAP_CHOICES[key]
     if key == "dtype" and isinstance(value, str):  # i8 and u16 are the field's words for them
         value = re.sub(r"^i(?=\d)", "int", re.sub(r"^u(?=\d)", "uint", value))
     if value not in allowed:

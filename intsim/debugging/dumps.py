@@ -21,8 +21,8 @@ from ..errors import FileError, IntsimError
 from ..storage import hdf5, npy
 from ..storage.golden_file import FORMAT, VERSION
 from .compare import Sliceable
-from .dump_map import Layout, Map
-from .raw_files import read_raw
+from .dump_map import DumpLayout, DumpMap
+from .raw_files import open_raw
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 MAP_NAME = "map.toml"  # looked for in a folder of raw files
@@ -32,7 +32,7 @@ KINDS = "a golden file, an HDF5 file, an .npz, a folder of .npy, or a folder of 
 
 
 @dataclass(frozen=True)
-class Dumped:
+class DumpedTensor:
     """One tensor of a dump.
 
     `name` is the node's name, `source` the device's own; `values` reads it (None: only a hash is there); where `problem`
@@ -55,14 +55,14 @@ class Dump:
 
     path: Path
     kind: str
-    tensors: Mapping[str, Dumped]
+    tensors: Mapping[str, DumpedTensor]
     foreign: list[str]
     model_sha256: str = ""  # where the dump says which model and picture it is of
     image_sha256: str = ""
 
 
 @contextmanager
-def opened(path: str | Path, nodes: Nodes, map_path: str | Path | None = None) -> Iterator[Dump]:
+def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None) -> Iterator[Dump]:
     """Open the dump at `path`. `nodes` are the shapes and formats due, by name; `map_path` is a map of names and layouts.
 
     Raises FileError where there is no dump, or where it or its map make no sense. What is wrong with a single tensor is
@@ -73,7 +73,7 @@ def opened(path: str | Path, nodes: Nodes, map_path: str | Path | None = None) -
         path, map_path = path.parent, path
     if path.is_dir() and map_path is None and (path / MAP_NAME).is_file():
         map_path = path / MAP_NAME
-    mapping = Map.load(map_path) if map_path is not None else None
+    mapping = DumpMap.load(map_path) if map_path is not None else None
     if path.is_dir():
         items = list(_folder(path, mapping))
         kind = "folder of raw files" if mapping else "folder of .npy files"
@@ -102,11 +102,11 @@ def _is_golden(file: h5py.File, path: Path) -> bool:
     return bool(said == FORMAT)
 
 
-def _dump(path: Path, kind: str, items: list[Dumped], mapping: Map | None, nodes: Nodes, **said: str) -> Dump:
+def _dump(path: Path, kind: str, items: list[DumpedTensor], mapping: DumpMap | None, nodes: Nodes, **said: str) -> Dump:
     """The items of a dump under their nodes' names."""
     if mapping is not None and (unused := mapping.unused([item.source for item in items])):
         raise FileError(f"{mapping.path}: {unused[0]!r} matches nothing in {path}")
-    tensors: dict[str, Dumped] = {}
+    tensors: dict[str, DumpedTensor] = {}
     foreign: list[str] = []
     for item in items:
         entry = mapping.entry(item.source) if mapping else None
@@ -122,14 +122,14 @@ def _dump(path: Path, kind: str, items: list[Dumped], mapping: Map | None, nodes
     return Dump(path, kind, tensors, foreign, **said)
 
 
-def _arranged(item: Dumped, layout: Layout, due: tuple[tuple[int, ...], Format] | None) -> Dumped:
+def _arranged(item: DumpedTensor, layout: DumpLayout, due: tuple[tuple[int, ...], Format] | None) -> DumpedTensor:
     """An item with its values in the order of axes of its node, whose shape and format are `due`."""
     values = item.values
     try:
         if item.path is not None:
             if due is None:
                 return replace(item, problem="its node is not in the golden file, so its shape is not known")
-            raw = read_raw(item.path, layout, *due)
+            raw = open_raw(item.path, layout, *due)
             return replace(item, shape=raw.shape, dtype=raw.dtype, values=raw.load)
         if values is None or not layout.moves:
             return item
@@ -139,7 +139,7 @@ def _arranged(item: Dumped, layout: Layout, due: tuple[tuple[int, ...], Format] 
     return replace(item, shape=shape, values=lambda: layout.rearranged(np.asarray(values()[()]), shape))
 
 
-def _unbatched(item: Dumped, due: tuple[tuple[int, ...], Format] | None) -> Dumped:
+def _unbatched(item: DumpedTensor, due: tuple[tuple[int, ...], Format] | None) -> DumpedTensor:
     """An item without the leading axes of length 1 that its node does not have: a batch of one picture."""
     values, shape = item.values, due[0] if due else item.shape
     extra = len(item.shape) - len(shape)
@@ -151,22 +151,22 @@ def _unbatched(item: Dumped, due: tuple[tuple[int, ...], Format] | None) -> Dump
 # --- HDF5, .npz and .npy ----------------------------------------------------------------------------------------------
 
 
-def _dataset(name: str, dataset: h5py.Dataset, path: Path) -> Dumped:
+def _dataset(name: str, dataset: h5py.Dataset, path: Path) -> DumpedTensor:
     if dataset.shape is not None:
         values = hdf5.Values(dataset, path, name)
-        return Dumped(name, dataset.shape, dataset.dtype, lambda: values)
+        return DumpedTensor(name, dataset.shape, dataset.dtype, lambda: values)
     sha256, shape = dataset.attrs.get("sha256"), dataset.attrs.get("shape")  # level digest
     if not isinstance(sha256, str) or not isinstance(shape, np.ndarray):
-        return Dumped(name, (), dataset.dtype, None, problem="it holds no values")
-    return Dumped(name, tuple(int(size) for size in shape), dataset.dtype, None, sha256)
+        return DumpedTensor(name, (), dataset.dtype, None, problem="it holds no values")
+    return DumpedTensor(name, tuple(int(size) for size in shape), dataset.dtype, None, sha256)
 
 
-def _npz(path: Path) -> Iterator[Dumped]:
+def _npz(path: Path) -> Iterator[DumpedTensor]:
     for key, header in npy.members(path).items():
-        yield Dumped(key, header.shape, header.dtype, partial(npy.member, path, key), problem=header.problem)
+        yield DumpedTensor(key, header.shape, header.dtype, partial(npy.member, path, key), problem=header.problem)
 
 
-def _folder(folder: Path, mapping: Map | None) -> Iterator[Dumped]:
+def _folder(folder: Path, mapping: DumpMap | None) -> Iterator[DumpedTensor]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not (mapping and p.resolve() == mapping.path.resolve()))
     if not files:
         raise FileError(f"{folder}: the folder is empty; {KINDS} is due")
@@ -177,9 +177,9 @@ def _folder(folder: Path, mapping: Map | None) -> Iterator[Dumped]:
         if path.suffix == ".npy":
             with path.open("rb") as stream:
                 header = npy.header(stream, path.stat().st_size)
-            yield Dumped(source, header.shape, header.dtype, partial(_mapped, path), problem=header.problem)
+            yield DumpedTensor(source, header.shape, header.dtype, partial(_mapped, path), problem=header.problem)
         else:
-            yield Dumped(source, path=path)
+            yield DumpedTensor(source, path=path)
 
 
 def _mapped(path: Path) -> Sliceable:

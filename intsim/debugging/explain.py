@@ -1,6 +1,6 @@
 """Explanation: which rule a device broke.
 
-A wrong tensor is computed again under every single rule of the catalogue, at its own node and at every node of the stretch
+A wrong tensor is computed again under every single rule of the catalogue, at its own node and at every node of the segment
 behind it, and under pairs of rules where no single one fits; what reproduces the device's values to the last element is
 named. Rows are tried on a sample first, and what fits the sample on all elements.
 """
@@ -22,7 +22,7 @@ from ..rules import Bit, Rule, bit_rule, catalogue
 from ..storage.golden_file import GoldenFile
 from .dumps import Dump
 from .isolate import Verdict, value_of
-from .segment import Attempt, Broken, Stretch, feeds_of
+from .segment import Attempt, Broken, Segment, feeds_of
 
 BEST = 3
 PAIRS, FEW_PAIRS = 2000, 200  # so many pairs are tried at most; the few, where each takes long
@@ -124,8 +124,8 @@ def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> E
     feeds = feeds_of(graph, golden, dump, verdict)
     if device is None or feeds is None:
         return Explanation(verdict.name, (), (), 0)
-    nodes = [graph.by_name[name] for name in verdict.stretch]
-    search = _Search(Stretch(graph, nodes, feeds, device))
+    nodes = [graph.by_name[name] for name in verdict.segment]
+    search = _Search(Segment(graph, nodes, feeds, device))
     fits = search.fitting([(broken,) for broken in _single(graph, search.whole)])
     if not fits and verdict.diagnosis is not None:
         found = Rule(verdict.diagnosis.name, "", lambda work: work)
@@ -149,11 +149,11 @@ def _key(candidate: Candidate) -> tuple[tuple[str, str], ...]:
     return tuple((broken.node, broken.rule.name) for broken in candidate.broken)
 
 
-def _single(graph: Graph, stretch: Stretch) -> list[Broken]:
-    """Every rule at every node of a stretch: those of the dumped tensor's own node first, single bits last."""
-    last = stretch.nodes[-1]
-    bits = [Broken(last.name, bit_rule(graph, last, bit)) for bit in bits_changed(stretch.expected, stretch.device)]
-    return [Broken(node.name, rule) for node in (last, *stretch.nodes[:-1]) for rule in catalogue(graph, node)] + bits
+def _single(graph: Graph, segment: Segment) -> list[Broken]:
+    """Every rule at every node of a segment: those of the dumped tensor's own node first, single bits last."""
+    last = segment.nodes[-1]
+    bits = [Broken(last.name, bit_rule(graph, last, bit)) for bit in bits_changed(segment.expected, segment.device)]
+    return [Broken(node.name, rule) for node in (last, *segment.nodes[:-1]) for rule in catalogue(graph, node)] + bits
 
 
 def bits_changed(expected: NDArray, device: NDArray) -> list[Bit]:
@@ -177,9 +177,9 @@ def bits_changed(expected: NDArray, device: NDArray) -> list[Bit]:
 
 
 class _Search:
-    """Attempts to explain a stretch: which fit, and which come near."""
+    """Attempts to explain a segment: which fit, and which come near."""
 
-    def __init__(self, whole: Stretch) -> None:
+    def __init__(self, whole: Segment) -> None:
         self.whole, self.sample = whole, whole.sampled()
         self.tried = 0
         self.near: list[tuple[float, Attempt]] = []
@@ -190,15 +190,15 @@ class _Search:
         fits = []
         for attempt in attempts:
             self.tried += 1
-            stretch = self.whole if self.sample is None or not all(b.rule.by_rows for b in attempt) else self.sample
-            value = stretch.under(attempt)
+            segment = self.whole if self.sample is None or not all(b.rule.by_rows for b in attempt) else self.sample
+            value = segment.under(attempt)
             if value is None:
                 continue
             if len(attempt) == 1 and attempt[0].rule.by_rows:
                 self.single.setdefault(value.tobytes(), attempt[0])
-            self.near.append((float(np.mean(value == stretch.device)), attempt))
-            if np.array_equal(value, stretch.device):
-                if stretch is not self.whole:
+            self.near.append((float(np.mean(value == segment.device)), attempt))
+            if np.array_equal(value, segment.device):
+                if segment is not self.whole:
                     value = self.whole.under(attempt)
                 if value is not None and np.array_equal(value, self.whole.device):
                     fits.append(self.candidate(attempt, value))

@@ -3,7 +3,7 @@
 One walk over the graph with the device's own tensors. At every tensor the device dumped, the reference recomputes it from
 the device's own inputs, the two are compared, and the walk goes on with what the device had. So an error is seen once,
 where it arises. What the device did not dump (accumulators, mostly) is recomputed from its nearest dumped ancestors; the
-verdict then covers that stretch of nodes. Only where no ancestor was dumped do values of the golden file stand in; once such
+verdict then covers that segment of nodes. Only where no ancestor was dumped do values of the golden file stand in; once such
 a verdict is wrong, the device may have had other values there, and no later one is founded on them.
 """
 
@@ -22,7 +22,7 @@ from ..errors import FileError, GraphError
 from ..rules.layout_faults import Diagnosis, diagnose
 from ..storage.golden_file import GoldenFile
 from .compare import Comparison, compare
-from .dumps import Dump, Dumped
+from .dumps import Dump, DumpedTensor
 
 DEVICE, GOLDEN, MODEL = "device", "golden", "model"
 
@@ -31,13 +31,13 @@ DEVICE, GOLDEN, MODEL = "device", "golden", "model"
 class Verdict:
     """A dumped tensor against what the reference makes of the device's own inputs.
 
-    `comparison` is None where it could not be judged (`note` says why). `stretch` are the nodes recomputed, this one
+    `comparison` is None where it could not be judged (`note` says why). `segment` are the nodes recomputed, this one
     last; `feeds` the tensors they started from and whose values those were: the device's, the golden file's, the model's.
     """
 
     name: str
     comparison: Comparison | None = None
-    stretch: tuple[str, ...] = ()
+    segment: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
     dump_only: bool = False
@@ -62,7 +62,7 @@ class _Held:
     """
 
     value: NDArray | None
-    stretch: tuple[str, ...] = ()
+    segment: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
     meant: NDArray | None = None
 
@@ -81,7 +81,7 @@ def isolate(
     return walker.verdicts
 
 
-def value_of(dumped: Dumped, graph: Graph, name: str) -> NDArray | None:
+def value_of(dumped: DumpedTensor, graph: Graph, name: str) -> NDArray | None:
     """The device's values in the node's own type, or None where they are none of it."""
     tensor = graph.tensors[name]
     if dumped.problem or dumped.values is None or dumped.shape != tensor.shape or dumped.dtype.kind not in "iu":
@@ -113,7 +113,7 @@ class _Walker:
 
     def visit(self, node: Node, inputs: list[_Held]) -> _Held:
         name = node.name
-        stretch, feeds = self._origin(node, inputs)
+        segment, feeds = self._origin(node, inputs)
         dumped = self.dump.tensors.get(name)
         device = value_of(dumped, self.graph, name) if dumped is not None else None
         if device is None and name not in self.steps and DEVICE not in feeds.values():
@@ -124,15 +124,15 @@ class _Walker:
         meant = None
         if any(held.meant is not None for held in inputs):
             meant, _ = self._expected(node, [held.value if held.meant is None else held.meant for held in inputs])
-        self._judge_steps(node, inputs, stretch, feeds)
+        self._judge_steps(node, inputs, segment, feeds)
         if device is None:
             if dumped is not None:
-                self.verdicts[name] = Verdict(name, None, stretch, feeds, note="its values are not there to judge")
-            return _Held(expected, stretch, feeds, meant)
+                self.verdicts[name] = Verdict(name, None, segment, feeds, note="its values are not there to judge")
+            return _Held(expected, segment, feeds, meant)
         if expected is None:
-            self.verdicts[name] = Verdict(name, None, stretch, feeds, note=note)
+            self.verdicts[name] = Verdict(name, None, segment, feeds, note=note)
             return _Held(self._usable(name, device, device))
-        verdict = self._judge(node, expected, device, stretch, feeds)
+        verdict = self._judge(node, expected, device, segment, feeds)
         if verdict.wrong and meant is not None and np.array_equal(meant, device):
             for source in self._laid_out(feeds):
                 self.verdicts[source] = replace(self.verdicts[source], dump_only=True)
@@ -152,8 +152,8 @@ class _Walker:
         within: set[str] = {node.name}
         feeds: dict[str, str] = {}
         for name, held in zip(node.inputs, inputs, strict=True):
-            if held.stretch:
-                within.update(held.stretch)
+            if held.segment:
+                within.update(held.segment)
                 feeds |= held.feeds
             elif name in self.dump.tensors and name in self.verdicts:
                 feeds[name] = DEVICE
@@ -175,14 +175,14 @@ class _Walker:
             return None, f"the reference refuses the device's inputs: {error}"
 
     def _judge(
-        self, node: Node, expected: NDArray, device: NDArray, stretch: tuple[str, ...], feeds: dict[str, str]
+        self, node: Node, expected: NDArray, device: NDArray, segment: tuple[str, ...], feeds: dict[str, str]
     ) -> Verdict:
         fmt = self.graph.tensors[node.name].fmt
         comparison = compare(expected, device, fmt)
         diagnosis = diagnose(expected, device, fmt) if comparison.differing else None
-        return Verdict(node.name, comparison, stretch, feeds, diagnosis)
+        return Verdict(node.name, comparison, segment, feeds, diagnosis)
 
-    def _judge_steps(self, node: Node, inputs: Sequence[_Held], stretch: tuple[str, ...], feeds: dict[str, str]) -> None:
+    def _judge_steps(self, node: Node, inputs: Sequence[_Held], segment: tuple[str, ...], feeds: dict[str, str]) -> None:
         """The steps inside an operator, where the device dumped any."""
         names = self.steps.get(node.name, [])
         values = [held.value for held in inputs if held.value is not None]
@@ -196,7 +196,7 @@ class _Walker:
             step, dumped = steps.get(name.partition(":")[2]), self.dump.tensors[name]
             if step is None or dumped.values is None or dumped.shape != step.shape or dumped.dtype.kind not in "iu":
                 continue
-            self.verdicts[name] = Verdict(name, compare(step, dumped.values(), I64), stretch, feeds)
+            self.verdicts[name] = Verdict(name, compare(step, dumped.values(), I64), segment, feeds)
 
     def _usable(self, name: str, device: NDArray, otherwise: NDArray) -> NDArray:
         """The device's values, if they are of the node's format; the walk goes on with something else where not."""
@@ -204,5 +204,5 @@ class _Walker:
         return device if device.dtype == fmt.dtype and fmt.holds(int(device.min()), int(device.max())) else otherwise
 
     def _laid_out(self, feeds: Mapping[str, str]) -> list[str]:
-        """The tensors a stretch starts from whose dump is permuted."""
+        """The tensors a segment starts from whose dump is permuted."""
         return [name for name in feeds if name in self.verdicts and self.verdicts[name].diagnosis is not None]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..arith import Format
 from ..errors import FileError, IntsimError
-from ..testbench import Stored
+from ..testbench import Packing
 from ..testbench.encodings import ENCODINGS, read_words, tokens
 from .compare import Sliceable
-from .dump_map import Layout
+from .dump_map import DumpLayout
 
 BY_SUFFIX = {".hex": "hex", ".mem": "hex", ".txt": "txt", ".dec": "txt", ".bits": "bits"}  # where the map says none
 ENCODING = {"bin": "raw", "txt": "text"}  # the map's words for them
@@ -30,7 +30,7 @@ class Raw:
     load: Callable[[], Sliceable]
 
 
-def read_raw(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) -> Raw:
+def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> Raw:
     """The tensor of a node of `shape` and `fmt` in a raw file. An IntsimError says why the file cannot be it."""
     device = layout.device_shape(shape)
     if math.prod(device) != math.prod(shape):
@@ -59,7 +59,7 @@ def read_raw(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) ->
     return Raw(shape, stored.dtype, lambda: _typed(layout, stored, read(path, stored, stored.beats)))
 
 
-def _beats_of_any_width(path: Path, layout: Layout, shape: tuple[int, ...], fmt: Format) -> NDArray:
+def _beats_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> NDArray:
     """Hexadecimal words without a beat's width: the longest word tells it, and shorter ones lack leading zeros.
 
     Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit.
@@ -71,7 +71,7 @@ def _beats_of_any_width(path: Path, layout: Layout, shape: tuple[int, ...], fmt:
     return _typed(layout, stored, read_words(path, stored, stored.beats, 16, exact=False, prefixed=prefixed))
 
 
-def _typed(layout: Layout, stored: Stored, stream: NDArray) -> NDArray:
+def _typed(layout: DumpLayout, stored: Packing, stream: NDArray) -> NDArray:
     values = stored.put_back(stream)
     if layout.dtype == "uint64" and int(values.min()) < 0:
         raise FileError("an unsigned value is above 2**63 - 1, which no node's format holds")

@@ -82,7 +82,7 @@ class NodeDiff:
         if self.verdict is not None:
             own = self.verdict.comparison
             record["isolation"] = {
-                "stretch": list(self.verdict.stretch),
+                "stretch": list(self.verdict.segment),
                 "feeds": dict(self.verdict.feeds),
                 "golden_inputs": self.verdict.golden_inputs,
                 "first": own.first.record() if own and own.first else None,

@@ -1,4 +1,4 @@
-"""A stretch of nodes, computed again and again under other rules and compared with what the device has at its end."""
+"""A segment of nodes, computed again and again under other rules and compared with what the device has at its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Attempt = tuple[Broken, ...]
 
 
 def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, NDArray] | None:
-    """The tensors a stretch starts from; None where the device's own are outside their formats."""
+    """The tensors a segment starts from; None where the device's own are outside their formats."""
     values: dict[str, NDArray] = {}
     for name, source in verdict.feeds.items():
         node = graph.by_name[name]
@@ -45,7 +45,7 @@ def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> 
     return values
 
 
-class Stretch:
+class Segment:
     """Nodes to compute again under other rules, what they start from, and the device's values at their end."""
 
     def __init__(self, graph: Graph, nodes: list[Node], feeds: dict[str, NDArray], device: NDArray) -> None:
@@ -83,7 +83,7 @@ class Stretch:
             inputs = [changed[name] if name in changed else self.reference[name] for name in node.inputs]
         return compute(self.graph, node, work, inputs)
 
-    def sampled(self) -> Stretch | None:
+    def sampled(self) -> Segment | None:
         """Some rows of it, most of them wrong ones; None where rows are not independent, or not worth choosing from."""
         rows = self.wrong.reshape(-1, self.wrong.shape[-1])
         if not all(node.op in ROW_WISE for node in self.nodes) or len(rows) <= 2 * SAMPLE:
@@ -94,7 +94,7 @@ class Stretch:
         wrong, right = _spread(np.flatnonzero(differing), 2 * third), _spread(np.flatnonzero(~differing), third)
         chosen = np.concatenate([wrong, right])
         cut = {name: value.reshape(-1, value.shape[-1])[chosen] for name, value in self.feeds.items()}
-        return Stretch(self.graph, self.nodes, cut, self.device.reshape(-1, self.device.shape[-1])[chosen])
+        return Segment(self.graph, self.nodes, cut, self.device.reshape(-1, self.device.shape[-1])[chosen])
 
 
 def _spread(places: NDArray, count: int) -> NDArray:

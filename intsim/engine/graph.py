@@ -18,10 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, I16, I32, I64, U8, Overflow
+from ..arith import I8, I16, I32, I64, U8, Overflow, Scale, TensorBound
 from ..dialects import Dialect
 from ..errors import BoundError, GraphError
-from ..ops._op import REGISTRY, Op, Scale, Tensor
+from ..ops._op import REGISTRY, Op
 
 INPUT, CONSTANT = "input", "constant"  # the two nodes that compute nothing
 SIDES = ("height", "width", "channels")
@@ -42,8 +42,8 @@ class Node:
     op: str
     inputs: tuple[str, ...] = ()
     params: Mapping[str, int | NDArray] = field(default_factory=dict)
-    scale: Scale = None
-    scales: Mapping[str, Scale] = field(default_factory=dict)
+    scale: Scale | None = None
+    scales: Mapping[str, Scale | None] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, NDArray]:
         """The parameters that are arrays, by name."""
@@ -59,7 +59,7 @@ def input_node(name: str, height: int, width: int, scale: float) -> Node:
     return Node(name, INPUT, params={"height": height, "width": width, "channels": 3}, scale=scale)
 
 
-def constant_node(name: str, value: NDArray, scale: Scale) -> Node:
+def constant_node(name: str, value: NDArray, scale: Scale | None) -> Node:
     """A tensor that is part of the model: i8, i16 or i32 by its NumPy type."""
     return Node(name, CONSTANT, params={"value": value}, scale=scale, scales={"value": scale})
 
@@ -83,8 +83,8 @@ class Graph:
         self.config = config or {}
         self.provenance = provenance or {}
         self.by_name: dict[str, Node] = {}
-        self.tensors: dict[str, Tensor] = {}
-        self.scales: dict[str, Scale] = {}
+        self.tensors: dict[str, TensorBound] = {}
+        self.scales: dict[str, Scale | None] = {}
         for node in nodes:
             self._admit(node)
         self.nodes = tuple(self.by_name.values())
@@ -157,13 +157,13 @@ class Graph:
         self.tensors[node.name] = tensor
         self.scales[node.name] = self._scale(node)
 
-    def _infer(self, node: Node) -> Tensor:
+    def _infer(self, node: Node) -> TensorBound:
         params: Any = node.params
         if node.op == INPUT:
-            return Tensor.full([params[key] for key in SIDES], U8)
+            return TensorBound.full([params[key] for key in SIDES], U8)
         if node.op == CONSTANT:
             value = params["value"]
-            return Tensor(value.shape, CONSTANT_FORMATS[value.dtype.itemsize], int(value.min()), int(value.max()))
+            return TensorBound(value.shape, CONSTANT_FORMATS[value.dtype.itemsize], int(value.min()), int(value.max()))
         op = operator(node)
         sources = [self.tensors[name] for name in node.inputs]
         if not op.variadic and len(sources) != len(op.inputs):
@@ -184,7 +184,7 @@ class Graph:
             )
         return settled
 
-    def _scale(self, node: Node) -> Scale:
+    def _scale(self, node: Node) -> Scale | None:
         if node.op in (INPUT, CONSTANT):
             return node.scale
         return operator(node).scale([self.scales[name] for name in node.inputs], node)

@@ -15,7 +15,7 @@ from ..errors import GraphError, IntsimError
 from ..kernels.threads import limited_to
 from .fused import Step
 from .graph import CONSTANT, INPUT, Graph, Node, Operation, operator
-from .plan import fused, one_by_one
+from .plan import fused, unfused
 
 Observer = Callable[[str, NDArray], None]
 StepObserver = Callable[[str, dict[str, NDArray]], None]
@@ -74,7 +74,7 @@ def run(
     if unknown := observed - graph.by_name.keys():
         raise IntsimError(f"there is no node {min(unknown)!r}; 'intsim inspect' lists their names")
     separately = face != "fast" or alter is not None or observe_steps is not None
-    steps = one_by_one(graph) if separately else fused(graph, observed if observe is not None else ())
+    steps = unfused(graph) if separately else fused(graph, observed if observe is not None else ())
 
     def visit(step: Step, inputs: list[NDArray]) -> NDArray:
         node, value = step.nodes[-1], computed(graph, step, inputs, image, face)

@@ -45,6 +45,6 @@ def _made(graph: Graph, kept: Collection[str]) -> Plan:
     return Plan([steps[node.name] for node in graph.nodes if node.name in steps])
 
 
-def one_by_one(graph: Graph) -> Plan:
+def unfused(graph: Graph) -> Plan:
     """The plan in which every node is a step of its own."""
     return Plan([Step((node,), node.inputs) for node in graph.nodes])

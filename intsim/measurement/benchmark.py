@@ -62,13 +62,13 @@ class Benchmark:
     times: Times
     by_operator: dict[str, float]
     peak_mb: float
-    rivals: Mapping[str, Times] = field(default_factory=dict)
+    baselines: Mapping[str, Times] = field(default_factory=dict)
     agreement: Mapping[str, float] = field(default_factory=dict)  # share of labels that the real-valued network gives, too
 
     @property
     def ratios(self) -> dict[str, float]:
-        """The rivals' medians over ours."""
-        return {name: times.median / self.times.median for name, times in self.rivals.items()}
+        """The baselines' medians over ours."""
+        return {name: times.median / self.times.median for name, times in self.baselines.items()}
 
     def record(self) -> dict[str, Any]:
         """As plain data, for machines."""
@@ -85,7 +85,7 @@ class Benchmark:
             "gmacs_per_s": self.macs / self.times.median / 1e6,
             "peak_mb": self.peak_mb,
             "by_operator": self.by_operator,
-            "rivals_ms": {name: times.median for name, times in self.rivals.items()},
+            "rivals_ms": {name: times.median for name, times in self.baselines.items()},
             "labels_agreeing": dict(self.agreement),
             "ratios": self.ratios,
         }
@@ -97,28 +97,28 @@ def benchmark(
     image: NDArray,
     runs: int,
     threads: int | None = None,
-    rivals: Mapping[str, Runner] | None = None,
+    baselines: Mapping[str, Runner] | None = None,
     expected: NDArray | None = None,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Benchmark:
-    """Check, then time, `graph` on `image`, in turn with `rivals`; `expected` is what the real-valued network gives.
+    """Check, then time, `graph` on `image`, in turn with `baselines`; `expected` is what the real-valued network gives.
 
     IntsimError where the fused run and the plain kernels, node by node, differ: then there is nothing to time.
     """
-    rivals = rivals or {}
+    baselines = baselines or {}
     progress("checking the result")
     labels = checked_labels(graph, image, threads)
     agreement = {}
     if expected is not None:
         top = _top if classifies(graph) else np.asarray  # of a classifier the one label that follows from its logits
         agreement = {OURS: _agreeing(np.asarray(order(graph, labels)[0]) if classifies(graph) else labels, top(expected))}
-        agreement |= {rival: _agreeing(top(runner(image)), top(expected)) for rival, runner in rivals.items()}
-    runners: dict[str, Runner] = {OURS: partial(run, graph, threads=threads), **rivals}
+        agreement |= {baseline: _agreeing(top(runner(image)), top(expected)) for baseline, runner in baselines.items()}
+    runners: dict[str, Runner] = {OURS: partial(run, graph, threads=threads), **baselines}
     times: dict[str, list[float]] = {runner: [] for runner in runners}
     for turn in range(runs):
         progress(f"run {turn + 1} of {runs}")
         for runner, work in runners.items():
-            if rivals:
+            if baselines:
                 _settle(partial(work, image))
             times[runner].append(_timed(partial(work, image)))
     progress("timing the operators")
@@ -131,7 +131,7 @@ def benchmark(
         times=Times(tuple(times.pop(OURS))),
         by_operator=by_operator(graph, image, max(runs // 2, 1), threads),
         peak_mb=peak_megabytes(graph, image, threads),
-        rivals={rival: Times(tuple(ms)) for rival, ms in times.items()},
+        baselines={baseline: Times(tuple(ms)) for baseline, ms in times.items()},
         agreement=agreement,
     )
 

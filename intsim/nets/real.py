@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arith import I8
-from ..ops import REGISTRY, Tensor
+from ..ops import REGISTRY, TensorBound
 
 ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with a width of its own
 LOGITS = "logits"  # of a classifier, which stay as wide as their sums are
@@ -147,7 +147,7 @@ def _shape(node: RealNode, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
     if node.op == "argmax":
         return inputs[0][:-1]
     if node.op in REGISTRY and REGISTRY[node.op].moves:
-        return REGISTRY[node.op].output([Tensor.full(shape, I8) for shape in inputs], dict(node.params), None).shape
+        return REGISTRY[node.op].output([TensorBound.full(shape, I8) for shape in inputs], dict(node.params), None).shape
     return inputs[0]
 
 

@@ -8,13 +8,14 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from ._op import REGISTRY, Op, Tensor
+from ..arith import TensorBound
+from ._op import REGISTRY, Op
 
 for _module in iter_modules(__path__):
     if not _module.name.startswith("_"):
         globals()[_module.name] = import_module(f"{__name__}.{_module.name}").OP
 
-__all__ = ["REGISTRY", "Op", "Tensor", *REGISTRY]
+__all__ = ["REGISTRY", "Op", "TensorBound", *REGISTRY]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from numpy.typing import NDArray
 
-from ..arith import I64
-from ._op import Op, Param, Tensor
+from ..arith import I64, TensorBound
+from ._op import Op, Param
 
 
 def data_movement(
@@ -29,12 +29,12 @@ def data_movement(
     def real(*arrays: NDArray, **given: int) -> NDArray:
         return steps(*arrays, **given)["out"]
 
-    def infer(*tensors: Tensor, **given: int) -> Tensor:
+    def infer(*tensors: TensorBound, **given: int) -> TensorBound:
         lo, hi = min(t.lo for t in tensors), max(t.hi for t in tensors)
         if pads:
             lo, hi = min(lo, 0), max(hi, 0)
         widest = max((t.fmt for t in tensors), key=lambda fmt: fmt.hi - fmt.lo)
-        return Tensor(shape(*(t.shape for t in tensors), **given), widest, lo, hi)
+        return TensorBound(shape(*(t.shape for t in tensors), **given), widest, lo, hi)
 
     name = steps.__module__.rpartition(".")[2]
     return Op(

@@ -16,49 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arith import I8, I16, I32, I64, U8, Format, Overflow, first_index, forbid, integers
+from ..arith import I8, I16, I32, I64, U8, Format, Overflow, Scale, TensorBound, first_index, forbid, integers
 from ..dialects import Dialect, resolve
 
-Scale = float | NDArray | None
-
 REGISTRY: dict[str, Op] = {}
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """What is known of a tensor before it is computed: its shape, its format, and bounds its values cannot leave.
-
-    `row_sum` bounds the sum of magnitudes along the last axis, where that is known to be less than length times maximum.
-    """
-
-    shape: tuple[int, ...]
-    fmt: Format
-    lo: int
-    hi: int
-    row_sum: int | None = None
-
-    @classmethod
-    def full(cls, shape: Sequence[int], fmt: Format) -> Tensor:
-        """Any values of the format."""
-        return cls(tuple(shape), fmt, fmt.lo, fmt.hi)
-
-    @property
-    def fits(self) -> bool:
-        """Whether the bounds prove that every value lies in the format."""
-        return self.fmt.holds(self.lo, self.hi)
-
-    @property
-    def magnitude(self) -> int:
-        """The largest absolute value the bounds allow."""
-        return max(abs(self.lo), abs(self.hi))
-
-    def settled(self, overflow: Overflow) -> Tensor:
-        """The tensor after the overflow rule: an i32 that may leave its format becomes i64 (exact) or wraps (wrap32)."""
-        if self.fits or overflow is Overflow.FORBID:
-            return self
-        if overflow is Overflow.WRAP32:
-            return Tensor.full(self.shape, self.fmt)
-        return Tensor(self.shape, I64, self.lo, self.hi, self.row_sum)
 
 
 @dataclass(frozen=True)
@@ -110,10 +71,10 @@ class Op:
         *,
         steps: Callable[..., dict[str, NDArray]],
         fast: Callable[..., NDArray | None],
-        infer: Callable[..., Tensor],
+        infer: Callable[..., TensorBound],
         inputs: dict[str, Format],
         params: dict[str, Param],
-        scale: Callable[[list[Scale], Any], Scale],
+        scale: Callable[[list[Scale | None], Any], Scale | None],
         real: Callable | None = None,
         approximates: str | None = None,
         moves: bool = False,
@@ -153,7 +114,7 @@ class Op:
         ports = [_own_format(value, self.port(i)) for i, value in enumerate(raw)]
         arrays = [self._checked(v, name, fmt, None) for v, name, fmt in zip(raw, names, ports, strict=True)]
         params = {name: self.checked_param(name, value) for name, value in given.items()}
-        inputs = [Tensor.full(a.shape, fmt) for a, fmt in zip(arrays, ports, strict=True)]
+        inputs = [TensorBound.full(a.shape, fmt) for a, fmt in zip(arrays, ports, strict=True)]
         try:
             out = self.output(inputs, params, dialect)
         except ValueError as error:
@@ -164,13 +125,13 @@ class Op:
         """The widest format the input at `position` takes."""
         return list(self.inputs.values())[0 if self.variadic else position]
 
-    def output(self, inputs: list[Tensor], params: dict[str, Any], dialect: Dialect | None) -> Tensor:
+    def output(self, inputs: list[TensorBound], params: dict[str, Any], dialect: Dialect | None) -> TensorBound:
         """Shape, format and bounds of the output; a ValueError says what does not fit together."""
         spoken = {"dialect": dialect} if self.speaks_dialect else {}
         return self.infer(*inputs, **params, **spoken)
 
     def compute(
-        self, face: str, arrays: list[NDArray], params: dict[str, Any], dialect: Dialect | None, out: Tensor
+        self, face: str, arrays: list[NDArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
     ) -> NDArray:
         """Run one face on arrays already checked; `out` is what `output` said. No value is looked at before computing."""
         rule = dialect.overflow if dialect is not None else Overflow.FORBID

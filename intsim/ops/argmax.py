@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I16, I64, U8
+from ..arith import I16, I64, U8, TensorBound
 from ..arith.jit import kernel
 from ..kernels.threads import over_rows
-from ._op import Op, Tensor, require, rows_of
+from ._op import Op, require, rows_of
 
 
 def steps(x: NDArray) -> dict[str, NDArray]:
@@ -38,10 +38,10 @@ def fast(x: NDArray, out: NDArray) -> None:
     over_rows(_rows, len(rows), rows, out.reshape(-1))
 
 
-def infer(x: Tensor) -> Tensor:
+def infer(x: TensorBound) -> TensorBound:
     classes = x.shape[-1]
     require(1 <= classes <= I16.hi, f"{classes} classes; argmax takes 1 to {I16.hi}")
-    return Tensor(x.shape[:-1], U8 if classes <= 256 else I16, 0, classes - 1)
+    return TensorBound(x.shape[:-1], U8 if classes <= 256 else I16, 0, classes - 1)
 
 
 OP = Op(

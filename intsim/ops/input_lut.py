@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, U8
+from ..arith import I8, U8, TensorBound
 from ..arith.jit import kernel
 from ..kernels.threads import over_rows
-from ._op import Op, Param, Tensor, require, rows_of
+from ._op import Op, Param, require, rows_of
 
 
 def steps(image: NDArray, table: NDArray) -> dict[str, NDArray]:
@@ -39,10 +39,10 @@ def fast(image: NDArray, table: NDArray, out: NDArray) -> None:
     over_rows(_rows, len(pixels), pixels, table, result)
 
 
-def infer(image: Tensor, table: NDArray) -> Tensor:
+def infer(image: TensorBound, table: NDArray) -> TensorBound:
     require(table.shape[1] == 256, f"a table has 256 entries a channel, not {table.shape[1]}")
     require(image.shape[-1] == len(table), f"the image has {image.shape[-1]} channels, the table {len(table)}")
-    return Tensor(image.shape, I8, int(table.min()), int(table.max()))
+    return TensorBound(image.shape, I8, int(table.min()), int(table.max()))
 
 
 def real(image: NDArray, mean: NDArray, std: NDArray) -> NDArray:

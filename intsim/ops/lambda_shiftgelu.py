@@ -18,9 +18,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8
+from ..arith import I8, TensorBound
 from ..dialects import Dialect
-from ._op import Op, Param, Tensor
+from ._op import Op, Param
 from .shift_exp import PRECISION, X0
 from .shiftgelu import OP as SHIFTGELU
 from .shiftgelu import gelu_fast, gelu_steps
@@ -37,7 +37,7 @@ def fast(x: NDArray, x0: int, n: int, b: int, lam: int, dialect: Dialect, out: N
         steps(x.astype(np.int64), x0, n, b, lam, dialect)  # the reference says which row, and what is wrong with it
 
 
-def infer(x: Tensor, x0: int, n: int, b: int, lam: int, dialect: Dialect) -> Tensor:
+def infer(x: TensorBound, x0: int, n: int, b: int, lam: int, dialect: Dialect) -> TensorBound:
     return SHIFTGELU.infer(x, x0, n, b, dialect)
 
 

@@ -22,13 +22,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I16, I32, INT32_MAX, Overflow, Sqrt, Variance, divide, isqrt, overflow, round_divide, wrap
+from ..arith import I16, I32, INT32_MAX, Overflow, Sqrt, TensorBound, Variance, divide, isqrt, overflow, round_divide, wrap
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.scaling import Scaling, scale_rows
 from ..kernels.threads import over_rows
-from ._op import Op, Param, Tensor, require, rows_of
+from ._op import Op, Param, require, rows_of
 
 LONGEST = 1 << 16  # so that the sum of a row fits i32
 
@@ -111,7 +111,7 @@ def scaled_rows(x: NDArray, bias: NDArray, dialect: Dialect, scaling: Scaling, o
     over_rows(_scaled_rows, len(rows), rows, bias, *_codes(dialect), scaling, rows_of(out))
 
 
-def infer(x: Tensor, bias: NDArray, dialect: Dialect) -> Tensor:
+def infer(x: TensorBound, bias: NDArray, dialect: Dialect) -> TensorBound:
     n = x.shape[-1]
     require(1 <= n <= LONGEST, f"rows of {n} elements; layernorm takes 1 to {LONGEST}")
     require(len(bias) == n, f"bias has {len(bias)} values for {n} channels")
@@ -119,7 +119,7 @@ def infer(x: Tensor, bias: NDArray, dialect: Dialect) -> Tensor:
     if dialect.variance is Variance.WRAP32:  # a wrapped variance says nothing about y
         smallest = 64 if dialect.sqrt is Sqrt.NEWTON10 else 1
         reach = (x.hi - x.lo) * (INT32_MAX // smallest) // 2 + 1
-    return Tensor(x.shape, I32, int(bias.min()) - reach, int(bias.max()) + reach - 1)
+    return TensorBound(x.shape, I32, int(bias.min()) - reach, int(bias.max()) + reach - 1)
 
 
 def real(x: NDArray, gamma: NDArray, beta: NDArray, eps: float = 1e-5) -> NDArray:

@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, I32, forbid
+from ..arith import I8, I32, TensorBound, forbid
 from ..kernels import gemm
-from ._op import Op, Param, Tensor, require
+from ._op import Op, Param, require
 from .matmul import product_of_scales
 
 
@@ -31,7 +31,7 @@ def fast(x: NDArray, weight: NDArray, bias: NDArray, out: NDArray) -> None:
     gemm.product(left, weight[None], bias, result)
 
 
-def infer(x: Tensor, weight: NDArray, bias: NDArray) -> Tensor:
+def infer(x: TensorBound, weight: NDArray, bias: NDArray) -> TensorBound:
     channels, depth = weight.shape
     require(x.shape[-1] == depth, f"x has {x.shape[-1]} channels, weight {list(weight.shape)} takes {depth}")
     require(len(bias) == channels, f"bias has {len(bias)} values for {channels} output channels")
@@ -39,7 +39,7 @@ def infer(x: Tensor, weight: NDArray, bias: NDArray) -> Tensor:
     positive, negative = np.maximum(wide, 0).sum(axis=1), np.minimum(wide, 0).sum(axis=1)
     lo = positive * x.lo + negative * x.hi + bias
     hi = positive * x.hi + negative * x.lo + bias
-    return Tensor((*x.shape[:-1], channels), I32, int(lo.min(initial=0)), int(hi.max(initial=0)))
+    return TensorBound((*x.shape[:-1], channels), I32, int(lo.min(initial=0)), int(hi.max(initial=0)))
 
 
 OP = Op(

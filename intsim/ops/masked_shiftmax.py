@@ -22,13 +22,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, ExpSum, Overflow
+from ..arith import I8, ExpSum, Overflow, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import lookup
 from ..kernels.shiftmax_rows import DIFFERENCES, masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
-from ._op import Op, Param, Tensor, require, rows_of
+from ._op import Op, Param, require, rows_of
 from .shift_exp import PRECISION, X0
 from .shift_exp import steps as exponential
 from .shiftmax import BITS, normalised, normalised_row, tables
@@ -109,7 +109,7 @@ def fast(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect
     return None
 
 
-def infer(x: Tensor, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
+def infer(x: TensorBound, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
     require(len(x.shape) >= 4, f"logits [..., windows, heads, tokens, tokens] are due, not {list(x.shape)}")
     due = (x.shape[-4], x.shape[-1])
     require(x.shape[-2] == x.shape[-1], f"logits of {x.shape[-2]} tokens by {x.shape[-1]} are not those of one window")

@@ -18,9 +18,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, I16, I32, forbid
+from ..arith import I8, I16, I32, Scale, TensorBound, forbid
 from ..kernels import gemm
-from ._op import FLAG, Op, Scale, Tensor, require
+from ._op import FLAG, Op, require
 
 
 def steps(a: NDArray, b: NDArray, transpose_b: int = 0) -> dict[str, NDArray]:
@@ -39,7 +39,7 @@ def fast(a: NDArray, b: NDArray, transpose_b: int, out: NDArray) -> None:
     )
 
 
-def infer(a: Tensor, b: Tensor, transpose_b: int = 0) -> Tensor:
+def infer(a: TensorBound, b: TensorBound, transpose_b: int = 0) -> TensorBound:
     require(len(a.shape) >= 2 and len(b.shape) >= 2, f"two matrices are due, not {list(a.shape)} and {list(b.shape)}")
     require(a.shape[:-2] == b.shape[:-2], f"leading axes differ: {list(a.shape)} and {list(b.shape)}")
     depth, columns = b.shape[-2:] if not transpose_b else (b.shape[-1], b.shape[-2])
@@ -48,10 +48,10 @@ def infer(a: Tensor, b: Tensor, transpose_b: int = 0) -> Tensor:
     lo, hi = depth * min(products), depth * max(products)
     if a.row_sum is not None:
         lo, hi = max(lo, -a.row_sum * b.magnitude), min(hi, a.row_sum * b.magnitude)
-    return Tensor((*a.shape[:-1], columns), I32, lo, hi)
+    return TensorBound((*a.shape[:-1], columns), I32, lo, hi)
 
 
-def product_of_scales(a: Scale, b: Scale) -> Scale:
+def product_of_scales(a: Scale | None, b: Scale | None) -> Scale | None:
     """The scale of a product; unknown where one of the two is."""
     return None if a is None or b is None else a * b
 

@@ -15,12 +15,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I16, round_divide
+from ..arith import I16, TensorBound, round_divide
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
-from ._op import Op, Tensor, require, rows_of
+from ._op import Op, require, rows_of
 
 MOST = 1 << 16  # tokens
 
@@ -47,10 +47,10 @@ def fast(x: NDArray, dialect: Dialect, out: NDArray) -> None:
     over_rows(_rows, len(stacked), stacked, dialect.mean_rounding.code, rows_of(out))
 
 
-def infer(x: Tensor, dialect: Dialect) -> Tensor:
+def infer(x: TensorBound, dialect: Dialect) -> TensorBound:
     require(len(x.shape) >= 2, f"tokens [..., tokens, channels] are due, not {list(x.shape)}")
     require(1 <= x.shape[-2] <= MOST, f"a mean over {x.shape[-2]} tokens; it takes 1 to {MOST}")
-    return Tensor((*x.shape[:-2], x.shape[-1]), x.fmt, x.lo, x.hi)
+    return TensorBound((*x.shape[:-2], x.shape[-1]), x.fmt, x.lo, x.hi)
 
 
 OP = Op(

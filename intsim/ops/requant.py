@@ -16,13 +16,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I32, Format, round_shift, saturate, signed
+from ..arith import I32, Format, TensorBound, round_shift, saturate, signed
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.scaling import scaled, scaling
 from ..kernels.threads import over_rows
-from ._op import Op, Param, Tensor, per_channel, require, rows_of
+from ._op import Op, Param, per_channel, require, rows_of
 
 MULTIPLIER = Param(I32, (0, 1))
 SHIFT = Param(Format("integer", 1, 62), (0, 1))
@@ -62,13 +62,13 @@ def fast(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect, out: ND
         over_rows(_rows, len(flat), flat, m, e, mode.code, fmt.lo, fmt.hi, result)
 
 
-def infer(acc: Tensor, m: NDArray, e: NDArray, b: int, dialect: Dialect) -> Tensor:
+def infer(acc: TensorBound, m: NDArray, e: NDArray, b: int, dialect: Dialect) -> TensorBound:
     lo, hi = rescaled(acc, m, e, dialect)
     fmt = signed(b)
-    return Tensor(acc.shape, fmt, min(max(lo, fmt.lo), fmt.hi), min(max(hi, fmt.lo), fmt.hi))
+    return TensorBound(acc.shape, fmt, min(max(lo, fmt.lo), fmt.hi), min(max(hi, fmt.lo), fmt.hi))
 
 
-def rescaled(x: Tensor, m: NDArray, e: NDArray, dialect: Dialect) -> tuple[int, int]:
+def rescaled(x: TensorBound, m: NDArray, e: NDArray, dialect: Dialect) -> tuple[int, int]:
     """The interval of ``round_shift(x * m, e)``; multiplying and rounding are monotone, so the ends tell."""
     for name, value in (("m", m), ("e", e)):
         shape = np.shape(value)

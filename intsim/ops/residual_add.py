@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from ..arith import I32, I64, round_shift, saturate, signed
+from ..arith import I32, I64, TensorBound, round_shift, saturate, signed
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.scaling import scaling, sum_rows
 from ..kernels.threads import over_rows
-from ._op import Op, Tensor, per_channel, require, rows_of
+from ._op import Op, per_channel, require, rows_of
 from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
 
 
@@ -71,13 +71,15 @@ def fast(
         over_rows(_rows, len(left), left, right, *factors, mode.code, fmt.lo, fmt.hi, result)
 
 
-def infer(a: Tensor, c: Tensor, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect) -> Tensor:
+def infer(
+    a: TensorBound, c: TensorBound, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect
+) -> TensorBound:
     fits = c.shape == a.shape[len(a.shape) - len(c.shape) :]
     require(fits, f"a is {list(a.shape)} and c is {list(c.shape)}; branches have one shape, or c the last axes of it")
     (a_lo, a_hi), (c_lo, c_hi) = rescaled(a, ma, ea, dialect), rescaled(c, mc, ec, dialect)
     require(I64.holds(a_lo + c_lo, a_hi + c_hi), "the sum of the two arms may pass 64 bits")
     fmt = signed(b)
-    return Tensor(a.shape, fmt, min(max(a_lo + c_lo, fmt.lo), fmt.hi), min(max(a_hi + c_hi, fmt.lo), fmt.hi))
+    return TensorBound(a.shape, fmt, min(max(a_lo + c_lo, fmt.lo), fmt.hi), min(max(a_hi + c_hi, fmt.lo), fmt.hi))
 
 
 OP = Op(

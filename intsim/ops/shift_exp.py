@@ -22,12 +22,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I16, I32, I64, HalfBit, Overflow, divide, wrap
+from ..arith import I16, I32, I64, HalfBit, Overflow, TensorBound, divide, wrap
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
-from ._op import Op, Param, Tensor, rows_of
+from ._op import Op, Param, rows_of
 
 X0 = Param.integer(-(1 << 20), -1)
 PRECISION = Param.integer(0, 31)
@@ -76,11 +76,11 @@ def codes(dialect: Dialect) -> tuple[int, int, bool]:
     return dialect.quotient.code, dialect.half_bit.code, dialect.overflow is Overflow.WRAP32
 
 
-def infer(x: Tensor, x0: int, n: int, dialect: Dialect) -> Tensor:
+def infer(x: TensorBound, x0: int, n: int, dialect: Dialect) -> TensorBound:
     if dialect.overflow is Overflow.WRAP32:
-        return Tensor(x.shape, I64, 0, I32.hi)
+        return TensorBound(x.shape, I64, 0, I32.hi)
     top = steps(np.asarray([max(x.hi, 0)], object), x0, n, dialect)["out"]
-    return Tensor(x.shape, I64, 0, int(top[0]))
+    return TensorBound(x.shape, I64, 0, int(top[0]))
 
 
 OP = Op(

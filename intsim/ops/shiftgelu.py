@@ -23,16 +23,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, overflow, signed
+from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, TensorBound, overflow, signed
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
-from ._op import Op, Tensor, require, rows_of
+from ._op import Op, require, rows_of
 from .matmul import product_of_scales
 from .shift_exp import PRECISION, X0, codes
 from .shift_exp import steps as exponential
-from .shiftmax import BITS, exponential_sum, scaled
+from .shiftmax import BITS, exponential_sum, probability
 
 UNCLAMPED = 128  # a bound no i8 passes
 
@@ -48,7 +48,7 @@ def gelu_steps(x: NDArray, g: NDArray, x0: int, n: int, b: int, dialect: Dialect
     e_top = exponential(-top, x0, n, dialect)["out"]
     total = exponential_sum(e + e_top, dialect, name)
     f = INT32_MAX // total
-    sigmoid = scaled(e, f, b, dialect)
+    sigmoid = probability(e, f, b, dialect)
     out = overflow(x * sigmoid, dialect.overflow, f"{name}: out")
     e_top = np.minimum(e_top, INT32_MAX).astype(np.int64)
     return {"max": top, "exp": e, "exp_max": e_top, "sum": total, "factor": f, "sigmoid": sigmoid, "out": out}
@@ -89,7 +89,7 @@ def fast(x: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) ->
         steps(x.astype(np.int64), x0, n, b, dialect)  # the reference says which row, and what is wrong with it
 
 
-def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
+def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
     require(x.shape[-1] >= 1, "a row needs at least one element")
     sigmoid = signed(b)
     lo, hi = 0, sigmoid.hi
@@ -104,7 +104,7 @@ def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
             hi = (largest << 31) >> (32 - b)
             lo = -hi
     products = [value * s for value in (x.lo, x.hi) for s in (lo, hi)]
-    return Tensor(x.shape, I32, min(products), max(products))
+    return TensorBound(x.shape, I32, min(products), max(products))
 
 
 def real(x: NDArray) -> NDArray:

@@ -20,14 +20,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, first_index, forbid, signed, wrap
+from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, TensorBound, first_index, forbid, signed, wrap
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import lookup, planes
 from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, shiftmax_rows
 from ..kernels.threads import over_rows
-from ._op import Op, Param, Tensor, require, rows_of
+from ._op import Op, Param, require, rows_of
 from .shift_exp import PRECISION, X0, codes
 from .shift_exp import steps as exponential
 
@@ -44,7 +44,7 @@ def normalised(e: NDArray, b: int, dialect: Dialect, name: str) -> dict[str, NDA
     """The steps from a row's exponentials to its probabilities."""
     total = exponential_sum(e.sum(axis=-1, keepdims=True), dialect, name)
     f = INT32_MAX // total
-    p = scaled(e, f, b, dialect)
+    p = probability(e, f, b, dialect)
     return {"sum": total, "factor": f, "out": forbid(p, signed(b), f"{name}: out")}
 
 
@@ -60,7 +60,7 @@ def exponential_sum(total: NDArray, dialect: Dialect, name: str) -> NDArray:
     return total
 
 
-def scaled(e: NDArray, f: NDArray, b: int, dialect: Dialect) -> NDArray:
+def probability(e: NDArray, f: NDArray, b: int, dialect: Dialect) -> NDArray:
     """``(e * f) >> (31 - b + 1)``; under ``overflow = wrap32`` the product wraps first."""
     product = e * f
     if dialect.overflow is Overflow.WRAP32:
@@ -133,21 +133,21 @@ def tables(x0: int, n: int, b: int, dialect: Dialect) -> Softmax | None:
     return Softmax(exponentials, planes(exponentials), 31 - b + 1, wraps_sum)
 
 
-def infer(x: Tensor, x0: int, n: int, b: int, dialect: Dialect) -> Tensor:
+def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
     tokens = x.shape[-1]
     require(tokens >= 1, "a row needs at least one element")
     if dialect.overflow is Overflow.WRAP32:
-        return Tensor.full(x.shape, signed(b))
+        return TensorBound.full(x.shape, signed(b))
     largest = -x0 << n  # the exponential of the row's maximum
     require(largest < 2**31, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
     if dialect.exp_sum is ExpSum.WRAP32 and dialect.overflow is Overflow.EXACT:
-        return Tensor.full(x.shape, signed(b))  # each row is checked as it is computed
+        return TensorBound.full(x.shape, signed(b))  # each row is checked as it is computed
     if dialect.exp_sum is ExpSum.WRAP32:  # nothing bounds the factor of a wrapped sum
         reach = (largest << 31) >> (32 - b)
-        return Tensor(x.shape, signed(b), -reach, reach)
+        return TensorBound(x.shape, signed(b), -reach, reach)
     # While the sum does not saturate a row of p sums to at most top; saturated, f is 1 and every p is at most e >> shift.
     top = signed(b).hi
-    return Tensor(x.shape, signed(b), 0, top, row_sum=max(top, tokens * (largest >> (32 - b))))
+    return TensorBound(x.shape, signed(b), 0, top, row_sum=max(top, tokens * (largest >> (32 - b))))
 
 
 def real(x: NDArray) -> NDArray:

@@ -20,7 +20,7 @@ from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.positions import resized_positions
 from ..nets.segmenter import SegmenterConfig
 from ..nets.vit import ViTConfig
-from .containers import META, SUFFIXES, Stored, recorded_configuration, stored_tensors
+from .containers import META, SUFFIXES, CheckpointTensor, recorded_configuration, stored_tensors
 from .inferred import MMSEGMENTATION_HAS, inferred_config
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming, naming_of
 
@@ -32,11 +32,11 @@ class Checkpoint:
     """A checkpoint file, opened: its tensors, not yet read, and whose names they bear."""
 
     path: Path
-    tensors: Mapping[str, Stored]
+    tensors: Mapping[str, CheckpointTensor]
     naming: Naming
 
     @classmethod
-    def opened(cls, path: str | Path) -> Checkpoint:
+    def open(cls, path: str | Path) -> Checkpoint:
         """Takes safetensors, ``.npz`` and PyTorch files (extra ``torch``) of the networks that `naming_of` knows; FileError
         for anything else.
         """
@@ -108,7 +108,7 @@ class Checkpoint:
 
 def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str, NDArray], str]:
     """What `Checkpoint.weights` gives, and the file's SHA-256."""
-    checkpoint = Checkpoint.opened(path)
+    checkpoint = Checkpoint.open(path)
     return checkpoint.weights(config), checkpoint.sha256
 
 
@@ -127,7 +127,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _value(tensor: Stored, shape: tuple[int, ...], config: dict[str, Any], path: Path, resizable: bool) -> NDArray:
+def _value(tensor: CheckpointTensor, shape: tuple[int, ...], config: dict[str, Any], path: Path, resizable: bool) -> NDArray:
     """The tensor's values, float32 or float64; position embeddings may have any number of tokens."""
     wanted = (shape[0], tensor.shape[1], shape[2]) if resizable and len(tensor.shape) == 3 else shape
     if tensor.shape != wanted:

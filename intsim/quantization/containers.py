@@ -45,7 +45,7 @@ _KINDS = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.
 
 
 @dataclass(frozen=True)
-class Stored:
+class CheckpointTensor:
     """One tensor of a checkpoint: `kind` is F64, F32, F16 or what else it is; `read` gives its values."""
 
     name: str
@@ -54,7 +54,7 @@ class Stored:
     read: Callable[[], NDArray]
 
 
-def stored_tensors(path: Path) -> dict[str, Stored]:
+def stored_tensors(path: Path) -> dict[str, CheckpointTensor]:
     """The tensors of a checkpoint by name. FileError where the file is none, is truncated, or would execute code."""
     if path.suffix == ".npz":
         return _npz(path)
@@ -63,13 +63,15 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
     return _safetensors(path)
 
 
-def _safetensors(path: Path) -> dict[str, Stored]:
+def _safetensors(path: Path) -> dict[str, CheckpointTensor]:
     found = {}
     try:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118  a file handle, not a dict
                 view = file.get_slice(name)
-                found[name] = Stored(name, tuple(view.get_shape()), view.get_dtype(), partial(_safetensor, path, name))
+                found[name] = CheckpointTensor(
+                    name, tuple(view.get_shape()), view.get_dtype(), partial(_safetensor, path, name)
+                )
     except (SafetensorError, OSError) as error:
         raise FileError(f"{path}: not a safetensors file, or a truncated one ({error})") from None
     return found
@@ -81,7 +83,7 @@ def _safetensor(path: Path, name: str) -> NDArray:
         return value
 
 
-def _npz(path: Path) -> dict[str, Stored]:
+def _npz(path: Path) -> dict[str, CheckpointTensor]:
     """The arrays of an archive; where some lie under ``state/``, beside recorded activations, those alone."""
     members = npy.members(path)
     prefix = STATE if any(name.startswith(STATE) for name in members) else ""
@@ -92,7 +94,7 @@ def _npz(path: Path) -> dict[str, Stored]:
         if problem:
             raise FileError(f"{path}: {member}: {problem}")
         name, kind = member.removeprefix(prefix), _KINDS.get(dtype.newbyteorder("="), str(dtype))
-        found[name] = Stored(name, shape, kind, partial(npy.member, path, member))
+        found[name] = CheckpointTensor(name, shape, kind, partial(npy.member, path, member))
     return found
 
 
@@ -111,7 +113,7 @@ def recorded_configuration(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _pytorch(path: Path) -> dict[str, Stored]:
+def _pytorch(path: Path) -> dict[str, CheckpointTensor]:
     try:
         import torch
     except ImportError:
@@ -130,13 +132,13 @@ def _pytorch(path: Path) -> dict[str, Stored]:
     return {name: _tensor(name, value, torch) for name, value in state.items()}
 
 
-def _tensor(name: str, value: Any, torch: Any) -> Stored:
+def _tensor(name: str, value: Any, torch: Any) -> CheckpointTensor:
     kinds = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "F16"}
     kind = kinds.get(value.dtype, str(value.dtype).removeprefix("torch."))
     if value.is_meta or value.layout != torch.strided:
         kind = "without values" if value.is_meta else "sparse"
     wide = value.float() if value.dtype == torch.bfloat16 else value
-    return Stored(name, tuple(value.shape), kind, lambda: wide.detach().contiguous().numpy())
+    return CheckpointTensor(name, tuple(value.shape), kind, lambda: wide.detach().contiguous().numpy())
 
 
 def _state(loaded: Any) -> dict[str, Any]:

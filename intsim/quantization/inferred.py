@@ -13,14 +13,16 @@ from typing import Any
 
 from ..errors import FileError
 from ..nets.segmenter import LINEAR, MASK
-from .containers import Stored
+from .containers import CheckpointTensor
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming
 
 MMSEGMENTATION_HAS = {"l2_norm": True, "encoder_norm_eps": 1e-6}  # whatever was trained with it
 HEAD = 64  # channels a head of every published ViT, DeiT and Segmenter
 
 
-def inferred_config(path: Path, tensors: Mapping[str, Stored], naming: Naming) -> tuple[dict[str, Any], str] | None:
+def inferred_config(
+    path: Path, tensors: Mapping[str, CheckpointTensor], naming: Naming
+) -> tuple[dict[str, Any], str] | None:
     """A configuration and what was taken for granted; None where shapes tell too little. FileError where they tell of no
     network.
     """
@@ -50,7 +52,7 @@ def _ours(name: str, naming: Naming) -> str:
     return re.sub(r"^head\.fc\.", "head.", name)
 
 
-def _mmsegmentation(path: Path, tensors: Mapping[str, Stored]) -> dict[str, Any]:
+def _mmsegmentation(path: Path, tensors: Mapping[str, CheckpointTensor]) -> dict[str, Any]:
     """As in mmsegmentation's own configurations: 64 channels a head, a square picture, pixels normalised to -1..1."""
     try:
         d_model, _, patch, _ = tensors["backbone.patch_embed.projection.weight"].shape

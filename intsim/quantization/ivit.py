@@ -29,7 +29,7 @@ from ..ops.masked_shiftmax import visible
 from ..ops.shiftgelu import UNCLAMPED
 from .calibrate import WIDEST
 from .checkpoint import Checkpoint
-from .containers import Stored
+from .containers import CheckpointTensor
 from .ivit_names import module_of, modules
 from .lower import Affine, LinearLayer, Scale, lower
 from .recipe import WIDTHS
@@ -39,7 +39,7 @@ PUBLISHED_GELU_BITS = 8
 CONVOLUTION = "patch_embed.proj"
 
 
-def is_quantized(tensors: Mapping[str, Stored]) -> bool:
+def is_quantized(tensors: Mapping[str, CheckpointTensor]) -> bool:
     """Whether these are the tensors of a quantization-aware checkpoint."""
     return any(name.endswith(INTEGERS) for name in tensors)
 
@@ -61,7 +61,7 @@ def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -
     net = network_of(config).build(dimensions_of(config), weights)
     provenance = {"intsim": __version__, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
     try:
-        return lower(net, AsTheyStand(state, config, dialect), dialect, config, provenance)
+        return lower(net, StoredIntegers(state, config, dialect), dialect, config, provenance)
     except FileError:
         raise
     except BoundError as error:
@@ -79,7 +79,7 @@ def input_scale(checkpoint: Checkpoint) -> float:
 class _State:
     """The tensors of a checkpoint, each checked as it is read; `structure` names the keys that say which there are."""
 
-    def __init__(self, path: Path, tensors: Mapping[str, Stored], structure: str) -> None:
+    def __init__(self, path: Path, tensors: Mapping[str, CheckpointTensor], structure: str) -> None:
         self.path, self.tensors, self.structure = path, tensors, structure
 
     def read(self, name: str) -> NDArray:
@@ -176,8 +176,8 @@ def _is_norm(layer: str) -> bool:
     return layer.rpartition(".")[2] in ("norm", "norm1", "norm2")
 
 
-class AsTheyStand:
-    """The `Source` of a quantization-aware checkpoint."""
+class StoredIntegers:
+    """The `ParameterSource` of a quantization-aware checkpoint."""
 
     norm_advice = ""
     vanishing = True

@@ -1,8 +1,8 @@
 """Lowering: the real-valued graph becomes the integer graph, every requantization placed.
 
 Each real operation becomes one integer operation, followed by a requantization (``<name>.requant``) where the integer
-result is wider than the next operation takes. Which integers the parameters become, and at which scales, says a `Source`:
-`rounding` makes them of real numbers and a calibration, `ivit` takes those of a checkpoint that has them already.
+result is wider than the next operation takes. A `ParameterSource` says which integers the parameters become, and at which
+scales: `rounding` makes them of real numbers and a calibration, `ivit` takes those of a checkpoint that has them already.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Affine(NamedTuple):
     scale: Scale
 
 
-class Source(Protocol):
+class ParameterSource(Protocol):
     """Where scales, widths and integer parameters come from. `norm_advice`: the way out where a layer norm does not fit."""
 
     norm_advice: str
@@ -83,7 +83,7 @@ class Source(Protocol):
 
 def lower(
     net: RealGraph,
-    source: Source,
+    source: ParameterSource,
     dialect: Dialect,
     config: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
@@ -103,7 +103,7 @@ def lower(
 class _Lowering:
     """The integer nodes so far, and for every real tensor the integer node that stands for it and its scale."""
 
-    def __init__(self, source: Source, dialect: Dialect, shapes: dict[str, tuple[int, ...]]) -> None:
+    def __init__(self, source: ParameterSource, dialect: Dialect, shapes: dict[str, tuple[int, ...]]) -> None:
         self.source, self.dialect, self.shapes = source, dialect, shapes
         self.nodes: list[Node] = []
         self.standing: dict[str, str] = {}

@@ -21,7 +21,7 @@ DEAD = 2.0**-12  # of a layer's median: a channel of no larger weights gets that
 
 
 class Rounded:
-    """The `Source` of a calibrated network."""
+    """The `ParameterSource` of a calibrated network."""
 
     norm_advice = "fold it into the next layer with --fold-norm, where one follows"
     vanishing = False

@@ -2,7 +2,7 @@
 
 A `Work` is what one node computes: operator, parameters, dialect, and the departures no parameter expresses (`twists`).
 A `Rule` alters a Work and has a name: a dialect's key and value (``requant_rounding=half_up``), a parameter
-(``n+1``), or a known blunder (``bias=left_out``, ``swap-heads``). The same catalogue serves to inject a fault and to
+(``n+1``), or a known mistake (``bias=left_out``, ``swap-heads``). The same catalogue serves to inject a fault and to
 recognise one: `catalogue` lists the rules that can matter at a node, `named` finds one, `compute` runs an altered Work.
 """
 

@@ -14,9 +14,9 @@ from ..dialects import CHOICES, gelu_parameters, softmax_parameters
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..errors import IntsimError
 from ..ops._op import REGISTRY
-from .layout_faults import LAYOUTS
+from .layout_faults import LAYOUT_FAULTS
 from .rule import Bit, Rule, Work
-from .tables import ARITHMETIC, BLUNDERS
+from .tables import ARITHMETIC, MISTAKES
 
 GELUS, SOFTMAXES = ("shiftgelu", "lambda_shiftgelu"), ("shiftmax", "masked_shiftmax")
 TILES = (4, 8, 16, 32, 64, 128)
@@ -25,7 +25,7 @@ SOFTMAX_KEYS, GELU_KEYS = ("x0_rounding", "softmax_n", "softmax_bits"), ("x0_rou
 
 def catalogue(graph: Graph, node: Node) -> list[Rule]:
     """The rules that can matter at a node, the most common mistakes first."""
-    return [*_choices(graph, node), *_numbers(node), *_blunders(graph, node), *_layouts(graph, node)]
+    return [*_choices(graph, node), *_numbers(node), *_mistakes(graph, node), *_layouts(graph, node)]
 
 
 def named(graph: Graph, node: Node, text: str) -> Rule:
@@ -130,9 +130,9 @@ def _moved(key: str, step: int) -> Callable[[Work], Work]:
     return alter
 
 
-def _blunders(graph: Graph, node: Node) -> Iterator[Rule]:
+def _mistakes(graph: Graph, node: Node) -> Iterator[Rule]:
     """What is done wrong again and again, by operator."""
-    for name, instead in BLUNDERS.get(node.op, ()):
+    for name, instead in MISTAKES.get(node.op, ()):
         key, _, value = name.partition("=")
         by_rows = value != "of_the_previous_row"
         yield Rule(name, instead, _twist(key, int(value) if value.isdecimal() else value), by_rows)
@@ -203,7 +203,7 @@ def _borrowed(graph: Graph, node: Node, pair: tuple[str, str]) -> Iterator[tuple
 def _layouts(graph: Graph, node: Node) -> Iterator[Rule]:
     tensor = graph.tensors[node.name]
     probe = np.zeros(tensor.shape, np.int64)
-    for name, function in LAYOUTS.items():
+    for name, function in LAYOUT_FAULTS.items():
         try:
             function(probe, tensor.fmt)
         except ValueError:

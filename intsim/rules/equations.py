@@ -1,4 +1,4 @@
-"""The operators' equations once more, in NumPy int64, each open to the blunders that are made with it.
+"""The operators' equations once more, in NumPy int64, each open to the mistakes that are made with it.
 
 `TWISTED` maps an operator to a function of its inputs, parameters, dialect and twists; a twist is one departure by name,
 ``{"saturation": "wrap"}``. Where no twist is set nobody calls these: the operators themselves compute. Values that are moved
@@ -28,7 +28,7 @@ from ..arith import (
 from ..dialects import Dialect
 from ..ops.masked_shiftmax import LOWEST, visible
 from ..ops.shift_exp import steps as exponential
-from ..ops.shiftmax import exponential_sum, scaled
+from ..ops.shiftmax import exponential_sum, probability
 from .moves import MOVED, Arrays, Params, Twists
 
 
@@ -161,7 +161,7 @@ def _subtracted(top: NDArray, twists: Twists) -> NDArray:
 def _shares(e: NDArray, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
     """Probabilities from a row's exponentials."""
     total = _summed(e.sum(axis=-1, keepdims=True), dialect, twists)
-    return np.asarray(scaled(e, _factor(total, twists), p["b"], dialect))
+    return np.asarray(probability(e, _factor(total, twists), p["b"], dialect))
 
 
 def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int | None = None) -> NDArray:
@@ -173,7 +173,7 @@ def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int 
     e = exponential(g - top, p["x0"], p["n"], dialect)["out"]
     e_top = exponential(-top, p["x0"], p["n"], dialect)["out"]
     total = _summed(e + e_top, dialect, twists)
-    sigmoid = scaled(e, _factor(total, twists), p["b"], dialect)
+    sigmoid = probability(e, _factor(total, twists), p["b"], dialect)
     return _held((g if "lambda" in twists else x) * sigmoid, dialect)
 
 

@@ -1,7 +1,7 @@
 """Layout faults: right values in the wrong place, or read in the wrong way.
 
-`LAYOUTS` are the ones that can be put on any tensor by name; `diagnose` finds which one turned an expected tensor into the
-device's, the permutation of an axis included.
+`LAYOUT_FAULTS` are the ones that can be applied to any tensor by name; `diagnose` finds which one turned an expected tensor
+into the device's, the permutation of an axis included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TILES = (2, 4, 8, 16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A layout fault found: its `name`, as `LAYOUTS` has it where it is one of them, and a sentence."""
+    """A layout fault found: its `name`, as `LAYOUT_FAULTS` has it where it is one of them, and a sentence."""
 
     name: str
     says: str
@@ -77,7 +77,7 @@ def nibble_swap(x: NDArray, fmt: Format) -> NDArray:
     return (raw >> 4 | raw << 4).view(fmt.dtype).reshape(x.shape).astype(np.int64)
 
 
-LAYOUTS: dict[str, Callable[[NDArray, Format], NDArray]] = {
+LAYOUT_FAULTS: dict[str, Callable[[NDArray, Format], NDArray]] = {
     "swap-heads": swap_heads,
     "transpose": transpose,
     "shift-row": shift_row,

@@ -14,7 +14,7 @@ from ..dialects import Dialect
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..ops._op import REGISTRY
 from .equations import TWISTED
-from .layout_faults import LAYOUTS
+from .layout_faults import LAYOUT_FAULTS
 
 # Every row of the output depends on the same row of the inputs only.
 ROW_WISE = ("requant", "residual_add", "layernorm", "shiftmax", "shiftgelu", "lambda_shiftgelu", "shift_exp", "linear")
@@ -74,7 +74,7 @@ def compute(graph: Graph, node: Node, work: Work, inputs: Sequence[NDArray]) -> 
         value = _straight(graph, node, work, inputs)
     value = value if due.fmt.holds(int(value.min()), int(value.max())) else wrap(value, due.fmt)
     if layout is not None:
-        value = wrap(LAYOUTS[layout](value.astype(np.int64), due.fmt), due.fmt)
+        value = wrap(LAYOUT_FAULTS[layout](value.astype(np.int64), due.fmt), due.fmt)
     if bit is not None:
         value = bit.applied(value.astype(np.int64), due.fmt)
     if node.op not in ROW_WISE and value.shape != due.shape:

@@ -1,6 +1,6 @@
 """What the catalogue lists by operator: the choices of a dialect that matter to it, and what is done wrong again and again.
 
-A blunder is a name, ``key=value``, and what is right in its place ("" where the name says it); `equations` computes it.
+A mistake is a name, ``key=value``, and what is right in its place ("" where the name says it); `equations` computes it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACCUMULATORS += [(f"accumulator_saturates={bits}", "32") for bits in (24, 20, 16
 SHARES = [("max=left_out", "subtracted"), ("max=of_the_previous_row", "of the row"), NUMERATOR, *SUMS]
 WINDOWS = [("windows=columns_first", "row by row"), ("windows=not_transposed", "")]
 
-BLUNDERS: dict[str, list[tuple[str, str]]] = {
+MISTAKES: dict[str, list[tuple[str, str]]] = {
     "requant": [*SATURATIONS, ("rounding=twice", "once"), ("rounding=gemmlowp", "once")],
     "residual_add": [
         ("residual=rounded_once", "each arm by itself"),

@@ -23,13 +23,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import Format, format_named
+from ..arith import Format, Scale, format_named
 from ..engine.graph import Graph, digest, hash_of
 from ..engine.interpreter import Alteration, Progress, run
 from ..engine.names import chooses, require_matches
 from ..errors import FileError, IntsimError
 from ..kernels.threads import available
-from ..ops._op import Scale
 from . import hdf5
 
 FORMAT, VERSION = "intsim-golden", 1
@@ -193,7 +192,7 @@ def _facts(value: NDArray) -> tuple[str, int, int]:
 
 
 @dataclass(frozen=True)
-class Record:
+class GoldenTensor:
     """One tensor of a golden file; `values` is None at level digest, which holds hashes only. `scale` is None where it has
     none, an array where it has one a channel.
     """
@@ -202,7 +201,7 @@ class Record:
     shape: tuple[int, ...]
     fmt: Format
     sha256: str
-    scale: Scale
+    scale: Scale | None
     values: hdf5.Values | None
 
     def verified(self) -> NDArray | None:
@@ -228,11 +227,11 @@ class GoldenFile:
     hdf5: str
     nodes: list[dict[str, Any]]
     left_out: list[str]
-    tensors: dict[str, Record]
+    tensors: dict[str, GoldenTensor]
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[GoldenFile]:
+def open_golden(path: str | Path) -> Iterator[GoldenFile]:
     """Open a golden file for reading; FileError says what is wrong with it. Values are read only when asked for."""
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
@@ -265,7 +264,7 @@ def _is_node(node: Any) -> bool:
     )
 
 
-def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
+def _record(name: str, dataset: h5py.Dataset, path: Path) -> GoldenTensor:
     try:
         attributes = dataset.attrs
         shape = tuple(int(size) for size in attributes["shape"])
@@ -279,9 +278,9 @@ def _record(name: str, dataset: h5py.Dataset, path: Path) -> Record:
         ) from None
     known = float(scale) if scale is not None and scale.ndim == 0 else scale
     if dataset.shape is None:
-        return Record(name, shape, fmt, sha256, known, None)
+        return GoldenTensor(name, shape, fmt, sha256, known, None)
     if dataset.shape != shape or dataset.dtype.kind not in "iu":
         raise FileError(
             f"{path}: {name} is {dataset.dtype} {list(dataset.shape)} but says it is {fmt} {list(shape)}; it is damaged"
         )
-    return Record(name, shape, fmt, sha256, known, hdf5.Values(dataset, path, name))
+    return GoldenTensor(name, shape, fmt, sha256, known, hdf5.Values(dataset, path, name))

@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 
 from .. import resources
-from ..arith import I8, I32, Format
+from ..arith import I8, I32, Format, Scale
 from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
 from ..errors import FileError, IntsimError
-from ..ops._op import REGISTRY, Scale
+from ..ops._op import REGISTRY
 from . import hdf5
 
 FORMAT, VERSION = "intsim-model", 1
@@ -102,7 +102,7 @@ def _is_node(record: dict[str, Any]) -> bool:
 def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path) -> Node:
     name, op = record["name"], record["op"]
     params: dict[str, Any] = dict(record["params"])
-    scales: dict[str, Scale] = {}
+    scales: dict[str, Scale | None] = {}
     for key in record["arrays"]:
         dataset = datasets.get(f"{name}/{key}")
         if dataset is None:
@@ -114,7 +114,7 @@ def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path)
     return Node(name, op, tuple(record["inputs"]), params, scale, scales)
 
 
-def _scale(value: Any, what: str) -> Scale:
+def _scale(value: Any, what: str) -> Scale | None:
     array = np.asarray(value)
     if array.dtype.kind != "f":
         raise FileError(f"{what} is not a real number; the file is damaged")

@@ -7,17 +7,17 @@ and `reading` do it all, one for each direction.
 
 from .constants import LANGUAGES
 from .encodings import FORMATS
-from .layout import LAYOUTS, Layout, layout_named
+from .layout import BEAT_LAYOUTS, BeatLayout, layout_named
 from .reading import dumped, dumped_like, exported
-from .stored import Stored
+from .stored import Packing
 from .writing import export
 
 __all__ = [
+    "BEAT_LAYOUTS",
     "FORMATS",
     "LANGUAGES",
-    "LAYOUTS",
-    "Layout",
-    "Stored",
+    "BeatLayout",
+    "Packing",
     "dumped",
     "dumped_like",
     "export",

@@ -11,15 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..arith import I64
-from .layout import Layout
-from .sources import Tensor
-from .stored import Stored
+from .layout import BeatLayout
+from .sources import ExportTensor
+from .stored import Packing
 from .writing import placed
 
 BEATS, LANES = 3, 8  # drawn, at most
 
 
-def render(console: Console, tensors: Sequence[Tensor], layout: Layout, most: int) -> None:
+def render(console: Console, tensors: Sequence[ExportTensor], layout: BeatLayout, most: int) -> None:
     """Draw the first `most` tensors, and say what the others come to."""
     for tensor in tensors[:most]:
         _tensor(console, tensor, placed(tensor, layout))
@@ -32,7 +32,7 @@ def render(console: Console, tensors: Sequence[Tensor], layout: Layout, most: in
     )
 
 
-def _tensor(console: Console, tensor: Tensor, stored: Stored) -> None:
+def _tensor(console: Console, tensor: ExportTensor, stored: Packing) -> None:
     drawn = _beats(tensor, stored)
     shape = " x ".join(map(str, tensor.shape))
     elements = f"{stored.lanes} elements" if stored.lanes > 1 else "1 element"
@@ -47,12 +47,12 @@ def _tensor(console: Console, tensor: Tensor, stored: Stored) -> None:
     console.print(drawn)
 
 
-def _filling(tensor: Tensor, stored: Stored) -> str:
+def _filling(tensor: ExportTensor, stored: Packing) -> str:
     padding = stored.beats * stored.lanes - int(np.prod(tensor.shape, dtype=object))
     return f"{padding:,} elements of padding" if padding else "no padding"
 
 
-def _beats(tensor: Tensor, stored: Stored) -> Table:
+def _beats(tensor: ExportTensor, stored: Packing) -> Table:
     """The first beats: which element each lane holds, highest bits left, and the beat in hexadecimal."""
     stream = stored.stream(tensor.values(), tensor.name)[:BEATS]
     names = _names(stored)
@@ -80,11 +80,11 @@ def _beats(tensor: Tensor, stored: Stored) -> Table:
     return table
 
 
-def _names(stored: Stored) -> list[list[str]]:
+def _names(stored: Packing) -> list[list[str]]:
     """For the first beats, the index of the element in every lane; ``pad`` where it is padding."""
     numbers = np.arange(np.prod(stored.shape)).reshape(stored.shape)
     plain = replace(stored.layout, bits=64, signed=True, beat=None, lanes=stored.lanes, pad=-1)
-    places = Stored(plain, stored.shape, I64).stream(numbers)[:BEATS]
+    places = Packing(plain, stored.shape, I64).stream(numbers)[:BEATS]
     return [["pad" if place < 0 else _index(place, stored.shape) for place in beat] for beat in places]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..arith import first_index
 from ..errors import FileError
 from ..storage import npy
-from .stored import Stored
+from .stored import Packing
 
 NPZ_NAME = "tensors.npz"
 A_LINE = 12  # numbers of a C array
@@ -40,20 +40,20 @@ class Encoding:
     name: str
     suffix: str
     says: str
-    write: Callable[[Path, NDArray, Stored], None]
-    read: Callable[[Path, Stored, int], NDArray]
+    write: Callable[[Path, NDArray, Packing], None]
+    read: Callable[[Path, Packing, int], NDArray]
     by_beats: bool = True
 
 
 # --- beats ------------------------------------------------------------------------------------------------------------
 
 
-def _write_raw(path: Path, stream: NDArray, stored: Stored) -> None:
+def _write_raw(path: Path, stream: NDArray, stored: Packing) -> None:
     octets = stored.pack(stream)
     (octets if stored.layout.endian == "little" else octets[:, ::-1]).tofile(path)
 
 
-def read_raw(path: Path, stored: Stored, beats: int) -> NDArray:
+def _read_raw(path: Path, stored: Packing, beats: int) -> NDArray:
     width, held = stored.beat // 8, path.stat().st_size
     if held != beats * width:
         said = "the dump is truncated" if held < beats * width else "it holds more than this tensor, or wider beats"
@@ -62,27 +62,27 @@ def read_raw(path: Path, stored: Stored, beats: int) -> NDArray:
     return stored.unpack(octets if stored.layout.endian == "little" else octets[:, ::-1])
 
 
-def _write_hex(path: Path, stream: NDArray, stored: Stored) -> None:
+def _write_hex(path: Path, stream: NDArray, stored: Packing) -> None:
     digits = stored.pack(stream)[:, ::-1].tobytes().hex()
     step = stored.beat // 4
     path.write_text("".join(f"{digits[i : i + step]}\n" for i in range(0, len(digits), step)), encoding="ascii")
 
 
-def _read_hex(path: Path, stored: Stored, beats: int) -> NDArray:
+def _read_hex(path: Path, stored: Packing, beats: int) -> NDArray:
     return read_words(path, stored, beats, 16)
 
 
-def _write_bits(path: Path, stream: NDArray, stored: Stored) -> None:
+def _write_bits(path: Path, stream: NDArray, stored: Packing) -> None:
     digits = np.unpackbits(stored.pack(stream)[:, ::-1], axis=-1) + ord("0")
     lines = np.concatenate([digits, np.full((len(digits), 1), ord("\n"), np.uint8)], axis=1)
     path.write_bytes(lines.astype(np.uint8).tobytes())
 
 
-def _read_bits(path: Path, stored: Stored, beats: int) -> NDArray:
+def _read_bits(path: Path, stored: Packing, beats: int) -> NDArray:
     return read_words(path, stored, beats, 2)
 
 
-def read_words(path: Path, stored: Stored, beats: int, base: int, exact: bool = True, prefixed: bool = False) -> NDArray:
+def read_words(path: Path, stored: Packing, beats: int, base: int, exact: bool = True, prefixed: bool = False) -> NDArray:
     """Beats written as words of digits: comments, underscores and addresses in order are what simulators write, too.
 
     Where `exact`, a word has all the digits of its beat, or of the bits that elements take: a shorter one was cut off.
@@ -131,11 +131,11 @@ def _same_place(path: Path, line: int, word: str, found: int) -> None:
         raise FileError(f"{path}:{line}: jumps to address {place:#x}, beat {found} is due; dump the beats in order")
 
 
-def _write_text(path: Path, stream: NDArray, stored: Stored) -> None:
+def _write_text(path: Path, stream: NDArray, stored: Packing) -> None:
     path.write_text("".join(" ".join(map(str, line)) + "\n" for line in stream.tolist()), encoding="ascii")
 
 
-def read_text(path: Path, stored: Stored, beats: int) -> NDArray:
+def read_text(path: Path, stored: Packing, beats: int) -> NDArray:
     due = beats * stored.lanes
     values: list[int] = []
     for line, word in tokens(path):
@@ -147,7 +147,7 @@ def read_text(path: Path, stored: Stored, beats: int) -> NDArray:
     return np.array(values, np.int64).reshape(beats, stored.lanes)
 
 
-def _decimal(path: Path, line: int, word: str, stored: Stored) -> int:
+def _decimal(path: Path, line: int, word: str, stored: Packing) -> int:
     if not NUMBER.fullmatch(word):
         raise FileError(f"{path}:{line}: {word[:40]!r} is no decimal number")
     value = int(word, 16 if "x" in word.lower() else 10)
@@ -178,12 +178,12 @@ def _plain(path: Path) -> str:
 # --- elements ---------------------------------------------------------------------------------------------------------
 
 
-def _write_npy(path: Path, values: NDArray, stored: Stored) -> None:
+def _write_npy(path: Path, values: NDArray, stored: Packing) -> None:
     with path.open("wb") as file:
         np.save(file, values.astype(stored.dtype))
 
 
-def _read_npy(path: Path, stored: Stored, beats: int) -> NDArray:
+def _read_npy(path: Path, stored: Packing, beats: int) -> NDArray:
     with path.open("rb") as stream:
         header = npy.header(stream, path.stat().st_size)
     if header.problem:
@@ -192,7 +192,7 @@ def _read_npy(path: Path, stored: Stored, beats: int) -> NDArray:
     return _held(path, np.load(path, allow_pickle=False), stored)
 
 
-def npz_member(path: Path, key: str, stored: Stored) -> NDArray:
+def npz_member(path: Path, key: str, stored: Packing) -> NDArray:
     """The elements of one tensor in an ``.npz``."""
     header = npy.member_header(path, key)
     if header is None:
@@ -203,19 +203,19 @@ def npz_member(path: Path, key: str, stored: Stored) -> NDArray:
     return _held(path, npy.member(path, key), stored)
 
 
-def npz_value(stored: Stored, values: NDArray, name: str) -> NDArray:
+def npz_value(stored: Packing, values: NDArray, name: str) -> NDArray:
     """A tensor as an ``.npz`` holds it."""
     return stored.arrange(values, name).astype(stored.dtype)
 
 
-def _same_shape(path: Path, shape: Sequence[int], dtype: np.dtype, stored: Stored) -> None:
+def _same_shape(path: Path, shape: Sequence[int], dtype: np.dtype, stored: Packing) -> None:
     if dtype.kind not in "iu":
         raise FileError(f"{path}: holds {dtype}, integers are due")
     if tuple(shape) != stored.arranged:
         raise FileError(f"{path}: its shape is {list(shape)}, {list(stored.arranged)} is due")
 
 
-def _held(path: Path, values: NDArray, stored: Stored) -> NDArray:
+def _held(path: Path, values: NDArray, stored: Packing) -> NDArray:
     outside = (values < stored.element.lo) | (values > stored.element.hi)
     if outside.any():
         at = first_index(outside)
@@ -223,7 +223,7 @@ def _held(path: Path, values: NDArray, stored: Stored) -> NDArray:
     return values.astype(np.int64)
 
 
-def _write_c(path: Path, values: NDArray, stored: Stored) -> None:
+def _write_c(path: Path, values: NDArray, stored: Packing) -> None:
     name = f"{identifier(path.stem)}_values"
     kind = f"{'' if stored.element.lo else 'u'}int{8 * stored.dtype.itemsize}_t"
     flat = values.reshape(-1).tolist()
@@ -244,7 +244,7 @@ def _literal(value: int) -> str:
     return str(value) if abs(value) < 1 << 31 else f"{value}LL"
 
 
-def _read_c(path: Path, stored: Stored, beats: int) -> NDArray:
+def _read_c(path: Path, stored: Packing, beats: int) -> NDArray:
     text = _plain(path)
     first, last = text.find("{"), text.find("}")
     if not 0 <= first < last:
@@ -276,7 +276,7 @@ ENCODINGS = {
     for encoding in (
         Encoding("hex", ".hex", "hexadecimal words for $readmemh, one beat a line", _write_hex, _read_hex),
         Encoding("bits", ".bits", "binary words for $readmemb, one beat a line", _write_bits, _read_bits),
-        Encoding("raw", ".bin", "the beats' bytes", _write_raw, read_raw),
+        Encoding("raw", ".bin", "the beats' bytes", _write_raw, _read_raw),
         Encoding("text", ".txt", "decimal numbers for $fscanf, one beat a line", _write_text, read_text),
         Encoding("c", ".h", "a C header with one array", _write_c, _read_c, by_beats=False),
         Encoding("npy", ".npy", "a NumPy array", _write_npy, _read_npy, by_beats=False),

@@ -1,6 +1,6 @@
 """A layout: how a tensor becomes a stream of beats.
 
-A TOML file, or one of `LAYOUTS` by name. Every key may be left out:
+A TOML file, or one of `BEAT_LAYOUTS` by name. Every key may be left out:
 
     name   = "axi128"
     bits   = 8             # of an element; 1 to 64, of the tensor's format where left out
@@ -32,7 +32,7 @@ WIDEST_BEAT = 1 << 16
 
 
 @dataclass(frozen=True)
-class Layout:
+class BeatLayout:
     """How tensors are stored; the keys are those of the module's description."""
 
     name: str = "plain"
@@ -58,7 +58,7 @@ class Layout:
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
 
     @classmethod
-    def of(cls, table: dict[str, Any], name: str) -> Layout:
+    def of(cls, table: dict[str, Any], name: str) -> BeatLayout:
         """A layout from plain data; an IntsimError names an unknown key, or a value that is not allowed."""
         keys = [field.name for field in dataclasses.fields(cls)]
         if unknown := [key for key in table if key not in keys]:
@@ -68,7 +68,7 @@ class Layout:
         return cls(**values)
 
     @classmethod
-    def load(cls, path: str | Path) -> Layout:
+    def load(cls, path: str | Path) -> BeatLayout:
         """A layout from a TOML file; its name is the file's where it gives none."""
         path = Path(path)
         try:
@@ -107,24 +107,24 @@ def _check(key: str, value: Any, where: str) -> None:
             raise IntsimError(f"{where}: a beat of {value} bits is not whole bytes; give a multiple of 8")
 
 
-LAYOUTS = {
+BEAT_LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout(),
-        Layout("beats32", beat=32),
-        Layout("beats64", beat=64),
-        Layout("axi128", beat=128),
-        Layout("axi256", beat=256),
-        Layout("axi512", beat=512),
-        Layout("tiles16x16", beat=128, tile=(16, 16)),
+        BeatLayout(),
+        BeatLayout("beats32", beat=32),
+        BeatLayout("beats64", beat=64),
+        BeatLayout("axi128", beat=128),
+        BeatLayout("axi256", beat=256),
+        BeatLayout("axi512", beat=512),
+        BeatLayout("tiles16x16", beat=128, tile=(16, 16)),
     )
 }
 
 
-def layout_named(text: str) -> Layout:
-    """One of `LAYOUTS` by name, or one from a TOML file."""
-    if text in LAYOUTS:
-        return LAYOUTS[text]
+def layout_named(text: str) -> BeatLayout:
+    """One of `BEAT_LAYOUTS` by name, or one from a TOML file."""
+    if text in BEAT_LAYOUTS:
+        return BEAT_LAYOUTS[text]
     if Path(text).is_file():
-        return Layout.load(text)
-    raise IntsimError(f"layout {text!r} is neither a TOML file nor one of: {', '.join(LAYOUTS)}")
+        return BeatLayout.load(text)
+    raise IntsimError(f"layout {text!r} is neither a TOML file nor one of: {', '.join(BEAT_LAYOUTS)}")

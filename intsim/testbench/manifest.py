@@ -11,19 +11,19 @@ from .. import resources
 from ..arith import format_named
 from ..errors import FileError, IntsimError
 from .encodings import ENCODINGS, NPZ_NAME
-from .layout import Layout
+from .layout import BeatLayout
 from .sources import file_sha256, stem
-from .stored import Stored
+from .stored import Packing
 
 SCHEMA, VERSION, NAME = "intsim-manifest", 1, "manifest.json"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """One tensor in one encoding: how it is stored, and its files in order."""
 
     name: str
-    stored: Stored
+    stored: Packing
     encoding: str
     files: tuple[str, ...]
     values_sha256: str = ""
@@ -34,7 +34,7 @@ class Manifest:
     """A manifest that was read and found well formed."""
 
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[ManifestEntry, ...]
     files: tuple[tuple[str, int, str], ...]  # the name, bytes and SHA-256 of every file, packages too
 
     def checked(self) -> None:
@@ -64,7 +64,7 @@ def read(path: str | Path) -> Manifest:
         raise FileError(f"{path}: is not JSON; export again") from None
     validate(record, path)
     try:
-        layout = Layout.of(record["layout"], str(record["layout"]["name"]))
+        layout = BeatLayout.of(record["layout"], str(record["layout"]["name"]))
         entries = tuple(_entry(tensor, layout) for tensor in record["tensors"])
     except (IntsimError, ValueError) as error:
         raise FileError(f"{path}: {error}") from None
@@ -74,17 +74,17 @@ def read(path: str | Path) -> Manifest:
     return Manifest(path, entries, tuple((file["file"], file["bytes"], file["sha256"]) for file in files))
 
 
-def _entry(tensor: dict[str, Any], layout: Layout) -> Entry:
+def _entry(tensor: dict[str, Any], layout: BeatLayout) -> ManifestEntry:
     name, encoding = tensor["name"], tensor["encoding"]
-    stored = Stored(layout, tuple(tensor["shape"]), format_named(tensor["format"]))
+    stored = Packing(layout, tuple(tensor["shape"]), format_named(tensor["format"]))
     said = {key: tensor[key] for key in geometry(stored)}
     files = tuple(file["file"] for file in tensor["files"])
     if said != geometry(stored) or files != file_names(name, stored, encoding, len(files)):
         raise IntsimError(f"{name}: its beats or files are not those of its shape and layout; it was altered, export again")
-    return Entry(name, stored, encoding, files, tensor["values_sha256"])
+    return ManifestEntry(name, stored, encoding, files, tensor["values_sha256"])
 
 
-def geometry(stored: Stored) -> dict[str, Any]:
+def geometry(stored: Packing) -> dict[str, Any]:
     """What a manifest says of a tensor's beats."""
     return {
         "element": str(stored.element),
@@ -95,7 +95,7 @@ def geometry(stored: Stored) -> dict[str, Any]:
     }
 
 
-def file_names(name: str, stored: Stored, encoding: str, most: int | None = None) -> tuple[str, ...]:
+def file_names(name: str, stored: Packing, encoding: str, most: int | None = None) -> tuple[str, ...]:
     """The files of a tensor: one, or as many numbered ones as the layout's `lines` take, one more than `most` at most."""
     if encoding == "npz":
         return (NPZ_NAME,)

@@ -15,8 +15,8 @@ from ..errors import FileError
 from ..storage.npy import member_header
 from . import manifest, sources
 from .encodings import ENCODINGS, npz_member
-from .layout import Layout
-from .manifest import Entry, file_names, numbered
+from .layout import BeatLayout
+from .manifest import ManifestEntry, file_names, numbered
 from .sources import stem
 from .writing import placed
 
@@ -24,11 +24,11 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Dump:
+class DumpFolder:
     """A folder of files and what each is. `exported`: it is an export, whose values must be those it says."""
 
     folder: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[ManifestEntry, ...]
     exported: bool
 
     @property
@@ -52,7 +52,7 @@ class Dump:
             raise FileError(f"{self.folder}: holds none of the files that are due, such as {self.entries[0].files[0]}")
         return tensors, missing
 
-    def _there(self, entry: Entry) -> bool:
+    def _there(self, entry: ManifestEntry) -> bool:
         """Whether all files of a tensor are there; FileError where some are, or one is no file, or one too many."""
         paths = [self.folder / name for name in entry.files]
         for path in paths:
@@ -70,7 +70,7 @@ class Dump:
                 raise FileError(f"{beyond}: is one file too many; {entry.name} takes {len(paths)}")
         return bool(there)
 
-    def _read(self, entry: Entry) -> NDArray:
+    def _read(self, entry: ManifestEntry) -> NDArray:
         stored, paths = entry.stored, [self.folder / name for name in entry.files]
         try:
             if entry.encoding == "npz":
@@ -89,33 +89,33 @@ class Dump:
         return value
 
 
-def exported(folder: str | Path, encoding: str | None = None) -> Dump:
+def exported(folder: str | Path, encoding: str | None = None) -> DumpFolder:
     """An export, read by its own manifest: every file must have the SHA-256 it says, and every tensor its values.
 
     `encoding` chooses one where a tensor was exported in several.
     """
     found = manifest.read(folder)
     found.checked()
-    return Dump(found.path.parent, _by_name(found, encoding), exported=True)
+    return DumpFolder(found.path.parent, _by_name(found, encoding), exported=True)
 
 
-def dumped(folder: str | Path, manifest_path: str | Path, encoding: str | None = None) -> Dump:
+def dumped(folder: str | Path, manifest_path: str | Path, encoding: str | None = None) -> DumpFolder:
     """What a device dumped under the names and in the layout of an export: its values are its own, and it may lack some."""
-    return Dump(_folder(folder), _by_name(manifest.read(manifest_path), encoding), exported=False)
+    return DumpFolder(_folder(folder), _by_name(manifest.read(manifest_path), encoding), exported=False)
 
 
-def dumped_like(folder: str | Path, source: str | Path, layout: Layout, encoding: str) -> Dump:
+def dumped_like(folder: str | Path, source: str | Path, layout: BeatLayout, encoding: str) -> DumpFolder:
     """What a device dumped under the names that `export` gives files, of tensors of a golden or model file."""
     path = _folder(folder)
     entries = []
-    with sources.opened(source) as opened:
+    with sources.open_source(source) as opened:
         for tensor in opened.tensors:
             if encoding == "npz" or any(path.glob(f"{stem(tensor.name)}*")):
                 stored = placed(tensor, layout)
-                entries.append(Entry(tensor.name, stored, encoding, file_names(tensor.name, stored, encoding)))
+                entries.append(ManifestEntry(tensor.name, stored, encoding, file_names(tensor.name, stored, encoding)))
     if not entries:
         raise FileError(f"{folder}: no file there bears the name of a tensor of {source}, as NODE.hex does")
-    return Dump(path, tuple(entries), exported=False)
+    return DumpFolder(path, tuple(entries), exported=False)
 
 
 def _folder(folder: str | Path) -> Path:
@@ -127,9 +127,9 @@ def _folder(folder: str | Path) -> Path:
     return path
 
 
-def _by_name(found: manifest.Manifest, encoding: str | None) -> tuple[Entry, ...]:
+def _by_name(found: manifest.Manifest, encoding: str | None) -> tuple[ManifestEntry, ...]:
     """One entry a tensor: that of the encoding asked for, or the first."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ManifestEntry] = {}
     for entry in found.entries:
         if encoding in (None, entry.encoding):
             entries.setdefault(entry.name, entry)

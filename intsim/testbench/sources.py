@@ -12,35 +12,34 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import Format, signed
+from ..arith import Format, Scale, signed
 from ..engine.graph import CONSTANT, Graph, Node, digest
 from ..engine.names import chooses, matches, require_matches
 from ..errors import FileError, IntsimError
-from ..ops._op import REGISTRY, Scale
+from ..ops._op import REGISTRY
 from ..storage import hdf5
 from ..storage import model_file as weights
 from ..storage.golden_file import FORMAT as GOLDEN_FORMAT
-from ..storage.golden_file import Record
-from ..storage.golden_file import opened as golden_opened
+from ..storage.golden_file import GoldenTensor, open_golden
 
 GOLDEN, MODEL = "golden", "model"
 
 
 @dataclass(frozen=True)
-class Tensor:
+class ExportTensor:
     """One tensor to export. `name` is a node's, ``node:step`` for a step inside one, ``node/param`` for a parameter."""
 
     name: str
     node: str
     shape: tuple[int, ...]
     fmt: Format
-    scale: Scale
+    scale: Scale | None
     sha256: str
     values: Callable[[], NDArray]
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """An open file to export from. `graph` is there for model files only."""
 
     path: Path
@@ -48,7 +47,7 @@ class Source:
     sha256: str
     model_sha256: str
     nodes: list[str]
-    tensors: list[Tensor]
+    tensors: list[ExportTensor]
     graph: Graph | None = None
     level: str = ""
 
@@ -61,20 +60,22 @@ class Source:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Source]:
+def open_source(path: str | Path) -> Iterator[ExportSource]:
     """Open a golden or a model file; FileError where it is neither."""
     path = Path(path)
     with hdf5.reading_any(path) as (file, _):
         kind = file.attrs.get("format")
     if kind == GOLDEN_FORMAT:
-        with golden_opened(path) as reference:
+        with open_golden(path) as reference:
             tensors = [_recorded(record, path) for record in reference.tensors.values()]
             names = [node["name"] for node in reference.nodes]
-            yield Source(path, GOLDEN, file_sha256(path), reference.model_sha256, names, tensors, level=reference.level)
+            yield ExportSource(
+                path, GOLDEN, file_sha256(path), reference.model_sha256, names, tensors, level=reference.level
+            )
     elif kind == weights.FORMAT:
         graph = weights.load(path)
         tensors = [tensor for node in graph.nodes for tensor in _parameters(graph, node)]
-        yield Source(path, MODEL, file_sha256(path), graph.content_hash, list(graph.by_name), tensors, graph)
+        yield ExportSource(path, MODEL, file_sha256(path), graph.content_hash, list(graph.by_name), tensors, graph)
     else:
         raise FileError(f"{path}: is neither a golden file nor a model file of intsim; 'intsim golden' makes the first")
 
@@ -90,7 +91,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def chosen(source: Source, layers: Sequence[str]) -> list[Tensor]:
+def chosen(source: ExportSource, layers: Sequence[str]) -> list[ExportTensor]:
     """The tensors that globs choose by their own name or their node's; an IntsimError where that leaves none."""
     require_matches(layers, [*(tensor.name for tensor in source.tensors), *source.nodes])
     held = [name for tensor in source.tensors for name in (tensor.name, tensor.node)]
@@ -103,7 +104,7 @@ def chosen(source: Source, layers: Sequence[str]) -> list[Tensor]:
     return tensors
 
 
-def _recorded(record: Record, path: Path) -> Tensor:
+def _recorded(record: GoldenTensor, path: Path) -> ExportTensor:
     def values() -> NDArray:
         found = record.verified()
         if found is None:
@@ -111,12 +112,14 @@ def _recorded(record: Record, path: Path) -> Tensor:
         return found
 
     node = record.name.partition(":")[0]
-    return Tensor(record.name, node, record.shape, record.fmt, record.scale, record.sha256, values)
+    return ExportTensor(record.name, node, record.shape, record.fmt, record.scale, record.sha256, values)
 
 
-def _parameters(graph: Graph, node: Node) -> Iterator[Tensor]:
+def _parameters(graph: Graph, node: Node) -> Iterator[ExportTensor]:
     for key, array in node.arrays().items():
         own = graph.tensors[node.name].fmt if node.op == CONSTANT else REGISTRY[node.op].params[key].fmt
         fmt = own if own.dtype == array.dtype and own.name != "integer" else signed(8 * array.dtype.itemsize)
         name = f"{node.name}/{key}"
-        yield Tensor(name, node.name, array.shape, fmt, node.scales.get(key), digest(array), partial(np.asarray, array))
+        yield ExportTensor(
+            name, node.name, array.shape, fmt, node.scales.get(key), digest(array), partial(np.asarray, array)
+        )

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 from ..arith import Format, first_index, signed
 from ..errors import IntsimError
-from .layout import Layout
+from .layout import BeatLayout
 
 BLOCK = 1 << 18  # elements packed at a time
 TOO_MANY = 1 << 40  # elements of a stream, for any machine
 
 
 @dataclass(frozen=True)
-class Stored:
+class Packing:
     """A layout put on a tensor of one shape and format.
 
     `element` is the format of an element in a beat, `lanes` how many stand in one, `beat` its bits, `shape` the tensor's own
     axes, `arranged` those it has in the stream: moved, and cut into blocks.
     """
 
-    layout: Layout
+    layout: BeatLayout
     shape: tuple[int, ...]
     fmt: Format
 

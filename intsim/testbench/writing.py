@@ -17,10 +17,10 @@ from ..storage.files import folder_replacing
 from . import manifest, sources
 from .constants import LANGUAGES, package
 from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, npz_value
-from .layout import Layout
+from .layout import BeatLayout
 from .manifest import file_names
-from .sources import Source, Tensor, file_sha256, stem
-from .stored import Stored
+from .sources import ExportSource, ExportTensor, file_sha256, stem
+from .stored import Packing
 
 Progress = Callable[[str], None]
 
@@ -32,7 +32,7 @@ def export(
     layers: Sequence[str] = (),
     formats: Sequence[str] = ("hex",),
     packages: Sequence[str] = (),
-    layout: Layout | None = None,
+    layout: BeatLayout | None = None,
     graph: Graph | None = None,
     progress: Progress = lambda name: None,
 ) -> dict[str, Any]:
@@ -42,12 +42,12 @@ def export(
     of `LANGUAGES`, for which a golden file takes the `graph` it was made from. The folder is new, empty, or holds an earlier
     export, which is replaced; it changes only when everything is written. `progress(name)` is called before each tensor.
     """
-    layout, formats, packages = layout or Layout(), tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(packages))
+    layout, formats, packages = layout or BeatLayout(), tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(packages))
     for name in (*(f for f in formats if f not in FORMATS), *(p for p in packages if p not in LANGUAGES)):
         raise IntsimError(f"{name!r} is neither a format ({', '.join(FORMATS)}) nor a package ({', '.join(LANGUAGES)})")
     if not formats and not packages:
         raise IntsimError("nothing is to be exported; name a format or a package")
-    with sources.opened(path) as source:
+    with sources.open_source(path) as source:
         tensors = sources.chosen(source, layers) if formats else []
         stored = {tensor.name: placed(tensor, layout) for tensor in tensors}
         if "c" in formats:
@@ -79,15 +79,15 @@ def export(
     return record
 
 
-def placed(tensor: Tensor, layout: Layout) -> Stored:
+def placed(tensor: ExportTensor, layout: BeatLayout) -> Packing:
     """A layout on a tensor; an IntsimError names the tensor it does not fit."""
     try:
-        return Stored(layout, tensor.shape, tensor.fmt)
+        return Packing(layout, tensor.shape, tensor.fmt)
     except IntsimError as error:
         raise IntsimError(f"{tensor.name}: {error}") from None
 
 
-def _require_names(tensors: Sequence[Tensor]) -> None:
+def _require_names(tensors: Sequence[ExportTensor]) -> None:
     """An IntsimError where two tensors would have one name in C."""
     taken: dict[str, str] = {}
     for tensor in tensors:
@@ -96,7 +96,7 @@ def _require_names(tensors: Sequence[Tensor]) -> None:
             raise IntsimError(f"{tensor.name} and {taken[word]} would both be {word} in C; export them apart")
 
 
-def _write(tensor: Tensor, stored: Stored, formats: Sequence[str], target: Path) -> list[dict[str, Any]]:
+def _write(tensor: ExportTensor, stored: Packing, formats: Sequence[str], target: Path) -> list[dict[str, Any]]:
     """A tensor's files of every format but ``npz``, and their records."""
     chosen = [name for name in formats if name in ENCODINGS]
     if not chosen:
@@ -114,7 +114,7 @@ def _write(tensor: Tensor, stored: Stored, formats: Sequence[str], target: Path)
     return records
 
 
-def _write_npz(tensors: Sequence[Tensor], stored: dict[str, Stored], target: Path) -> list[dict[str, Any]]:
+def _write_npz(tensors: Sequence[ExportTensor], stored: dict[str, Packing], target: Path) -> list[dict[str, Any]]:
     path = target / NPZ_NAME
     arrays: dict[str, Any] = {
         stem(tensor.name): npz_value(stored[tensor.name], tensor.values(), tensor.name) for tensor in tensors
@@ -125,7 +125,7 @@ def _write_npz(tensors: Sequence[Tensor], stored: dict[str, Stored], target: Pat
 
 
 def _write_packages(
-    source: Source, layers: Sequence[str], languages: Sequence[str], graph: Graph | None, target: Path
+    source: ExportSource, layers: Sequence[str], languages: Sequence[str], graph: Graph | None, target: Path
 ) -> list[dict[str, Any]]:
     if not languages:
         return []
@@ -148,7 +148,7 @@ def _write_packages(
     return records
 
 
-def _record(tensor: Tensor, stored: Stored, encoding: str, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _record(tensor: ExportTensor, stored: Packing, encoding: str, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scale = tensor.scale.tolist() if isinstance(tensor.scale, np.ndarray) else tensor.scale
     return {
         "name": tensor.name,

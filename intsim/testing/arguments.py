@@ -13,7 +13,7 @@ from ..errors import IntsimError
 from ..ops import REGISTRY, Op
 from ._hypothesis import st
 from .calls import Call
-from .draft import Draft, plain
+from .draft import CallDraft, plain
 from .drafts import DRAFTS
 
 MOST = 1 << 24  # elements of an axis
@@ -90,7 +90,7 @@ def arguments(
 def calls(draw: st.DrawFn, domain: Domain, wild: bool = False) -> Call:
     """Calls of a domain, the reference may refuse some; `wild` parameters may be anything in their own range."""
     op = domain.op
-    draft = Draft(draw, op, domain.dialect, domain.shape, domain.columns, domain.fixed, wild)
+    draft = CallDraft(draw, op, domain.dialect, domain.shape, domain.columns, domain.fixed, wild)
     make: Callable = DRAFTS.get(op.name, plain)
     inputs, params = make(draft)
     checked = {key: op.checked_param(key, params[key]) for key in op.params}

@@ -21,7 +21,7 @@ OWN = st.sampled_from([I8, I16, I32])  # formats of data that are only moved
 
 
 @dataclass(frozen=True)
-class Draft:
+class CallDraft:
     """One call being drawn: by whom, for which operator and dialect, and what is held. In a `wild` one now and then a
     parameter is any of its range.
     """
@@ -80,7 +80,7 @@ class Draft:
         return self.dialect is not None and self.dialect.overflow is not Overflow.WRAP32
 
 
-def plain(d: Draft) -> Arguments:
+def plain(d: CallDraft) -> Arguments:
     """Any operator: inputs of one shape, parameters anywhere in their ranges."""
     x = d.tensor(d.op.port(0) if d.op.port(0) is not I64 else d.draw(OWN), last=d.last())
     more = [d.draw(tensors(d.op.port(i), x.shape)) for i in range(1, len(d.op.inputs))]

@@ -1,4 +1,4 @@
-"""How the arguments of each operator are drawn: `DRAFTS` maps its name to a function of a `Draft`.
+"""How the arguments of each operator are drawn: `DRAFTS` maps its name to a function of a `CallDraft`.
 
 They fit together by construction wherever that is simple; the operator's own door decides the rest. Those of the operators
 that only move values are in `moving`.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..arith import I8, I16, I32, INT32_MAX, U8, ExpSum, Format, Overflow
 from ..vectors.solving import four_squares
 from ._hypothesis import st
-from .draft import Arguments, Draft
+from .draft import Arguments, CallDraft
 from .moving import MOVING
 from .values import LONGEST, integers, lengths, pattern, tensors
 
@@ -24,12 +24,12 @@ BITS = st.integers(2, 16) | st.sampled_from([8, 16])
 HALF = Format("half of i32", -(2**30), 2**30 - 1)  # a bias that cannot carry a normalised value out of i32
 
 
-def _requant(d: Draft) -> Arguments:
+def _requant(d: CallDraft) -> Arguments:
     x = d.tensor(I32, last=d.last("m", "e"))
     return [x], {**d.multiplier("m", "e", x.shape[-1]), "b": d.param("b", WIDTHS)}
 
 
-def _residual_add(d: Draft) -> Arguments:
+def _residual_add(d: CallDraft) -> Arguments:
     fmt = d.draw(st.sampled_from([I16, I32]))
     a = d.tensor(fmt, last=d.last("ma", "ea", "mc", "ec"))
     lacking = d.draw(st.sampled_from([0, 0, 0, *range(1, a.ndim)]))
@@ -38,11 +38,11 @@ def _residual_add(d: Draft) -> Arguments:
     return [x.astype(np.int32) for x in (a, c)], {**arms, "b": d.param("b", WIDTHS)}
 
 
-def _mean(d: Draft) -> Arguments:
+def _mean(d: CallDraft) -> Arguments:
     return [d.tensor(I16, d.draw(lengths(LONGEST)), last=d.last(longest=8))], {}
 
 
-def _layernorm(d: Draft) -> Arguments:
+def _layernorm(d: CallDraft) -> Arguments:
     kind = d.draw(st.sampled_from(["any", "any", "any", "any", "beside a square", "below a tie"]))
     if kind == "below a tie" and d.shape is None and d.columns is None and "bias" not in d.held:
         x = _below_a_tie(d.draw(st.integers(32600, 32700)))
@@ -66,37 +66,37 @@ def _below_a_tie(mean: int) -> NDArray:
     return np.array([[mean + 1] * 259 + [mean] * 261], np.int16)
 
 
-def _bias(d: Draft, fmt: Format, channels: int) -> Any:
+def _bias(d: CallDraft, fmt: Format, channels: int) -> Any:
     values = d.draw(st.sampled_from([st.just(0), integers(fmt), integers(fmt) | st.sampled_from([fmt.lo, fmt.hi])]))
     drawn = pattern(d.draw, values, channels)
     return d.param("bias", st.just(drawn.astype(np.int32)))
 
 
-def _linear(d: Draft) -> Arguments:
+def _linear(d: CallDraft) -> Arguments:
     x = d.tensor(I8, last=d.last("weight", axis=1))
     outputs = len(d.held["bias"]) if "bias" in d.held else d.side()
     weight = d.param("weight", tensors(I8, (outputs, x.shape[-1])))
     return [x], {"weight": weight, "bias": _bias(d, d.draw(st.sampled_from([HALF, I32])), len(weight))}
 
 
-def _matmul(d: Draft) -> Arguments:
+def _matmul(d: CallDraft) -> Arguments:
     a = d.tensor(I16, d.side(), last=d.last())
     transposed, columns = d.param("transpose_b", st.integers(0, 1)), d.side()
     inner = (columns, a.shape[-1]) if transposed else (a.shape[-1], columns)
     return [a, d.draw(tensors(I8, (*a.shape[:-2], *inner)))], {"transpose_b": transposed}
 
 
-def _shift_exp(d: Draft) -> Arguments:
+def _shift_exp(d: CallDraft) -> Arguments:
     # Inside shiftmax x is a difference to the maximum: 0 or below. Above, 64 bits are soon too few.
     fmt = d.draw(st.sampled_from([Format("difference", -255, 0), I8, I16]))
     return [d.tensor(fmt, last=d.last()).astype(np.int16)], d.exponential(bounded=False)
 
 
-def _shiftmax(d: Draft) -> Arguments:
+def _shiftmax(d: CallDraft) -> Arguments:
     return [d.tensor(I8, last=d.last())], {**d.exponential(d.bounded), "b": d.param("b", BITS)}
 
 
-def _masked_shiftmax(d: Draft) -> Arguments:
+def _masked_shiftmax(d: CallDraft) -> Arguments:
     tokens, windows = d.last("regions", longest=50, axis=1), len(d.held["regions"]) if "regions" in d.held else d.side()
     x = d.tensor(I8, windows, d.side(3), tokens, last=tokens)
     places = (x.shape[-4] if x.ndim > 3 else 1, x.shape[-1])
@@ -104,28 +104,28 @@ def _masked_shiftmax(d: Draft) -> Arguments:
     return [x], {"regions": regions.astype(np.int8), **d.exponential(d.bounded), "b": d.param("b", BITS)}
 
 
-def _shiftgelu(d: Draft) -> Arguments:
+def _shiftgelu(d: CallDraft) -> Arguments:
     saturates = d.dialect is not None and (d.dialect.overflow, d.dialect.exp_sum) == (Overflow.EXACT, ExpSum.SATURATE)
     exponential = d.exponential(d.bounded and not saturates)
     return [d.tensor(I8, last=d.last())], {**exponential, "b": d.param("b", BITS)}
 
 
-def _lambda_shiftgelu(d: Draft) -> Arguments:
+def _lambda_shiftgelu(d: CallDraft) -> Arguments:
     inputs, params = _shiftgelu(d)
     return inputs, {**params, "lam": d.param("lam", st.integers(0, 140) | st.sampled_from([127, 128, INT32_MAX]))}
 
 
-def _argmax(d: Draft) -> Arguments:
+def _argmax(d: CallDraft) -> Arguments:
     fmt = d.draw(st.sampled_from([Format("few", -2, 2), I8, I16, I32]))
     return [d.tensor(fmt, last=d.last())], {}
 
 
-def _input_lut(d: Draft) -> Arguments:
+def _input_lut(d: CallDraft) -> Arguments:
     image = d.tensor(U8, d.side(), d.side(), last=d.last("table", longest=4))
     return [image], {"table": d.param("table", tensors(I8, (image.shape[-1], 256)))}
 
 
-DRAFTS: dict[str, Callable[[Draft], Arguments]] = {
+DRAFTS: dict[str, Callable[[CallDraft], Arguments]] = {
     "requant": _requant,
     "residual_add": _residual_add,
     "linear": _linear,

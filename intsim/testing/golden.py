@@ -16,8 +16,7 @@ from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import replay
 from ..errors import IntsimError
 from ..ops import REGISTRY
-from ..storage.golden_file import GoldenFile
-from ..storage.golden_file import opened as opened_file
+from ..storage.golden_file import GoldenFile, open_golden
 from ..storage.model_file import find, load
 from ..tracing.core import trace
 from .failures import Difference, difference, table
@@ -98,9 +97,9 @@ class Golden:
 
 
 @contextmanager
-def opened(path: Path, model: Path | None = None) -> Iterator[Golden]:
+def open_with_model(path: Path, model: Path | None = None) -> Iterator[Golden]:
     """Open a golden file with the model behind it: `model`, or else the shipped one or one that lies beside the file."""
-    with opened_file(path) as file:
+    with open_golden(path) as file:
         found = model or find(file.model_sha256, [path.resolve().parent, Path.cwd()])
         if found is None:
             raise IntsimError(

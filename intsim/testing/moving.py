@@ -1,4 +1,4 @@
-"""How the arguments of operators that only move values are drawn: `MOVING` maps a name to a function of a `Draft`."""
+"""How the arguments of operators that only move values are drawn: `MOVING` maps a name to a function of a `CallDraft`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable
 
 from ._hypothesis import st
-from .draft import OWN, Arguments, Draft
+from .draft import OWN, Arguments, CallDraft
 from .values import tensors
 
 
-def _patches(d: Draft) -> Arguments:
+def _patches(d: CallDraft) -> Arguments:
     x = d.tensor(d.draw(OWN), d.side(6), d.side(6), last=d.last(longest=4))
     return [x], {"size": d.param("size", st.integers(1, 4))}
 
 
-def _heads(d: Draft) -> Arguments:
+def _heads(d: CallDraft) -> Arguments:
     if d.shape is not None or d.columns is not None:
         columns = d.last()
         heads = d.param("heads", st.sampled_from([h for h in range(1, columns + 1) if columns % h == 0]))
@@ -25,18 +25,18 @@ def _heads(d: Draft) -> Arguments:
     return [d.tensor(d.draw(OWN), d.side(), last=columns)], {"heads": heads}
 
 
-def _merge_heads(d: Draft) -> Arguments:
+def _merge_heads(d: CallDraft) -> Arguments:
     return [d.tensor(d.draw(OWN), d.side(), d.side(), last=d.last(longest=8))], {}
 
 
-def _grid(d: Draft) -> Arguments:
+def _grid(d: CallDraft) -> Arguments:
     rows = d.shape[-2] if d.shape is not None and len(d.shape) > 1 else None
     heights = [h for h in range(1, rows + 1) if rows % h == 0] if rows else range(1, 5)
     height = d.param("height", st.sampled_from(heights))
     return [d.tensor(d.draw(OWN), height * d.side(), last=d.last(longest=8))], {"height": height}
 
 
-def _slice(d: Draft) -> Arguments:
+def _slice(d: CallDraft) -> Arguments:
     x = d.tensor(d.draw(OWN), d.side(6), last=d.last(longest=8))
     axis = d.param("axis", st.integers(-x.ndim, -1))
     size = x.shape[axis] if -x.ndim <= axis < 0 else 1
@@ -44,7 +44,7 @@ def _slice(d: Draft) -> Arguments:
     return [x], {"axis": axis, "start": start, "stop": d.param("stop", st.integers(min(start + 1, size), size))}
 
 
-def _concat(d: Draft) -> Arguments:
+def _concat(d: CallDraft) -> Arguments:
     fmt = d.draw(OWN)
     first = d.tensor(fmt, d.side(), last=d.last(longest=8))
     axis = d.param("axis", st.integers(-first.ndim, -1))
@@ -57,23 +57,23 @@ def _concat(d: Draft) -> Arguments:
     return xs, {"axis": axis}
 
 
-def _upsample_nearest(d: Draft) -> Arguments:
+def _upsample_nearest(d: CallDraft) -> Arguments:
     leading = (d.side(), d.side()) if d.draw(st.booleans()) else (d.side(),)
     x = d.tensor(d.draw(OWN), *leading, last=d.last(longest=4))
     return [x], {"factor": d.param("factor", st.integers(1, 4))}
 
 
-def _tokens(d: Draft) -> Arguments:
+def _tokens(d: CallDraft) -> Arguments:
     return [d.tensor(d.draw(OWN), d.side(6), d.side(6), last=d.last(longest=4))], {}
 
 
-def _roll(d: Draft) -> Arguments:
+def _roll(d: CallDraft) -> Arguments:
     x = d.tensor(d.draw(OWN), d.side(6), d.side(6), last=d.last(longest=4))
     shift = st.integers(-8, 8)
     return [x], {"rows": d.param("rows", shift), "columns": d.param("columns", shift)}
 
 
-def _windows(d: Draft) -> Arguments:
+def _windows(d: CallDraft) -> Arguments:
     if d.shape is not None and len(d.shape) > 2:
         size = d.draw(st.sampled_from(_divisors(math.gcd(*d.shape[-3:-1]))))
     else:
@@ -82,7 +82,7 @@ def _windows(d: Draft) -> Arguments:
     return [x], {"size": d.param("size", st.just(size))}
 
 
-def _merge_windows(d: Draft) -> Arguments:
+def _merge_windows(d: CallDraft) -> Arguments:
     if d.shape is not None and len(d.shape) > 2:
         size = math.isqrt(d.shape[-2])
         height = size * d.draw(st.sampled_from(_divisors(d.shape[-3])))
@@ -96,11 +96,11 @@ def _merge_windows(d: Draft) -> Arguments:
     return [x], {"height": d.param("height", st.just(height))}
 
 
-def _merge_patches(d: Draft) -> Arguments:
+def _merge_patches(d: CallDraft) -> Arguments:
     return [d.tensor(d.draw(OWN), 2 * d.side(3), 2 * d.side(3), last=d.last(longest=4))], {}
 
 
-def _relative_positions(d: Draft) -> Arguments:
+def _relative_positions(d: CallDraft) -> Arguments:
     rows = d.shape[0] if d.shape is not None else 0
     size = (math.isqrt(rows) + 1) // 2 if rows else d.held.get("size", d.side())
     table = d.tensor(d.draw(OWN), (2 * size - 1) ** 2, last=d.last(longest=4))
@@ -111,7 +111,7 @@ def _divisors(n: int) -> list[int]:
     return [k for k in range(1, n + 1) if n % k == 0]
 
 
-MOVING: dict[str, Callable[[Draft], Arguments]] = {
+MOVING: dict[str, Callable[[CallDraft], Arguments]] = {
     "patches": _patches,
     "heads": _heads,
     "merge_heads": _merge_heads,

@@ -55,13 +55,13 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
     """
     from .. import resources
     from ..errors import IntsimError
-    from .golden import opened
+    from .golden import open_with_model
 
     path, model = _golden(request.config)[0] or resources.golden_file(), _model(request.config)[0]
     with ExitStack() as stack:
         problem = ""
         try:
-            found = stack.enter_context(opened(path, model))
+            found = stack.enter_context(open_with_model(path, model))
         except IntsimError as error:
             problem = str(error)
         if problem:  # outside the except: pytest would show both

@@ -6,13 +6,13 @@ they tell from a right one. The page is docs/vectors.md, the format docs/vectors
 
 from .checker import Failure, Report, check
 from .document import INVALID, Case, Document, checked, parse
-from .generator import LEVELS, generate
+from .generator import VECTOR_LEVELS, generate
 from .mutation import Mutant, mutants
 from .scoring import Score, score
 
 __all__ = [
     "INVALID",
-    "LEVELS",
+    "VECTOR_LEVELS",
     "Case",
     "Document",
     "Failure",

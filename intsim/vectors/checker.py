@@ -18,7 +18,7 @@ from ..ops._op import REGISTRY
 from ..tracing.tracers import TRACERS, Element, Line
 from .document import INVALID, Answer, Case, Document, checked, parse
 from .flags import NOTES
-from .generator import LEVELS, generate
+from .generator import VECTOR_LEVELS, generate
 
 ANSWERS, EXPECTATIONS = "got", "expect"  # what was held against the reference
 SHOWN = 40  # characters of a whole answer
@@ -136,7 +136,7 @@ def check(text: str, name: str) -> Report:
 
 def _missing(document: Document) -> tuple[int, ...]:
     """The ids of cases that `generate` makes and the document lacks, where it is of such cases and stems from no model."""
-    if document.model is not None or document.level not in LEVELS or document.seed < 0:
+    if document.model is not None or document.level not in VECTOR_LEVELS or document.seed < 0:
         return ()
     made = {
         case.id: json.dumps(case.args)

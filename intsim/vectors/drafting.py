@@ -39,7 +39,7 @@ def nested(flat: list[Any], shape: Sequence[int]) -> Any:
     return flat
 
 
-class Draft:
+class CaseDraft:
     """The cases of one document so far."""
 
     def __init__(self, op: str, dialect: Dialect, level: int, seed: int, nodes: Mapping[str, Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drafting import I8, I16, Draft
+from .drafting import I8, I16, CaseDraft
 
 EXPONENTIALS = ((-1, 1), (-1, 0), (-2, 31), (-3, 4), (-13, 15), (-20, 8), (-77, 23), (-300, 12), (-(2**20), 10))
 SOFTMAXES = ((-77, 15, 16), (-20, 15, 16), (-19, 16, 16), (-19, 16, 8), (-7, 10, 12), (-3, 12, 16), (-1, 1, 2), (-300, 3, 5))
@@ -12,7 +12,7 @@ GELUS = ((-12, 23, 8), (-40, 20, 8), (-12, 23, 16), (-7, 10, 12), (-1, 1, 2), (-
 LAMBDAS = (0, 1, 16, 127, 128)
 
 
-def shift_exp(d: Draft) -> None:
+def shift_exp(d: CaseDraft) -> None:
     """The floor of the exponential, odd remainders, arguments of both signs as far as results are plain integers."""
     for x0, n in EXPONENTIALS:
         edge = [k + n * x0 * 16 // 23 for k in (-3, -2, -1, 0, 1, 2)]
@@ -39,7 +39,7 @@ def shift_exp(d: Draft) -> None:
         d.add("Model", name, x=list(range(-255, 1, 1 if d.long else 7)), **params)
 
 
-def shiftmax(d: Draft) -> None:
+def shiftmax(d: CaseDraft) -> None:
     """Rows of one value and of many, sums at 2**31 and 2**32, every precision, rows that must not mix."""
     fine: dict[str, Any] = {"x0": -77, "n": 15, "b": 16}
     d.add("AllNegativeRow HalfBit", x=[-128, -3, -100, -4, -90], **fine)
@@ -77,7 +77,7 @@ def shiftmax(d: Draft) -> None:
         d.add("Model SeveralRows", name, x=[*rows, [17] * 24], **params)
 
 
-def masked_shiftmax(d: Draft) -> None:
+def masked_shiftmax(d: CaseDraft) -> None:
     """Windows of several regions: logits that are larger where nobody sees them, sums at 2**31, whole windows."""
     fine: dict[str, Any] = {"x0": -77, "n": 15, "b": 16}
     for value in (-128, 0, 127):
@@ -138,7 +138,7 @@ def turned(row: list[int]) -> list[list[int]]:
     return [row[i:] + row[:i] for i in range(len(row))]
 
 
-def _refused(d: Draft, good: dict[str, Any]) -> None:
+def _refused(d: CaseDraft, good: dict[str, Any]) -> None:
     bad: list[dict[str, Any]] = [
         {"x": [0, 128]},
         {"x": [-129]},
@@ -166,17 +166,17 @@ ROWS = {
 }
 
 
-def shiftgelu(d: Draft) -> None:
+def shiftgelu(d: CaseDraft) -> None:
     """ShiftGELU, unclamped."""
     _gelu(d, ({},))
 
 
-def lambda_shiftgelu(d: Draft) -> None:
+def lambda_shiftgelu(d: CaseDraft) -> None:
     """The same with its sigmoid's argument clamped at several lambdas."""
     _gelu(d, tuple({"lam": lam} for lam in LAMBDAS))
 
 
-def _gelu(d: Draft, clamps: tuple[dict[str, int], ...]) -> None:
+def _gelu(d: CaseDraft, clamps: tuple[dict[str, int], ...]) -> None:
     common: dict[str, Any] = {"x0": -12, "n": 23, "b": 8}
     clamp = dict.fromkeys(clamps[0], 32)
     lam = " Lambda" if clamp else ""

@@ -13,10 +13,10 @@ from ..errors import IntsimError
 from ..ops._op import REGISTRY
 from . import exponentials, gridding, movement, multiplying, normalizing, products
 from .document import Document
-from .drafting import Draft
+from .drafting import CaseDraft
 
-LEVELS = (1, 2)
-MAKERS: dict[str, Callable[[Draft], None]] = {
+VECTOR_LEVELS = (1, 2)
+MAKERS: dict[str, Callable[[CaseDraft], None]] = {
     function.__name__: function
     for function in (
         multiplying.requant,
@@ -57,12 +57,12 @@ def generate(op: str, dialect: Dialect, level: int, seed: int, model: Graph | No
     """
     if op not in REGISTRY:
         raise IntsimError(f"there is no operator {op!r}; there are: {', '.join(sorted(REGISTRY))}")
-    if level not in LEVELS:
+    if level not in VECTOR_LEVELS:
         raise IntsimError(f"there is no level {level}; 1 is small, 2 is long")
     nodes = parameters(model, op) if model is not None else {}
     if model is not None and not nodes:
         raise IntsimError(f"the model has no node of {op}; its operators are: {', '.join(sorted(_operators(model)))}")
-    draft = Draft(op, dialect, level, seed, nodes)
+    draft = CaseDraft(op, dialect, level, seed, nodes)
     MAKERS[op](draft)
     return Document(op, dialect, level, seed, model.content_hash if model is not None else None, tuple(draft.cases))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .drafting import I8, Draft
+from .drafting import I8, CaseDraft
 from .movement import counted, ends_moved, of_the_model, random_cases
 
 LARGEST = 8  # side of a window, and shift, in the cases of a model's own parameters
 
 
-def tokens(d: Draft) -> None:
+def tokens(d: CaseDraft) -> None:
     """Grids as lists of tokens."""
     for shape in ((2, 3, 2), (1, 4, 1), (3, 1, 4), (4, 4, 4), (2, 2, 3, 4)):
         d.add("ChannelOrder" + (" SeveralRows" if len(shape) > 3 else ""), x=counted(shape, -50))
@@ -17,7 +17,7 @@ def tokens(d: Draft) -> None:
     d.add("OutOfRange", "no grid", x=[[1, 2]])
 
 
-def roll(d: Draft) -> None:
+def roll(d: CaseDraft) -> None:
     """Shifts of both signs, of none, of whole sides and beyond them."""
     for rows, columns in ((1, 0), (0, 1), (-1, 2), (0, 0), (-2, -1), (3, -4), (7, -9), (-65536, 65536)):
         d.add("ChannelOrder Cyclic", f"by {rows} and {columns}", x=counted((3, 4, 2), -40), rows=rows, columns=columns)
@@ -34,7 +34,7 @@ def _side(shift: int) -> int:
     return min(abs(shift), LARGEST) + 1
 
 
-def windows(d: Draft) -> None:
+def windows(d: CaseDraft) -> None:
     """Grids that are wider than high and the other way round, cut into windows."""
     for shape, size in (((4, 4, 2), 2), ((2, 6, 1), 2), ((6, 3, 2), 3), ((4, 2, 4), 1), ((2, 2, 3), 2), ((4, 6, 1), 2)):
         d.add("ChannelOrder", f"{list(shape)} in windows of {size}", x=counted(shape, -99), size=size)
@@ -47,7 +47,7 @@ def windows(d: Draft) -> None:
     of_the_model(d, lambda params: {"x": counted((params["size"], 2 * params["size"], 2), -50)})
 
 
-def merge_windows(d: Draft) -> None:
+def merge_windows(d: CaseDraft) -> None:
     """The inverse of windows."""
     for shape, height in (((4, 4, 2), 4), ((3, 4, 1), 2), ((2, 9, 2), 6), ((8, 1, 4), 4), ((1, 4, 3), 2), ((6, 4, 1), 4)):
         d.add("ChannelOrder", f"{list(shape)} as {height} rows", x=counted(shape, -99), height=height)
@@ -67,7 +67,7 @@ def _square_windows(height: int) -> list[list[list[int]]]:
     return counted((2 * height // size, size * size, 1), -50)
 
 
-def merge_patches(d: Draft) -> None:
+def merge_patches(d: CaseDraft) -> None:
     """Grids that are wider than high and the other way round, every two by two cells merged."""
     for shape in ((2, 2, 1), (4, 2, 3), (2, 6, 2), (4, 4, 4), (6, 4, 1), (2, 4, 4, 2)):
         d.add("ChannelOrder" + (" SeveralRows" if len(shape) > 3 else ""), x=counted(shape, -70))
@@ -78,7 +78,7 @@ def merge_patches(d: Draft) -> None:
     d.add("OutOfRange", "no grid", x=[[1, 2]])
 
 
-def relative_positions(d: Draft) -> None:
+def relative_positions(d: CaseDraft) -> None:
     """Tables of every size and number of heads, every displacement another value."""
     for size, heads in ((1, 1), (2, 1), (2, 3), (3, 2), (4, 1), (2, 4), (5, 1)):
         d.add("ChannelOrder", f"{size} x {size}", table=counted(((2 * size - 1) ** 2, heads), -60), size=size)

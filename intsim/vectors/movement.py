@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .drafting import I8, I16, I32, Draft, nested
+from .drafting import I8, I16, I32, CaseDraft, nested
 
 WIDE = (-(2**63), 2**63 - 1)
 
@@ -16,7 +16,7 @@ def counted(shape: Sequence[int], start: int = 1, step: int = 7) -> Any:
     return nested([start + step * i for i in range(math.prod(shape))], shape)
 
 
-def input_lut(d: Draft) -> None:
+def input_lut(d: CaseDraft) -> None:
     """Tables that differ by channel, at every pixel value."""
     table = [[i - 128 for i in range(256)], [127 - i for i in range(256)], [i // 2 for i in range(256)]]
     image = [[[0, 0, 0], [127, 127, 127]], [[128, 128, 128], [255, 255, 255]], [[255, 0, 1], [2, 3, 4]]]
@@ -35,7 +35,7 @@ def input_lut(d: Draft) -> None:
         d.add("Model TableEnds", name, image=pixels, **params)
 
 
-def argmax(d: Draft) -> None:
+def argmax(d: CaseDraft) -> None:
     """Ties, all equal, all negative, one class, many classes."""
     d.add("TieArgmax", x=[-5, 9, 9, 3, 9])
     d.add("TieArgmax AllNegativeRow", x=[-7, -6, -7, -6])
@@ -53,7 +53,7 @@ def argmax(d: Draft) -> None:
     d.add("OutOfRange", "no class", x=[])
 
 
-def patches(d: Draft) -> None:
+def patches(d: CaseDraft) -> None:
     """Pictures that divide into patches and that do not."""
     for shape, size, flags in (
         ((3, 5, 3), 2, "ChannelOrder Padding"),
@@ -71,7 +71,7 @@ def patches(d: Draft) -> None:
     of_the_model(d, lambda params: {"x": counted((2 * params["size"], params["size"] + 1, 3), -300)})
 
 
-def heads(d: Draft) -> None:
+def heads(d: CaseDraft) -> None:
     """Tokens split into every number of heads there can be."""
     for count in (1, 2, 3, 6):
         d.add("ChannelOrder", x=counted((4, 6), -70), heads=count)
@@ -84,7 +84,7 @@ def heads(d: Draft) -> None:
     of_the_model(d, lambda params: {"x": counted((3, 2 * params["heads"]), -70)})
 
 
-def merge_heads(d: Draft) -> None:
+def merge_heads(d: CaseDraft) -> None:
     """The inverse of heads."""
     for shape in ((2, 3, 2), (3, 2, 4), (1, 1, 1), (2, 2, 2), (2, 2, 3, 4)):
         d.add("ChannelOrder" + (" SeveralRows" if len(shape) > 3 else ""), x=counted(shape, -50))
@@ -93,7 +93,7 @@ def merge_heads(d: Draft) -> None:
     d.add("OutOfRange", "no heads", x=[[1, 2]])
 
 
-def grid(d: Draft) -> None:
+def grid(d: CaseDraft) -> None:
     """Patches back on their grid."""
     for shape, height in (((4, 6), 2), ((6, 1), 3), ((6, 2), 1), ((4, 4), 4), ((2, 6, 4), 2)):
         d.add("ChannelOrder" + (" SeveralRows" if len(shape) > 2 else ""), x=counted(shape, -50), height=height)
@@ -104,7 +104,7 @@ def grid(d: Draft) -> None:
     of_the_model(d, lambda params: {"x": counted((2 * params["height"], 3), -50)})
 
 
-def concat(d: Draft) -> None:
+def concat(d: CaseDraft) -> None:
     """Tokens and channels joined."""
     d.add("ChannelOrder", "tokens", xs=[counted((4, 6)), counted((1, 6), -90)], axis=-2)
     d.add("ChannelOrder", "channels", xs=[counted((4, 6)), counted((4, 1), -90)], axis=-1)
@@ -120,7 +120,7 @@ def concat(d: Draft) -> None:
     of_the_model(d, lambda params: {"xs": [counted((2,) * -params["axis"]), counted((2,) * -params["axis"], -90)]})
 
 
-def slice(d: Draft) -> None:
+def slice(d: CaseDraft) -> None:
     """Parts of tokens and of channels."""
     for axis, start, stop in ((-2, 1, 4), (-1, 0, 1), (-1, 2, 5), (-2, 0, 2), (-1, 0, 6), (-2, 3, 4)):
         d.add("ChannelOrder", x=counted((4, 6), -70), axis=axis, start=start, stop=stop)
@@ -136,7 +136,7 @@ def slice(d: Draft) -> None:
     of_the_model(d, lambda params: {"x": counted((params["stop"] + 1,) + (2,) * (-params["axis"] - 1), -70)})
 
 
-def upsample_nearest(d: Draft) -> None:
+def upsample_nearest(d: CaseDraft) -> None:
     """Labels and classes, repeated."""
     d.add("ChannelOrder", "labels", x=counted((2, 3)), factor=2)
     d.add("ChannelOrder", "classes", x=counted((1, 2, 2), -20), factor=3)
@@ -150,20 +150,20 @@ def upsample_nearest(d: Draft) -> None:
     of_the_model(d, lambda params: {"x": counted((1, 2, 2), -20)})
 
 
-def ends_moved(d: Draft, shape: tuple[int, ...], **params: int) -> None:
+def ends_moved(d: CaseDraft, shape: tuple[int, ...], **params: int) -> None:
     """The ends of the formats that values may have."""
     ends = [*I8, *I16, *I32, *WIDE]
     flat = [ends[(i + 6) % len(ends)] for i in range(math.prod(shape))]
     d.add("ChannelOrder", "the ends of 64 bits", x=nested(flat, shape), **params)
 
 
-def random_cases(d: Draft, args: Any) -> None:
+def random_cases(d: CaseDraft, args: Any) -> None:
     """Values by chance; `args` makes the arguments from a number."""
     for n in range(2, 22) if d.long else (2, 3):
         d.add("Random", **args(n))
 
 
-def of_the_model(d: Draft, inputs: Any) -> None:
+def of_the_model(d: CaseDraft, inputs: Any) -> None:
     """A model's own parameters; `inputs` makes what fits them."""
     for name, params in d.nodes.items():
         d.add("Model", name, **inputs(params), **params)

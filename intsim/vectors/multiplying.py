@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .drafting import I8, I16, I32, Draft, nested
+from .drafting import I8, I16, I32, CaseDraft, nested
 from .solving import nearest_misses, saturation_ends, ties
 
 TIES = "TieRoundingPositive TieRoundingNegative NegativeDividend"
@@ -53,7 +53,7 @@ def told(xs: list[int], m: int, e: int, b: int) -> str:
     return " ".join(flag for flag, holds in reasons.items() if holds)
 
 
-def requant(d: Draft) -> None:
+def requant(d: CaseDraft) -> None:
     """Ties, misses and ends solved for, widths, channels, rows, what is refused."""
     d.add(TIES, "quarters", acc=list(range(-11, 12)), m=2**30, e=32, b=8)
     for m, e in FACTORS:
@@ -86,14 +86,14 @@ def requant(d: Draft) -> None:
         _node(d, name, params)
 
 
-def _refused(d: Draft) -> None:
+def _refused(d: CaseDraft) -> None:
     good: dict[str, Any] = {"acc": [1, 2], "m": 2**30, "e": 31, "b": 8}
     bad: list[dict[str, Any]] = [{"acc": [0, HIGH + 1]}, {"acc": [0, LOW - 1]}, {"m": HIGH + 1}, {"m": LOW - 1}]
     bad += [{"e": 0}, {"e": 63}, {"b": 1}, {"b": 33}, {"acc": []}, {"m": [1, 2, 3]}, {"e": [31]}]
     d.refuse(good, *bad)
 
 
-def _node(d: Draft, name: str, params: Mapping[str, Any]) -> None:
+def _node(d: CaseDraft, name: str, params: Mapping[str, Any]) -> None:
     """A model's own multipliers, each with the accumulators that tell most about it."""
     m, e, b = params["m"], params["e"], params["b"]
     if not isinstance(m, list):
@@ -109,7 +109,7 @@ def _node(d: Draft, name: str, params: Mapping[str, Any]) -> None:
 # --- two arms ---------------------------------------------------------------------------------------------------------
 
 
-def residual_add(d: Draft) -> None:
+def residual_add(d: CaseDraft) -> None:
     """The same for two arms, each rounded by itself."""
     a, c = [1, 1, -1, -1, 3, -3, 5, 0], [1, -1, 1, -1, 3, -3, -5, 7]
     d.add(TIES, "two halves, rounded apart", a=a, c=c, ma=2**30, ea=31, mc=2**30, ec=31, b=16)
@@ -168,7 +168,7 @@ def residual_add(d: Draft) -> None:
         _arms_of(d, name, params)
 
 
-def _repeated(d: Draft) -> None:
+def _repeated(d: CaseDraft) -> None:
     """Second branches that lack leading axes, as a bias of attention does."""
     arms: dict[str, Any] = {"ma": 3 * 2**29, "ea": 31, "mc": 2**30 + 7, "ec": 30, "b": 16}
     for shape in ((3, 4), (2, 3, 4), (2, 2, 3, 4)):
@@ -189,7 +189,7 @@ def _repeated(d: Draft) -> None:
     d.refuse(good, {"c": [5]}, {"c": [[5, 6]]}, {"a": [1, 2], "c": [[5, 6], [7, 8]]})
 
 
-def _arms_of(d: Draft, name: str, params: Mapping[str, Any]) -> None:
+def _arms_of(d: CaseDraft, name: str, params: Mapping[str, Any]) -> None:
     """A model's own pairs of multipliers."""
     keys = ("ma", "ea", "mc", "ec")
     size = max([len(params[key]) for key in keys if isinstance(params[key], list)], default=0)

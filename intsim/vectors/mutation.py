@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import Overflow
+from ..arith import Overflow, TensorBound
 from ..dialects import CHOICES, Dialect
 from ..engine.graph import Graph, Node
-from ..ops._op import REGISTRY, Tensor
+from ..ops._op import REGISTRY
 from ..rules import Rule, Work, catalogue, compute
 from ..rules.tables import ARITHMETIC
 from .document import INVALID, Answer, Case, answer
@@ -67,7 +67,9 @@ class _Lone(Graph):
         self.node = Node(OUT, op, tuple(names), params)
         self.work = Work(op, dict(params), dialect)
         self.dialect, self.nodes = dialect, (self.node,)
-        self.tensors = {name: Tensor.full(x.shape, fmt) for name, x, fmt in zip(names, self.arrays, formats, strict=True)}
+        self.tensors = {
+            name: TensorBound.full(x.shape, fmt) for name, x, fmt in zip(names, self.arrays, formats, strict=True)
+        }
         due = operator.output(list(self.tensors.values()), params, dialect if operator.speaks_dialect else None)
         rule = dialect.overflow if operator.speaks_dialect else Overflow.FORBID
         self.tensors[OUT] = due.settled(rule)

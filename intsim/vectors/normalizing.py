@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drafting import I16, I32, Draft
+from .drafting import I16, I32, CaseDraft
 from .solving import four_squares
 
 LOW, HIGH = I32
@@ -23,7 +23,7 @@ MEANS = (
 )
 
 
-def layernorm(d: Draft) -> None:
+def layernorm(d: CaseDraft) -> None:
     """Means on ties, roots that do not converge, sums and variances that need every bit, biases, rows."""
     for row in MEANS:
         d.add("MeanTie UnconvergedRoot", f"mean {sum(row)}/{len(row)}", x=row, bias=[0, 1, -1, 5][: len(row)])
@@ -72,7 +72,7 @@ def layernorm(d: Draft) -> None:
         d.add("Model", name, x=[*drawn, [1, 2] * (width // 2) + [3] * (width % 2)], bias=params["bias"])
 
 
-def mean(d: Draft) -> None:
+def mean(d: CaseDraft) -> None:
     """Ties of both signs, one token, sums that need every bit, what is refused."""
     for tokens in (1, 2, 3, 4, 8):
         sums = range(-2 * tokens, 2 * tokens + 1)
@@ -100,7 +100,7 @@ def _shifted(rows: Any) -> list[list[int]]:
     return [[x + far for x in row] for far in (30000, -30000) for row in rows]
 
 
-def _sums(d: Draft) -> None:
+def _sums(d: CaseDraft) -> None:
     """A sum of squares past 2**40, and a sum of 31 bits: an all-equal row, so that the answers are short."""
     d.add("SumEnds LongRow", "v past 2**40", x=[-32768, 32767] * 520, bias=[0] * 1040)
     d.add("SumEnds LongRow ZeroVariance", "a sum past 2**30", x=[32767] * 32770, bias=[0] * 32770)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drafting import I8, I16, I32, Draft
+from .drafting import I8, I16, I32, CaseDraft
 
 LOW, HIGH = I32
 CHOSEN = 4  # output channels of a model's layer at level 1
 
 
-def linear(d: Draft) -> None:
+def linear(d: CaseDraft) -> None:
     """Products of the ends, sums at the ends of i32, biases, square weights, rows."""
     x, weight = [-128, 127, 0, 5], [[-128, 127, 1, 2], [127, -128, 0, -7], [0, 0, 0, 0]]
     d.add("AccumulatorEnds", x=x, weight=weight, bias=[0, -100, HIGH])
@@ -39,7 +39,7 @@ def linear(d: Draft) -> None:
         _layer(d, name, params["weight"], params["bias"])
 
 
-def _layer(d: Draft, name: str, weight: list[list[int]], bias: list[int]) -> None:
+def _layer(d: CaseDraft, name: str, weight: list[list[int]], bias: list[int]) -> None:
     """A model's own layer on the inputs that drive a channel to its highest and lowest sum, and on random ones.
 
     Level 1 keeps the channels that reach furthest, and the first and the last one.
@@ -52,7 +52,7 @@ def _layer(d: Draft, name: str, weight: list[list[int]], bias: list[int]) -> Non
     d.add("Model", name, x=x, weight=[weight[i] for i in kept], bias=[bias[i] for i in kept])
 
 
-def matmul(d: Draft) -> None:
+def matmul(d: CaseDraft) -> None:
     """Products of the ends, both layouts of the right-hand matrix, batches, sums at the ends of i32."""
     a, b = [[-32768, 32767, 1], [3, -4, 5]], [[-128, 127], [1, -2], [7, 0]]
     d.add("AccumulatorEnds", a=a, b=b)

@@ -67,8 +67,8 @@ def _finding(console: Console, finding: Finding) -> None:
     wrong = f"{comparison.differing:,} of {comparison.total:,} ({words.share(comparison.share)})"
     lines.append(("wrong", f"{wrong}, {words.errors(comparison)}"))
     lines += [("worst" if i == 0 else "", text) for i, text in enumerate(words.worst(comparison))]
-    if finding.stretch:
-        lines.append(("covers", finding.stretch))
+    if finding.segment:
+        lines.append(("covers", finding.segment))
     for title, text in lines:
         console.print(f"  [cyan]{title:<9}[/]{escape(text)}", highlight=False, soft_wrap=True)
     _pictures(console, comparison)

@@ -24,13 +24,13 @@ class Finding:
         return self.explanation.culprit if self.explanation else self.node.name
 
     @property
-    def stretch(self) -> str:
+    def segment(self) -> str:
         """What the verdict covers, if more than this one node."""
         verdict = self.node.verdict
-        if verdict is None or (len(verdict.stretch) < 2 and not verdict.golden_inputs):
+        if verdict is None or (len(verdict.segment) < 2 and not verdict.golden_inputs):
             return ""
         said = (
-            f"{', '.join(verdict.stretch)}: recomputed from {', '.join(verdict.feeds)}" if len(verdict.stretch) > 1 else ""
+            f"{', '.join(verdict.segment)}: recomputed from {', '.join(verdict.feeds)}" if len(verdict.segment) > 1 else ""
         )
         stood_in = verdict.golden_inputs
         golden = ""

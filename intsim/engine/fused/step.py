@@ -9,13 +9,13 @@ from typing import TypeVar
 from numpy.typing import NDArray
 
 from ...kernels.isa import chosen
-from ...ops import Tensor
+from ...ops import TensorBound
 from ..graph import Graph, Node
 
 Prepared = TypeVar("Prepared")
 
 
-def one_by_one(inputs: Sequence[NDArray]) -> None:
+def separately(inputs: Sequence[NDArray]) -> None:
     """What computes nothing together."""
 
 
@@ -29,7 +29,7 @@ class Step:
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
-    compute: Callable[[Sequence[NDArray]], NDArray | None] = one_by_one
+    compute: Callable[[Sequence[NDArray]], NDArray | None] = separately
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ class Links:
         alone = len(users) == 1 and users[0].op == op and node.name not in self.kept
         return users[0] if alone and users[0].inputs.count(node.name) == 1 else None
 
-    def tensor(self, node: Node) -> Tensor:
+    def tensor(self, node: Node) -> TensorBound:
         """What is known of the node's output."""
         return self.graph.tensors[node.name]
 

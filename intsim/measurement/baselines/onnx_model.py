@@ -1,7 +1,7 @@
 """A real-valued graph as an ONNX model in float32: what an engineer would export, written down by operator.
 
 The classes' argmax is taken before the labels are spread over their patches, as our own plan does it; nothing is left in the
-rival's way that we avoid.
+baseline's way that we avoid.
 """
 
 from __future__ import annotations

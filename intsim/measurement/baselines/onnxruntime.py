@@ -42,7 +42,7 @@ def expected(net: RealGraph, image: NDArray) -> Expected:
     return Expected(seen[labels], seen[scores])
 
 
-def rivals(net: RealGraph, image: NDArray, due: Expected, folder: Path, threads: int | None = None) -> dict[str, Runner]:
+def baselines(net: RealGraph, image: NDArray, due: Expected, folder: Path, threads: int | None = None) -> dict[str, Runner]:
     """By name: the network in float32, and in int8 with activations quantized as they come or calibrated on `image`.
 
     Of onnxruntime's int8 settings these are the fastest we found: signed weights, unsigned activations (what VNNI

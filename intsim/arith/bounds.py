@@ -1,0 +1,53 @@
+"""What is known of a tensor before it is computed: shape, format, real scale, and bounds that its values cannot leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .contracts import I64, Format, Overflow
+
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+Scale: TypeAlias = float | FloatArray  # the real value of one step of an integer: one per tensor, or one per channel
+
+
+@dataclass(frozen=True)
+class TensorBound:
+    """What is known of a tensor before it is computed: its shape, its format, and bounds its values cannot leave.
+
+    `row_sum` bounds the sum of magnitudes along the last axis, where that is known to be less than length times maximum.
+    """
+
+    shape: tuple[int, ...]
+    fmt: Format
+    lo: int
+    hi: int
+    row_sum: int | None = None
+
+    @classmethod
+    def full(cls, shape: Sequence[int], fmt: Format) -> TensorBound:
+        """Any values of the format."""
+        return cls(tuple(shape), fmt, fmt.lo, fmt.hi)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the bounds prove that every value lies in the format."""
+        return self.fmt.holds(self.lo, self.hi)
+
+    @property
+    def magnitude(self) -> int:
+        """The largest absolute value the bounds allow."""
+        return max(abs(self.lo), abs(self.hi))
+
+    def settled(self, overflow: Overflow) -> TensorBound:
+        """The tensor after the overflow rule: an i32 that may leave its format becomes i64 (exact) or wraps (wrap32)."""
+        if self.fits or overflow is Overflow.FORBID:
+            return self
+        if overflow is Overflow.WRAP32:
+            return TensorBound.full(self.shape, self.fmt)
+        return TensorBound(self.shape, I64, self.lo, self.hi, self.row_sum)
