@@ -1,6 +1,6 @@
 """Contracts of integer arithmetic and the primitives, twice: `reference` (NumPy int64) here, `compiled` for kernels."""
 
-from .bounds import FloatArray, IntArray, Scale, TensorBound
+from .bounds import AnyArray, FloatArray, IntArray, Scale, TensorBound
 from .contracts import (
     I8,
     I16,
@@ -44,6 +44,7 @@ __all__ = [
     "I64",
     "INT32_MAX",
     "U8",
+    "AnyArray",
     "Choice",
     "Division",
     "ExpSum",

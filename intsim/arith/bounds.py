@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .contracts import I64, Format, Overflow
 
+AnyArray: TypeAlias = NDArray[Any]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Scale: TypeAlias = float | FloatArray  # the real value of one step of an integer: one per tensor, or one per channel

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .bounds import IntArray
 from .contracts import I32, I64, Division, Format, Overflow, Rounding, Sqrt
 
 
-def integers(x: ArrayLike, name: str = "argument") -> NDArray:
+def integers(x: ArrayLike, name: str = "argument") -> IntArray:
     """`x` as int64 (subclasses of ndarray are kept); floats are a TypeError, what 64 bits cannot hold a ValueError."""
-    a: NDArray = np.asanyarray(x)
+    a: IntArray = np.asanyarray(x)
     if a.dtype.kind == "f" and not hasattr(x, "dtype"):
         whole = np.asanyarray(x, object)  # of integers on both sides of 2**63 NumPy makes floats
         a = whole if all(isinstance(v, int) for v in whole.flat) else a
@@ -35,7 +36,7 @@ def integers(x: ArrayLike, name: str = "argument") -> NDArray:
     return a.astype(np.int64, copy=False)
 
 
-def round_shift(p: ArrayLike, e: ArrayLike, mode: str) -> NDArray:
+def round_shift(p: ArrayLike, e: ArrayLike, mode: str) -> IntArray:
     """``p / 2**e`` rounded by `mode` (a Rounding), ``0 <= e <= 62``, exact for every int64 `p`."""
     mode = Rounding.of(mode)
     p, e = integers(p, "p"), integers(e, "e")
@@ -47,7 +48,7 @@ def round_shift(p: ArrayLike, e: ArrayLike, mode: str) -> NDArray:
     return q + _carry(p, q, r, half, mode)
 
 
-def round_divide(a: ArrayLike, n: ArrayLike, mode: str) -> NDArray:
+def round_divide(a: ArrayLike, n: ArrayLike, mode: str) -> IntArray:
     """``a / n`` rounded by `mode` (a Rounding), ``n > 0``."""
     mode = Rounding.of(mode)
     a, n = integers(a, "a"), integers(n, "n")
@@ -58,7 +59,7 @@ def round_divide(a: ArrayLike, n: ArrayLike, mode: str) -> NDArray:
     return q + _carry(a, q, r, n - r, mode)
 
 
-def _carry(p: NDArray, q: NDArray, r: NDArray, half: NDArray, mode: Rounding) -> NDArray:
+def _carry(p: IntArray, q: IntArray, r: IntArray, half: IntArray, mode: Rounding) -> IntArray:
     """What to add to the floor `q` of `p` with remainder `r`: 0 or 1. ``r > half`` is past the middle, ``=`` a tie."""
     if mode is Rounding.FLOOR:
         return np.zeros_like(q)
@@ -68,7 +69,7 @@ def _carry(p: NDArray, q: NDArray, r: NDArray, half: NDArray, mode: Rounding) ->
     return ((r > half) | ((r == half) & up)).astype(np.int64)
 
 
-def rounding_terms(e: NDArray, mode: str) -> tuple[NDArray, int, NDArray]:
+def rounding_terms(e: IntArray, mode: str) -> tuple[IntArray, int, IntArray]:
     """Terms ``(add, odd, neg)`` that make rounding one formula for every mode, a shift `e` of 1 to 62 each:
     ``round(p / 2**e) = (p + add + (odd & (p >> e)) + (neg if p < 0)) >> e`` as long as ``|p| <= 2**62``.
     """
@@ -84,7 +85,7 @@ def rounding_terms(e: NDArray, mode: str) -> tuple[NDArray, int, NDArray]:
     return terms[mode]
 
 
-def divide(a: ArrayLike, b: ArrayLike, mode: str) -> NDArray:
+def divide(a: ArrayLike, b: ArrayLike, mode: str) -> IntArray:
     """The integer quotient of `a` by `b`, `mode` a Division; ``b = 0`` is a ValueError."""
     mode = Division.of(mode)
     a, b = integers(a, "a"), integers(b, "b")
@@ -96,12 +97,12 @@ def divide(a: ArrayLike, b: ArrayLike, mode: str) -> NDArray:
     return q if mode is Division.FLOOR else q + ((q < 0) & (q * b != a))
 
 
-def saturate(x: ArrayLike, fmt: Format) -> NDArray:
+def saturate(x: ArrayLike, fmt: Format) -> IntArray:
     """`x` clamped to the ends of `fmt`."""
     return np.minimum(np.maximum(integers(x, "x"), fmt.lo), fmt.hi)
 
 
-def wrap(x: ArrayLike, fmt: Format) -> NDArray:
+def wrap(x: ArrayLike, fmt: Format) -> IntArray:
     """`x` modulo 2**bits into `fmt`: the low bits, read in two's complement (unsigned for u8)."""
     if fmt == I64:
         return integers(x, "x")
@@ -109,7 +110,7 @@ def wrap(x: ArrayLike, fmt: Format) -> NDArray:
     return ((integers(x, "x") & low_bits) ^ sign) - sign
 
 
-def forbid(x: ArrayLike, fmt: Format, name: str = "value") -> NDArray:
+def forbid(x: ArrayLike, fmt: Format, name: str = "value") -> IntArray:
     """`x` unchanged; a ValueError names the first value outside `fmt`, its index and `name`."""
     x = integers(x, name)
     outside = (x < fmt.lo) | (x > fmt.hi)
@@ -119,19 +120,19 @@ def forbid(x: ArrayLike, fmt: Format, name: str = "value") -> NDArray:
     return x
 
 
-def overflow(x: NDArray, rule: Overflow, name: str, fmt: Format = I32) -> NDArray:
+def overflow(x: IntArray, rule: Overflow, name: str, fmt: Format = I32) -> IntArray:
     """What the dialect's `rule` makes of intermediates that leave `fmt`: kept, wrapped, or an error."""
     if rule is Overflow.WRAP32:
         return wrap(x, fmt)
     return forbid(x, fmt, name) if rule is Overflow.FORBID else x
 
 
-def first_index(mask: NDArray) -> list[int]:
+def first_index(mask: IntArray) -> list[int]:
     """The index of the first True of `mask` in C order."""
     return [int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape)]
 
 
-def isqrt(v: ArrayLike, mode: str) -> NDArray:
+def isqrt(v: ArrayLike, mode: str) -> IntArray:
     """The integer square root of ``v >= 0`` (64 bits, unsigned), `mode` a Sqrt, as uint64.
 
     ``newton10`` takes ten steps ``k = (k + v // k) // 2`` from 2**16 and has not converged for small `v`: 0 gives 64.

@@ -25,9 +25,9 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from rich.console import Console
 
+    from ..arith import IntArray
     from ..engine.graph import Graph
     from ..measurement.benchmark import Benchmark
     from ..nets.real import RealGraph
@@ -106,7 +106,7 @@ def require_onnxruntime() -> None:
         ) from None
 
 
-def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, NDArray]:
+def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, IntArray]:
     """A network of random weights, real-valued and quantized, and a picture for it."""
     from ..nets.networks import built
     from ..quantization import quantize
@@ -127,7 +127,7 @@ def same_network(graph: Graph) -> RealGraph:
     return built(graph.config, random.random_weights(graph.config, 0))
 
 
-def random_image(graph: Graph) -> NDArray:
+def random_image(graph: Graph) -> IntArray:
     """Random pixels of the size the model takes."""
     import numpy as np
 

@@ -21,9 +21,9 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from rich.console import Console
 
+    from ..arith import IntArray
     from ..debugging.result import Diff
     from ..engine.graph import Graph
 
@@ -104,7 +104,7 @@ def _tell(console: Console, graph: Graph, model: Path | None, output: Path, seco
         console.print(f"  [cyan]{title:<13}[/]{text}", highlight=False, soft_wrap=True)
 
 
-def _classes(console: Console, labels: NDArray, names: list[str], palette: list[tuple[int, int, int]]) -> None:
+def _classes(console: Console, labels: IntArray, names: list[str], palette: list[tuple[int, int, int]]) -> None:
     import numpy as np
     from rich.markup import escape
 

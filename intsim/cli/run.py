@@ -26,8 +26,7 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from ..arith import IntArray
     from ..engine.graph import Graph
 
 TOP = 5
@@ -87,7 +86,7 @@ def _refuse(why: str, *keys: str) -> None:
 
 
 def _labels(
-    graph: Graph, picture: Path, image: NDArray, labels: NDArray, output: Path, overlay: Path, as_json: bool
+    graph: Graph, picture: Path, image: IntArray, labels: IntArray, output: Path, overlay: Path, as_json: bool
 ) -> None:
     """Write the labels and the overlay, and tell the classes' shares."""
     import numpy as np
@@ -113,7 +112,7 @@ def _labels(
     click.echo(f"labels: {output}   overlay: {overlay}")
 
 
-def _classes(graph: Graph, picture: Path, logits: NDArray, top: int, as_json: bool) -> None:
+def _classes(graph: Graph, picture: Path, logits: IntArray, top: int, as_json: bool) -> None:
     """Tell the top classes of a classifier."""
     from ..engine.classes import ranking
 

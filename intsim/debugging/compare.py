@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format, first_index
+from ..arith import Format, IntArray, first_index
 
 BLOCK_BYTES = 4 << 20
 SINGLE_BINS = 8  # differences up to this many LSB are counted one by one, beyond it by powers of two
@@ -94,8 +93,8 @@ class Comparison:
     lowest: int = 0
     highest: int = 0
     histogram: tuple[Bin, ...] = ()
-    by_axis: tuple[NDArray, ...] = ()
-    heat: NDArray | None = None
+    by_axis: tuple[IntArray, ...] = ()
+    heat: IntArray | None = None
     sha256: str = ""
 
     @property
@@ -169,7 +168,7 @@ def sha256_of(tensor: Sliceable, fmt: Format) -> str:
     return sha.hexdigest()
 
 
-def _blocks(a: Sliceable, b: Sliceable) -> Iterator[tuple[int, NDArray, NDArray]]:
+def _blocks(a: Sliceable, b: Sliceable) -> Iterator[tuple[int, IntArray, IntArray]]:
     """Parts of both along the first axis, each of a few megabytes, and where they start."""
     if not a.shape:
         yield 0, np.reshape(a[()], 1), np.reshape(b[()], 1)
@@ -184,11 +183,11 @@ def _blocks(a: Sliceable, b: Sliceable) -> Iterator[tuple[int, NDArray, NDArray]
         yield start, first, first if b is a else np.asarray(b[start : start + rows])
 
 
-def _fits(block: NDArray, fmt: Format) -> bool:
+def _fits(block: IntArray, fmt: Format) -> bool:
     return fmt.holds(int(block.min()), int(block.max()))
 
 
-def _bytes(block: NDArray, fmt: Format) -> memoryview:
+def _bytes(block: IntArray, fmt: Format) -> memoryview:
     return np.ascontiguousarray(block, fmt.dtype.newbyteorder("<")).data
 
 
@@ -205,7 +204,7 @@ class _Tally:
         self.heat = _Heat(shape)
         self.sha, self.fits = hashlib.sha256(), True
 
-    def add(self, start: int, a: NDArray, b: NDArray) -> None:
+    def add(self, start: int, a: IntArray, b: IntArray) -> None:
         self.fits = self.fits and _fits(a, self.fmt)
         if self.fits:
             self.sha.update(_bytes(a, self.fmt))
@@ -249,7 +248,7 @@ class _Tally:
         )
 
 
-def _edges() -> NDArray:
+def _edges() -> IntArray:
     """The upper ends of the bins: ..., -17, -9, -8, -7, ..., 8, 16, 32, ..."""
     powers = [SINGLE_BINS << k for k in range(1, 60)]
     return np.array([*(-p - 1 for p in reversed(powers)), *range(-SINGLE_BINS - 1, SINGLE_BINS + 1), *powers], np.int64)
@@ -258,7 +257,7 @@ def _edges() -> NDArray:
 _EDGES = _edges()
 
 
-def _binned(error: NDArray, lowest: int, highest: int) -> NDArray:
+def _binned(error: IntArray, lowest: int, highest: int) -> IntArray:
     """How many differences fall into each bin."""
     bins = len(_EDGES) + 1
     if highest - lowest >= len(error):
@@ -279,7 +278,7 @@ class _Heat:
         self.per_place = math.prod(shape) // math.prod(self.size)
         self.by_rows = len(shape) == 2 or self.picture  # whether blocks are cut along the rows of the map
 
-    def add(self, start: int, unequal: NDArray) -> None:
+    def add(self, start: int, unequal: IntArray) -> None:
         if self.picture:
             places = np.count_nonzero(unequal, axis=2)
         else:
@@ -294,6 +293,6 @@ class _Heat:
         down = np.add.reduceat(across, np.flatnonzero(np.diff(row, prepend=-1)), axis=0)
         self.counts[row[0] : row[-1] + 1, column[0] : column[-1] + 1] += down
 
-    def share(self) -> NDArray:
+    def share(self) -> IntArray:
         held = [np.bincount(np.arange(n) * g // n, minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
         return self.counts / (np.outer(*held) * self.per_place)

@@ -31,9 +31,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from ..arith import I64, Format
+from ..arith import I64, Format, IntArray
 from ..errors import FileError, IntsimError
 from ..testbench import BeatLayout, Packing, layout_named
 
@@ -92,7 +90,7 @@ class DumpLayout:
             raise IntsimError(f"order {list(axes)} does not name each of the node's {len(node_shape)} axes once")
         return tuple(node_shape[axis] for axis in axes)
 
-    def rearranged(self, values: NDArray, shape: tuple[int, ...]) -> NDArray:
+    def rearranged(self, values: IntArray, shape: tuple[int, ...]) -> IntArray:
         """Values in the device's order, of any type, in that of a node of `shape`."""
         tile = self.named.tile if self.named else self.tile
         return Packing(BeatLayout("of the map", axes=self.axes, tile=tile), shape, I64).put_back(values)

@@ -15,8 +15,8 @@ from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..engine.graph import Graph
 from ..rules import Bit, Rule, bit_rule, catalogue
 from ..storage.golden_file import GoldenFile
@@ -156,7 +156,7 @@ def _single(graph: Graph, segment: Segment) -> list[Broken]:
     return [Broken(node.name, rule) for node in (last, *segment.nodes[:-1]) for rule in catalogue(graph, node)] + bits
 
 
-def bits_changed(expected: NDArray, device: NDArray) -> list[Bit]:
+def bits_changed(expected: IntArray, device: IntArray) -> list[Bit]:
     """The single-bit faults that make `device` of `expected`: flipped in one element or all, or stuck."""
     bits = 8 * expected.dtype.itemsize
     if bits > 32:
@@ -223,7 +223,7 @@ class _Search:
         found = [c for c in found if c.reproduced > c.total - c.wrong]
         return sorted(found, key=lambda c: -c.reproduced)[:BEST]
 
-    def candidate(self, attempt: Attempt, value: NDArray) -> Candidate:
+    def candidate(self, attempt: Attempt, value: IntArray) -> Candidate:
         """How well a computed tensor reproduces the device's."""
         equal = value == self.whole.device
         wrong = self.whole.wrong

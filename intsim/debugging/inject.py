@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..engine.graph import Graph, Node
 from ..engine.interpreter import Progress
 from ..errors import IntsimError
@@ -42,7 +42,7 @@ def inject(
         raise IntsimError(f"{reference.path}: holds no picture to run the faulty device on; make it without --layers")
     wrong: dict[str, int] = {}
 
-    def alter(node: Node, inputs: list[NDArray], value: NDArray) -> NDArray:
+    def alter(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:
         if node.name not in faults:
             return value
         work = work_of(graph, node)

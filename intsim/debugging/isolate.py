@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I64
+from ..arith import I64, IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import replay, walk
 from ..errors import FileError, GraphError
@@ -61,10 +60,10 @@ class _Held:
     `meant` is what the value should be where the device's is only laid out differently.
     """
 
-    value: NDArray | None
+    value: IntArray | None
     segment: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
-    meant: NDArray | None = None
+    meant: IntArray | None = None
 
 
 def isolate(
@@ -81,7 +80,7 @@ def isolate(
     return walker.verdicts
 
 
-def value_of(dumped: DumpedTensor, graph: Graph, name: str) -> NDArray | None:
+def value_of(dumped: DumpedTensor, graph: Graph, name: str) -> IntArray | None:
     """The device's values in the node's own type, or None where they are none of it."""
     tensor = graph.tensors[name]
     if dumped.problem or dumped.values is None or dumped.shape != tensor.shape or dumped.dtype.kind not in "iu":
@@ -94,7 +93,7 @@ def value_of(dumped: DumpedTensor, graph: Graph, name: str) -> NDArray | None:
     return value.astype(tensor.fmt.dtype, copy=False) if fits else value
 
 
-def golden_value(golden: GoldenFile, name: str) -> NDArray | None:
+def golden_value(golden: GoldenFile, name: str) -> IntArray | None:
     """The golden file's values of a node, if it holds them."""
     record = golden.tensors.get(name)
     return None if record is None or record.values is None else record.values[()]
@@ -161,7 +160,7 @@ class _Walker:
                 feeds[name] = MODEL if self.graph.by_name[name].op == CONSTANT else GOLDEN
         return tuple(n.name for n in self.graph.nodes if n.name in within), feeds
 
-    def _expected(self, node: Node, inputs: list[NDArray | None]) -> tuple[NDArray | None, str]:
+    def _expected(self, node: Node, inputs: list[IntArray | None]) -> tuple[IntArray | None, str]:
         if node.op == INPUT:
             picture = golden_value(self.golden, node.name)
             return picture, "" if picture is not None else "the golden file holds no picture to compare it with"
@@ -175,7 +174,7 @@ class _Walker:
             return None, f"the reference refuses the device's inputs: {error}"
 
     def _judge(
-        self, node: Node, expected: NDArray, device: NDArray, segment: tuple[str, ...], feeds: dict[str, str]
+        self, node: Node, expected: IntArray, device: IntArray, segment: tuple[str, ...], feeds: dict[str, str]
     ) -> Verdict:
         fmt = self.graph.tensors[node.name].fmt
         comparison = compare(expected, device, fmt)
@@ -198,7 +197,7 @@ class _Walker:
                 continue
             self.verdicts[name] = Verdict(name, compare(step, dumped.values(), I64), segment, feeds)
 
-    def _usable(self, name: str, device: NDArray, otherwise: NDArray) -> NDArray:
+    def _usable(self, name: str, device: IntArray, otherwise: IntArray) -> IntArray:
         """The device's values, if they are of the node's format; the walk goes on with something else where not."""
         fmt = self.graph.tensors[name].fmt
         return device if device.dtype == fmt.dtype and fmt.holds(int(device.min()), int(device.max())) else otherwise

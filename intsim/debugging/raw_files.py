@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format
+from ..arith import Format, IntArray
 from ..errors import FileError, IntsimError
 from ..testbench import Packing
 from ..testbench.encodings import ENCODINGS, read_words, tokens
@@ -59,7 +58,7 @@ def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format
     return Raw(shape, stored.dtype, lambda: _typed(layout, stored, read(path, stored, stored.beats)))
 
 
-def _beats_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> NDArray:
+def _beats_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> IntArray:
     """Hexadecimal words without a beat's width: the longest word tells it, and shorter ones lack leading zeros.
 
     Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit.
@@ -71,7 +70,7 @@ def _beats_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], 
     return _typed(layout, stored, read_words(path, stored, stored.beats, 16, exact=False, prefixed=prefixed))
 
 
-def _typed(layout: DumpLayout, stored: Packing, stream: NDArray) -> NDArray:
+def _typed(layout: DumpLayout, stored: Packing, stream: IntArray) -> IntArray:
     values = stored.put_back(stream)
     if layout.dtype == "uint64" and int(values.min()) < 0:
         raise FileError("an unsigned value is above 2**63 - 1, which no node's format holds")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import replay
 from ..rules import ROW_WISE, Rule, Work, compute, work_of
@@ -28,9 +28,9 @@ class Broken:
 Attempt = tuple[Broken, ...]
 
 
-def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, NDArray] | None:
+def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, IntArray] | None:
     """The tensors a segment starts from; None where the device's own are outside their formats."""
-    values: dict[str, NDArray] = {}
+    values: dict[str, IntArray] = {}
     for name, source in verdict.feeds.items():
         node = graph.by_name[name]
         if source == DEVICE:
@@ -48,7 +48,7 @@ def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> 
 class Segment:
     """Nodes to compute again under other rules, what they start from, and the device's values at their end."""
 
-    def __init__(self, graph: Graph, nodes: list[Node], feeds: dict[str, NDArray], device: NDArray) -> None:
+    def __init__(self, graph: Graph, nodes: list[Node], feeds: dict[str, IntArray], device: IntArray) -> None:
         self.graph, self.nodes, self.feeds, self.device = graph, nodes, feeds, device
         self.reference = dict(feeds)
         for node in nodes:
@@ -57,13 +57,13 @@ class Segment:
         self.expected = self.reference[nodes[-1].name]
         self.wrong = self.expected != device
 
-    def under(self, attempt: Attempt) -> NDArray | None:
+    def under(self, attempt: Attempt) -> IntArray | None:
         """The last tensor under other rules; None where they cannot be computed or change nothing."""
         works: dict[str, Work] = {}
         for broken in attempt:
             node = self.graph.by_name[broken.node]
             works[node.name] = broken.rule.alter(works.get(node.name, work_of(self.graph, node)))
-        changed: dict[str, NDArray] = {}
+        changed: dict[str, IntArray] = {}
         try:
             for node in self.nodes:
                 if node.name in works or any(name in changed for name in node.inputs):
@@ -74,7 +74,7 @@ class Segment:
         value = changed[self.nodes[-1].name]
         return None if np.array_equal(value, self.expected) else value
 
-    def _computed(self, node: Node, changed: dict[str, NDArray], work: Work) -> NDArray:
+    def _computed(self, node: Node, changed: dict[str, IntArray], work: Work) -> IntArray:
         if node.op == CONSTANT:
             inputs = [np.asarray(node.params["value"])]
         elif node.op == INPUT:
@@ -97,6 +97,6 @@ class Segment:
         return Segment(self.graph, self.nodes, cut, self.device.reshape(-1, self.device.shape[-1])[chosen])
 
 
-def _spread(places: NDArray, count: int) -> NDArray:
+def _spread(places: IntArray, count: int) -> IntArray:
     """At most `count` of `places`, evenly spread."""
     return places[np.linspace(0, len(places) - 1, count).astype(int)] if len(places) > count else places

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from .graph import Graph
 
 
@@ -43,14 +43,14 @@ def class_names(graph: Graph) -> list[str]:
     return [str(n) for n in own] if isinstance(own, list) and len(own) == classes else [f"class {i}" for i in range(classes)]
 
 
-def order(graph: Graph, logits: NDArray) -> list[int]:
+def order(graph: Graph, logits: IntArray) -> list[int]:
     """The classes by their logits, the largest first, ties by the lower index. `logits` are a classifier's output."""
     integers, scales = logits.ravel(), _scales(graph)
     exact = [Fraction(int(q)) * Fraction(float(s)) for q, s in zip(integers, scales, strict=True)]
     return sorted(range(len(exact)), key=lambda i: (-exact[i], i))
 
 
-def ranking(graph: Graph, logits: NDArray, most: int) -> list[Ranked]:
+def ranking(graph: Graph, logits: IntArray, most: int) -> list[Ranked]:
     """The first classes of `order`, at most so many, with what there is to say of each."""
     integers, names = logits.ravel(), class_names(graph)
     values = integers * _scales(graph)
@@ -59,7 +59,7 @@ def ranking(graph: Graph, logits: NDArray, most: int) -> list[Ranked]:
     return [Ranked(i, names[i], int(integers[i]), float(values[i]), float(shares[i])) for i in order(graph, logits)[:most]]
 
 
-def _scales(graph: Graph) -> NDArray:
+def _scales(graph: Graph) -> IntArray:
     """One scale a class."""
     return np.broadcast_to(
         np.asarray(graph.scales[graph.output.name], np.float64), graph.tensors[graph.output.name].shape[-1]

@@ -16,9 +16,8 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I16, I32, I64, U8, Overflow, Scale, TensorBound
+from ..arith import I8, I16, I32, I64, U8, IntArray, Overflow, Scale, TensorBound
 from ..dialects import Dialect
 from ..errors import BoundError, GraphError
 from ..ops._op import REGISTRY, Op
@@ -41,11 +40,11 @@ class Node:
     name: str
     op: str
     inputs: tuple[str, ...] = ()
-    params: Mapping[str, int | NDArray] = field(default_factory=dict)
+    params: Mapping[str, int | IntArray] = field(default_factory=dict)
     scale: Scale | None = None
     scales: Mapping[str, Scale | None] = field(default_factory=dict)
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, IntArray]:
         """The parameters that are arrays, by name."""
         return {k: v for k, v in self.params.items() if isinstance(v, np.ndarray)}
 
@@ -59,7 +58,7 @@ def input_node(name: str, height: int, width: int, scale: float) -> Node:
     return Node(name, INPUT, params={"height": height, "width": width, "channels": 3}, scale=scale)
 
 
-def constant_node(name: str, value: NDArray, scale: Scale | None) -> Node:
+def constant_node(name: str, value: IntArray, scale: Scale | None) -> Node:
     """A tensor that is part of the model: i8, i16 or i32 by its NumPy type."""
     return Node(name, CONSTANT, params={"value": value}, scale=scale, scales={"value": scale})
 
@@ -220,7 +219,7 @@ def operator(node: Node) -> Op:
         ) from None
 
 
-def digest(array: NDArray) -> str:
+def digest(array: IntArray) -> str:
     """SHA-256 of an array's values, little-endian, in C order."""
     plain = np.ascontiguousarray(array)
     return hashlib.sha256(plain.astype(plain.dtype.newbyteorder("<"), copy=False).data).hexdigest()
@@ -255,7 +254,7 @@ def _side(key: str, value: Any) -> int:
     return value
 
 
-def _constant(value: Any) -> NDArray:
+def _constant(value: Any) -> IntArray:
     dtype = getattr(value, "dtype", None)
     if dtype is None or dtype.kind != "i" or dtype.itemsize not in CONSTANT_FORMATS or value.size == 0:
         raise ValueError(f"a constant is a non-empty array of i8, i16 or i32, not {dtype or value!r}")

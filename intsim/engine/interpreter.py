@@ -9,17 +9,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..errors import GraphError, IntsimError
 from ..kernels.threads import limited_to
 from .fused import Step
 from .graph import CONSTANT, INPUT, Graph, Node, Operation, operator
 from .plan import fused, unfused
 
-Observer = Callable[[str, NDArray], None]
-StepObserver = Callable[[str, dict[str, NDArray]], None]
-Alteration = Callable[[Node, list[NDArray], NDArray], NDArray]
+Observer = Callable[[str, IntArray], None]
+StepObserver = Callable[[str, dict[str, IntArray]], None]
+Alteration = Callable[[Node, list[IntArray], IntArray], IntArray]
 Progress = Callable[[str], None]
 Value = TypeVar("Value")
 S = TypeVar("S", bound=Operation, covariant=True)
@@ -50,7 +50,7 @@ def walk(graph: Walkable[S], visit: Callable[[S, list[Value]], Value]) -> Value:
 
 def run(
     graph: Graph,
-    image: NDArray,
+    image: IntArray,
     observe: Observer | None = None,
     *,
     nodes: Collection[str] | None = None,
@@ -59,7 +59,7 @@ def run(
     progress: Progress | None = None,
     face: str = "fast",
     threads: int | None = None,
-) -> NDArray:
+) -> IntArray:
     """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] of a
     Segmenter, logits of a classifier.
 
@@ -76,7 +76,7 @@ def run(
     separately = face != "fast" or alter is not None or observe_steps is not None
     steps = unfused(graph) if separately else fused(graph, observed if observe is not None else ())
 
-    def visit(step: Step, inputs: list[NDArray]) -> NDArray:
+    def visit(step: Step, inputs: list[IntArray]) -> IntArray:
         node, value = step.nodes[-1], computed(graph, step, inputs, image, face)
         if alter is not None:
             value = alter(node, inputs, value)
@@ -93,7 +93,7 @@ def run(
         return walk(steps, visit)
 
 
-def computed(graph: Graph, step: Step, inputs: Sequence[NDArray], image: NDArray, face: str = "fast") -> NDArray:
+def computed(graph: Graph, step: Step, inputs: Sequence[IntArray], image: IntArray, face: str = "fast") -> IntArray:
     """The value of a step: of its nodes together if it can, otherwise of one after the other."""
     if step.nodes[0].op == INPUT:
         return checked_image(graph, image)
@@ -105,7 +105,7 @@ def computed(graph: Graph, step: Step, inputs: Sequence[NDArray], image: NDArray
     return values[step.name]
 
 
-def replay(graph: Graph, node: Node, inputs: Sequence[NDArray], face: str = "fast") -> NDArray:
+def replay(graph: Graph, node: Node, inputs: Sequence[IntArray], face: str = "fast") -> IntArray:
     """Compute one node from the values of its inputs."""
     if node.op == CONSTANT:
         return np.asarray(node.params["value"])
@@ -115,7 +115,7 @@ def replay(graph: Graph, node: Node, inputs: Sequence[NDArray], face: str = "fas
         raise GraphError(f"{node.name}: {error}") from None
 
 
-def checked_image(graph: Graph, image: NDArray) -> NDArray:
+def checked_image(graph: Graph, image: IntArray) -> IntArray:
     """`image` if it is what the graph takes: u8 of exactly its size; an IntsimError says which size works."""
     shape = graph.tensors[graph.input.name].shape
     if getattr(image, "dtype", None) != np.uint8:

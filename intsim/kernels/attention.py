@@ -7,8 +7,8 @@ by block; what is computed for a row is what the operators one by one compute fo
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..arith.jit import kernel
 from .forms import form_for
 from .gemm import BLOCK, block_at, pack_panel, panel_sums, scaled_block
@@ -19,7 +19,9 @@ from .threads import over_rows
 from .tile import packed_panels, scratch
 
 
-def attention(q: NDArray, k: NDArray, v: NDArray, logits: Scaling, softmax: Softmax, context: Scaling, out: NDArray) -> bool:
+def attention(
+    q: IntArray, k: IntArray, v: IntArray, logits: Scaling, softmax: Softmax, context: Scaling, out: IntArray
+) -> bool:
     """``out = requant(shiftmax(requant(q @ k.T)) @ v)`` by heads; whether every row could be computed.
 
     `q` is i8 [heads, queries, d], `k` and `v` i8 [heads, tokens, d], `out` [heads, queries, d] of any strides. The caller

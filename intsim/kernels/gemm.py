@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..arith.jit import kernel
 from .forms import Form, form_for
 from .scaling import Scaling, add_rows, scale_rows
@@ -27,16 +27,16 @@ class Packed(NamedTuple):
     """
 
     form: Form
-    panels: NDArray
-    bias: NDArray
+    panels: IntArray
+    bias: IntArray
 
 
-def packs(left: NDArray, right: NDArray) -> bool:
+def packs(left: IntArray, right: IntArray) -> bool:
     """Whether ``left @ right.T`` goes through tiles: i8 or i16 by i8."""
     return left.dtype in (np.int8, np.int16) and right.dtype == np.int8
 
 
-def product(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> None:
+def product(left: IntArray, right: IntArray, bias: IntArray, out: IntArray) -> None:
     """``out[i] = left[i] @ right[i].T + bias``, by tiles where they serve.
 
     `left` is [batches, rows, depth], `right` [batches or 1, columns, depth], `out` int32 or int64 [batches, rows,
@@ -49,7 +49,7 @@ def product(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> None:
         over_rows(_plain_rows, left.shape[0] * left.shape[1], left, transposed, bias, out)
 
 
-def pack(right: NDArray, left: np.dtype, bias: NDArray | int = 0) -> Packed:
+def pack(right: IntArray, left: np.dtype, bias: IntArray | int = 0) -> Packed:
     """Pack `right`, i8 [batches, columns, depth], and a bias [columns] for left-hand matrices of type `left`."""
     form = form_for(left)
     batches, columns, depth = right.shape
@@ -60,18 +60,18 @@ def pack(right: NDArray, left: np.dtype, bias: NDArray | int = 0) -> Packed:
     return Packed(form, panels, (correction.astype(np.int64) + bias).astype(np.int32))
 
 
-def packed_product(left: NDArray, packed: Packed, out: NDArray) -> None:
+def packed_product(left: IntArray, packed: Packed, out: IntArray) -> None:
     """``out[i] = left[i] @ right[i].T + bias`` with packed `right`: left i8 or i16, out i32. One `right` may serve all."""
     over_rows(_summed_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, out)
 
 
-def scaled_product(left: NDArray, packed: Packed, scaling: Scaling, out: NDArray) -> None:
+def scaled_product(left: IntArray, packed: Packed, scaling: Scaling, out: IntArray) -> None:
     """The same, requantized into the i8 or i16 `out`."""
     over_rows(_scaled_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, scaling, out)
 
 
 def added_product(
-    left: NDArray, packed: Packed, scaling: Scaling, arms: tuple[Scaling, Scaling], other: NDArray, out: NDArray
+    left: IntArray, packed: Packed, scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntArray, out: IntArray
 ) -> None:
     """The same once more, each result then scaled by the first arm and added to `other` [batches, rows, columns] scaled by
     the second, saturated as the first arm says: the residual sum after a linear layer.
@@ -80,7 +80,7 @@ def added_product(
     over_rows(_added_rows, rows, packed.form, left, packed.panels, packed.bias, scaling, *arms, other, out)
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> IntArray:
     """An empty array whose first element lies at a vector's boundary."""
     size = int(np.prod(shape)) * dtype.itemsize
     room = np.empty(size + ALIGNMENT, np.uint8)

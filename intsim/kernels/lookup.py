@@ -14,8 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from .forms import emit_call
 from .isa import Isa, chosen, features
 
@@ -45,7 +45,7 @@ def lookup() -> Lookup:
     return VbmiLookup(CHUNK) if has else PlainLookup(1)
 
 
-def planes(table: NDArray) -> NDArray:
+def planes(table: IntArray) -> IntArray:
     """The bytes of a table of integers, one plane after the other, the lowest first: u8 [bytes an entry, 256]."""
     little = table.astype(table.dtype.newbyteorder("<"))
     return np.ascontiguousarray(little.view(np.uint8).reshape(len(table), -1).T)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..arith.jit import kernel
 from .lookup import lookup, map_chunks
 from .threads import over_rows
@@ -22,7 +22,7 @@ def _rows(start, stop, x, table, how, out):
     return -1
 
 
-def look_up(x: NDArray, table: NDArray, out: NDArray) -> None:
+def look_up(x: IntArray, table: IntArray, out: IntArray) -> None:
     """``out[..., j] = table[max(x[..., :]) + 128, 127 - x[..., j]]``; `x` is i8, `table` and `out` any 8-bit type."""
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     over_rows(_rows, len(rows), rows, table, lookup(), out.reshape(rows.shape))

@@ -6,9 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format, rounding_terms
+from ..arith import Format, IntArray, rounding_terms
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 
@@ -16,10 +15,10 @@ from ..arith.jit import kernel
 class Scaling(NamedTuple):
     """The constants of one requantization, one value a column, and the ends of the result's format."""
 
-    m: NDArray  # int32
-    e: NDArray  # int64, as the next two
-    add: NDArray
-    neg: NDArray
+    m: IntArray  # int32
+    e: IntArray  # int64, as the next two
+    add: IntArray
+    neg: IntArray
     odd: int
     lo: int
     hi: int
@@ -27,7 +26,7 @@ class Scaling(NamedTuple):
     uniform: bool  # signless, and the same for every column
 
 
-def scaling(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, columns: int) -> Scaling:
+def scaling(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int) -> Scaling:
     """The constants for multipliers and shifts that are one for all columns, or one a column."""
     if isinstance(m, int) and isinstance(e, int):
         return _uniform(m, e, rounding, fmt, columns)
@@ -40,7 +39,7 @@ def _uniform(m: int, e: int, rounding: str, fmt: Format, columns: int) -> Scalin
     return _made(m, e, rounding, fmt, columns)
 
 
-def _made(m: int | NDArray, e: int | NDArray, rounding: str, fmt: Format, columns: int) -> Scaling:
+def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int) -> Scaling:
     wide_m, wide_e = (np.broadcast_to(np.asarray(v, np.int64), columns) for v in (m, e))
     add, odd, neg = rounding_terms(wide_e, rounding)
     signless = not neg.any()

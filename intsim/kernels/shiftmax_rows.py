@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import INT32_MAX
+from ..arith import INT32_MAX, IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from .lookup import map_chunks, sum_chunks
@@ -19,8 +18,8 @@ SHORT = 128  # tokens
 class Softmax(NamedTuple):
     """The constants of one shiftmax: exponentials of ``0, -1 .. -255`` (i32, and by planes), shift, how the sum wraps."""
 
-    exponentials: NDArray
-    planes: NDArray
+    exponentials: IntArray
+    planes: IntArray
     shift: int
     wraps_sum: bool
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from .forms import form_for
@@ -25,28 +25,28 @@ class Biased(NamedTuple):
     """How requantized logits are scaled, and what is added to them: the scaled bias, int32 [heads, tokens, tokens]."""
 
     arm: Scaling
-    bias: NDArray
+    bias: IntArray
 
 
 class Seen(NamedTuple):
     """Who sees whom: the regions [windows, tokens], where all of a window are one, and what the others count as."""
 
-    regions: NDArray
-    whole: NDArray
+    regions: IntArray
+    whole: IntArray
     floor: int
 
 
 def window_attention(
-    q: NDArray,
-    k: NDArray,
-    v: NDArray,
+    q: IntArray,
+    k: IntArray,
+    v: IntArray,
     logits: Scaling,
     biased: Biased,
     softmax: Softmax,
     seen: Seen,
     probabilities: np.dtype,
     context: Scaling,
-    out: NDArray,
+    out: IntArray,
 ) -> bool:
     """``out = requant(shiftmax(requant(q @ k.T) + bias) @ v)`` by windows and heads; whether every row could be computed.
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from ..engine.classes import classifies, order
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import computed, run, walk
@@ -28,7 +28,7 @@ from ..errors import IntsimError
 from ..kernels.isa import Isa, chosen, processor, using
 from ..kernels.threads import available, limited_to
 
-Runner = Callable[[NDArray], NDArray]
+Runner = Callable[[AnyArray], AnyArray]
 OURS = "intsim"
 SETTLING = 0.25  # seconds
 
@@ -94,11 +94,11 @@ class Benchmark:
 def benchmark(
     name: str,
     graph: Graph,
-    image: NDArray,
+    image: AnyArray,
     runs: int,
     threads: int | None = None,
     baselines: Mapping[str, Runner] | None = None,
-    expected: NDArray | None = None,
+    expected: AnyArray | None = None,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Benchmark:
     """Check, then time, `graph` on `image`, in turn with `baselines`; `expected` is what the real-valued network gives.
@@ -136,7 +136,7 @@ def benchmark(
     )
 
 
-def checked_labels(graph: Graph, image: NDArray, threads: int | None = None) -> NDArray:
+def checked_labels(graph: Graph, image: AnyArray, threads: int | None = None) -> AnyArray:
     """The output, the same by the plan of an unobserved run and by the plain kernels node by node, or an IntsimError."""
     fast = run(graph, image, threads=threads)
     with using(Isa.GENERIC):
@@ -159,12 +159,12 @@ def macs(graph: Graph) -> int:
     return total
 
 
-def by_operator(graph: Graph, image: NDArray, runs: int, threads: int | None = None) -> dict[str, float]:
+def by_operator(graph: Graph, image: AnyArray, runs: int, threads: int | None = None) -> dict[str, float]:
     """Milliseconds of one run by what is computed together: each step's median over `runs`, the slowest kind first."""
     plan = fused(graph, ())
     seen: dict[str, list[float]] = {step.name: [] for step in plan.nodes}
 
-    def visit(step: Any, inputs: list[NDArray]) -> NDArray:
+    def visit(step: Any, inputs: list[AnyArray]) -> AnyArray:
         begun = time.perf_counter()
         value = computed(graph, step, inputs, image)
         seen[step.name].append(1e3 * (time.perf_counter() - begun))
@@ -185,7 +185,7 @@ def _computing(nodes: Sequence[Node]) -> list[str]:
     return [node.op for node in nodes if node.op not in (INPUT, CONSTANT) and not operator(node).moves]
 
 
-def peak_megabytes(graph: Graph, image: NDArray, threads: int | None = None) -> float:
+def peak_megabytes(graph: Graph, image: AnyArray, threads: int | None = None) -> float:
     """The most memory a fresh process holds that loads the model and runs it twice, in MB (10**6 bytes)."""
     from ..storage.model_file import save
 
@@ -207,11 +207,11 @@ def _settle(work: Callable[[], object]) -> None:
         work()
 
 
-def _top(logits: NDArray) -> NDArray:
+def _top(logits: AnyArray) -> AnyArray:
     return np.asarray(np.argmax(logits))
 
 
-def _agreeing(labels: NDArray, expected: NDArray) -> float:
+def _agreeing(labels: AnyArray, expected: AnyArray) -> float:
     return float(np.mean(labels == expected))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from ..engine.graph import Graph
 from ..errors import FileError
 from ..nets.positions import bilinear
@@ -85,7 +85,7 @@ class Confusion:
     def __init__(self, classes: int) -> None:
         self.counts = np.zeros((classes, classes), np.int64)
 
-    def add(self, labels: NDArray, predicted: NDArray) -> None:
+    def add(self, labels: AnyArray, predicted: AnyArray) -> None:
         """Count the pixels of a picture; labels below 0 are left out."""
         known = labels >= 0
         cells = labels[known].astype(np.int64) * len(self.counts) + predicted[known]
@@ -181,7 +181,7 @@ def evaluate(
     return result
 
 
-def _real_labels(net: RealGraph, config: SegmenterConfig, picture: NDArray, stride: Size | None) -> dict[str, NDArray]:
+def _real_labels(net: RealGraph, config: SegmenterConfig, picture: AnyArray, stride: Size | None) -> dict[str, AnyArray]:
     """The real-valued network's labels, upsampled as the integers are and smoothly, as published."""
     window = (config.height, config.width)
     fit = fitted(picture, window)
@@ -196,7 +196,7 @@ def _real_labels(net: RealGraph, config: SegmenterConfig, picture: NDArray, stri
     return {name: labels_at(labels, picture.shape[:2]) for name, labels in found.items()}
 
 
-def _upsampled(net: RealGraph, config: SegmenterConfig, image: NDArray) -> Iterator[tuple[str, NDArray]]:
+def _upsampled(net: RealGraph, config: SegmenterConfig, image: AnyArray) -> Iterator[tuple[str, AnyArray]]:
     """Scores [H, W, classes] of one window, upsampled in both ways."""
     grid, p = net.tensors(image, [SCORES])[SCORES], config.patch
     yield NEAREST, grid.repeat(p, axis=0).repeat(p, axis=1)[: config.height, : config.width]

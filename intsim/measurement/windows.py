@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from ..arith import I16, I32
+from ..arith import I16, I32, AnyArray
 from ..engine.graph import Graph
 from ..engine.interpreter import run
 from ..errors import IntsimError
@@ -27,11 +26,11 @@ Size = tuple[int, int]  # height, width
 class Merged:
     """Scores of all windows together: `sums` [H, W, classes], and in how many windows each pixel lies, `counts` [H, W]."""
 
-    sums: NDArray
-    counts: NDArray
+    sums: AnyArray
+    counts: AnyArray
 
     @property
-    def labels(self) -> NDArray:
+    def labels(self) -> AnyArray:
         """The class with the largest mean score of every pixel."""
         return self.sums.argmax(axis=-1)
 
@@ -41,7 +40,7 @@ def anchors(length: int, window: int, stride: int) -> list[int]:
     return [*range(0, length - window, stride), length - window]
 
 
-def merge(picture: NDArray, window: Size, stride: Size, scores: Callable[[NDArray], NDArray]) -> Merged:
+def merge(picture: AnyArray, window: Size, stride: Size, scores: Callable[[AnyArray], AnyArray]) -> Merged:
     """Run `scores` (u8 [h, w, 3] to [h, w, classes], integers or reals) on every window of a picture and add up.
 
     Sums of i16 are i32 where the overlap allows, i64 beyond. IntsimError where the picture is smaller than a window, or the
@@ -57,7 +56,7 @@ def merge(picture: NDArray, window: Size, stride: Size, scores: Callable[[NDArra
             f"the picture is {picture.shape[1]} x {picture.shape[0]}, smaller than a window of {window[1]} x {window[0]}"
         )
     counts = np.zeros(picture.shape[:2], np.int32)
-    sums: NDArray | None = None
+    sums: AnyArray | None = None
     places = (anchors(size, w, s) for size, w, s in zip(picture.shape, window, stride, strict=False))
     for top, left in product(*places):
         area = (slice(top, top + window[0]), slice(left, left + window[1]))
@@ -78,7 +77,7 @@ def _wide(dtype: np.dtype, window: Size, stride: Size) -> type:
     return np.int32 if dtype.itemsize <= 2 and most * -I16.lo <= I32.hi else np.int64
 
 
-def fitted(picture: NDArray, window: Size) -> NDArray:
+def fitted(picture: AnyArray, window: Size) -> AnyArray:
     """The picture, enlarged (bilinear, its proportions kept) where a side is smaller than a window's."""
     height, width = picture.shape[:2]
     if height >= window[0] and width >= window[1]:
@@ -88,13 +87,13 @@ def fitted(picture: NDArray, window: Size) -> NDArray:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR), np.uint8)
 
 
-def labels_at(labels: NDArray, size: Size) -> NDArray:
+def labels_at(labels: AnyArray, size: Size) -> AnyArray:
     """Labels of an enlarged picture at its own size, nearest-neighbour."""
     rows, columns = (np.arange(wanted) * have // wanted for have, wanted in zip(labels.shape, size, strict=True))
     return labels[rows[:, None], columns]
 
 
-def label(graph: Graph, picture: NDArray, stride: Size | None = None, threads: int | None = None) -> NDArray:
+def label(graph: Graph, picture: AnyArray, stride: Size | None = None, threads: int | None = None) -> AnyArray:
     """The labels [H, W] of a picture of any size (u8 [H, W, 3]) by windows of the graph's own size, in integers.
 
     `stride` is how far one window stands from the next, by default a window's size.
@@ -104,8 +103,8 @@ def label(graph: Graph, picture: NDArray, stride: Size | None = None, threads: i
     if fit.shape[:2] == (height, width):
         return labels_at(run(graph, fit, threads=threads), picture.shape[:2])
 
-    def masks(image: NDArray) -> NDArray:
-        seen: dict[str, NDArray] = {}
+    def masks(image: AnyArray) -> AnyArray:
+        seen: dict[str, AnyArray] = {}
         before = graph.output.inputs[0]
         run(graph, image, seen.__setitem__, nodes=[before], threads=threads)
         return seen[before]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from .real import ACTIVATION, LAYER_NORM_EPS, RESIDUAL, RealGraph
 
-Weights = Mapping[str, NDArray]
+Weights = Mapping[str, AnyArray]
 Shapes = dict[str, tuple[int, ...]]
 
 PATCHES = "patch_embed.proj"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from ..errors import IntsimError
 
 
-def resized_positions(value: NDArray, extra: int, old: tuple[int, int], new: tuple[int, int]) -> NDArray:
+def resized_positions(value: AnyArray, extra: int, old: tuple[int, int], new: tuple[int, int]) -> AnyArray:
     """Position embeddings [1, extra + tokens, D] for another grid of patches, interpolated bilinearly.
 
     The `extra` tokens in front keep theirs. Raises IntsimError where `value` does not hold the `old` grid.
@@ -26,7 +26,7 @@ def resized_positions(value: NDArray, extra: int, old: tuple[int, int], new: tup
     return np.concatenate([value[0, :extra], grid.reshape(new[0] * new[1], -1)])[None]
 
 
-def bilinear(size: int, wanted: int) -> NDArray:
+def bilinear(size: int, wanted: int) -> AnyArray:
     """The matrix [wanted, size] that interpolates linearly between the centres of `size` cells, clamped at the ends."""
     place = np.maximum((np.arange(wanted) + 0.5) * (size / wanted) - 0.5, 0)
     left = np.minimum(place.astype(np.int64), size - 1)

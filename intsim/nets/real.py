@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8
+from ..arith import I8, AnyArray
 from ..ops import REGISTRY, TensorBound
 
 ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with a width of its own
@@ -24,7 +23,7 @@ LAYER_NORM_EPS = 1e-5
 ASIDE = ("gain", "bits")  # what parameters say of the integers alone
 
 
-def unit(x: NDArray) -> NDArray:
+def unit(x: AnyArray) -> AnyArray:
     """Rows divided by their L2 norm."""
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
@@ -70,23 +69,23 @@ class RealGraph:
         """The picture, u8 [height, width, 3]."""
         return self.node(name, "input", height=height, width=width)
 
-    def constant(self, name: str, value: NDArray, kind: str = RESIDUAL) -> str:
+    def constant(self, name: str, value: AnyArray, kind: str = RESIDUAL) -> str:
         """A tensor of the model."""
         return self.node(name, "constant", value=value, kind=kind)
 
-    def linear(self, name: str, x: str, weight: NDArray, bias: NDArray | None, kind: str = ACTIVATION) -> str:
+    def linear(self, name: str, x: str, weight: AnyArray, bias: AnyArray | None, kind: str = ACTIVATION) -> str:
         """``x @ weight.T + bias``, weight [out, in]."""
         bias = np.zeros(len(weight)) if bias is None else bias
         return self.node(name, "linear", x, weight=weight, bias=bias, kind=kind)
 
     def matmul(
-        self, name: str, a: str, b: str, transpose_b: int = 0, gain: float | NDArray = 1.0, kind: str = ACTIVATION
+        self, name: str, a: str, b: str, transpose_b: int = 0, gain: float | AnyArray = 1.0, kind: str = ACTIVATION
     ) -> str:
         """``gain * a @ b``; the gain, one or one a column, goes into the requantization."""
         return self.node(name, "matmul", a, b, transpose_b=transpose_b, gain=gain, kind=kind)
 
     def layernorm(
-        self, name: str, x: str, gamma: NDArray, beta: NDArray, kind: str = ACTIVATION, eps: float = LAYER_NORM_EPS
+        self, name: str, x: str, gamma: AnyArray, beta: AnyArray, kind: str = ACTIVATION, eps: float = LAYER_NORM_EPS
     ) -> str:
         """Layer normalisation over the last axis."""
         return self.node(name, "layernorm", x, gamma=gamma, beta=beta, eps=eps, kind=kind)
@@ -106,10 +105,10 @@ class RealGraph:
             found[node.name] = _shape(node, [found[name] for name in node.inputs])
         return found
 
-    def run(self, image: NDArray, observe: Callable[[RealNode, list[NDArray], NDArray], None] | None = None) -> NDArray:
+    def run(self, image: AnyArray, observe: Callable[[RealNode, list[AnyArray], AnyArray], None] | None = None) -> AnyArray:
         """Run in float64; `observe(node, inputs, value)` sees every operation. Returns the last node's output."""
         last_use = {name: node.name for node in self.nodes for name in (node.name, *node.inputs)}
-        values: dict[str, NDArray] = {}
+        values: dict[str, AnyArray] = {}
         for node in self.nodes:
             inputs = [values[name] for name in node.inputs]
             value = image if node.op == "input" else evaluate(node, inputs)
@@ -120,11 +119,11 @@ class RealGraph:
                 del values[name]
         return values[self.nodes[-1].name]
 
-    def tensors(self, image: NDArray, names: Collection[str]) -> dict[str, NDArray]:
+    def tensors(self, image: AnyArray, names: Collection[str]) -> dict[str, AnyArray]:
         """The values of some nodes by name, as `run` comes by them."""
-        seen: dict[str, NDArray] = {}
+        seen: dict[str, AnyArray] = {}
 
-        def keep(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+        def keep(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
             if node.name in names:
                 seen[node.name] = value
 
@@ -151,11 +150,11 @@ def _shape(node: RealNode, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
     return inputs[0]
 
 
-def evaluate(node: RealNode, inputs: list[NDArray]) -> NDArray:
+def evaluate(node: RealNode, inputs: list[AnyArray]) -> AnyArray:
     """One operation in float64, whatever the parameters are stored in."""
     params = {k: np.asarray(v, np.float64) if isinstance(v, np.ndarray) else v for k, v in node.params.items()}
     if node.op == "constant":
-        value: NDArray = params["value"]
+        value: AnyArray = params["value"]
         return value
     gain, _ = (params.pop(key, 1.0) for key in ASIDE)
     value = REAL[node.op](*inputs, **params)

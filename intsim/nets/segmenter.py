@@ -7,8 +7,7 @@ gain a class in its place. Upsampling to pixels is nearest-neighbour.
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import AnyArray
 from .blocks import Shapes, Weights, block, block_parameters, embedded_patches, norm, norm_parameters, pixels
 from .dimensions import LINEAR, MASK, SegmenterConfig
 from .real import MASKS, RESIDUAL, RealGraph
@@ -44,7 +43,7 @@ def parameters(config: SegmenterConfig) -> Shapes:
     return shapes | {"decoder.proj_patch": (d, d), "decoder.proj_classes": (d, d)}
 
 
-def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | NDArray | None = None) -> RealGraph:
+def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | AnyArray | None = None) -> RealGraph:
     """The whole network; shapes in comments, N patches, D channels, K classes, P the patch size.
 
     `class_gain` (one, or one a class [K]) takes the place of the L2 norms: None builds the network as it was trained.
@@ -76,7 +75,7 @@ def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | NDA
     return net
 
 
-def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, class_gain: float | NDArray | None) -> str:
+def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, class_gain: float | AnyArray | None) -> str:
     """Masks as products of patch and class features, whose L2 norms are 1 or given way to `class_gain`."""
     n = c.grid[0] * c.grid[1]
     x = net.linear("decoder.proj_dec", x, weights["decoder.proj_dec.weight"], weights["decoder.proj_dec.bias"], RESIDUAL)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from .blocks import (
@@ -174,7 +174,7 @@ def downsample(net: RealGraph, name: str, x: str, weights: Weights, eps: float) 
     return linear(net, f"{name}.reduction", x, weights)
 
 
-def regions(grid: tuple[int, int], window: int, shift: int) -> NDArray:
+def regions(grid: tuple[int, int], window: int, shift: int) -> AnyArray:
     """Which part of the picture every token of every window of the shifted grid belongs to, i8 [windows, tokens].
 
     Down and across the shifted grid there are three parts: whole windows, the rest of the old last one, what was rolled in.
@@ -184,5 +184,5 @@ def regions(grid: tuple[int, int], window: int, shift: int) -> NDArray:
         place = np.arange(side)
         parts.append((place >= side - window).astype(np.int8) + (place >= side - shift))
     cells = (3 * parts[0][:, None] + parts[1]).astype(np.int8)
-    found: NDArray = REGISTRY["windows"](cells[..., None], size=window)[..., 0]
+    found: AnyArray = REGISTRY["windows"](cells[..., None], size=window)[..., 0]
     return found

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from numpy.typing import NDArray
-
-from ..arith import I64, TensorBound
+from ..arith import I64, IntArray, TensorBound
 from ._op import Op, Param
 
 
 def data_movement(
-    steps: Callable[..., dict[str, NDArray]],
+    steps: Callable[..., dict[str, IntArray]],
     shape: Callable[..., tuple[int, ...]],
     inputs: tuple[str, ...],
     params: dict[str, Param],
@@ -23,10 +21,10 @@ def data_movement(
     Values of any integer format are taken; called directly the result has the input's own type.
     """
 
-    def fast(*arrays: NDArray, out: NDArray, **given: int) -> NDArray:
+    def fast(*arrays: IntArray, out: IntArray, **given: int) -> IntArray:
         return steps(*arrays, **given)["out"]
 
-    def real(*arrays: NDArray, **given: int) -> NDArray:
+    def real(*arrays: IntArray, **given: int) -> IntArray:
         return steps(*arrays, **given)["out"]
 
     def infer(*tensors: TensorBound, **given: int) -> TensorBound:

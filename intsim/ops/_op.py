@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..arith import I8, I16, I32, I64, U8, Format, Overflow, Scale, TensorBound, first_index, forbid, integers
+from ..arith import I8, I16, I32, I64, U8, Format, IntArray, Overflow, Scale, TensorBound, first_index, forbid, integers
 from ..dialects import Dialect, resolve
 
 REGISTRY: dict[str, Op] = {}
@@ -53,12 +53,12 @@ _NOTHING = np.empty(0, np.int8)
 FLAG = Param.integer(0, 1)  # also taken as False and True
 
 
-def rows_of(x: NDArray) -> NDArray:
+def rows_of(x: IntArray) -> IntArray:
     """`x` as contiguous rows of its last axis, all leading axes flattened; a view where `x` is contiguous."""
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
 
 
-def per_channel(value: int | NDArray, rows: NDArray) -> NDArray:
+def per_channel(value: int | IntArray, rows: IntArray) -> IntArray:
     """A parameter spread to one int64 a column of `rows`."""
     return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.int64), rows.shape[1]))
 
@@ -69,8 +69,8 @@ class Op:
     def __init__(
         self,
         *,
-        steps: Callable[..., dict[str, NDArray]],
-        fast: Callable[..., NDArray | None],
+        steps: Callable[..., dict[str, IntArray]],
+        fast: Callable[..., IntArray | None],
         infer: Callable[..., TensorBound],
         inputs: dict[str, Format],
         params: dict[str, Param],
@@ -91,18 +91,18 @@ class Op:
         self.__signature__ = self.signature
         REGISTRY[self.name] = self
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NDArray:
+    def __call__(self, *args: Any, **kwargs: Any) -> IntArray:
         """The operator's fast face. Raises TypeError for floats, ValueError naming the first value outside its format."""
         return self._through_the_door("fast", args, kwargs)
 
-    def ref(self, *args: Any, **kwargs: Any) -> NDArray:
+    def ref(self, *args: Any, **kwargs: Any) -> IntArray:
         """The operator's reference face: NumPy int64, one statement per line of the equation; same arguments and result."""
         return self._through_the_door("ref", args, kwargs)
 
     def __repr__(self) -> str:
         return f"<operator {self.name}{self.signature}>"
 
-    def _through_the_door(self, face: str, args: tuple, kwargs: dict[str, Any]) -> NDArray:
+    def _through_the_door(self, face: str, args: tuple, kwargs: dict[str, Any]) -> IntArray:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = dict(bound.arguments)
@@ -131,8 +131,8 @@ class Op:
         return self.infer(*inputs, **params, **spoken)
 
     def compute(
-        self, face: str, arrays: list[NDArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
-    ) -> NDArray:
+        self, face: str, arrays: list[IntArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
+    ) -> IntArray:
         """Run one face on arrays already checked; `out` is what `output` said. No value is looked at before computing."""
         rule = dialect.overflow if dialect is not None else Overflow.FORBID
         unproved = not out.fits and rule is not Overflow.WRAP32
@@ -151,8 +151,8 @@ class Op:
         return result.astype(fmt.dtype, copy=False)
 
     def intermediates(
-        self, arrays: Sequence[NDArray], params: dict[str, Any], dialect: Dialect | None
-    ) -> dict[str, NDArray]:
+        self, arrays: Sequence[IntArray], params: dict[str, Any], dialect: Dialect | None
+    ) -> dict[str, IntArray]:
         """Every named step of the equation, the last one ``out``, in int64."""
         spoken = {"dialect": dialect} if self.speaks_dialect else {}
         wide = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in params.items()}
@@ -166,7 +166,7 @@ class Op:
         array = self._checked(value, name, param.fmt, param.ndim)
         return int(array) if array.ndim == 0 else array.astype(param.fmt.dtype, copy=False)
 
-    def _checked(self, value: ArrayLike, name: str, fmt: Format, ndim: tuple[int, ...] | None) -> NDArray:
+    def _checked(self, value: ArrayLike, name: str, fmt: Format, ndim: tuple[int, ...] | None) -> IntArray:
         try:
             array = integers(value, name)
         except (TypeError, ValueError) as error:

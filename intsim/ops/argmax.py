@@ -10,15 +10,14 @@ array([1, 0], dtype=uint8)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I16, I64, U8, TensorBound
+from ..arith import I16, I64, U8, IntArray, TensorBound
 from ..arith.jit import kernel
 from ..kernels.threads import over_rows
 from ._op import Op, require, rows_of
 
 
-def steps(x: NDArray) -> dict[str, NDArray]:
+def steps(x: IntArray) -> dict[str, IntArray]:
     return {"out": x.argmax(axis=-1)}
 
 
@@ -33,7 +32,7 @@ def _rows(start, stop, x, out):
     return -1
 
 
-def fast(x: NDArray, out: NDArray) -> None:
+def fast(x: IntArray, out: IntArray) -> None:
     rows = rows_of(x)
     over_rows(_rows, len(rows), rows, out.reshape(-1))
 

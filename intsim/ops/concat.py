@@ -9,13 +9,13 @@ array([[1, 2],
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(*xs: NDArray, axis: int) -> dict[str, NDArray]:
+def steps(*xs: IntArray, axis: int) -> dict[str, IntArray]:
     return {"out": np.concatenate(xs, axis=axis)}
 
 

@@ -7,13 +7,12 @@
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: NDArray, height: int) -> dict[str, NDArray]:
+def steps(x: IntArray, height: int) -> dict[str, IntArray]:
     return {"out": x.reshape(*x.shape[:-2], height, x.shape[-2] // height, x.shape[-1])}
 
 

@@ -7,13 +7,12 @@
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: NDArray, heads: int) -> dict[str, NDArray]:
+def steps(x: IntArray, heads: int) -> dict[str, IntArray]:
     split = x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
     return {"out": split.swapaxes(-2, -3)}
 

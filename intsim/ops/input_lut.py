@@ -13,15 +13,14 @@ array([[[-128, -128]]], dtype=int8)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, U8, TensorBound
+from ..arith import I8, U8, IntArray, TensorBound
 from ..arith.jit import kernel
 from ..kernels.threads import over_rows
 from ._op import Op, Param, require, rows_of
 
 
-def steps(image: NDArray, table: NDArray) -> dict[str, NDArray]:
+def steps(image: IntArray, table: IntArray) -> dict[str, IntArray]:
     channels = np.arange(table.shape[0])
     return {"out": table[channels, image]}
 
@@ -34,18 +33,18 @@ def _rows(start, stop, image, table, out):
     return -1
 
 
-def fast(image: NDArray, table: NDArray, out: NDArray) -> None:
+def fast(image: IntArray, table: IntArray, out: IntArray) -> None:
     pixels, result = rows_of(image), rows_of(out)
     over_rows(_rows, len(pixels), pixels, table, result)
 
 
-def infer(image: TensorBound, table: NDArray) -> TensorBound:
+def infer(image: TensorBound, table: IntArray) -> TensorBound:
     require(table.shape[1] == 256, f"a table has 256 entries a channel, not {table.shape[1]}")
     require(image.shape[-1] == len(table), f"the image has {image.shape[-1]} channels, the table {len(table)}")
     return TensorBound(image.shape, I8, int(table.min()), int(table.max()))
 
 
-def real(image: NDArray, mean: NDArray, std: NDArray) -> NDArray:
+def real(image: IntArray, mean: IntArray, std: IntArray) -> IntArray:
     """Normalisation of 8-bit pixels, in real numbers."""
     return (image / 255 - mean) / std
 

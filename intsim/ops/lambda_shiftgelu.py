@@ -16,9 +16,8 @@ array([16129,   -60,   465], dtype=int32)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, TensorBound
+from ..arith import I8, IntArray, TensorBound
 from ..dialects import Dialect
 from ._op import Op, Param
 from .shift_exp import PRECISION, X0
@@ -27,12 +26,12 @@ from .shiftgelu import gelu_fast, gelu_steps
 from .shiftmax import BITS
 
 
-def steps(x: NDArray, x0: int, n: int, b: int, lam: int, dialect: Dialect) -> dict[str, NDArray]:
+def steps(x: IntArray, x0: int, n: int, b: int, lam: int, dialect: Dialect) -> dict[str, IntArray]:
     clamped = np.minimum(np.maximum(x, -lam), lam)
     return {"clamped": clamped, **gelu_steps(x, clamped, x0, n, b, dialect, "lambda_shiftgelu")}
 
 
-def fast(x: NDArray, x0: int, n: int, b: int, lam: int, dialect: Dialect, out: NDArray) -> None:
+def fast(x: IntArray, x0: int, n: int, b: int, lam: int, dialect: Dialect, out: IntArray) -> None:
     if not gelu_fast(x, lam, x0, n, b, dialect, out):
         steps(x.astype(np.int64), x0, n, b, lam, dialect)  # the reference says which row, and what is wrong with it
 

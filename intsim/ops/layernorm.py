@@ -20,9 +20,22 @@ array([-1073741823,  -536870912,           0,   536870911], dtype=int32)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I16, I32, INT32_MAX, Overflow, Sqrt, TensorBound, Variance, divide, isqrt, overflow, round_divide, wrap
+from ..arith import (
+    I16,
+    I32,
+    INT32_MAX,
+    IntArray,
+    Overflow,
+    Sqrt,
+    TensorBound,
+    Variance,
+    divide,
+    isqrt,
+    overflow,
+    round_divide,
+    wrap,
+)
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -33,7 +46,7 @@ from ._op import Op, Param, require, rows_of
 LONGEST = 1 << 16  # so that the sum of a row fits i32
 
 
-def steps(x: NDArray, bias: NDArray, dialect: Dialect) -> dict[str, NDArray]:
+def steps(x: IntArray, bias: IntArray, dialect: Dialect) -> dict[str, IntArray]:
     total = x.sum(axis=-1, keepdims=True)
     mean = round_divide(total, x.shape[-1], dialect.mean_rounding)
     y = x - mean
@@ -97,7 +110,7 @@ def _codes(dialect: Dialect) -> tuple[int, int, int, bool, bool]:
     return dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code, *wraps
 
 
-def fast(x: NDArray, bias: NDArray, dialect: Dialect, out: NDArray) -> NDArray | None:
+def fast(x: IntArray, bias: IntArray, dialect: Dialect, out: IntArray) -> IntArray | None:
     if x.dtype.itemsize > 2:  # what the kernels' 32 bits are not proved for
         return steps(x.astype(np.int64), bias.astype(np.int64), dialect)["out"]
     rows = rows_of(x)
@@ -105,13 +118,13 @@ def fast(x: NDArray, bias: NDArray, dialect: Dialect, out: NDArray) -> NDArray |
     return None
 
 
-def scaled_rows(x: NDArray, bias: NDArray, dialect: Dialect, scaling: Scaling, out: NDArray) -> None:
+def scaled_rows(x: IntArray, bias: IntArray, dialect: Dialect, scaling: Scaling, out: IntArray) -> None:
     """The fast face followed by a requantization, for results proved to be i32."""
     rows = rows_of(x)
     over_rows(_scaled_rows, len(rows), rows, bias, *_codes(dialect), scaling, rows_of(out))
 
 
-def infer(x: TensorBound, bias: NDArray, dialect: Dialect) -> TensorBound:
+def infer(x: TensorBound, bias: IntArray, dialect: Dialect) -> TensorBound:
     n = x.shape[-1]
     require(1 <= n <= LONGEST, f"rows of {n} elements; layernorm takes 1 to {LONGEST}")
     require(len(bias) == n, f"bias has {len(bias)} values for {n} channels")
@@ -122,7 +135,7 @@ def infer(x: TensorBound, bias: NDArray, dialect: Dialect) -> TensorBound:
     return TensorBound(x.shape, I32, int(bias.min()) - reach, int(bias.max()) + reach - 1)
 
 
-def real(x: NDArray, gamma: NDArray, beta: NDArray, eps: float = 1e-5) -> NDArray:
+def real(x: IntArray, gamma: IntArray, beta: IntArray, eps: float = 1e-5) -> IntArray:
     """Layer normalisation over the last axis, in real numbers."""
     centred = x - x.mean(axis=-1, keepdims=True)
     return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps) * gamma + beta

@@ -20,9 +20,8 @@ Source: I-ViT's Shiftmax in Swin Transformer.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, ExpSum, Overflow, TensorBound
+from ..arith import I8, ExpSum, IntArray, Overflow, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import lookup
@@ -37,19 +36,19 @@ from .shiftmax import OP as SHIFTMAX
 LOWEST = -(1 << 62)  # below any logit
 
 
-def steps(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
+def steps(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, IntArray]:
     seen = visible(regions)[:, None]  # (windows, 1, tokens, tokens)
     top = np.where(seen, x, LOWEST).max(axis=-1, keepdims=True)
     e = np.where(seen, exponential(np.where(seen, x - top, 0), x0, n, dialect)["out"], -x0)
     return {"max": top, "exp": e, **normalised(e, b, dialect, "masked_shiftmax")}
 
 
-def visible(regions: NDArray) -> NDArray:
+def visible(regions: IntArray) -> IntArray:
     """Whether token i of a window sees token j: [windows, tokens, tokens]."""
     return np.asarray(regions[:, :, None] == regions[:, None, :])
 
 
-def undivided(regions: NDArray) -> NDArray:
+def undivided(regions: IntArray) -> IntArray:
     """The windows in which every token sees every other: [windows]."""
     return np.asarray((regions == regions[:, :1]).all(axis=1))
 
@@ -92,7 +91,7 @@ def _table_rows(start, stop, x, whole, softmax, how, regions, heads, floor, out)
     return -1
 
 
-def fast(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> NDArray | None:
+def fast(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> IntArray | None:
     if x.dtype != np.int8:  # what no format holds
         return steps(x, regions.astype(np.int64), x0, n, b, dialect)["out"]
     rows, result = rows_of(x), rows_of(out)
@@ -109,7 +108,7 @@ def fast(x: NDArray, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect
     return None
 
 
-def infer(x: TensorBound, regions: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
+def infer(x: TensorBound, regions: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
     require(len(x.shape) >= 4, f"logits [..., windows, heads, tokens, tokens] are due, not {list(x.shape)}")
     due = (x.shape[-4], x.shape[-1])
     require(x.shape[-2] == x.shape[-1], f"logits of {x.shape[-2]} tokens by {x.shape[-1]} are not those of one window")
@@ -117,7 +116,7 @@ def infer(x: TensorBound, regions: NDArray, x0: int, n: int, b: int, dialect: Di
     return SHIFTMAX.infer(x, x0, n, b, dialect)
 
 
-def real(x: NDArray, regions: NDArray) -> NDArray:
+def real(x: IntArray, regions: IntArray) -> IntArray:
     """Softmax over what is seen, in real numbers."""
     seen = visible(regions)[:, None]
     assert SHIFTMAX.real is not None

@@ -16,19 +16,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I16, I32, Scale, TensorBound, forbid
+from ..arith import I8, I16, I32, IntArray, Scale, TensorBound, forbid
 from ..kernels import gemm
 from ._op import FLAG, Op, require
 
 
-def steps(a: NDArray, b: NDArray, transpose_b: int = 0) -> dict[str, NDArray]:
+def steps(a: IntArray, b: IntArray, transpose_b: int = 0) -> dict[str, IntArray]:
     right = b.swapaxes(-1, -2) if transpose_b else b
     return {"out": forbid(a @ right, I32, "matmul: out")}
 
 
-def fast(a: NDArray, b: NDArray, transpose_b: int, out: NDArray) -> None:
+def fast(a: IntArray, b: IntArray, transpose_b: int, out: IntArray) -> None:
     columns = b if transpose_b else b.swapaxes(-1, -2)
     batches = math.prod(a.shape[:-2])
     gemm.product(

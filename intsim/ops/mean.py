@@ -13,9 +13,8 @@ array([ 2, -1], dtype=int16)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I16, TensorBound, round_divide
+from ..arith import I16, IntArray, TensorBound, round_divide
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -25,7 +24,7 @@ from ._op import Op, require, rows_of
 MOST = 1 << 16  # tokens
 
 
-def steps(x: NDArray, dialect: Dialect) -> dict[str, NDArray]:
+def steps(x: IntArray, dialect: Dialect) -> dict[str, IntArray]:
     total = x.sum(axis=-2)
     return {"sum": total, "out": round_divide(total, x.shape[-2], dialect.mean_rounding)}
 
@@ -42,7 +41,7 @@ def _rows(start, stop, x, mode, out):
     return -1
 
 
-def fast(x: NDArray, dialect: Dialect, out: NDArray) -> None:
+def fast(x: IntArray, dialect: Dialect, out: IntArray) -> None:
     stacked = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
     over_rows(_rows, len(stacked), stacked, dialect.mean_rounding.code, rows_of(out))
 

@@ -7,13 +7,12 @@
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import require
 
 
-def steps(x: NDArray) -> dict[str, NDArray]:
+def steps(x: IntArray) -> dict[str, IntArray]:
     heads, tokens, d = x.shape[-3:]
     return {"out": x.swapaxes(-2, -3).reshape(*x.shape[:-3], tokens, heads * d)}
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: NDArray, height: int) -> dict[str, NDArray]:
+def steps(x: IntArray, height: int) -> dict[str, IntArray]:
     *leading, count, tokens, channels = x.shape
     size = math.isqrt(tokens)
     down = height // size

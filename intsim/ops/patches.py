@@ -13,13 +13,13 @@ array([[0, 1, 4, 5],
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: NDArray, size: int) -> dict[str, NDArray]:
+def steps(x: IntArray, size: int) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     h, w = -(-height // size), -(-width // size)
     padded = np.zeros_like(x, shape=(*leading, h * size, w * size, channels))

@@ -13,13 +13,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(table: NDArray, size: int) -> dict[str, NDArray]:
+def steps(table: IntArray, size: int) -> dict[str, IntArray]:
     row, column = np.divmod(np.arange(size * size), size)
     down, right = (place[:, None] - place + size - 1 for place in (row, column))
     return {"out": np.moveaxis(table[down * (2 * size - 1) + right], -1, 0)}

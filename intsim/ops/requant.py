@@ -14,9 +14,8 @@ array([ -2,   0,   0,   2, 127], dtype=int8)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I32, Format, TensorBound, round_shift, saturate, signed
+from ..arith import I32, Format, IntArray, TensorBound, round_shift, saturate, signed
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -29,7 +28,7 @@ SHIFT = Param(Format("integer", 1, 62), (0, 1))
 WIDTH = Param.integer(2, 32)
 
 
-def steps(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect) -> dict[str, NDArray]:
+def steps(acc: IntArray, m: IntArray, e: IntArray, b: int, dialect: Dialect) -> dict[str, IntArray]:
     product = acc * m
     rounded = round_shift(product, e, dialect.requant_rounding)
     return {"product": product, "rounded": rounded, "out": saturate(rounded, signed(b))}
@@ -52,7 +51,7 @@ def _narrow_rows(start, stop, acc, scaling, out):
     return -1
 
 
-def fast(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect, out: NDArray) -> None:
+def fast(acc: IntArray, m: IntArray, e: IntArray, b: int, dialect: Dialect, out: IntArray) -> None:
     fmt, mode = signed(b), dialect.requant_rounding
     flat, result = rows_of(acc), rows_of(out)
     if flat.itemsize <= 4:  # whose products stay within the 62 bits of `rounding_terms`
@@ -62,13 +61,13 @@ def fast(acc: NDArray, m: NDArray, e: NDArray, b: int, dialect: Dialect, out: ND
         over_rows(_rows, len(flat), flat, m, e, mode.code, fmt.lo, fmt.hi, result)
 
 
-def infer(acc: TensorBound, m: NDArray, e: NDArray, b: int, dialect: Dialect) -> TensorBound:
+def infer(acc: TensorBound, m: IntArray, e: IntArray, b: int, dialect: Dialect) -> TensorBound:
     lo, hi = rescaled(acc, m, e, dialect)
     fmt = signed(b)
     return TensorBound(acc.shape, fmt, min(max(lo, fmt.lo), fmt.hi), min(max(hi, fmt.lo), fmt.hi))
 
 
-def rescaled(x: TensorBound, m: NDArray, e: NDArray, dialect: Dialect) -> tuple[int, int]:
+def rescaled(x: TensorBound, m: IntArray, e: IntArray, dialect: Dialect) -> tuple[int, int]:
     """The interval of ``round_shift(x * m, e)``; multiplying and rounding are monotone, so the ends tell."""
     for name, value in (("m", m), ("e", e)):
         shape = np.shape(value)

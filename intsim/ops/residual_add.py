@@ -14,9 +14,7 @@ array([7, 6], dtype=int16)
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
-from ..arith import I32, I64, TensorBound, round_shift, saturate, signed
+from ..arith import I32, I64, IntArray, TensorBound, round_shift, saturate, signed
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -27,8 +25,8 @@ from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
 
 
 def steps(
-    a: NDArray, c: NDArray, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect
-) -> dict[str, NDArray]:
+    a: IntArray, c: IntArray, ma: IntArray, ea: IntArray, mc: IntArray, ec: IntArray, b: int, dialect: Dialect
+) -> dict[str, IntArray]:
     arm_a = round_shift(a * ma, ea, dialect.requant_rounding)
     arm_c = round_shift(c * mc, ec, dialect.requant_rounding)
     return {"arm_a": arm_a, "arm_c": arm_c, "out": saturate(arm_a + arm_c, signed(b))}
@@ -51,15 +49,15 @@ def _narrow_rows(start, stop, a, c, arm_a, arm_c, out):
 
 
 def fast(
-    a: NDArray,
-    c: NDArray,
-    ma: NDArray,
-    ea: NDArray,
-    mc: NDArray,
-    ec: NDArray,
+    a: IntArray,
+    c: IntArray,
+    ma: IntArray,
+    ea: IntArray,
+    mc: IntArray,
+    ec: IntArray,
     b: int,
     dialect: Dialect,
-    out: NDArray,
+    out: IntArray,
 ) -> None:
     fmt, mode = signed(b), dialect.requant_rounding
     left, right, result = rows_of(a), rows_of(c), rows_of(out)
@@ -72,7 +70,7 @@ def fast(
 
 
 def infer(
-    a: TensorBound, c: TensorBound, ma: NDArray, ea: NDArray, mc: NDArray, ec: NDArray, b: int, dialect: Dialect
+    a: TensorBound, c: TensorBound, ma: IntArray, ea: IntArray, mc: IntArray, ec: IntArray, b: int, dialect: Dialect
 ) -> TensorBound:
     fits = c.shape == a.shape[len(a.shape) - len(c.shape) :]
     require(fits, f"a is {list(a.shape)} and c is {list(c.shape)}; branches have one shape, or c the last axes of it")

@@ -11,15 +11,15 @@ modulo height and width. Source: the cyclic shift of Swin Transformer.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 _SHIFT = Param.integer(-65536, 65536)
 
 
-def steps(x: NDArray, rows: int, columns: int) -> dict[str, NDArray]:
+def steps(x: IntArray, rows: int, columns: int) -> dict[str, IntArray]:
     return {"out": np.roll(x, (rows, columns), axis=(-3, -2))}
 
 

@@ -20,9 +20,8 @@ array([655360, 262144,  94208])
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I16, I32, I64, HalfBit, Overflow, TensorBound, divide, wrap
+from ..arith import I16, I32, I64, HalfBit, IntArray, Overflow, TensorBound, divide, wrap
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -34,7 +33,7 @@ PRECISION = Param.integer(0, 31)
 BEYOND = 1 << 62  # what the compiled exponential says where a value is as large or larger
 
 
-def steps(x: NDArray, x0: int, n: int, dialect: Dialect) -> dict[str, NDArray]:
+def steps(x: IntArray, x0: int, n: int, dialect: Dialect) -> dict[str, IntArray]:
     t = x + (x >> 1) - (x >> 4)
     t = np.maximum(t, n * x0)
     q = divide(t, x0, dialect.quotient)
@@ -46,7 +45,7 @@ def steps(x: NDArray, x0: int, n: int, dialect: Dialect) -> dict[str, NDArray]:
     return {"log2": t, "quotient": q, "remainder": r, "out": out}
 
 
-def _shifted(k: NDArray, shift: NDArray, wraps: bool) -> NDArray:
+def _shifted(k: IntArray, shift: IntArray, wraps: bool) -> IntArray:
     """``k << shift``: wrapped to i32, or whole, then in Python integers where 62 bits are not enough."""
     if wraps:
         return np.where(shift < 32, wrap(k << np.minimum(shift, 31), I32), 0)
@@ -63,7 +62,7 @@ def _rows(start, stop, x, x0, n, quotient, half_bit, wraps, out):
     return -1
 
 
-def fast(x: NDArray, x0: int, n: int, dialect: Dialect, out: NDArray) -> NDArray | None:
+def fast(x: IntArray, x0: int, n: int, dialect: Dialect, out: IntArray) -> IntArray | None:
     rows, result = rows_of(x), rows_of(out)
     over_rows(_rows, len(rows), rows, x0, n, *codes(dialect), result)
     if (result == BEYOND).any():

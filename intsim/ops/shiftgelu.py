@@ -21,9 +21,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, TensorBound, overflow, signed
+from ..arith import I8, I32, INT32_MAX, ExpSum, IntArray, Overflow, TensorBound, overflow, signed
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -37,11 +36,11 @@ from .shiftmax import BITS, exponential_sum, probability
 UNCLAMPED = 128  # a bound no i8 passes
 
 
-def steps(x: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
+def steps(x: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, IntArray]:
     return gelu_steps(x, x, x0, n, b, dialect, "shiftgelu")
 
 
-def gelu_steps(x: NDArray, g: NDArray, x0: int, n: int, b: int, dialect: Dialect, name: str) -> dict[str, NDArray]:
+def gelu_steps(x: IntArray, g: IntArray, x0: int, n: int, b: int, dialect: Dialect, name: str) -> dict[str, IntArray]:
     """The equation, the sigmoid taken of `g`: of `x` itself, or of `x` clamped (lambda_shiftgelu)."""
     top = g.max(axis=-1, keepdims=True)
     e = exponential(g - top, x0, n, dialect)["out"]
@@ -76,7 +75,7 @@ def _rows(start, stop, x, lam, x0, n, b, quotient, half_bit, wraps, wraps_sum, o
     return -1
 
 
-def gelu_fast(x: NDArray, lam: int, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> bool:
+def gelu_fast(x: IntArray, lam: int, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> bool:
     """Run the compiled rows; whether all could be computed."""
     rows, result = rows_of(x), rows_of(out)
     wraps_sum = dialect.exp_sum is ExpSum.WRAP32
@@ -84,7 +83,7 @@ def gelu_fast(x: NDArray, lam: int, x0: int, n: int, b: int, dialect: Dialect, o
     return over_rows(_rows, len(rows), rows, min(lam, UNCLAMPED), x0, n, b, *choices, result) < 0
 
 
-def fast(x: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> None:
+def fast(x: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> None:
     if not gelu_fast(x, UNCLAMPED, x0, n, b, dialect, out):
         steps(x.astype(np.int64), x0, n, b, dialect)  # the reference says which row, and what is wrong with it
 
@@ -107,7 +106,7 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
     return TensorBound(x.shape, I32, min(products), max(products))
 
 
-def real(x: NDArray) -> NDArray:
+def real(x: IntArray) -> IntArray:
     """GELU with the error function, in real numbers."""
     return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
 

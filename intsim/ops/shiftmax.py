@@ -18,9 +18,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I32, INT32_MAX, ExpSum, Overflow, TensorBound, first_index, forbid, signed, wrap
+from ..arith import I8, I32, INT32_MAX, ExpSum, IntArray, Overflow, TensorBound, first_index, forbid, signed, wrap
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -34,13 +33,13 @@ from .shift_exp import steps as exponential
 BITS = Param.integer(2, 16)
 
 
-def steps(x: NDArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, NDArray]:
+def steps(x: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, IntArray]:
     top = x.max(axis=-1, keepdims=True)
     e = exponential(x - top, x0, n, dialect)["out"]
     return {"max": top, "exp": e, **normalised(e, b, dialect, "shiftmax")}
 
 
-def normalised(e: NDArray, b: int, dialect: Dialect, name: str) -> dict[str, NDArray]:
+def normalised(e: IntArray, b: int, dialect: Dialect, name: str) -> dict[str, IntArray]:
     """The steps from a row's exponentials to its probabilities."""
     total = exponential_sum(e.sum(axis=-1, keepdims=True), dialect, name)
     f = INT32_MAX // total
@@ -48,7 +47,7 @@ def normalised(e: NDArray, b: int, dialect: Dialect, name: str) -> dict[str, NDA
     return {"sum": total, "factor": f, "out": forbid(p, signed(b), f"{name}: out")}
 
 
-def exponential_sum(total: NDArray, dialect: Dialect, name: str) -> NDArray:
+def exponential_sum(total: IntArray, dialect: Dialect, name: str) -> IntArray:
     """S: the sum of exponentials within i32, saturated or wrapped; a ValueError names the row whose wrapped sum is 0."""
     if dialect.exp_sum is ExpSum.SATURATE:
         total = np.minimum(total, INT32_MAX).astype(np.int64)
@@ -60,7 +59,7 @@ def exponential_sum(total: NDArray, dialect: Dialect, name: str) -> NDArray:
     return total
 
 
-def probability(e: NDArray, f: NDArray, b: int, dialect: Dialect) -> NDArray:
+def probability(e: IntArray, f: IntArray, b: int, dialect: Dialect) -> IntArray:
     """``(e * f) >> (31 - b + 1)``; under ``overflow = wrap32`` the product wraps first."""
     product = e * f
     if dialect.overflow is Overflow.WRAP32:
@@ -110,7 +109,7 @@ def _table_rows(start, stop, x, softmax, how, out):
     return refused if refused < 0 else start + refused
 
 
-def fast(x: NDArray, x0: int, n: int, b: int, dialect: Dialect, out: NDArray) -> None:
+def fast(x: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> None:
     rows, result = rows_of(x), rows_of(out)
     wraps_sum = dialect.exp_sum is ExpSum.WRAP32
     constants = tables(x0, n, b, dialect)
@@ -150,7 +149,7 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
     return TensorBound(x.shape, signed(b), 0, top, row_sum=max(top, tokens * (largest >> (32 - b))))
 
 
-def real(x: NDArray) -> NDArray:
+def real(x: IntArray) -> IntArray:
     """Softmax over the last axis, in real numbers."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)

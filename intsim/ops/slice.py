@@ -7,15 +7,14 @@ array([[2, 3]])
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 _EXTENT = Param.integer(0, 2**31 - 1)
 
 
-def steps(x: NDArray, axis: int, start: int, stop: int) -> dict[str, NDArray]:
+def steps(x: IntArray, axis: int, start: int, stop: int) -> dict[str, IntArray]:
     part: list[slice] = [slice(None)] * x.ndim
     part[axis] = slice(start, stop)
     return {"out": x[tuple(part)]}

@@ -7,13 +7,12 @@
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import require
 
 
-def steps(x: NDArray) -> dict[str, NDArray]:
+def steps(x: IntArray) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     return {"out": x.reshape(*leading, height * width, channels)}
 

@@ -10,13 +10,12 @@ array([[1, 1, 2, 2],
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: NDArray, factor: int) -> dict[str, NDArray]:
+def steps(x: IntArray, factor: int) -> dict[str, IntArray]:
     rows = _rows_axis(x.shape)
     return {"out": x.repeat(factor, axis=rows).repeat(factor, axis=rows + 1)}
 

@@ -9,13 +9,12 @@ Windows lie row by row, and so do the tokens of each. Height and width are multi
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
-
+from ..arith import IntArray
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: NDArray, size: int) -> dict[str, NDArray]:
+def steps(x: IntArray, size: int) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     down, across = height // size, width // size
     cut = x.reshape(*leading, down, size, across, size, channels)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import __version__
+from ..arith import AnyArray
 from ..dialects import Dialect
 from ..engine.graph import Graph, digest
 from ..errors import IntsimError
@@ -41,9 +41,9 @@ __all__ = [
 
 
 def quantize(
-    weights: dict[str, NDArray],
+    weights: dict[str, AnyArray],
     config: dict,
-    pictures: list[NDArray],
+    pictures: list[AnyArray],
     dialect: Dialect,
     checkpoint_sha256: str,
     recipe: Recipe | None = None,
@@ -61,7 +61,7 @@ def quantize(
 
 
 def calibrated(
-    net: RealGraph, pictures: list[NDArray], dialect: Dialect, recipe: Recipe, progress: Progress = lambda name: None
+    net: RealGraph, pictures: list[AnyArray], dialect: Dialect, recipe: Recipe, progress: Progress = lambda name: None
 ) -> Statistics:
     """What lowering needs to know of `net` (as `integer_form` gives it), from pictures."""
     with np.errstate(all="ignore"):  # what leaves float64 is refused by name
@@ -69,7 +69,7 @@ def calibrated(
 
 
 def lowered(
-    net: RealGraph, statistics: Statistics, dialect: Dialect, config: dict, pictures: list[NDArray], checkpoint_sha256: str
+    net: RealGraph, statistics: Statistics, dialect: Dialect, config: dict, pictures: list[AnyArray], checkpoint_sha256: str
 ) -> Graph:
     """The integer graph, with a record of where it comes from: checkpoint, pictures, where the recipe is unusual."""
     provenance = {
@@ -82,7 +82,7 @@ def lowered(
         return lower(net, Rounded(statistics), dialect, config, provenance)
 
 
-def integer_form(weights: dict[str, NDArray], config: dict, pictures: list[NDArray], recipe: Recipe) -> RealGraph:
+def integer_form(weights: dict[str, AnyArray], config: dict, pictures: list[AnyArray], recipe: Recipe) -> RealGraph:
     """The real-valued network as lowering takes it: without L2 norms, layer norms folded where the recipe says so."""
     if recipe.class_norm == CALIBRATED and not folds_class_norm(config, recipe):
         raise IntsimError(
@@ -91,7 +91,7 @@ def integer_form(weights: dict[str, NDArray], config: dict, pictures: list[NDArr
         )
     net = built(config, weights)
     if network_of(config) is SEGMENTER and net.normalised:
-        gain: float | NDArray = class_gain(net, pictures) if folds_class_norm(config, recipe) else 1.0
+        gain: float | AnyArray = class_gain(net, pictures) if folds_class_norm(config, recipe) else 1.0
         net = segmenter(SegmenterConfig.of(config), weights, class_gain=gain)
     return fold_norms(net) if recipe.fold_norm else net
 
@@ -104,11 +104,11 @@ def folds_class_norm(config: dict, recipe: Recipe) -> bool:
     return dimensions.l2_norm and dimensions.decoder == MASK and recipe.class_norm != NONE
 
 
-def class_gain(published: RealGraph, pictures: list[NDArray]) -> NDArray:
+def class_gain(published: RealGraph, pictures: list[AnyArray]) -> AnyArray:
     """What stands for the L2 norm of each class's feature [K]: the mean of its inverse over the pictures."""
     with np.errstate(all="ignore"):
         features = [published.tensors(picture, [CLASS_FEATURES])[CLASS_FEATURES] for picture in pictures]
-        gain: NDArray = np.mean([1 / np.linalg.norm(feature, axis=-1) for feature in features], axis=0)
+        gain: AnyArray = np.mean([1 / np.linalg.norm(feature, axis=-1) for feature in features], axis=0)
     if not np.isfinite(gain).all():
         raise IntsimError(f"{CLASS_FEATURES}: the feature of class {int(np.argmin(np.isfinite(gain)))} has norm 0")
     return gain

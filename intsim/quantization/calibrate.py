@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, Format, Gelu, signed
+from ..arith import I8, AnyArray, Format, Gelu, signed
 from ..dialects import Dialect, gelu_parameters
 from ..errors import IntsimError
 from ..nets.real import LOGITS, RealGraph, RealNode
@@ -38,7 +37,7 @@ class Statistics:
     recipe: Recipe = field(default_factory=Recipe)
     largest: dict[str, float] = field(default_factory=dict)
     lam: dict[str, int] = field(default_factory=dict)
-    labels: list[NDArray] = field(default_factory=list)
+    labels: list[AnyArray] = field(default_factory=list)
 
     def bits(self, node: RealNode) -> int:
         """The width of a tensor in integers; logits are as wide as their sums."""
@@ -57,7 +56,7 @@ class Statistics:
 
 def calibrate(
     net: RealGraph,
-    pictures: list[NDArray],
+    pictures: list[AnyArray],
     dialect: Dialect,
     recipe: Recipe | None = None,
     progress: Progress = lambda name: None,
@@ -75,7 +74,7 @@ def calibrate(
     seen: dict[str, Magnitudes] = {node.name: Magnitudes() for node in net.nodes}
     observers = {node.name: recipe.observer_of(node.name, statistics.bits(node)) for node in net.nodes}
 
-    def record(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+    def record(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
         counting = observers[node.name].kind != MIN_MAX and value.dtype == np.float64
         if not seen[node.name].add(value, counting):
             raise IntsimError(
@@ -107,7 +106,7 @@ def _share_concatenated(net: RealGraph, statistics: Statistics) -> None:
 
 
 def _find_clamps(
-    net: RealGraph, pictures: list[NDArray], dialect: Dialect, statistics: Statistics, progress: Progress
+    net: RealGraph, pictures: list[AnyArray], dialect: Dialect, statistics: Statistics, progress: Progress
 ) -> None:
     """The clamp of every GELU, as the recipe says."""
     by_name = {node.name: node for node in net.nodes}
@@ -121,7 +120,7 @@ def _find_clamps(
         source = by_name[node.inputs[0]]
         seen[node.name] = GeluInputs(statistics.scale(source), signed(statistics.bits(source)))
 
-    def collect(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+    def collect(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
         if node.name in seen:
             seen[node.name].add(inputs[0], value)
         progress(node.name)
@@ -147,7 +146,7 @@ class GeluInputs:
         self.count = np.zeros((256, 256))
         self.total = np.zeros((256, 256))
 
-    def add(self, x: NDArray, gelu: NDArray) -> None:
+    def add(self, x: AnyArray, gelu: AnyArray) -> None:
         """Record rows of real inputs [..., channels] and their GELU."""
         q = np.clip(np.rint(x / self.scale), self.fmt.lo, self.fmt.hi).astype(np.int64) - I8.lo
         cell = (q.max(axis=-1, keepdims=True) * 256 + q).ravel()

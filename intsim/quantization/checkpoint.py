@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from ..errors import FileError, IntsimError
 from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.positions import resized_positions
@@ -72,7 +72,7 @@ class Checkpoint:
             return None
         return told[0], f"told by the shapes; taken for granted: {told[1]}"
 
-    def weights(self, config: dict[str, Any]) -> dict[str, NDArray]:
+    def weights(self, config: dict[str, Any]) -> dict[str, AnyArray]:
         """The float tensors the configuration asks for, by the names in `nets`; float32 or float64.
 
         Position embeddings are resized to the configuration's picture. FileError names the first tensor that is missing,
@@ -106,7 +106,7 @@ class Checkpoint:
         return weights
 
 
-def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str, NDArray], str]:
+def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str, AnyArray], str]:
     """What `Checkpoint.weights` gives, and the file's SHA-256."""
     checkpoint = Checkpoint.open(path)
     return checkpoint.weights(config), checkpoint.sha256
@@ -127,7 +127,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _value(tensor: CheckpointTensor, shape: tuple[int, ...], config: dict[str, Any], path: Path, resizable: bool) -> NDArray:
+def _value(
+    tensor: CheckpointTensor, shape: tuple[int, ...], config: dict[str, Any], path: Path, resizable: bool
+) -> AnyArray:
     """The tensor's values, float32 or float64; position embeddings may have any number of tokens."""
     wanted = (shape[0], tensor.shape[1], shape[2]) if resizable and len(tensor.shape) == 3 else shape
     if tensor.shape != wanted:
@@ -155,7 +157,7 @@ def _reason(found: tuple[int, ...], due: tuple[int, ...], config: dict[str, Any]
     return ""
 
 
-def _positions(value: NDArray, config: SegmenterConfig | ViTConfig, path: Path) -> NDArray:
+def _positions(value: AnyArray, config: SegmenterConfig | ViTConfig, path: Path) -> AnyArray:
     """Position embeddings for the configuration's picture size."""
     tokens = value.shape[1] - config.extra_tokens
     try:

@@ -16,9 +16,9 @@ from textwrap import shorten
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from ..arith import AnyArray
 from ..errors import FileError
 from ..storage import npy
 
@@ -51,7 +51,7 @@ class CheckpointTensor:
     name: str
     shape: tuple[int, ...]
     kind: str
-    read: Callable[[], NDArray]
+    read: Callable[[], AnyArray]
 
 
 def stored_tensors(path: Path) -> dict[str, CheckpointTensor]:
@@ -77,9 +77,9 @@ def _safetensors(path: Path) -> dict[str, CheckpointTensor]:
     return found
 
 
-def _safetensor(path: Path, name: str) -> NDArray:
+def _safetensor(path: Path, name: str) -> AnyArray:
     with safe_open(path, framework="numpy") as file:
-        value: NDArray = file.get_tensor(name)
+        value: AnyArray = file.get_tensor(name)
         return value
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import __version__
-from ..arith import I8, I32, Format, Overflow
+from ..arith import I8, I32, AnyArray, Format, Overflow
 from ..dialects import Dialect
 from ..engine.graph import Graph
 from ..errors import BoundError, FileError, IntsimError
@@ -82,7 +81,7 @@ class _State:
     def __init__(self, path: Path, tensors: Mapping[str, CheckpointTensor], structure: str) -> None:
         self.path, self.tensors, self.structure = path, tensors, structure
 
-    def read(self, name: str) -> NDArray:
+    def read(self, name: str) -> AnyArray:
         """A tensor's values."""
         tensor = self.tensors.get(name)
         if tensor is None:
@@ -95,14 +94,14 @@ class _State:
             raise FileError(f"{self.path}: {name} holds values that are not finite real numbers")
         return value
 
-    def shaped(self, name: str, shape: tuple[int, ...]) -> NDArray:
+    def shaped(self, name: str, shape: tuple[int, ...]) -> AnyArray:
         """A tensor of a shape."""
         value = self.read(name)
         if value.shape != shape:
             raise FileError(f"{self.path}: {name} is {list(value.shape)}, the configuration asks for {list(shape)}")
         return value
 
-    def integers(self, name: str, shape: tuple[int, ...], fmt: Format) -> NDArray:
+    def integers(self, name: str, shape: tuple[int, ...], fmt: Format) -> AnyArray:
         """Whole numbers within a format, whatever type they are stored in."""
         value = self.shaped(name, shape)
         wrong = (value != np.rint(value)) | (value < fmt.lo) | (value > fmt.hi)
@@ -122,7 +121,7 @@ class _State:
             )
         return float(value.item())
 
-    def scales(self, name: str, channels: int) -> NDArray:
+    def scales(self, name: str, channels: int) -> AnyArray:
         """The scales of a layer, one a channel; those of a layer norm are negative where its gamma is."""
         value = self.read(name).astype(np.float64).ravel()
         if len(value) != channels:
@@ -133,7 +132,7 @@ class _State:
             raise FileError(f"{self.path}: {name} of channel {channel} is {value[channel]:g}, which is no scale")
         return value
 
-    def weights(self, config: Mapping[str, Any]) -> dict[str, NDArray]:
+    def weights(self, config: Mapping[str, Any]) -> dict[str, AnyArray]:
         """What the network is built of, by the names of float tensors: integers where they are, reals elsewhere."""
         due, found = parameters_of(config), {}
         for name, shape in due.items():
@@ -165,7 +164,7 @@ class _State:
                     apart = ~visible(regions(stage.grid, stage.window, stage.shift))
                     self._agrees(f"{block}.attn_mask", apart, lambda value: value != 0)
 
-    def _agrees(self, name: str, due: NDArray, meaning: Callable[[NDArray], NDArray]) -> None:
+    def _agrees(self, name: str, due: AnyArray, meaning: Callable[[AnyArray], AnyArray]) -> None:
         if name in self.tensors and not np.array_equal(meaning(self.read(name)), due):
             raise FileError(
                 f"{self.path}: {name} is not that of the configuration; do img_size and window_size say what was trained?"
@@ -223,7 +222,7 @@ class StoredIntegers:
                 f"{self.state.path}: {name} is {self.state.scale(name):g}; {due:g} is due, for {self.softmax_bits} bits"
             )
 
-    def constant(self, node: RealNode, low: int, high: int) -> NDArray:
+    def constant(self, node: RealNode, low: int, high: int) -> AnyArray:
         value = np.rint(np.asarray(node.params["value"], np.float64) / self.scale(node))
         if node.name in ("cls_token", "dist_token") and not ((value >= low) & (value <= high)).all():
             worst = float(value.ravel()[np.argmax(np.abs(value))])

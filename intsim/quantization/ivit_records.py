@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8
+from ..arith import I8, AnyArray
 from ..dialects import Dialect
 from ..engine.interpreter import run
 from ..errors import FileError
@@ -75,7 +74,7 @@ def compared(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect, f
     integers = np.clip(np.rint(picture[0] / scale), I8.lo, I8.hi).astype(np.int64)
     found: dict[str, Compared] = {}
 
-    def compare(node: str, value: NDArray) -> None:
+    def compare(node: str, value: AnyArray) -> None:
         module = by_node[node]
         due = _numbers(path, ACTIVATION + module)
         if module in IMAGES and due.ndim == 4:
@@ -87,7 +86,7 @@ def compared(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect, f
     return [found[module] for module in known if module in found]
 
 
-def _numbers(path: Path, name: str) -> NDArray:
+def _numbers(path: Path, name: str) -> AnyArray:
     """A recorded array of finite numbers."""
     header = npy.member_header(path, name)
     if header is None:

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I32, Gelu, dyadic, signed
+from ..arith import I8, I32, AnyArray, Gelu, dyadic, signed
 from ..dialects import Dialect, gelu_parameters, softmax_parameters
 from ..engine.graph import Graph, Node, constant_node, input_node
 from ..errors import IntsimError
@@ -24,21 +23,21 @@ PIXEL_SCALE = 1 / 255
 STEEPEST, SMALLEST = 2.0**29, 2.0**-32  # of factors that a multiplier and its shift can say
 NORMALISED = 1 << 30  # the largest magnitude a layer norm gives before its bias
 
-Scale = float | NDArray
+Scale = float | AnyArray
 
 
 class LinearLayer(NamedTuple):
     """A linear layer in integers: weight i8 [out, in], bias i32 [out], and the weight's scale a channel."""
 
-    weight: NDArray
-    bias: NDArray
-    scale: NDArray
+    weight: AnyArray
+    bias: AnyArray
+    scale: AnyArray
 
 
 class Affine(NamedTuple):
     """A layer norm in integers: bias i32, and the scale of its result, one or one a channel."""
 
-    bias: NDArray
+    bias: AnyArray
     scale: Scale
 
 
@@ -64,7 +63,7 @@ class ParameterSource(Protocol):
         """The scale of what an operator gives before it is requantized, where it computes `scale`."""
         ...
 
-    def constant(self, node: RealNode, low: int, high: int) -> NDArray:
+    def constant(self, node: RealNode, low: int, high: int) -> AnyArray:
         """A tensor of the model in integers from `low` to `high`."""
         ...
 
@@ -108,7 +107,7 @@ class _Lowering:
         self.nodes: list[Node] = []
         self.standing: dict[str, str] = {}
         self.scales: dict[str, Any] = {}  # one a tensor, but one a channel of logits
-        self.reach: dict[str, NDArray] = {}  # of logits, by class: the largest magnitude they can have
+        self.reach: dict[str, AnyArray] = {}  # of logits, by class: the largest magnitude they can have
 
     def emit(self, real: RealNode, node: Node, scale: Scale) -> None:
         """Append `node`; it stands for `real` at `scale`."""
@@ -120,7 +119,7 @@ class _Lowering:
         """The integer nodes that stand for the inputs of `real`."""
         return tuple(self.standing[name] for name in real.inputs)
 
-    def requantize(self, real: RealNode, node: Node, scale: Scale, reach: NDArray | None = None) -> None:
+    def requantize(self, real: RealNode, node: Node, scale: Scale, reach: AnyArray | None = None) -> None:
         """Append an accumulator at `scale` (one, or one a channel) and its requantization. With `reach`, the largest
         magnitudes by channel, a factor may be so small that 0 is all there is.
         """
@@ -129,7 +128,7 @@ class _Lowering:
         self.emit(real, *self.requantized(real, f"{node.name}.requant", node.name, scale, reach))
 
     def requantized(
-        self, real: RealNode, name: str, source: str, scale: Scale, reach: NDArray | None = None
+        self, real: RealNode, name: str, source: str, scale: Scale, reach: AnyArray | None = None
     ) -> tuple[Node, float]:
         """The requantization of an integer node at `scale` to what `real` is due, and that scale."""
         out = self.source.scale(real)
@@ -255,7 +254,7 @@ RULES: dict[str, Callable[[_Lowering, RealNode], None]] = {
 }
 
 
-def _multipliers(factor: NDArray) -> tuple[int | NDArray, int | NDArray]:
+def _multipliers(factor: AnyArray) -> tuple[int | AnyArray, int | AnyArray]:
     """Dyadic multipliers of a scale ratio: plain integers for one, narrow arrays for one a channel."""
     if factor.ndim == 0:
         return dyadic(float(factor))

@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from numpy.typing import NDArray
-
+from ..arith import AnyArray
 from ..errors import FileError
 
 Shape = tuple[int, ...]
@@ -38,7 +37,7 @@ class Naming:
         shape = shape[::-1] if name in self.transposed else shape
         return (*shape, 1, 1) if name in self.pointwise else shape
 
-    def ours(self, name: str, value: NDArray) -> NDArray:
+    def ours(self, name: str, value: AnyArray) -> AnyArray:
         """Their values as ours lie."""
         value = value.T if name in self.transposed else value
         return value[..., 0, 0] if name in self.pointwise else value

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from .recipe import MIN_MAX, MSE, Observer
 
 MANTISSA_BITS = 9  # of a bin: its width is 2**-9 of the power of two below it
@@ -28,7 +28,7 @@ class Magnitudes:
         self.largest = 0.0
         self.counts = np.zeros(1, np.int64)
 
-    def add(self, x: NDArray, counting: bool) -> bool:
+    def add(self, x: AnyArray, counting: bool) -> bool:
         """Take in a tensor of float64; without `counting` only its largest magnitude. False where it is not finite."""
         magnitude = np.abs(x)
         largest = float(magnitude.max())
@@ -43,7 +43,7 @@ class Magnitudes:
             self.counts = longer
         return True
 
-    def edges(self) -> NDArray:
+    def edges(self) -> AnyArray:
         """The ends of the bins, one more than there are: bin 0 is what counts as zero."""
         codes = np.arange(len(self.counts), dtype=np.int64) + _FIRST
         return np.concatenate([[0.0], (codes << _SHIFT).view(np.float64)])
@@ -82,6 +82,6 @@ class Magnitudes:
         return float(min(candidates, key=error))
 
     @staticmethod
-    def _squared(x: NDArray, step: float, top: int) -> NDArray:
+    def _squared(x: AnyArray, step: float, top: int) -> AnyArray:
         nearest = np.minimum(np.rint(x / step), top)
         return nearest * step**3 / 12 + (x - nearest * step) ** 3 / 3

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I32
+from ..arith import I8, I32, AnyArray
 from ..errors import IntsimError
 from ..nets.real import REAL, RealNode
 from .calibrate import NOTHING, Statistics
@@ -43,7 +42,7 @@ class Rounded:
     def product(self, node: RealNode, scale: Scale) -> Scale:
         return scale
 
-    def constant(self, node: RealNode, low: int, high: int) -> NDArray:
+    def constant(self, node: RealNode, low: int, high: int) -> AnyArray:
         value = np.asarray(node.params["value"], np.float64)
         return np.clip(np.rint(value / self.scale(node)), low, high)
 
@@ -68,7 +67,7 @@ class Rounded:
         return self.statistics.lam[node.name]
 
 
-def _fit(values: NDArray, what: str) -> NDArray:
+def _fit(values: AnyArray, what: str) -> AnyArray:
     """Rounded reals as i32; an IntsimError names the first channel that does not fit."""
     outside = ~(np.abs(values) <= I32.hi)  # not a number is outside, too
     if outside.any():

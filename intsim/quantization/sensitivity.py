@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format
+from ..arith import AnyArray, Format
 from ..engine.classes import order
 from ..engine.graph import Graph
 from ..engine.interpreter import replay, run
@@ -55,7 +54,7 @@ class _Energies:
 def sensitivity(
     net: RealGraph,
     graph: Graph,
-    pictures: Sequence[NDArray],
+    pictures: Sequence[AnyArray],
     trained: RealGraph | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[Noise]:
@@ -76,16 +75,16 @@ def sensitivity(
 def _walk_together(
     net: RealGraph,
     graph: Graph,
-    picture: NDArray,
+    picture: AnyArray,
     energies: Mapping[str, _Energies],
     last_use: Mapping[str, str],
-    exact: Mapping[str, NDArray],
+    exact: Mapping[str, AnyArray],
     progress: Callable[[str], None],
 ) -> None:
     """Run both graphs on a picture, and add what each operation shows to its sums."""
-    integers: dict[str, NDArray] = {}
+    integers: dict[str, AnyArray] = {}
 
-    def compare(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+    def compare(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
         running = value if node.op == "input" else _computed(graph, node, [integers[name] for name in node.inputs])
         integers[node.name] = running
         if node.name in energies:
@@ -99,12 +98,12 @@ def _walk_together(
     net.run(picture, compare)
 
 
-def _after_norms(trained: RealGraph, picture: NDArray) -> dict[str, NDArray]:
+def _after_norms(trained: RealGraph, picture: AnyArray) -> dict[str, AnyArray]:
     """The tensors of a network that follow from its L2 norms."""
-    kept: dict[str, NDArray] = {}
+    kept: dict[str, AnyArray] = {}
     follows: set[str] = set()
 
-    def keep(node: RealNode, inputs: list[NDArray], value: NDArray) -> None:
+    def keep(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
         if node.op == "unit" or follows.intersection(node.inputs):
             follows.add(node.name)
             if node.op in RULES:
@@ -114,7 +113,7 @@ def _after_norms(trained: RealGraph, picture: NDArray) -> dict[str, NDArray]:
     return kept
 
 
-def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[NDArray]) -> float:
+def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[AnyArray]) -> float:
     """The share of pixels of the calibration pictures whose integer label is that of the network as it was trained; of a
     classifier the share of pictures whose top class is.
     """
@@ -130,14 +129,14 @@ def standing(graph: Graph, name: str) -> str:
     return requant if (requant := f"{name}.requant") in graph.by_name else name
 
 
-def _computed(graph: Graph, node: RealNode, inputs: list[NDArray]) -> NDArray:
+def _computed(graph: Graph, node: RealNode, inputs: list[AnyArray]) -> AnyArray:
     """The integer operation for `node`, requantized."""
     value = replay(graph, graph.by_name[node.name], inputs)
     end = standing(graph, node.name)
     return value if end == node.name else replay(graph, graph.by_name[end], [value])
 
 
-def _rounded(graph: Graph, name: str, value: NDArray) -> NDArray:
+def _rounded(graph: Graph, name: str, value: AnyArray) -> AnyArray:
     """Real values as the integers that stand for them."""
     end = standing(graph, name)
     fmt, scale = graph.tensors[end].fmt, graph.scales[end]
@@ -147,7 +146,7 @@ def _rounded(graph: Graph, name: str, value: NDArray) -> NDArray:
 
 
 def _add(
-    sums: _Energies, graph: Graph, node: RealNode, running: tuple[NDArray, NDArray], alone: tuple[NDArray, NDArray]
+    sums: _Energies, graph: Graph, node: RealNode, running: tuple[AnyArray, AnyArray], alone: tuple[AnyArray, AnyArray]
 ) -> None:
     """Add a tensor: its integers and the real values due, as the network runs and by itself."""
     end = standing(graph, node.name)

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import AnyArray
 from ..errors import IntsimError
 from ..nets.networks import dimensions_of, parameters_of
 from ..nets.segmenter import LINEAR, MASK
@@ -74,7 +74,7 @@ def _classifier(name: str, kind: str, height: int, width: int, patch: int, class
     return {"kind": kind, "name": name, "img_size": [height, width], "patch_size": patch, "num_classes": classes}
 
 
-def random_weights(config: dict[str, Any], seed: int) -> dict[str, NDArray]:
+def random_weights(config: dict[str, Any], seed: int) -> dict[str, AnyArray]:
     """Every tensor of a checkpoint at random, spread so that activations keep their size through the layers."""
     rng = np.random.default_rng(seed)
     weights = {}
@@ -91,7 +91,7 @@ def random_weights(config: dict[str, Any], seed: int) -> dict[str, NDArray]:
     return weights
 
 
-def random_picture(config: dict[str, Any], seed: int) -> NDArray:
+def random_picture(config: dict[str, Any], seed: int) -> AnyArray:
     """Random pixels u8 [H, W, 3] of the configuration's size."""
     dimensions = dimensions_of(config)
     return np.random.default_rng(seed).integers(0, 256, (dimensions.height, dimensions.width, 3), np.uint8)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arith import (
     I32,
     INT32_MAX,
+    IntArray,
     Overflow,
     Variance,
     divide,
@@ -32,7 +32,7 @@ from ..ops.shiftmax import exponential_sum, probability
 from .moves import MOVED, Arrays, Params, Twists
 
 
-def _bounded(x: NDArray, b: int, how: str | None) -> NDArray:
+def _bounded(x: IntArray, b: int, how: str | None) -> IntArray:
     fmt = signed(b)
     if how == "wrap":
         return wrap(x, fmt)
@@ -42,12 +42,12 @@ def _bounded(x: NDArray, b: int, how: str | None) -> NDArray:
     return np.minimum(np.maximum(x, lowest), fmt.hi)
 
 
-def _held(x: NDArray, dialect: Dialect) -> NDArray:
+def _held(x: IntArray, dialect: Dialect) -> IntArray:
     """A result as the dialect's registers hold it: whole where it is exact, else in 32 bits."""
     return x if dialect.overflow is Overflow.EXACT else wrap(x, I32)
 
 
-def _requant(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _requant(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     product, mode = arrays[0] * p["m"], str(dialect.requant_rounding)
     if "rounding" in twists:  # the high half of the product rounded, then the rest of the shift
         first, last = {"twice": (mode, mode), "gemmlowp": ("half_up", "half_away")}[twists["rounding"]]
@@ -58,7 +58,7 @@ def _requant(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDA
     return _bounded(rounded, p["b"], twists.get("saturation"))
 
 
-def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     a, c = arrays
     mode, how = dialect.requant_rounding, twists.get("residual")
     if how == "rounded_once":
@@ -76,7 +76,7 @@ def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -
     return _bounded(total, p["b"], twists.get("saturation"))
 
 
-def _repeated(arm: NDArray, shape: tuple[int, ...], how: str) -> NDArray:
+def _repeated(arm: IntArray, shape: tuple[int, ...], how: str) -> IntArray:
     """An arm that lacks leading axes of `shape`: added once only, or every row of it as often as the whole is due."""
     rows = arm.reshape(-1, shape[-1])
     found = np.zeros(shape, np.int64)
@@ -88,7 +88,7 @@ def _repeated(arm: NDArray, shape: tuple[int, ...], how: str) -> NDArray:
     return found
 
 
-def _mean(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _mean(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     total = x.sum(axis=-2)
     if "sum_bits" in twists:
@@ -96,7 +96,7 @@ def _mean(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArra
     return round_divide(total, x.shape[-2], dialect.mean_rounding)
 
 
-def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     total = x.sum(axis=-1, keepdims=True)
     if "sum_bits" in twists:
@@ -118,12 +118,12 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> N
     return _held(divide(product, 2, dialect.layernorm_half) + p["bias"], dialect)
 
 
-def _factor(total: NDArray, twists: Twists) -> NDArray:
+def _factor(total: IntArray, twists: Twists) -> IntArray:
     """The reciprocal of a sum or a root."""
     return (2**31 if "numerator" in twists else INT32_MAX) // total
 
 
-def _summed(total: NDArray, dialect: Dialect, twists: Twists) -> NDArray:
+def _summed(total: IntArray, dialect: Dialect, twists: Twists) -> IntArray:
     """The exponential sum in a register that is too short."""
     if "sum_bits" in twists:
         total = total & ((1 << twists["sum_bits"]) - 1)
@@ -132,13 +132,13 @@ def _summed(total: NDArray, dialect: Dialect, twists: Twists) -> NDArray:
     return exponential_sum(total, dialect, "a short sum")
 
 
-def _shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     top = _subtracted(x.max(axis=-1, keepdims=True), twists)
     return _shares(exponential(x - top, p["x0"], p["n"], dialect)["out"], p, dialect, twists)
 
 
-def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x, regions, how = arrays[0], p["regions"], twists.get("mask")
     seen = visible(regions)[:, None]
     if how == "left_out":
@@ -149,7 +149,7 @@ def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists
     return _shares(np.where(seen, e, 0 if how == "zero_share" else -p["x0"]), p, dialect, twists)
 
 
-def _subtracted(top: NDArray, twists: Twists) -> NDArray:
+def _subtracted(top: IntArray, twists: Twists) -> IntArray:
     """What is subtracted in place of the maxima of rows."""
     if twists.get("max") == "left_out":
         return np.zeros_like(top)
@@ -158,13 +158,13 @@ def _subtracted(top: NDArray, twists: Twists) -> NDArray:
     return top
 
 
-def _shares(e: NDArray, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _shares(e: IntArray, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     """Probabilities from a row's exponentials."""
     total = _summed(e.sum(axis=-1, keepdims=True), dialect, twists)
     return np.asarray(probability(e, _factor(total, twists), p["b"], dialect))
 
 
-def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int | None = None) -> NDArray:
+def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int | None = None) -> IntArray:
     x = arrays[0]
     g = x if lam is None else np.minimum(np.maximum(x, -lam), lam)
     top = g.max(axis=-1, keepdims=True)
@@ -177,37 +177,37 @@ def _gelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists, lam: int 
     return _held((g if "lambda" in twists else x) * sigmoid, dialect)
 
 
-def _lambda_shiftgelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _lambda_shiftgelu(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     return _gelu(arrays, p, dialect, twists, p["lam"])
 
 
-def _accumulated(total: NDArray, twists: Twists) -> NDArray:
+def _accumulated(total: IntArray, twists: Twists) -> IntArray:
     """A sum of products in an accumulator that is too short: it wraps, or saturates at the end."""
     if "accumulator_saturates" in twists:
         total = saturate(total, signed(twists["accumulator_saturates"]))
     return wrap(total, signed(twists.get("accumulator_bits", 32)))
 
 
-def _linear(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _linear(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     return _accumulated(arrays[0] @ p["weight"].T + p["bias"], twists)
 
 
-def _matmul(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _matmul(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     a, b = arrays
     return _accumulated(a @ (b.swapaxes(-1, -2) if p["transpose_b"] else b), twists)
 
 
-def _argmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _argmax(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     return x.shape[-1] - 1 - x[..., ::-1].argmax(axis=-1)
 
 
-def _input_lut(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _input_lut(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     image, table = arrays[0], p["table"]
     return np.asarray(table[np.arange(len(table)), image[..., ::-1]])
 
 
-TWISTED: dict[str, Callable[[Arrays, Params, Dialect, Twists], NDArray]] = {
+TWISTED: dict[str, Callable[[Arrays, Params, Dialect, Twists], IntArray]] = {
     "requant": _requant,
     "residual_add": _residual_add,
     "layernorm": _layernorm,

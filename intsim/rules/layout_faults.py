@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format, wrap
+from ..arith import Format, IntArray, wrap
 
 BEATS = range(2, 65)
 TILES = (2, 4, 8, 16, 32, 64, 128)
@@ -33,19 +32,19 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def swap_heads(x: NDArray, fmt: Format) -> NDArray:
+def swap_heads(x: IntArray, fmt: Format) -> IntArray:
     """The first two heads exchanged."""
     _require(x.ndim >= 3 and x.shape[0] >= 2, f"{list(x.shape)} has no heads")
     return x[[1, 0, *range(2, len(x))]]
 
 
-def transpose(x: NDArray, fmt: Format) -> NDArray:
+def transpose(x: IntArray, fmt: Format) -> IntArray:
     """Rows and columns exchanged, read as if they were not."""
     _require(x.ndim >= 2, f"{list(x.shape)} has no rows and columns")
     return np.ascontiguousarray(x.swapaxes(-1, -2)).reshape(x.shape)
 
 
-def shift_row(x: NDArray, fmt: Format) -> NDArray:
+def shift_row(x: IntArray, fmt: Format) -> IntArray:
     """Every row one place too late; the first one is zero."""
     _require(x.ndim >= 2 and x.shape[-2] >= 2, f"{list(x.shape)} has no rows to shift")
     shifted = np.zeros_like(x)
@@ -53,31 +52,31 @@ def shift_row(x: NDArray, fmt: Format) -> NDArray:
     return shifted
 
 
-def reverse_tokens(x: NDArray, fmt: Format) -> NDArray:
+def reverse_tokens(x: IntArray, fmt: Format) -> IntArray:
     """The rows in reverse order."""
     _require(x.ndim >= 2 and x.shape[-2] >= 2, f"{list(x.shape)} has no rows")
     return x[..., ::-1, :]
 
 
-def reverse_beats(x: NDArray, fmt: Format) -> NDArray:
+def reverse_beats(x: IntArray, fmt: Format) -> IntArray:
     """The four elements of every beat in reverse order."""
     _require(x.size % 4 == 0, f"{x.size} elements are not whole beats of 4")
     return x.reshape(-1, 4)[:, ::-1].reshape(x.shape)
 
 
-def byte_swap(x: NDArray, fmt: Format) -> NDArray:
+def byte_swap(x: IntArray, fmt: Format) -> IntArray:
     """The bytes of every element in reverse order: the other endianness."""
     _require(fmt.dtype.itemsize > 1, f"{fmt} has one byte")
     return x.astype(fmt.dtype).byteswap().astype(np.int64)
 
 
-def nibble_swap(x: NDArray, fmt: Format) -> NDArray:
+def nibble_swap(x: IntArray, fmt: Format) -> IntArray:
     """The two halves of every byte exchanged."""
     raw = np.ascontiguousarray(x.astype(fmt.dtype)).view(np.uint8)
     return (raw >> 4 | raw << 4).view(fmt.dtype).reshape(x.shape).astype(np.int64)
 
 
-LAYOUT_FAULTS: dict[str, Callable[[NDArray, Format], NDArray]] = {
+LAYOUT_FAULTS: dict[str, Callable[[IntArray, Format], IntArray]] = {
     "swap-heads": swap_heads,
     "transpose": transpose,
     "shift-row": shift_row,
@@ -88,7 +87,7 @@ LAYOUT_FAULTS: dict[str, Callable[[NDArray, Format], NDArray]] = {
 }
 
 
-def diagnose(expected: NDArray, device: NDArray, fmt: Format) -> Diagnosis | None:
+def diagnose(expected: IntArray, device: IntArray, fmt: Format) -> Diagnosis | None:
     """The layout fault that makes `device` (of as many elements) of `expected`, or None."""
     if expected.size != device.size or expected.size < 2:
         return None
@@ -98,14 +97,14 @@ def diagnose(expected: NDArray, device: NDArray, fmt: Format) -> Diagnosis | Non
     return found or _shifted(expected, device)
 
 
-def same_values(expected: NDArray, device: NDArray) -> bool:
+def same_values(expected: IntArray, device: IntArray) -> bool:
     """Whether both hold the same values, whatever their order."""
     if int(expected.min()) != int(device.min()) or int(expected.max()) != int(device.max()):
         return False
     return bool(np.array_equal(np.sort(expected, axis=None), np.sort(device, axis=None)))
 
 
-def _readings(expected: NDArray, device: NDArray, fmt: Format) -> Iterator[Diagnosis]:
+def _readings(expected: IntArray, device: IntArray, fmt: Format) -> Iterator[Diagnosis]:
     """The elements in their places, each read in the wrong way."""
     differs = expected != device
     a, b = expected[differs].astype(np.int64), device[differs].astype(np.int64)
@@ -125,7 +124,7 @@ def _readings(expected: NDArray, device: NDArray, fmt: Format) -> Iterator[Diagn
         yield Diagnosis("negated", "every value has the other sign")
 
 
-def _orders(expected: NDArray, device: NDArray) -> Iterator[Diagnosis]:
+def _orders(expected: IntArray, device: IntArray) -> Iterator[Diagnosis]:
     """The same values in another order."""
     flat = device.reshape(-1)
     nameless: list[Diagnosis] = []  # orders nobody has a name for come last
@@ -157,7 +156,7 @@ def _orders(expected: NDArray, device: NDArray) -> Iterator[Diagnosis]:
     yield from nameless
 
 
-def _tiled(expected: NDArray, flat: NDArray) -> Iterator[Diagnosis]:
+def _tiled(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
     rows, columns = expected.shape[-2:]
     for t in TILES:
         for c in TILES:
@@ -172,7 +171,7 @@ def _tiled(expected: NDArray, flat: NDArray) -> Iterator[Diagnosis]:
                 )
 
 
-def _order_along(expected: NDArray, device: NDArray, axis: int) -> NDArray | None:
+def _order_along(expected: IntArray, device: IntArray, axis: int) -> IntArray | None:
     """The order of the slices along `axis` that makes `device` of `expected`."""
     a = np.ascontiguousarray(np.moveaxis(expected, axis, 0).astype(np.int64)).reshape(expected.shape[axis], -1)
     b = np.ascontiguousarray(np.moveaxis(device, axis, 0).astype(np.int64)).reshape(expected.shape[axis], -1)
@@ -189,7 +188,7 @@ def _order_along(expected: NDArray, device: NDArray, axis: int) -> NDArray | Non
     return order
 
 
-def _named(order: NDArray, axis: int, shape: tuple[int, ...]) -> Diagnosis:
+def _named(order: IntArray, axis: int, shape: tuple[int, ...]) -> Diagnosis:
     """A permutation along one axis by the name people have for it."""
     n = len(order)
     back = len(shape) - axis  # 1: columns, 2: rows, 3: heads
@@ -225,7 +224,7 @@ def _short(order: list[int]) -> str:
     return str(order) if len(order) <= 16 else f"[{', '.join(map(str, order[:12]))}, ...]"
 
 
-def _shifted(expected: NDArray, device: NDArray) -> Diagnosis | None:
+def _shifted(expected: IntArray, device: IntArray) -> Diagnosis | None:
     """Rows or elements off by one, the end lost."""
     if expected.shape != device.shape:
         return None

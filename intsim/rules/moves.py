@@ -10,23 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..dialects import Dialect
 from ..ops._op import REGISTRY
 
-Arrays: TypeAlias = Sequence[NDArray]
+Arrays: TypeAlias = Sequence[IntArray]
 Params: TypeAlias = Mapping[str, Any]
 Twists: TypeAlias = Mapping[str, Any]
 
 
-def _patches(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _patches(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = REGISTRY["patches"].steps(arrays[0], **p)["out"]
     area = p["size"] ** 2
     return x.reshape(*x.shape[:-1], -1, area).swapaxes(-1, -2).reshape(x.shape)
 
 
-def _heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     tokens, channels, heads = x.shape[-2], x.shape[-1], p["heads"]
     if twists["heads"] == "not_transposed":
@@ -34,7 +34,7 @@ def _heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArr
     return np.moveaxis(x.reshape(*x.shape[:-1], channels // heads, heads), -1, -3)
 
 
-def _merge_heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _merge_heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     heads, tokens, d = x.shape[-3:]
     if twists["heads"] == "not_transposed":
@@ -42,15 +42,15 @@ def _merge_heads(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) ->
     return np.moveaxis(x, -3, -1).reshape(*x.shape[:-3], tokens, heads * d)
 
 
-def _concat(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _concat(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     return np.concatenate(list(reversed(arrays)), axis=p["axis"])
 
 
-def _roll(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _roll(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     return np.roll(arrays[0], (-p["rows"], -p["columns"]), axis=(-3, -2))
 
 
-def _windows(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _windows(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x, size = arrays[0], p["size"]
     *leading, height, width, channels = x.shape
     due = (*leading, height // size * (width // size), size * size, channels)
@@ -60,7 +60,7 @@ def _windows(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDA
     return np.moveaxis(cut, -3, -5).reshape(due)
 
 
-def _merge_windows(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _merge_windows(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     *leading, height, width, channels = due = REGISTRY["merge_windows"].steps(x, **p)["out"].shape
     if twists["windows"] == "not_transposed":
@@ -70,16 +70,16 @@ def _merge_windows(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) 
     return np.moveaxis(cut, -5, -3).reshape(due)
 
 
-def _merge_patches(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _merge_patches(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     x = arrays[0]
     return np.concatenate([x[..., i::2, j::2, :] for i in (0, 1) for j in (0, 1)], axis=-1)
 
 
-def _relative_positions(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> NDArray:
+def _relative_positions(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> IntArray:
     return REGISTRY["relative_positions"].steps(arrays[0], **p)["out"].swapaxes(-1, -2)
 
 
-MOVED: dict[str, Callable[[Arrays, Params, Dialect, Twists], NDArray]] = {
+MOVED: dict[str, Callable[[Arrays, Params, Dialect, Twists], IntArray]] = {
     "patches": _patches,
     "heads": _heads,
     "merge_heads": _merge_heads,

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format, wrap
+from ..arith import Format, IntArray, wrap
 from ..dialects import Dialect
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..ops._op import REGISTRY
@@ -59,7 +58,7 @@ def work_of(graph: Graph, node: Node) -> Work:
     return Work(node.op, dict(node.params), graph.dialect)
 
 
-def compute(graph: Graph, node: Node, work: Work, inputs: Sequence[NDArray]) -> NDArray:
+def compute(graph: Graph, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
     """The output of an altered node, in the node's own type. A ValueError says where it cannot be computed."""
     due = graph.tensors[node.name]
     twists = dict(work.twists)
@@ -82,7 +81,7 @@ def compute(graph: Graph, node: Node, work: Work, inputs: Sequence[NDArray]) -> 
     return np.ascontiguousarray(value.astype(due.fmt.dtype))
 
 
-def _straight(graph: Graph, node: Node, work: Work, inputs: Sequence[NDArray]) -> NDArray:
+def _straight(graph: Graph, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
     """Compiled where its bounds can be proved, by the reference elsewhere."""
     op = REGISTRY[work.op]
     params = {key: value for key, value in work.params.items() if key in op.params}
@@ -106,7 +105,7 @@ class Bit:
     def __str__(self) -> str:
         return f"{self.kind}:{self.number}" + ("@" + ",".join(map(str, self.index)) if self.index is not None else "")
 
-    def applied(self, value: NDArray, fmt: Format) -> NDArray:
+    def applied(self, value: IntArray, fmt: Format) -> IntArray:
         """`value` (int64) with the bit changed."""
         mask = 1 << self.number
         place: Any = ... if self.index is None else self.index

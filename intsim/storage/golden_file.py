@@ -21,9 +21,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format, Scale, format_named
+from ..arith import Format, IntArray, Scale, format_named
 from ..engine.graph import Graph, digest, hash_of
 from ..engine.interpreter import Alteration, Progress, run
 from ..engine.names import chooses, require_matches
@@ -43,7 +42,7 @@ LEVELS = {
 
 def golden(
     graph: Graph,
-    image: NDArray,
+    image: IntArray,
     path: str | Path,
     level: str = "boundary",
     layers: Sequence[str] = (),
@@ -70,7 +69,7 @@ def golden(
     ):
         writer = _Writer(file, graph, level != "digest", pool, scribe)
 
-        def write_steps(name: str, steps: dict[str, NDArray]) -> None:
+        def write_steps(name: str, steps: dict[str, IntArray]) -> None:
             if name in chosen:
                 for step, value in steps.items():
                     if step != "out":
@@ -107,11 +106,11 @@ class _Pending:
     """A tensor on its way into the file: what is being found out about it, and its chunks being deflated."""
 
     name: str
-    value: NDArray
+    value: IntArray
     fmt: str
     scale: Any
     facts: Future[tuple[str, int, int]]
-    chunks: dict[int, Future[bytes | NDArray]]  # by their first rows
+    chunks: dict[int, Future[bytes | IntArray]]  # by their first rows
 
 
 class _Writer:
@@ -129,14 +128,14 @@ class _Writer:
         self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and when they are written
         hdf5.store_json(file, "graph", graph.record())
 
-    def tensor(self, name: str, value: NDArray) -> None:
+    def tensor(self, name: str, value: IntArray) -> None:
         self._take(name, value, str(self.graph.tensors[name].fmt), self.graph.scales[name])
 
-    def step(self, name: str, value: NDArray) -> None:
+    def step(self, name: str, value: IntArray) -> None:
         self._take(name, value.astype(np.int64), "i64", None)
 
-    def _take(self, name: str, value: NDArray, fmt: str, scale: Any) -> None:
-        chunks: dict[int, Future[bytes | NDArray]] = {}
+    def _take(self, name: str, value: IntArray, fmt: str, scale: Any) -> None:
+        chunks: dict[int, Future[bytes | IntArray]] = {}
         chunk = hdf5.chunk_shape(value)
         if self.values and chunk is not None:
             for first in range(0, len(value), chunk[0]):
@@ -186,7 +185,7 @@ class _Writer:
         return content
 
 
-def _facts(value: NDArray) -> tuple[str, int, int]:
+def _facts(value: IntArray) -> tuple[str, int, int]:
     """A tensor's SHA-256, smallest and largest value."""
     return digest(value), int(value.min()), int(value.max())
 
@@ -204,7 +203,7 @@ class GoldenTensor:
     scale: Scale | None
     values: hdf5.Values | None
 
-    def verified(self) -> NDArray | None:
+    def verified(self) -> IntArray | None:
         """Its values, None where there are none; a FileError where they are not those that were hashed."""
         if self.values is None:
             return None

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..errors import FileError
 from .files import replacing, require_room
 
@@ -112,7 +112,7 @@ class Values:
         self.dtype: np.dtype = dataset.dtype
         self.chunks: tuple[int, ...] | None = dataset.chunks
 
-    def __getitem__(self, part: Any) -> NDArray:
+    def __getitem__(self, part: Any) -> IntArray:
         try:
             return np.asarray(self.dataset[part])
         except (OSError, RuntimeError, KeyError) as error:
@@ -161,7 +161,7 @@ def _check_storage(dataset: h5py.Dataset, path: Path, where: str) -> None:
         raise FileError(f"{path}: {where} declares {shape} {dataset.dtype}, more than the file can hold; it is damaged")
 
 
-def store(group: h5py.Group, name: str, array: NDArray) -> h5py.Dataset:
+def store(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
     """Write an array: gzip and shuffle, chunks of at most a megabyte along the first axis, the same bytes every time."""
     chunk = chunk_shape(array)
     if chunk is None:
@@ -169,7 +169,7 @@ def store(group: h5py.Group, name: str, array: NDArray) -> h5py.Dataset:
     return group.create_dataset(name, data=np.ascontiguousarray(array), chunks=chunk, **FILTERS)
 
 
-def chunk_shape(array: NDArray) -> tuple[int, ...] | None:
+def chunk_shape(array: IntArray) -> tuple[int, ...] | None:
     """The chunks `store` cuts an array into; None for small ones, which are written plainly."""
     if array.ndim == 0 or array.nbytes < 512:
         return None
@@ -177,12 +177,12 @@ def chunk_shape(array: NDArray) -> tuple[int, ...] | None:
     return (min(max(CHUNK_BYTES // row_bytes, 1), len(array)), *array.shape[1:])
 
 
-def create_chunked(group: h5py.Group, name: str, array: NDArray) -> h5py.Dataset:
+def create_chunked(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
     """The dataset `store` would make, its chunks still to be put."""
     return group.create_dataset(name, array.shape, array.dtype, chunks=chunk_shape(array), **FILTERS)
 
 
-def put_chunk(dataset: h5py.Dataset, first: int, data: bytes | NDArray) -> None:
+def put_chunk(dataset: h5py.Dataset, first: int, data: bytes | IntArray) -> None:
     """Put the chunk whose first row is `first` in its place: already deflated, or the rows as they are."""
     if isinstance(data, bytes):
         dataset.id.write_direct_chunk((first, *[0] * (dataset.ndim - 1)), data)
@@ -190,7 +190,7 @@ def put_chunk(dataset: h5py.Dataset, first: int, data: bytes | NDArray) -> None:
         dataset[first : first + len(data)] = data
 
 
-def chunk_of(array: NDArray, first: int, rows: int) -> bytes | NDArray:
+def chunk_of(array: IntArray, first: int, rows: int) -> bytes | IntArray:
     """Rows of an array as one chunk for `put_chunk`: deflated, where that gives what HDF5 itself would write.
 
     In the caller's thread, which is what makes it worth while: HDF5 deflates in one thread alone.
@@ -198,7 +198,7 @@ def chunk_of(array: NDArray, first: int, rows: int) -> bytes | NDArray:
     return deflated(array, first, rows) if deflates_alike() else np.ascontiguousarray(array[first : first + rows])
 
 
-def deflated(array: NDArray, first: int, rows: int) -> bytes:
+def deflated(array: IntArray, first: int, rows: int) -> bytes:
     """One chunk of an array as HDF5's own filters would write it: shuffled, deflated, the last one filled with zeros."""
     part = np.ascontiguousarray(array[first : first + rows])
     octets = np.zeros((rows * part[0].size, part.itemsize), np.uint8)

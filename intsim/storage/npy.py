@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..errors import FileError
 
 UNKNOWN = np.dtype(np.int64)
@@ -72,11 +72,11 @@ def _header_in(archive: zipfile.ZipFile, name: str) -> Header:
         return Header(problem=f"it is damaged ({_reason(error)}); write it again")
 
 
-def member(path: Path, key: str) -> NDArray:
+def member(path: Path, key: str) -> IntArray:
     """One array of an ``.npz``."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            value: NDArray = archive[key]
+            value: IntArray = archive[key]
             return value
     except UNZIPPABLE as error:
         raise FileError(f"{path}: {key} is damaged ({_reason(error)}); write it again") from None

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
+from ..arith import IntArray
 from ..errors import FileError, IntsimError
 from .files import replacing
 
@@ -34,7 +34,7 @@ UNREADABLE = (
 )
 
 
-def read_picture(path: str | Path, height: int | None = None, width: int | None = None, resize: bool = False) -> NDArray:
+def read_picture(path: str | Path, height: int | None = None, width: int | None = None, resize: bool = False) -> IntArray:
     """The picture as u8 [height, width, 3], by default of its own size: grey is spread to three channels, alpha is laid on
     black.
 
@@ -56,7 +56,7 @@ def read_picture(path: str | Path, height: int | None = None, width: int | None 
     return np.asarray(picture, np.uint8)
 
 
-def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_is_none: bool = False) -> NDArray:
+def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_is_none: bool = False) -> IntArray:
     """A label map as i16 [height, width]: the class of every pixel, -1 where it has none.
 
     The pixel value is the class; `ignore` is a value that means none, and with `zero_is_none` 0 means none and the classes
@@ -153,7 +153,7 @@ def palette_of(config: Mapping[str, Any], classes: int) -> list[tuple[int, int, 
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues]
 
 
-def write_labels(path: str | Path, labels: NDArray, palette: Sequence[Color]) -> None:
+def write_labels(path: str | Path, labels: IntArray, palette: Sequence[Color]) -> None:
     """Labels [H, W] as PNG: a palette picture whose pixel values are the class indices; 16-bit grey above 256 classes."""
     if len(palette) > 256:
         picture = Image.fromarray(labels.astype(np.uint16))
@@ -164,7 +164,9 @@ def write_labels(path: str | Path, labels: NDArray, palette: Sequence[Color]) ->
         picture.save(temporary, format="PNG")
 
 
-def write_overlay(path: str | Path, image: NDArray, labels: NDArray, palette: Sequence[Color], names: Sequence[str]) -> None:
+def write_overlay(
+    path: str | Path, image: IntArray, labels: IntArray, palette: Sequence[Color], names: Sequence[str]
+) -> None:
     """The picture, and beside it the labels laid over it with a legend of the classes present, as PNG for people."""
     zoom = max(1, 512 // max(image.shape[:2]))
     colors = np.asarray(palette, np.int64)[labels]
@@ -177,14 +179,14 @@ def write_overlay(path: str | Path, image: NDArray, labels: NDArray, palette: Se
         _with_legend(picture, np.unique(labels), palette, names).save(temporary, format="PNG")
 
 
-def _edges(labels: NDArray) -> NDArray:
+def _edges(labels: IntArray) -> IntArray:
     edges = np.zeros(labels.shape, bool)
     edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edges[1:] |= labels[1:] != labels[:-1]
     return edges
 
 
-def _with_legend(picture: Image.Image, present: NDArray, palette: Sequence[Color], names: Sequence[str]) -> Image.Image:
+def _with_legend(picture: Image.Image, present: IntArray, palette: Sequence[Color], names: Sequence[str]) -> Image.Image:
     size = max(14, picture.width // 50)
     font = ImageFont.load_default(size)
     entries = [(i, names[i] if i < len(names) else f"class {i}") for i in present.tolist()]

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import first_index
+from ..arith import IntArray, first_index
 from ..errors import FileError
 from ..storage import npy
 from .stored import Packing
@@ -40,20 +39,20 @@ class Encoding:
     name: str
     suffix: str
     says: str
-    write: Callable[[Path, NDArray, Packing], None]
-    read: Callable[[Path, Packing, int], NDArray]
+    write: Callable[[Path, IntArray, Packing], None]
+    read: Callable[[Path, Packing, int], IntArray]
     by_beats: bool = True
 
 
 # --- beats ------------------------------------------------------------------------------------------------------------
 
 
-def _write_raw(path: Path, stream: NDArray, stored: Packing) -> None:
+def _write_raw(path: Path, stream: IntArray, stored: Packing) -> None:
     octets = stored.pack(stream)
     (octets if stored.layout.endian == "little" else octets[:, ::-1]).tofile(path)
 
 
-def _read_raw(path: Path, stored: Packing, beats: int) -> NDArray:
+def _read_raw(path: Path, stored: Packing, beats: int) -> IntArray:
     width, held = stored.beat // 8, path.stat().st_size
     if held != beats * width:
         said = "the dump is truncated" if held < beats * width else "it holds more than this tensor, or wider beats"
@@ -62,27 +61,27 @@ def _read_raw(path: Path, stored: Packing, beats: int) -> NDArray:
     return stored.unpack(octets if stored.layout.endian == "little" else octets[:, ::-1])
 
 
-def _write_hex(path: Path, stream: NDArray, stored: Packing) -> None:
+def _write_hex(path: Path, stream: IntArray, stored: Packing) -> None:
     digits = stored.pack(stream)[:, ::-1].tobytes().hex()
     step = stored.beat // 4
     path.write_text("".join(f"{digits[i : i + step]}\n" for i in range(0, len(digits), step)), encoding="ascii")
 
 
-def _read_hex(path: Path, stored: Packing, beats: int) -> NDArray:
+def _read_hex(path: Path, stored: Packing, beats: int) -> IntArray:
     return read_words(path, stored, beats, 16)
 
 
-def _write_bits(path: Path, stream: NDArray, stored: Packing) -> None:
+def _write_bits(path: Path, stream: IntArray, stored: Packing) -> None:
     digits = np.unpackbits(stored.pack(stream)[:, ::-1], axis=-1) + ord("0")
     lines = np.concatenate([digits, np.full((len(digits), 1), ord("\n"), np.uint8)], axis=1)
     path.write_bytes(lines.astype(np.uint8).tobytes())
 
 
-def _read_bits(path: Path, stored: Packing, beats: int) -> NDArray:
+def _read_bits(path: Path, stored: Packing, beats: int) -> IntArray:
     return read_words(path, stored, beats, 2)
 
 
-def read_words(path: Path, stored: Packing, beats: int, base: int, exact: bool = True, prefixed: bool = False) -> NDArray:
+def read_words(path: Path, stored: Packing, beats: int, base: int, exact: bool = True, prefixed: bool = False) -> IntArray:
     """Beats written as words of digits: comments, underscores and addresses in order are what simulators write, too.
 
     Where `exact`, a word has all the digits of its beat, or of the bits that elements take: a shorter one was cut off.
@@ -131,11 +130,11 @@ def _same_place(path: Path, line: int, word: str, found: int) -> None:
         raise FileError(f"{path}:{line}: jumps to address {place:#x}, beat {found} is due; dump the beats in order")
 
 
-def _write_text(path: Path, stream: NDArray, stored: Packing) -> None:
+def _write_text(path: Path, stream: IntArray, stored: Packing) -> None:
     path.write_text("".join(" ".join(map(str, line)) + "\n" for line in stream.tolist()), encoding="ascii")
 
 
-def read_text(path: Path, stored: Packing, beats: int) -> NDArray:
+def read_text(path: Path, stored: Packing, beats: int) -> IntArray:
     due = beats * stored.lanes
     values: list[int] = []
     for line, word in tokens(path):
@@ -178,12 +177,12 @@ def _plain(path: Path) -> str:
 # --- elements ---------------------------------------------------------------------------------------------------------
 
 
-def _write_npy(path: Path, values: NDArray, stored: Packing) -> None:
+def _write_npy(path: Path, values: IntArray, stored: Packing) -> None:
     with path.open("wb") as file:
         np.save(file, values.astype(stored.dtype))
 
 
-def _read_npy(path: Path, stored: Packing, beats: int) -> NDArray:
+def _read_npy(path: Path, stored: Packing, beats: int) -> IntArray:
     with path.open("rb") as stream:
         header = npy.header(stream, path.stat().st_size)
     if header.problem:
@@ -192,7 +191,7 @@ def _read_npy(path: Path, stored: Packing, beats: int) -> NDArray:
     return _held(path, np.load(path, allow_pickle=False), stored)
 
 
-def npz_member(path: Path, key: str, stored: Packing) -> NDArray:
+def npz_member(path: Path, key: str, stored: Packing) -> IntArray:
     """The elements of one tensor in an ``.npz``."""
     header = npy.member_header(path, key)
     if header is None:
@@ -203,7 +202,7 @@ def npz_member(path: Path, key: str, stored: Packing) -> NDArray:
     return _held(path, npy.member(path, key), stored)
 
 
-def npz_value(stored: Packing, values: NDArray, name: str) -> NDArray:
+def npz_value(stored: Packing, values: IntArray, name: str) -> IntArray:
     """A tensor as an ``.npz`` holds it."""
     return stored.arrange(values, name).astype(stored.dtype)
 
@@ -215,7 +214,7 @@ def _same_shape(path: Path, shape: Sequence[int], dtype: np.dtype, stored: Packi
         raise FileError(f"{path}: its shape is {list(shape)}, {list(stored.arranged)} is due")
 
 
-def _held(path: Path, values: NDArray, stored: Packing) -> NDArray:
+def _held(path: Path, values: IntArray, stored: Packing) -> IntArray:
     outside = (values < stored.element.lo) | (values > stored.element.hi)
     if outside.any():
         at = first_index(outside)
@@ -223,7 +222,7 @@ def _held(path: Path, values: NDArray, stored: Packing) -> NDArray:
     return values.astype(np.int64)
 
 
-def _write_c(path: Path, values: NDArray, stored: Packing) -> None:
+def _write_c(path: Path, values: IntArray, stored: Packing) -> None:
     name = f"{identifier(path.stem)}_values"
     kind = f"{'' if stored.element.lo else 'u'}int{8 * stored.dtype.itemsize}_t"
     flat = values.reshape(-1).tolist()
@@ -244,7 +243,7 @@ def _literal(value: int) -> str:
     return str(value) if abs(value) < 1 << 31 else f"{value}LL"
 
 
-def _read_c(path: Path, stored: Packing, beats: int) -> NDArray:
+def _read_c(path: Path, stored: Packing, beats: int) -> IntArray:
     text = _plain(path)
     first, last = text.find("{"), text.find("}")
     if not 0 <= first < last:

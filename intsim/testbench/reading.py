@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..engine.graph import digest
 from ..errors import FileError
 from ..storage.npy import member_header
@@ -36,7 +36,7 @@ class DumpFolder:
         """Every file it may hold."""
         return [self.folder / name for entry in self.entries for name in entry.files]
 
-    def tensors(self, progress: Progress = lambda name: None) -> tuple[dict[str, NDArray], list[str]]:
+    def tensors(self, progress: Progress = lambda name: None) -> tuple[dict[str, IntArray], list[str]]:
         """The tensors by name, and the names of those it lacks. FileError says what is wrong with a file, and where.
 
         Padding, and bits that no element takes, are not looked at. Values that the node's format does not hold are kept.
@@ -70,7 +70,7 @@ class DumpFolder:
                 raise FileError(f"{beyond}: is one file too many; {entry.name} takes {len(paths)}")
         return bool(there)
 
-    def _read(self, entry: ManifestEntry) -> NDArray:
+    def _read(self, entry: ManifestEntry) -> IntArray:
         stored, paths = entry.stored, [self.folder / name for name in entry.files]
         try:
             if entry.encoding == "npz":

@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format, Scale, signed
+from ..arith import Format, IntArray, Scale, signed
 from ..engine.graph import CONSTANT, Graph, Node, digest
 from ..engine.names import chooses, matches, require_matches
 from ..errors import FileError, IntsimError
@@ -35,7 +34,7 @@ class ExportTensor:
     fmt: Format
     scale: Scale | None
     sha256: str
-    values: Callable[[], NDArray]
+    values: Callable[[], IntArray]
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def chosen(source: ExportSource, layers: Sequence[str]) -> list[ExportTensor]:
 
 
 def _recorded(record: GoldenTensor, path: Path) -> ExportTensor:
-    def values() -> NDArray:
+    def values() -> IntArray:
         found = record.verified()
         if found is None:
             raise IntsimError(f"{path}: holds only the hash of {record.name} (level digest); make a golden file with values")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Format, first_index, signed
+from ..arith import Format, IntArray, first_index, signed
 from ..errors import IntsimError
 from .layout import BeatLayout
 
@@ -118,7 +117,7 @@ class Packing:
         for start in range(0, self.beats, size):
             yield start, min(start + size, self.beats)
 
-    def arrange(self, values: NDArray, name: str = "the tensor") -> NDArray:
+    def arrange(self, values: IntArray, name: str = "the tensor") -> IntArray:
         """The tensor as `arranged`, int64. An IntsimError names the first value that an element does not hold."""
         wide = np.asarray(values).astype(np.int64, copy=False)
         outside = (wide < self.element.lo) | (wide > self.element.hi)
@@ -138,7 +137,7 @@ class Packing:
         order = (*range(free), *range(free, free + 2 * k, 2), *range(free + 1, free + 2 * k, 2))
         return cut.transpose(order)
 
-    def put_back(self, stream: NDArray) -> NDArray:
+    def put_back(self, stream: IntArray) -> IntArray:
         """The tensor of the elements of the stream, whatever their type; padding is cut away unread."""
         free, k = self.free, len(self.layout.tile)
         values = stream.reshape(-1)[: self.count].reshape(self.arranged)
@@ -148,19 +147,19 @@ class Packing:
         values = values.reshape(self.moved)
         return values if self.layout.axes is None else np.ascontiguousarray(values.transpose(np.argsort(self.layout.axes)))
 
-    def restore(self, stream: NDArray) -> NDArray:
+    def restore(self, stream: IntArray) -> IntArray:
         """The tensor in its own format's type; where it does not hold the values, in the stream's."""
         values = self.put_back(stream)
         fits = self.fmt.holds(int(values.min()), int(values.max()))
         return np.ascontiguousarray(values.astype(self.fmt.dtype if fits else values.dtype))
 
-    def stream(self, values: NDArray, name: str = "the tensor") -> NDArray:
+    def stream(self, values: IntArray, name: str = "the tensor") -> IntArray:
         """The elements in the order they are stored, int64 [beats, lanes], the last beat filled up."""
         flat = self.arrange(values, name).reshape(-1)
         padding = np.full(self.beats * self.lanes - self.count, self.layout.pad, np.int64)
         return np.concatenate([flat, padding]).reshape(self.beats, self.lanes)
 
-    def pack(self, stream: NDArray) -> NDArray:
+    def pack(self, stream: IntArray) -> IntArray:
         """Elements [beats, lanes] as the octets of each beat, lowest first: u8 [beats, beat // 8]."""
         lanes = stream if self.layout.first == "low" else stream[:, ::-1]
         octets = np.zeros((len(lanes), self.beat // 8), np.uint8)
@@ -178,7 +177,7 @@ class Packing:
             octets[start : start + step, : packed.shape[1]] = packed
         return octets
 
-    def unpack(self, octets: NDArray) -> NDArray:
+    def unpack(self, octets: IntArray) -> IntArray:
         """The elements, int64 [beats, lanes], of the octets of each beat, lowest first."""
         out = np.empty((len(octets), self.lanes), np.int64)
         step = max(BLOCK // self.lanes, 1)

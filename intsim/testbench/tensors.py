@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..errors import FileError
 from ..storage import hdf5
 from ..storage.files import replacing
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, NDArray]) -> None:
+def write_tensors(path: str | Path, tensors: Mapping[str, IntArray]) -> None:
     """Write an ``.npz`` or an HDF5 file (``.h5``), whole or not at all; keys are the tensors' names."""
     path = Path(path)
     if path.suffix == ".npz":

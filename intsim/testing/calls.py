@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..dialects import DIALECTS, Dialect
 from ..ops import REGISTRY, Op
 
@@ -23,7 +23,7 @@ class Call:
     """
 
     op: str
-    inputs: tuple[NDArray, ...]
+    inputs: tuple[IntArray, ...]
     params: Mapping[str, Any]
     dialect: Dialect | None
 
@@ -33,7 +33,7 @@ class Call:
         return REGISTRY[self.op]
 
     @cached_property
-    def _outcome(self) -> NDArray | str:
+    def _outcome(self) -> IntArray | str:
         spoken = {} if self.dialect is None else {"dialect": self.dialect}
         try:
             return self.operator.ref(*self.inputs, **self.params, **spoken)
@@ -41,7 +41,7 @@ class Call:
             return str(error)
 
     @property
-    def due(self) -> NDArray:
+    def due(self) -> IntArray:
         """What the reference gives. Raises the ValueError by which it refuses."""
         if isinstance(self._outcome, str):
             raise ValueError(self._outcome)
@@ -83,7 +83,7 @@ def _value(value: Any) -> str:
     return _array(value) if isinstance(value, np.ndarray) else repr(value)
 
 
-def _array(x: NDArray) -> str:
+def _array(x: IntArray) -> str:
     if x.size > SPELLED and (x == x.flat[0]).all():
         return f"np.full({x.shape}, {int(x.flat[0])}, np.{x.dtype})"
     return f"np.array({x.tolist()}, np.{x.dtype})"

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I16, I32, I64, INT32_MAX, Format, Overflow
+from ..arith import I8, I16, I32, I64, INT32_MAX, Format, IntArray, Overflow
 from ..dialects import Dialect
 from ..ops import Op
 from ._hypothesis import st
 from .values import LONGEST, integers, lengths, multipliers, tensors
 
-Arguments: TypeAlias = tuple[list[NDArray], dict[str, Any]]
+Arguments: TypeAlias = tuple[list[IntArray], dict[str, Any]]
 DEEPEST = 1 << 20  # of -x0
 OWN = st.sampled_from([I8, I16, I32])  # formats of data that are only moved
 
@@ -52,7 +51,7 @@ class CallDraft:
         told = [np.shape(self.held[key])[axis] for key in keys if np.ndim(self.held.get(key, 0)) > axis]
         return told[0] if told else self.draw(lengths(longest))
 
-    def tensor(self, fmt: Format, *leading: int, last: int) -> NDArray:
+    def tensor(self, fmt: Format, *leading: int, last: int) -> IntArray:
         """The first input: of the held shape, or of `leading` axes (1 to 3 rows where none are named) and `last`."""
         shape = self.shape or ((*leading, last) if leading else None)
         return self.draw(tensors(fmt, shape)) if shape else self.draw(tensors(fmt, columns=last))

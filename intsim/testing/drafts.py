@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I8, I16, I32, INT32_MAX, U8, ExpSum, Format, Overflow
+from ..arith import I8, I16, I32, INT32_MAX, U8, ExpSum, Format, IntArray, Overflow
 from ..vectors.solving import four_squares
 from ._hypothesis import st
 from .draft import Arguments, CallDraft
@@ -54,14 +53,14 @@ def _layernorm(d: CallDraft) -> Arguments:
     return [x], {"bias": _bias(d, fmt, x.shape[-1])}
 
 
-def _beside_a_square(k: int, n: int) -> NDArray:
+def _beside_a_square(k: int, n: int) -> IntArray:
     """A row of `n` whose mean is 0 and whose variance is one less than the square of an odd `k`: of more than 24 bits."""
     row = np.zeros(n, np.int16)
     row[:8] = [x for part in four_squares((k * k - 1) // 2) for x in (part, -part)]
     return row
 
 
-def _below_a_tie(mean: int) -> NDArray:
+def _below_a_tie(mean: int) -> IntArray:
     """A row [1, 520] whose sum is odd, takes 25 bits, and is one less than where the mean ends in one half."""
     return np.array([[mean + 1] * 259 + [mean] * 261], np.int16)
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I64, first_index
+from ..arith import I64, IntArray, first_index
 from ..dialects import ISEGMENTER
 from ..engine.graph import Node
 from ..tracing.core import Trace, moved
@@ -36,7 +35,7 @@ class Counterexample(Difference):
     `expected` is None where the reference refuses the call, `got` is None where the function raised.
     """
 
-    def __init__(self, text: str, call: Call, expected: NDArray | None, got: Any, index: tuple[int, ...] | None) -> None:
+    def __init__(self, text: str, call: Call, expected: IntArray | None, got: Any, index: tuple[int, ...] | None) -> None:
         super().__init__(text, expected, got, index)
         self.call, self.arguments = call, call.arguments
 
@@ -85,7 +84,7 @@ def judged(call: Call, function: Callable, tolerance: int) -> Fault | None:
     return Fault(call, problem, got, index)
 
 
-def difference(due: NDArray, got: Any, tolerance: int) -> tuple[str, tuple[int, ...] | None]:
+def difference(due: IntArray, got: Any, tolerance: int) -> tuple[str, tuple[int, ...] | None]:
     """What is wrong with `got` in words, "" where nothing is, and the first element that differs."""
     try:
         values = np.asarray(got)
@@ -109,7 +108,7 @@ def difference(due: NDArray, got: Any, tolerance: int) -> tuple[str, tuple[int, 
     return f"{place} is {int(values[index])}, due {int(due[index])}; {count}", index
 
 
-def _apart(values: NDArray, due: NDArray) -> NDArray:
+def _apart(values: IntArray, due: IntArray) -> IntArray:
     """How far two arrays are apart, exactly: in Python integers where 64 bits might not do."""
     half = I64.hi // 2
     if values.dtype != object and all(-half <= int(end) <= half for x in (values, due) for end in (x.min(), x.max())):

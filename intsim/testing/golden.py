@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arith import IntArray
 from ..dialects import Dialect
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import replay
@@ -27,7 +28,7 @@ class Golden:
 
     def __init__(self, file: GoldenFile, graph: Graph) -> None:
         self.file, self.graph = file, graph
-        self._recomputed: dict[str, NDArray] = {}
+        self._recomputed: dict[str, IntArray] = {}
 
     def __repr__(self) -> str:
         return f"<golden file {self.file.path}, {len(self.graph.nodes)} nodes in dialect {self.dialect.name}>"
@@ -37,12 +38,12 @@ class Golden:
         """The dialect it was computed in."""
         return self.graph.dialect
 
-    def __getitem__(self, name: str) -> NDArray:
+    def __getitem__(self, name: str) -> IntArray:
         """The output of a node, in its own type; recomputed where the file leaves it out."""
         self._node(name)
         return self._value(name).copy()
 
-    def inputs(self, name: str) -> tuple[NDArray, ...]:
+    def inputs(self, name: str) -> tuple[IntArray, ...]:
         """The inputs of a node, in the order its operator takes them."""
         return tuple(self._value(source).copy() for source in self._node(name).inputs)
 
@@ -81,7 +82,7 @@ class Golden:
             raise IntsimError(f"{self.file.path}: there is no node {name!r}; 'intsim inspect' lists their names")
         return self.graph.by_name[name]
 
-    def _value(self, name: str) -> NDArray:
+    def _value(self, name: str) -> IntArray:
         record = self.file.tensors.get(name)
         held = record.verified() if record is not None else None
         if held is not None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from .calls import Call
 
 BUDGET = 1500  # calls tried
@@ -84,7 +84,7 @@ def _cut(value: Any, n: int, part: slice, axes: int = 8) -> Any:
     return value
 
 
-def _arrays(value: NDArray) -> Iterator[NDArray]:
+def _arrays(value: IntArray) -> Iterator[IntArray]:
     """The array of zeros, and arrays with one element nearer to 0."""
     if value.any():
         yield np.zeros_like(value)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import I32, Format, format_named
+from ..arith import I32, Format, IntArray, format_named
 from ..dialects import CHOICES, DIALECTS, Dialect
 from ..errors import IntsimError
 from ._hypothesis import st
@@ -37,7 +36,7 @@ def lengths(longest: int) -> st.SearchStrategy[int]:
 
 
 @st.composite
-def rows(draw: st.DrawFn, fmt: Format | str, max_length: int = LONGEST) -> NDArray:
+def rows(draw: st.DrawFn, fmt: Format | str, max_length: int = LONGEST) -> IntArray:
     """A row [1 to max_length] in the format's NumPy type: all equal, all negative, one spike, a single element, ascending,
     the format's ends, or anything. Long rows repeat a short pattern.
     """
@@ -54,7 +53,7 @@ def tensors(
     shape: tuple[int, ...] | None = None,
     columns: int | None = None,
     max_length: int = LONGEST,
-) -> NDArray:
+) -> IntArray:
     """An array in the format's NumPy type: of `shape`, of 1 to 3 rows of `columns` elements, or of rows of one length up to
     `max_length`. Its rows are like those of `rows`, or its elements count up from the first to the last.
     """
@@ -72,7 +71,7 @@ def tensors(
     return np.resize(drawn, shape)
 
 
-def row(draw: st.DrawFn, fmt: Format, n: int) -> NDArray:
+def row(draw: st.DrawFn, fmt: Format, n: int) -> IntArray:
     """One row of `n` elements."""
     kinds = ["any", "ends", "spike", "ascending"] + ["negative"] * (fmt.lo < 0)
     kind = draw(st.sampled_from(kinds))
@@ -89,7 +88,7 @@ def row(draw: st.DrawFn, fmt: Format, n: int) -> NDArray:
     return values.astype(fmt.dtype)
 
 
-def pattern(draw: st.DrawFn, element: st.SearchStrategy[int], n: int) -> NDArray:
+def pattern(draw: st.DrawFn, element: st.SearchStrategy[int], n: int) -> IntArray:
     """`n` int64 elements, of which at most the first `FREE` are drawn and the others repeat them."""
     period = draw(st.integers(1, min(n, FREE)))
     return np.resize(np.array(draw(st.lists(element, min_size=period, max_size=period)), np.int64), n)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import replay
 from ..errors import IntsimError
@@ -76,7 +76,7 @@ def trace(graph: Graph, golden: GoldenFile, name: str, index: Sequence[int]) -> 
     return Trace(name, node.op, at, scale, lines, recorded)
 
 
-def _value(graph: Graph, golden: GoldenFile, name: str) -> NDArray:
+def _value(graph: Graph, golden: GoldenFile, name: str) -> IntArray:
     """A tensor from the file, or recomputed from what the file holds."""
     record = golden.tensors.get(name)
     if record is not None and record.values is not None:
@@ -87,7 +87,7 @@ def _value(graph: Graph, golden: GoldenFile, name: str) -> NDArray:
     return replay(graph, node, [_value(graph, golden, source) for source in node.inputs])
 
 
-def _lines(graph: Graph, node: Node, inputs: list[NDArray], at: tuple[int, ...], recorded: int | None) -> Iterator[Line]:
+def _lines(graph: Graph, node: Node, inputs: list[IntArray], at: tuple[int, ...], recorded: int | None) -> Iterator[Line]:
     if node.op == INPUT:
         if recorded is None:
             raise IntsimError(f"{node.name}: the file does not hold the picture")
@@ -100,7 +100,7 @@ def _lines(graph: Graph, node: Node, inputs: list[NDArray], at: tuple[int, ...],
         yield moved(node, inputs, at)
 
 
-def moved(node: Node, inputs: list[NDArray], at: tuple[int, ...]) -> Line:
+def moved(node: Node, inputs: list[IntArray], at: tuple[int, ...]) -> Line:
     """Where a value came from: the operator moves the places instead of the values."""
     start, places = 1, []
     for x in inputs:

@@ -13,9 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arith import Overflow, TensorBound
+from ..arith import IntArray, Overflow, TensorBound
 from ..dialects import CHOICES, Dialect
 from ..engine.graph import Graph, Node
 from ..ops._op import REGISTRY
@@ -88,13 +87,13 @@ class _Lone(Graph):
                 if f"{key}{step:+d}" not in known and fmt.holds(value + step, value + step):
                     yield Rule(f"{key}{step:+d}", "", _set(key, value + step))
 
-    def compute(self, rule: Rule) -> NDArray | str | None:
+    def compute(self, rule: Rule) -> IntArray | str | None:
         """What the mutant answers; None where the rule takes rows that these inputs have not."""
         if not rule.by_rows and rule.name.startswith("max=") and self.arrays[0].ndim < 2:
             return None
         return self._answer(rule.alter(self.work))
 
-    def _answer(self, work: Work) -> NDArray | str:
+    def _answer(self, work: Work) -> IntArray | str:
         try:
             return compute(self, self.node, work, self.arrays)
         except (ValueError, IndexError):

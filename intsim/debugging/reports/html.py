@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image
 
 from ... import __version__
+from ...arith import IntArray
 from ...storage.files import replacing
 from ...storage.templates import template
 from ..compare import Comparison, axis_names
@@ -114,10 +114,10 @@ def _heat(comparison: Comparison) -> str:
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
-def _coloured(shares: NDArray) -> NDArray:
+def _coloured(shares: IntArray) -> IntArray:
     stops = np.linspace(0, 1, len(SCALE))
     channels = [np.interp(shares, stops, [color[i] for color in SCALE]) for i in range(3)]
-    colors: NDArray = np.stack(channels, axis=-1).round().astype(np.uint8)
+    colors: IntArray = np.stack(channels, axis=-1).round().astype(np.uint8)
     return colors
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arith import IntArray
 from ...kernels.attention import attention
 from ...ops.shiftmax import tables
 from ..graph import Node
@@ -42,7 +42,7 @@ def match(links: Links, node: Node) -> Step | None:
     heads, queries, depth = links.tensor(last).shape
     dtype = links.tensor(last).fmt.dtype
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray | None:
+    def compute(inputs: Sequence[IntArray]) -> IntArray | None:
         out = np.empty((queries, heads, depth), dtype).swapaxes(0, 1)
         queries_keys_values = (inputs[0], inputs[1], inputs[2])
         return out if attention(*queries_keys_values, near, constants, far, out) else None

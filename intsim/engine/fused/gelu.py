@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...arith import I8
+from ...arith import I8, IntArray
 from ...kernels.row_table import look_up
 from ..graph import Node, operator
 from .step import Links, Step
@@ -30,7 +29,7 @@ def match(links: Links, node: Node) -> Step | None:
     if table is None:
         return None
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray:
+    def compute(inputs: Sequence[IntArray]) -> IntArray:
         out = np.empty(inputs[0].shape, table.dtype)
         look_up(inputs[0], table, out)
         return out
@@ -38,7 +37,7 @@ def match(links: Links, node: Node) -> Step | None:
     return Step((node, requant), node.inputs, compute)
 
 
-def _table(links: Links, node: Node, requant: Node) -> NDArray | None:
+def _table(links: Links, node: Node, requant: Node) -> IntArray | None:
     """What every maximum (from -128) and input (from 127 down) gives, [256, 256]; None where some row has no result."""
     tops = np.arange(I8.lo, I8.hi + 1, dtype=np.int8)
     value = np.minimum(tops[::-1], tops[:, None])

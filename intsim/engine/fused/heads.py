@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from numpy.typing import NDArray
-
+from ...arith import IntArray
 from ..graph import Node
 from . import attention, window_attention
 from .step import Links, Step
@@ -31,7 +30,7 @@ def match(links: Links, node: Node) -> Step | None:
     ends = [(int(part.params["start"]), int(part.params["stop"])) for part in slices]
     count = int(node.params["heads"])
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray | None:
+    def compute(inputs: Sequence[IntArray]) -> IntArray | None:
         x = inputs[0]
         heads = x.reshape(*x.shape[:-1], count, x.shape[-1] // count).swapaxes(-2, -3)
         out = inner.compute([*(heads[..., start:stop, :, :] for start, stop in ends), *inputs[1:]])

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from numpy.typing import NDArray
-
+from ...arith import IntArray
 from ..graph import Node, operator
 from .step import Links, Step
 
@@ -25,7 +24,7 @@ def match(links: Links, node: Node) -> Step | None:
         return None
     height_width = links.tensor(argmax).shape
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray:
+    def compute(inputs: Sequence[IntArray]) -> IntArray:
         labels = operator(argmax)(inputs[0])[..., None]
         for move in moves:
             labels = operator(move)(labels, **move.params)

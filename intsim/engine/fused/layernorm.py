@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...arith import I32
+from ...arith import I32, IntArray
 from ...ops.layernorm import scaled_rows
 from ..graph import Node
 from .product import scaling_of
@@ -23,7 +22,7 @@ def match(links: Links, node: Node) -> Step | None:
     bias, dialect = np.asarray(node.params["bias"]), links.graph.dialect
     shape, dtype = links.tensor(requant).shape, links.tensor(requant).fmt.dtype
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray:
+    def compute(inputs: Sequence[IntArray]) -> IntArray:
         out = np.empty(shape, dtype)
         scaled_rows(inputs[0], bias, dialect, constants, out)
         return out

@@ -10,9 +10,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...arith import signed
+from ...arith import IntArray, signed
 from ...kernels import gemm
 from ...kernels.scaling import Scaling, scaling
 from ..graph import Node
@@ -51,7 +50,7 @@ def _linear(links: Links, node: Node, requant: Node | None) -> Step:
     constants = scaling_of(links, requant) if requant is not None else None
     arms = _arms(links, residual, nodes[-2]) if residual is not None else None
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray:
+    def compute(inputs: Sequence[IntArray]) -> IntArray:
         left = np.ascontiguousarray(inputs[0]).reshape(1, -1, weight.shape[1])
         out = np.empty(shape, dtype)
         if constants is None:
@@ -93,7 +92,7 @@ def _matmul(links: Links, node: Node, requant: Node) -> Step:
     batches = math.prod(shape[:-2])
     constants = scaling_of(links, requant)
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray:
+    def compute(inputs: Sequence[IntArray]) -> IntArray:
         a, b = inputs
         columns = b if node.params["transpose_b"] else b.swapaxes(-1, -2)
         packed = gemm.pack(columns.reshape(batches, *columns.shape[-2:]), a.dtype)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from numpy.typing import NDArray
-
+from ...arith import IntArray
 from ...kernels.isa import chosen
 from ...ops import TensorBound
 from ..graph import Graph, Node
@@ -15,7 +14,7 @@ from ..graph import Graph, Node
 Prepared = TypeVar("Prepared")
 
 
-def separately(inputs: Sequence[NDArray]) -> None:
+def separately(inputs: Sequence[IntArray]) -> None:
     """What computes nothing together."""
 
 
@@ -29,7 +28,7 @@ class Step:
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
-    compute: Callable[[Sequence[NDArray]], NDArray | None] = separately
+    compute: Callable[[Sequence[IntArray]], IntArray | None] = separately
 
     @property
     def name(self) -> str:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...arith import I32, round_shift
+from ...arith import I32, IntArray, round_shift
 from ...kernels.scaling import scaling
 from ...kernels.window_attention import Biased, Seen, window_attention
 from ...ops.masked_shiftmax import undivided
@@ -68,7 +67,7 @@ def match(links: Links, node: Node) -> Step | None:
     near, far = scaling_of(links, chain.requant), scaling_of(links, chain.context)
     dtype, probabilities = links.tensor(chain.context).fmt.dtype, links.tensor(chain.softmax).fmt.dtype
 
-    def compute(inputs: Sequence[NDArray]) -> NDArray | None:
+    def compute(inputs: Sequence[IntArray]) -> IntArray | None:
         out = np.empty((windows, tokens, heads, depth), dtype).swapaxes(1, 2)
         done = window_attention(inputs[0], inputs[1], inputs[2], near, biased, constants, seen, probabilities, far, out)
         return out if done else None
@@ -105,7 +104,7 @@ def _bias(links: Links, name: str) -> tuple[Node, ...] | None:
         name = node.inputs[0]
 
 
-def _value(nodes: Sequence[Node]) -> NDArray:
+def _value(nodes: Sequence[Node]) -> IntArray:
     """The last value of a chain that starts with a constant."""
     value = np.asarray(nodes[0].params["value"])
     for node in nodes[1:]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ...arith import AnyArray
 from ...errors import IntsimError
 from ...nets.real import RealGraph, RealNode
 from ...ops import REGISTRY
@@ -67,11 +67,11 @@ class _Export:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.size = (0, 0)
-        self.tables: dict[str, NDArray] = {}  # the values of constants
+        self.tables: dict[str, AnyArray] = {}  # the values of constants
         self.moves: dict[str, list[RealNode]] = {}  # movements of pixels put off until the argmax
         self.source: dict[str, str] = {}  # what those started from
 
-    def constant(self, name: str, value: NDArray) -> str:
+    def constant(self, name: str, value: AnyArray) -> str:
         """A tensor of the model; reals become float32, integers int64."""
         plain = np.asarray(value)
         wanted = np.int64 if plain.dtype.kind in "iu" else np.float32

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
+from ...arith import AnyArray
 from ...errors import IntsimError
 from ...kernels.threads import available
 from ...nets.real import RealGraph
 from .onnx_model import onnx_model, scores_of
 
-Runner = Callable[[NDArray], NDArray]
+Runner = Callable[[AnyArray], AnyArray]
 
 FLOAT32, DYNAMIC, STATIC = "onnxruntime_float32", "onnxruntime_int8_dynamic", "onnxruntime_int8_static"
 VERSION = ort.__version__
@@ -31,18 +31,18 @@ TOLERANCE = 1e-3  # of float32 against float64, relative to the largest score
 class Expected:
     """What the network gives in float64: its labels, and the scores they were decided on."""
 
-    labels: NDArray
-    scores: NDArray
+    labels: AnyArray
+    scores: AnyArray
 
 
-def expected(net: RealGraph, image: NDArray) -> Expected:
+def expected(net: RealGraph, image: AnyArray) -> Expected:
     """Run the network in float64."""
     labels, scores = net.nodes[-1].name, scores_of(net)
     seen = net.tensors(image, [labels, scores])
     return Expected(seen[labels], seen[scores])
 
 
-def baselines(net: RealGraph, image: NDArray, due: Expected, folder: Path, threads: int | None = None) -> dict[str, Runner]:
+def baselines(net: RealGraph, image: AnyArray, due: Expected, folder: Path, threads: int | None = None) -> dict[str, Runner]:
     """By name: the network in float32, and in int8 with activations quantized as they come or calibrated on `image`.
 
     Of onnxruntime's int8 settings these are the fastest we found: signed weights, unsigned activations (what VNNI
@@ -67,7 +67,7 @@ def baselines(net: RealGraph, image: NDArray, due: Expected, folder: Path, threa
     return {name: _runner(path, threads) for name, path in paths.items()}
 
 
-def _check(net: RealGraph, image: NDArray, due: Expected, path: Path, threads: int) -> None:
+def _check(net: RealGraph, image: AnyArray, due: Expected, path: Path, threads: int) -> None:
     onnx.save(onnx_model(net, due.scores.shape), path)
     error = np.abs(_runner(path, threads)(image) - due.scores).max() / np.abs(due.scores).max()
     path.unlink()
@@ -78,8 +78,8 @@ def _check(net: RealGraph, image: NDArray, due: Expected, path: Path, threads: i
 class _OnePicture(CalibrationDataReader):
     """What static quantization calibrates on."""
 
-    def __init__(self, feed: dict[str, NDArray]) -> None:
-        self.feeds: Iterator[dict[str, NDArray]] = iter([feed])
+    def __init__(self, feed: dict[str, AnyArray]) -> None:
+        self.feeds: Iterator[dict[str, AnyArray]] = iter([feed])
 
     def get_next(self) -> Any:
         return next(self.feeds, None)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arith import IntArray
 from ...dialects import Dialect
 from ...engine.graph import Node, operator
 
@@ -64,7 +64,7 @@ class Element:
     """One element of a node: the node, its inputs, where, and the dialect."""
 
     node: Node
-    inputs: list[NDArray]
+    inputs: list[IntArray]
     at: tuple[int, ...]
     dialect: Dialect
 
@@ -76,7 +76,7 @@ class Element:
         """The input's value at the same place."""
         return int(self.inputs[position][self.place(position)])
 
-    def row(self, position: int = 0) -> NDArray:
+    def row(self, position: int = 0) -> IntArray:
         """The input's row of this element, int64."""
         return np.asarray(self.inputs[position][self.place(position)[:-1]], np.int64)
 
@@ -94,7 +94,7 @@ class Element:
         """An input's name and the element's place in it."""
         return f"{self.node.inputs[position]}[{','.join(map(str, self.place(position)))}]"
 
-    def steps(self) -> Mapping[str, NDArray]:
+    def steps(self) -> Mapping[str, IntArray]:
         """The reference's intermediates of this row."""
         op = operator(self.node)
         return op.intermediates([self.row(i)[None] for i in range(len(self.inputs))], dict(self.node.params), self.dialect)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...arith import Overflow, Sqrt, round_divide, round_shift, signed
+from ...arith import IntArray, Overflow, Sqrt, round_divide, round_shift, signed
 from .element import TERMS, Element, Line
 
 # --- multiply, shift, round, saturate -------------------------------------------------------------------------------
@@ -54,7 +53,7 @@ def residual_add(x: Element) -> Iterator[Line]:
 # --- sums -----------------------------------------------------------------------------------------------------------
 
 
-def _products(left: NDArray, right: NDArray, words: tuple[str, str]) -> Iterator[Line]:
+def _products(left: IntArray, right: IntArray, words: tuple[str, str]) -> Iterator[Line]:
     terms = left * right
     order = np.argsort(-np.abs(terms), kind="stable")
     shown = np.sort(order[:TERMS])
