@@ -25,7 +25,7 @@ from intsim.dialects import CHOICES, DIALECTS, Dialect
 from intsim.engine.graph import Graph
 from intsim.errors import FileError, IntsimError
 from intsim.rules.equations import TWISTED
-from intsim.rules.tables import ARITHMETIC, MISTAKES
+from intsim.rules.tables import MISTAKES
 from intsim.vectors import INVALID, Case, Document, check, checked, generate, mutants, parse, score
 from intsim.vectors.drafting import Draws
 from intsim.vectors.equivalents import EQUIVALENTS, reason
@@ -122,7 +122,7 @@ def oracles(op: str, args: dict[str, Any], dialect: Dialect) -> Any:
             return INVALID
     names = PARTS.get(op, ("x",))
     arrays = given.pop("xs") if op == "concat" else [given.pop(name) for name in names]
-    if op in ARITHMETIC:
+    if ops.REGISTRY[op].choices:
         given["dialect"] = dialect.choices()
     axes = AXES.get(op, 3 if depth(arrays[0]) > 2 else 2) if arrays else 2
     if not arrays or any(depth(x) < axes or not list(flat(x)) for x in arrays):
@@ -198,7 +198,7 @@ def test_the_fast_face_answers_alike(op: str, dialect: Dialect) -> None:
     for case in generate(op, dialect, 2, 0).cases:
         given = dict(case.args)
         first = given.pop("xs", [])
-        if op in ARITHMETIC:
+        if ops.REGISTRY[op].choices:
             given["dialect"] = dialect
         try:
             got = getattr(ops, op)(*first, **given).tolist()
@@ -226,11 +226,11 @@ def test_other_seeds_kill_them_too(op: str) -> None:
 
 
 def test_any_dialect_from_a_file_is_served_as_well() -> None:
-    chance, keys = random.Random(7), sorted({key for keys in ARITHMETIC.values() for key in keys})
+    chance, keys = random.Random(7), sorted({key for op in ops.REGISTRY.values() for key in op.choices})
     for _ in range(12):
         choices = {key: chance.choice(list(CHOICES[key])) for key in keys}
         dialect = DIALECTS["rtl"].replace(**choices)
-        for op in ARITHMETIC:
+        for op in (name for name, operator in ops.REGISTRY.items() if operator.choices):
             found = score(generate(op, dialect, 1, 0))
             assert not found.survived, f"{op} {choices}: {[m.name for m in found.survived]}"
             assert not [name for name in found.killed if reason(op, dialect, name)]
@@ -241,7 +241,7 @@ def test_any_dialect_from_a_file_is_served_as_well() -> None:
 def test_the_mutants_are_the_catalogues(op: str, dialect: Dialect) -> None:
     names = [mutant.name for mutant in mutants(op, dialect)]
     assert len(names) == len(set(names))
-    for key in ARITHMETIC.get(op, ()):
+    for key in ops.REGISTRY[op].choices:
         others = [value for value in list(CHOICES[key]) if value != getattr(dialect, key)]
         assert {f"{key}={value}" for value in others} <= set(names)
     assert {name for name, _ in MISTAKES.get(op, ())} <= set(names)
@@ -277,7 +277,7 @@ def test_what_is_refused_kills_no_blunder() -> None:
     assert score(_with(document, refused)).killed == {}
 
 
-@pytest.mark.parametrize("op", [op for op in OPERATORS if op in ARITHMETIC or op in ("linear", "matmul")])
+@pytest.mark.parametrize("op", [op for op in OPERATORS if ops.REGISTRY[op].choices or op in ("linear", "matmul")])
 @in_every_dialect
 def test_the_equations_open_to_blunders_are_right_without_one(op: str, dialect: Dialect) -> None:
     if op not in TWISTED:

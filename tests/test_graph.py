@@ -183,7 +183,7 @@ def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
         params = {k: op.checked_param(k, v) for k, v in raw.items()}
         formats = {"layernorm": I16, "requant": I32, "mean": I16, "residual_add": I32}
         tensors = [TensorBound.full(a.shape, formats.get(name, I8)) for a in arrays]
-        spoken = dialect if op.speaks_dialect else None
+        spoken = dialect
         promised = op.output(tensors, params, spoken)
         if name in ("shiftmax", "masked_shiftmax", "shiftgelu") and dialect.exp_sum == "wrap32":
             continue  # a wrapped sum may be 0, which is raised, not proved

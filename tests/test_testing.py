@@ -21,7 +21,7 @@ from intsim.dialects import CHOICES, DIALECTS, Dialect
 from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
 from intsim.rules.equations import TWISTED
-from intsim.rules.tables import ARITHMETIC, MISTAKES
+from intsim.rules.tables import MISTAKES
 from intsim.testing import Call, Counterexample, check_op, strategies
 from intsim.testing.failures import difference, steps
 
@@ -30,8 +30,8 @@ from checking import searching
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
-SPEAKING = [(op, dialect) for op in ops.REGISTRY.values() if op.speaks_dialect for dialect in DIALECTS]
-EVERY = SPEAKING + [(op, None) for op in ops.REGISTRY.values() if not op.speaks_dialect]
+SPEAKING = [(op, dialect) for op in ops.REGISTRY.values() if op.choices for dialect in DIALECTS]
+EVERY = SPEAKING + [(op, None) for op in ops.REGISTRY.values() if not op.choices]
 every_operator = pytest.mark.parametrize(("op", "dialect"), EVERY, ids=lambda v: getattr(v, "name", v))
 
 
@@ -97,8 +97,8 @@ EQUIVALENT = {
 }
 DEPARTURES = [
     (name, key, value)
-    for name, keys in ARITHMETIC.items()
-    for key in keys
+    for name, op in ops.REGISTRY.items()
+    for key in op.choices
     for value in CHOICES[key]
     if value != getattr(dialects.RTL, key) and (name != "residual_add" or value == "half_even")
 ]
@@ -360,7 +360,7 @@ def test_what_is_held_stays(name: str, held: dict[str, Any]) -> None:
         assert x[0].shape[-1] == held.get("columns", x[0].shape[-1])
         assert x[0].shape == held.get("shape", x[0].shape)
         seen.append(x)
-        return op(*x, **params, **spoken("rtl" if op.speaks_dialect else None))
+        return op(*x, **params, **spoken("rtl" if op.choices else None))
 
     check_op(name, face, "rtl", examples=30, **held)
     assert len(seen) >= 15

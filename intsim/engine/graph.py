@@ -172,10 +172,10 @@ class Graph:
             widened = port is I32 and source.fmt is I64 and self.dialect.overflow is Overflow.EXACT
             if not (source.fmt.within(port.lo, port.hi) or widened):
                 raise GraphError(f"{node.name}: {op.name} takes {port}, but {name} is {source.fmt}")
-        tensor = op.output(sources, params, self.dialect if op.speaks_dialect else None)
+        tensor = op.output(sources, params, self.dialect)
         if min(tensor.shape, default=1) < 1:
             raise GraphError(f"{node.name}: its output would be {list(tensor.shape)}, which is empty")
-        settled = tensor.settled(self.dialect.overflow if op.speaks_dialect else Overflow.FORBID)
+        settled = tensor.settled(op.overflow(self.dialect))
         if not settled.fits:
             raise BoundError(
                 f"{node.name}: {op.name} may reach [{tensor.lo}, {tensor.hi}], outside {tensor.fmt} "

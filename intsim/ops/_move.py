@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..arith import I64, IntArray, TensorBound
+from ..dialects import Dialect
 from ._op import Op, Param
 
 
@@ -21,13 +22,13 @@ def data_movement(
     Values of any integer format are taken; called directly the result has the input's own type.
     """
 
-    def fast(*arrays: IntArray, out: IntArray, **given: int) -> IntArray:
+    def fast(*arrays: IntArray, dialect: Dialect | None, out: IntArray, **given: int) -> IntArray:
         return steps(*arrays, **given)["out"]
 
     def real(*arrays: IntArray, **given: int) -> IntArray:
         return steps(*arrays, **given)["out"]
 
-    def infer(*tensors: TensorBound, **given: int) -> TensorBound:
+    def infer(*tensors: TensorBound, dialect: Dialect | None = None, **given: int) -> TensorBound:
         lo, hi = min(t.lo for t in tensors), max(t.hi for t in tensors)
         if pads:
             lo, hi = min(lo, 0), max(hi, 0)

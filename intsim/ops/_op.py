@@ -63,6 +63,18 @@ def per_channel(value: int | IntArray, rows: IntArray) -> IntArray:
     return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.int64), rows.shape[1]))
 
 
+def _public(signature: inspect.Signature, disputed: bool) -> inspect.Signature:
+    """The signature of a call: a dialect is required where a choice of it matters, and may be left out elsewhere."""
+    default = inspect.Parameter.empty if disputed else None
+    parameters = [
+        p.replace(default=default, annotation="Dialect | str" if disputed else "Dialect | str | None")
+        if p.name == "dialect"
+        else p
+        for p in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters)
+
+
 class Op:
     """One operator. Calling it checks the arguments and runs the fast face; ``.ref`` does the same with the reference."""
 
@@ -75,6 +87,7 @@ class Op:
         inputs: dict[str, Format],
         params: dict[str, Param],
         scale: Callable[[list[Scale | None], Any], Scale | None],
+        choices: tuple[str, ...] = (),
         real: Callable | None = None,
         approximates: str | None = None,
         moves: bool = False,
@@ -82,11 +95,10 @@ class Op:
         module = sys.modules[steps.__module__]
         self.name = module.__name__.rpartition(".")[2]
         self.steps, self.fast, self.infer, self.scale, self.real = steps, fast, infer, scale, real
-        self.inputs, self.params = inputs, params
+        self.inputs, self.params, self.choices = inputs, params, choices
         self.approximates, self.moves = approximates, moves
-        self.signature = inspect.signature(steps)
+        self.signature = _public(inspect.signature(steps), bool(choices))
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in self.signature.parameters.values())
-        self.speaks_dialect = "dialect" in self.signature.parameters
         self.__doc__ = module.__doc__
         self.__signature__ = self.signature
         REGISTRY[self.name] = self
@@ -106,7 +118,8 @@ class Op:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = dict(bound.arguments)
-        dialect = resolve(given.pop("dialect")) if self.speaks_dialect else None
+        named = given.pop("dialect")
+        dialect = resolve(named) if named is not None or self.choices else None
         names = list(self.inputs)
         raw = list(given.pop(names[0])) if self.variadic else [given.pop(name) for name in names]
         if self.variadic:
@@ -121,29 +134,33 @@ class Op:
             raise ValueError(f"{self.name}: {error}") from None
         return self.compute(face, arrays, params, dialect, out)
 
+    def overflow(self, dialect: Dialect | None) -> Overflow:
+        """What becomes of results outside their format: as the dialect says, where that is a choice of this operator."""
+        return dialect.overflow if dialect is not None and "overflow" in self.choices else Overflow.FORBID
+
     def port(self, position: int) -> Format:
         """The widest format the input at `position` takes."""
         return list(self.inputs.values())[0 if self.variadic else position]
 
     def output(self, inputs: list[TensorBound], params: dict[str, Any], dialect: Dialect | None) -> TensorBound:
         """Shape, format and bounds of the output; a ValueError says what does not fit together."""
-        spoken = {"dialect": dialect} if self.speaks_dialect else {}
-        return self.infer(*inputs, **params, **spoken)
+        return self.infer(*inputs, **params, dialect=dialect)
 
     def compute(
         self, face: str, arrays: list[IntArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
     ) -> IntArray:
         """Run one face on arrays already checked; `out` is what `output` said. No value is looked at before computing."""
-        rule = dialect.overflow if dialect is not None else Overflow.FORBID
+        rule = self.overflow(dialect)
         unproved = not out.fits and rule is not Overflow.WRAP32
         fmt = out.settled(rule).fmt
-        spoken = {"dialect": dialect} if self.speaks_dialect else {}
         if face == "ref":
             result = self.intermediates(arrays, params, dialect)["out"]
         else:
             result = _NOTHING if self.moves else np.empty(out.shape, np.int64 if unproved else fmt.dtype)
             # A face may return another array than the one it was given: a view of its input, or Python integers.
-            result = returned if (returned := self.fast(*arrays, **params, **spoken, out=result)) is not None else result
+            result = (
+                returned if (returned := self.fast(*arrays, **params, dialect=dialect, out=result)) is not None else result
+            )
         if unproved and rule is Overflow.FORBID and fmt is not I64:
             forbid(result, fmt, f"{self.name}: out")
         if result.dtype == object and any(not I64.holds(v, v) for v in result.flat):
@@ -154,9 +171,8 @@ class Op:
         self, arrays: Sequence[IntArray], params: dict[str, Any], dialect: Dialect | None
     ) -> dict[str, IntArray]:
         """Every named step of the equation, the last one ``out``, in int64."""
-        spoken = {"dialect": dialect} if self.speaks_dialect else {}
         wide = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in params.items()}
-        return self.steps(*(a.astype(np.int64) for a in arrays), **wide, **spoken)
+        return self.steps(*(a.astype(np.int64) for a in arrays), **wide, dialect=dialect)
 
     def checked_param(self, name: str, value: Any) -> Any:
         """A parameter's value checked against its range: a plain int, or an array of its format's type."""

@@ -13,11 +13,12 @@ import numpy as np
 
 from ..arith import I16, I64, U8, IntArray, TensorBound
 from ..arith.jit import kernel
+from ..dialects import Dialect
 from ..kernels.threads import over_rows
 from ._op import Op, require, rows_of
 
 
-def steps(x: IntArray) -> dict[str, IntArray]:
+def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
     return {"out": x.argmax(axis=-1)}
 
 
@@ -32,12 +33,12 @@ def _rows(start, stop, x, out):
     return -1
 
 
-def fast(x: IntArray, out: IntArray) -> None:
+def fast(x: IntArray, dialect: Dialect | None, out: IntArray) -> None:
     rows = rows_of(x)
     over_rows(_rows, len(rows), rows, out.reshape(-1))
 
 
-def infer(x: TensorBound) -> TensorBound:
+def infer(x: TensorBound, dialect: Dialect | None = None) -> TensorBound:
     classes = x.shape[-1]
     require(1 <= classes <= I16.hi, f"{classes} classes; argmax takes 1 to {I16.hi}")
     return TensorBound(x.shape[:-1], U8 if classes <= 256 else I16, 0, classes - 1)

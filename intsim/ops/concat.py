@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(*xs: IntArray, axis: int) -> dict[str, IntArray]:
+def steps(*xs: IntArray, axis: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     return {"out": np.concatenate(xs, axis=axis)}
 
 

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: IntArray, height: int) -> dict[str, IntArray]:
+def steps(x: IntArray, height: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     return {"out": x.reshape(*x.shape[:-2], height, x.shape[-2] // height, x.shape[-1])}
 
 

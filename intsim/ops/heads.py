@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: IntArray, heads: int) -> dict[str, IntArray]:
+def steps(x: IntArray, heads: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     split = x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
     return {"out": split.swapaxes(-2, -3)}
 

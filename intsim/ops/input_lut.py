@@ -16,11 +16,12 @@ import numpy as np
 
 from ..arith import I8, U8, IntArray, TensorBound
 from ..arith.jit import kernel
+from ..dialects import Dialect
 from ..kernels.threads import over_rows
 from ._op import Op, Param, require, rows_of
 
 
-def steps(image: IntArray, table: IntArray) -> dict[str, IntArray]:
+def steps(image: IntArray, table: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
     channels = np.arange(table.shape[0])
     return {"out": table[channels, image]}
 
@@ -33,12 +34,12 @@ def _rows(start, stop, image, table, out):
     return -1
 
 
-def fast(image: IntArray, table: IntArray, out: IntArray) -> None:
+def fast(image: IntArray, table: IntArray, dialect: Dialect | None, out: IntArray) -> None:
     pixels, result = rows_of(image), rows_of(out)
     over_rows(_rows, len(pixels), pixels, table, result)
 
 
-def infer(image: TensorBound, table: IntArray) -> TensorBound:
+def infer(image: TensorBound, table: IntArray, dialect: Dialect | None = None) -> TensorBound:
     require(table.shape[1] == 256, f"a table has 256 entries a channel, not {table.shape[1]}")
     require(image.shape[-1] == len(table), f"the image has {image.shape[-1]} channels, the table {len(table)}")
     return TensorBound(image.shape, I8, int(table.min()), int(table.max()))

@@ -46,6 +46,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I8},
     params={"x0": X0, "n": PRECISION, "b": BITS, "lam": Param.integer(0, 2**31 - 1)},
+    choices=SHIFTGELU.choices,
     scale=SHIFTGELU.scale,
     real=SHIFTGELU.real,
     approximates="gelu",

@@ -147,6 +147,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={"bias": Param(I32, (1,))},
+    choices=("mean_rounding", "sqrt", "variance", "layernorm_half", "overflow"),
     scale=lambda inputs, node: node.scales.get("bias"),
     real=real,
     approximates="layernorm",

@@ -16,21 +16,22 @@ from __future__ import annotations
 import numpy as np
 
 from ..arith import I8, I32, IntArray, TensorBound, forbid
+from ..dialects import Dialect
 from ..kernels import gemm
 from ._op import Op, Param, require
 from .matmul import product_of_scales
 
 
-def steps(x: IntArray, weight: IntArray, bias: IntArray) -> dict[str, IntArray]:
+def steps(x: IntArray, weight: IntArray, bias: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
     return {"out": forbid(x @ weight.T + bias, I32, "linear: out")}
 
 
-def fast(x: IntArray, weight: IntArray, bias: IntArray, out: IntArray) -> None:
+def fast(x: IntArray, weight: IntArray, bias: IntArray, dialect: Dialect | None, out: IntArray) -> None:
     left, result = np.ascontiguousarray(x).reshape(1, -1, x.shape[-1]), out.reshape(1, -1, out.shape[-1])
     gemm.product(left, weight[None], bias, result)
 
 
-def infer(x: TensorBound, weight: IntArray, bias: IntArray) -> TensorBound:
+def infer(x: TensorBound, weight: IntArray, bias: IntArray, dialect: Dialect | None = None) -> TensorBound:
     channels, depth = weight.shape
     require(x.shape[-1] == depth, f"x has {x.shape[-1]} channels, weight {list(weight.shape)} takes {depth}")
     require(len(bias) == channels, f"bias has {len(bias)} values for {channels} output channels")

@@ -129,6 +129,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I8},
     params={"regions": Param(I8, (2,)), "x0": X0, "n": PRECISION, "b": BITS},
+    choices=SHIFTMAX.choices,
     scale=SHIFTMAX.scale,
     real=real,
     approximates="masked_softmax",

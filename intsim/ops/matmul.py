@@ -18,16 +18,17 @@ import math
 import numpy as np
 
 from ..arith import I8, I16, I32, IntArray, Scale, TensorBound, forbid
+from ..dialects import Dialect
 from ..kernels import gemm
 from ._op import FLAG, Op, require
 
 
-def steps(a: IntArray, b: IntArray, transpose_b: int = 0) -> dict[str, IntArray]:
+def steps(a: IntArray, b: IntArray, transpose_b: int = 0, dialect: Dialect | None = None) -> dict[str, IntArray]:
     right = b.swapaxes(-1, -2) if transpose_b else b
     return {"out": forbid(a @ right, I32, "matmul: out")}
 
 
-def fast(a: IntArray, b: IntArray, transpose_b: int, out: IntArray) -> None:
+def fast(a: IntArray, b: IntArray, transpose_b: int, dialect: Dialect | None, out: IntArray) -> None:
     columns = b if transpose_b else b.swapaxes(-1, -2)
     batches = math.prod(a.shape[:-2])
     gemm.product(
@@ -38,7 +39,7 @@ def fast(a: IntArray, b: IntArray, transpose_b: int, out: IntArray) -> None:
     )
 
 
-def infer(a: TensorBound, b: TensorBound, transpose_b: int = 0) -> TensorBound:
+def infer(a: TensorBound, b: TensorBound, transpose_b: int = 0, dialect: Dialect | None = None) -> TensorBound:
     require(len(a.shape) >= 2 and len(b.shape) >= 2, f"two matrices are due, not {list(a.shape)} and {list(b.shape)}")
     require(a.shape[:-2] == b.shape[:-2], f"leading axes differ: {list(a.shape)} and {list(b.shape)}")
     depth, columns = b.shape[-2:] if not transpose_b else (b.shape[-1], b.shape[-2])

@@ -58,6 +58,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={},
+    choices=("mean_rounding",),
     scale=lambda inputs, node: inputs[0],
     real=lambda x: x.mean(axis=-2),
     approximates="mean",

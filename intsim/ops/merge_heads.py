@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import require
 
 
-def steps(x: IntArray) -> dict[str, IntArray]:
+def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
     heads, tokens, d = x.shape[-3:]
     return {"out": x.swapaxes(-2, -3).reshape(*x.shape[:-3], tokens, heads * d)}
 

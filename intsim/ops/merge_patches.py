@@ -11,11 +11,12 @@ patch merging of Swin Transformer.
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import require
 
 
-def steps(x: IntArray) -> dict[str, IntArray]:
+def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     cells = x.reshape(*leading, height // 2, 2, width // 2, 2, channels)
     by_columns = cells.swapaxes(-4, -3).swapaxes(-3, -2)  # (.., h/2, w/2, column, row, channels)

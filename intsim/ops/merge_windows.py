@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: IntArray, height: int) -> dict[str, IntArray]:
+def steps(x: IntArray, height: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     *leading, count, tokens, channels = x.shape
     size = math.isqrt(tokens)
     down = height // size

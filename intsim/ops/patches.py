@@ -15,11 +15,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: IntArray, size: int) -> dict[str, IntArray]:
+def steps(x: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     h, w = -(-height // size), -(-width // size)
     padded = np.zeros_like(x, shape=(*leading, h * size, w * size, channels))

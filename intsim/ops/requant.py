@@ -85,6 +85,7 @@ OP = Op(
     infer=infer,
     inputs={"acc": I32},
     params={"m": MULTIPLIER, "e": SHIFT, "b": WIDTH},
+    choices=("requant_rounding",),
     scale=lambda inputs, node: node.scale,
     real=lambda x: x,
     approximates="requantize",

@@ -86,6 +86,7 @@ OP = Op(
     infer=infer,
     inputs={"a": I32, "c": I32},
     params={"ma": MULTIPLIER, "ea": SHIFT, "mc": MULTIPLIER, "ec": SHIFT, "b": WIDTH},
+    choices=("requant_rounding",),
     scale=lambda inputs, node: node.scale,
     real=lambda a, c: a + c,
     approximates="add",

@@ -13,13 +13,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 _SHIFT = Param.integer(-65536, 65536)
 
 
-def steps(x: IntArray, rows: int, columns: int) -> dict[str, IntArray]:
+def steps(x: IntArray, rows: int, columns: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     return {"out": np.roll(x, (rows, columns), axis=(-3, -2))}
 
 

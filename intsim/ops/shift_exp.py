@@ -88,6 +88,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={"x0": X0, "n": PRECISION},
+    choices=("quotient", "half_bit", "overflow"),
     scale=lambda inputs, node: node.scale,
     real=np.exp,
     approximates="exp",

@@ -120,6 +120,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I8},
     params={"x0": X0, "n": PRECISION, "b": BITS},
+    choices=("quotient", "half_bit", "exp_sum", "overflow"),
     scale=lambda inputs, node: product_of_scales(inputs[0], 2.0 ** -(node.params["b"] - 1)),
     real=real,
     approximates="gelu",

@@ -161,6 +161,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I8},
     params={"x0": X0, "n": PRECISION, "b": BITS},
+    choices=("quotient", "half_bit", "exp_sum", "overflow"),
     scale=lambda inputs, node: 2.0 ** -(node.params["b"] - 1),
     real=real,
     approximates="softmax",

@@ -8,13 +8,14 @@ array([[2, 3]])
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 _EXTENT = Param.integer(0, 2**31 - 1)
 
 
-def steps(x: IntArray, axis: int, start: int, stop: int) -> dict[str, IntArray]:
+def steps(x: IntArray, axis: int, start: int, stop: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     part: list[slice] = [slice(None)] * x.ndim
     part[axis] = slice(start, stop)
     return {"out": x[tuple(part)]}

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import require
 
 
-def steps(x: IntArray) -> dict[str, IntArray]:
+def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     return {"out": x.reshape(*leading, height * width, channels)}
 

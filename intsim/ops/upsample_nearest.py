@@ -11,11 +11,12 @@ array([[1, 1, 2, 2],
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: IntArray, factor: int) -> dict[str, IntArray]:
+def steps(x: IntArray, factor: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     rows = _rows_axis(x.shape)
     return {"out": x.repeat(factor, axis=rows).repeat(factor, axis=rows + 1)}
 

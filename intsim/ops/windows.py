@@ -10,11 +10,12 @@ Windows lie row by row, and so do the tokens of each. Height and width are multi
 from __future__ import annotations
 
 from ..arith import IntArray
+from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
-def steps(x: IntArray, size: int) -> dict[str, IntArray]:
+def steps(x: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     down, across = height // size, width // size
     cut = x.reshape(*leading, down, size, across, size, channels)

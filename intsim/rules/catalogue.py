@@ -16,7 +16,7 @@ from ..errors import IntsimError
 from ..ops._op import REGISTRY
 from .layout_faults import LAYOUT_FAULTS
 from .rule import Bit, Rule, Work
-from .tables import ARITHMETIC, MISTAKES
+from .tables import MISTAKES
 
 GELUS, SOFTMAXES = ("shiftgelu", "lambda_shiftgelu"), ("shiftmax", "masked_shiftmax")
 TILES = (4, 8, 16, 32, 64, 128)
@@ -53,7 +53,7 @@ def _listed(graph: Graph, node: Node) -> str:
 
 def _choices(graph: Graph, node: Node) -> Iterator[Rule]:
     """The dialect's choices: those of the arithmetic, then those behind the parameters."""
-    for key in ARITHMETIC.get(node.op, ()):
+    for key in REGISTRY[node.op].choices if node.op in REGISTRY else ():
         allowed: Any = CHOICES[key]
         for value in allowed:
             if value is not getattr(graph.dialect, key):

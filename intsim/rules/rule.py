@@ -86,7 +86,7 @@ def _straight(graph: Graph, node: Node, work: Work, inputs: Sequence[IntArray]) 
     op = REGISTRY[work.op]
     params = {key: value for key, value in work.params.items() if key in op.params}
     try:
-        out = op.output([graph.tensors[name] for name in node.inputs], params, work.dialect if op.speaks_dialect else None)
+        out = op.output([graph.tensors[name] for name in node.inputs], params, work.dialect)
         if work.op in ROW_WISE:  # as many rows as are given
             out = replace(out, shape=(*inputs[0].shape[:-1], *out.shape[-1:]))
         return op.compute("fast", list(inputs), params, work.dialect, out)

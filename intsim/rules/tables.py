@@ -1,22 +1,9 @@
-"""What the catalogue lists by operator: the choices of a dialect that matter to it, and what is done wrong again and again.
+"""The mistakes that are made again and again, by operator.
 
 A mistake is a name, ``key=value``, and what is right in its place ("" where the name says it); `equations` computes it.
 """
 
 from __future__ import annotations
-
-# The choices an operator's arithmetic looks at, and those that went into its parameters when the model was made.
-ARITHMETIC = {
-    "requant": ("requant_rounding",),
-    "residual_add": ("requant_rounding",),
-    "layernorm": ("mean_rounding", "sqrt", "variance", "layernorm_half", "overflow"),
-    "mean": ("mean_rounding",),
-    "shiftmax": ("quotient", "half_bit", "exp_sum", "overflow"),
-    "masked_shiftmax": ("quotient", "half_bit", "exp_sum", "overflow"),
-    "shiftgelu": ("quotient", "half_bit", "exp_sum", "overflow"),
-    "lambda_shiftgelu": ("quotient", "half_bit", "exp_sum", "overflow"),
-    "shift_exp": ("quotient", "half_bit", "overflow"),
-}
 
 SATURATIONS = [(f"saturation={how}", "both ends") for how in ("symmetric", "wrap", "unsigned", "narrow")]
 SUMS = [(f"{key}={bits}", "wide enough") for key in ("sum_bits", "sum_saturates") for bits in range(31, 11, -1)]

@@ -78,7 +78,7 @@ def package(graph: Graph, node: Node, language: str) -> tuple[str, str]:
 
 def _choices(graph: Graph, node: Node) -> dict[str, int | str]:
     """The dialect's choices, but for those that became parameters of the node, whose own value counts."""
-    if node.op not in REGISTRY or not REGISTRY[node.op].speaks_dialect:
+    if node.op not in REGISTRY or not REGISTRY[node.op].choices:
         return {}
     return {key: value for key, value in graph.dialect.choices().items() if key not in BECOME_PARAMETERS}
 

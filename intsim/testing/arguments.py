@@ -43,7 +43,7 @@ class Domain:
         if name not in REGISTRY:
             raise IntsimError(f"there is no operator {name!r}; there are: {', '.join(sorted(REGISTRY))}")
         found = REGISTRY[name]
-        if dialect is None and found.speaks_dialect:
+        if dialect is None and found.choices:
             raise IntsimError(f"{name}: name its dialect; implementations differ in it")
         for key in fixed:
             if key not in found.params:
@@ -61,7 +61,7 @@ class Domain:
             held = {key: found.checked_param(key, value) for key, value in fixed.items()}
         except (TypeError, ValueError) as error:
             raise IntsimError(str(error)) from None
-        spoken = resolve(dialect) if found.speaks_dialect and dialect is not None else None
+        spoken = resolve(dialect) if found.choices and dialect is not None else None
         return cls(found, spoken, tuple(shape) if shape is not None else None, columns, held)
 
 

@@ -73,11 +73,9 @@ def answer(op: str, args: Mapping[str, Any], dialect: Dialect) -> Answer:
     """What the operator's reference makes of a case's arguments. Raises TypeError where they are not its arguments."""
     given = dict(args)
     operator = REGISTRY[op]
-    if operator.speaks_dialect:
-        given["dialect"] = dialect
     first = given.pop(next(iter(operator.inputs))) if operator.variadic else []
     try:
-        return operator.ref(*first, **given).tolist()
+        return operator.ref(*first, **given, dialect=dialect).tolist()
     except ValueError:
         return INVALID
 

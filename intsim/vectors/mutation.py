@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arith import IntArray, Overflow, TensorBound
+from ..arith import IntArray, TensorBound
 from ..dialects import CHOICES, Dialect
 from ..engine.graph import Graph, Node
 from ..ops._op import REGISTRY
 from ..rules import Rule, Work, catalogue, compute
-from ..rules.tables import ARITHMETIC
 from .document import INVALID, Answer, Case, answer
 from .equivalents import reason
 
@@ -45,7 +44,7 @@ def mutants(op: str, dialect: Dialect) -> tuple[Mutant, ...]:
 
 def _choices(op: str, dialect: Dialect) -> Iterator[tuple[str, Any]]:
     """The choices of the arithmetic, each with every other value."""
-    for key in ARITHMETIC.get(op, ()):
+    for key in REGISTRY[op].choices:
         allowed: Any = CHOICES[key]
         yield from ((key, value) for value in allowed if value is not getattr(dialect, key))
 
@@ -69,14 +68,13 @@ class _Lone(Graph):
         self.tensors = {
             name: TensorBound.full(x.shape, fmt) for name, x, fmt in zip(names, self.arrays, formats, strict=True)
         }
-        due = operator.output(list(self.tensors.values()), params, dialect if operator.speaks_dialect else None)
-        rule = dialect.overflow if operator.speaks_dialect else Overflow.FORBID
-        self.tensors[OUT] = due.settled(rule)
+        due = operator.output(list(self.tensors.values()), params, dialect)
+        self.tensors[OUT] = due.settled(operator.overflow(dialect))
         self.scales = dict.fromkeys(self.tensors)
 
     def rules(self) -> list[Rule]:
         """The rules that can matter here, but for the choices of the arithmetic."""
-        choices = ARITHMETIC.get(self.node.op, ())
+        choices = REGISTRY[self.node.op].choices
         own = [rule for rule in catalogue(self, self.node) if rule.name.partition("=")[0] not in choices]
         return [*own, *self._other_numbers({rule.name for rule in own})]
 
