@@ -21,6 +21,7 @@ from intsim.arith import Format, format_named, signed
 from intsim.cli import _common
 from intsim.engine.graph import Graph, Node, input_node
 from intsim.errors import FileError, IntsimError
+from intsim.storage.files import file_sha256
 from intsim.testbench import BEAT_LAYOUTS, FORMATS, LANGUAGES, BeatLayout, Packing, dumped, dumped_like, export, exported
 from intsim.testbench.encodings import ENCODINGS, npz_member, npz_value
 
@@ -241,7 +242,7 @@ def test_what_a_manifest_says(golden_file: Path, graph: Graph, tmp_path: Path) -
     layout = BeatLayout("wide", beat=64, tile=(4, 4))
     record = export(golden_file, tmp_path / "out", layers=[SOFTMAX, NORM], layout=layout, packages=["sv"], graph=graph)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == record
-    assert record["source"]["sha256"] == intsim.testbench.sources.file_sha256(golden_file)
+    assert record["source"]["sha256"] == file_sha256(golden_file)
     assert record["source"]["model_sha256"] == graph.content_hash
     norm, softmax = record["tensors"]
     assert (norm["name"], norm["format"], len(norm["scale"])) == (NORM, "i32", 32)

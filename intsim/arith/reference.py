@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .bounds import IntArray
 from .contracts import I32, I64, Division, Format, Overflow, Rounding, Sqrt
@@ -127,7 +127,7 @@ def overflow(x: IntArray, rule: Overflow, name: str, fmt: Format = I32) -> IntAr
     return forbid(x, fmt, name) if rule is Overflow.FORBID else x
 
 
-def first_index(mask: IntArray) -> list[int]:
+def first_index(mask: NDArray[np.bool_]) -> list[int]:
     """The index of the first True of `mask` in C order."""
     return [int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape)]
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..arith import Format, IntArray, first_index
+from ..arith import FloatArray, Format, IntArray, first_index
 
 BLOCK_BYTES = 4 << 20
 SINGLE_BINS = 8  # differences up to this many LSB are counted one by one, beyond it by powers of two
@@ -94,7 +94,7 @@ class Comparison:
     highest: int = 0
     histogram: tuple[Bin, ...] = ()
     by_axis: tuple[IntArray, ...] = ()
-    heat: IntArray | None = None
+    heat: FloatArray | None = None
     sha256: str = ""
 
     @property
@@ -293,6 +293,6 @@ class _Heat:
         down = np.add.reduceat(across, np.flatnonzero(np.diff(row, prepend=-1)), axis=0)
         self.counts[row[0] : row[-1] + 1, column[0] : column[-1] + 1] += down
 
-    def share(self) -> IntArray:
+    def share(self) -> FloatArray:
         held = [np.bincount(np.arange(n) * g // n, minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
         return self.counts / (np.outer(*held) * self.per_place)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arith import Format
 from ..engine.graph import Graph
+from ..engine.names import TensorName
 from ..errors import FileError, IntsimError
 from ..rules.layout_faults import diagnose
 from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
@@ -79,12 +80,12 @@ def _compared(
     nodes = []
     for name in _in_order(reference, dump):
         progress(name)
-        nodes.append(_node(name, ops.get(name.partition(":")[0], ""), reference, dump, verdicts.get(name), warnings))
+        nodes.append(_node(name, ops.get(TensorName(name).node, ""), reference, dump, verdicts.get(name), warnings))
     if not isolated:
         nodes = _with_layout(nodes, reference, dump)
     explanations = []
     for verdict in verdicts.values():
-        if explained and graph is not None and verdict.wrong and ":" not in verdict.name:
+        if explained and graph is not None and verdict.wrong and not TensorName(verdict.name).step:
             progress(verdict.name)
             explanations.append(explain(graph, reference, dump, verdict))
     explanations = reconciled(explanations)
@@ -125,7 +126,7 @@ def _in_order(reference: GoldenFile, dump: Dump) -> list[str]:
     """The tensors of both sides in execution order; the steps inside a node with it."""
     order = {node["name"]: i for i, node in enumerate(reference.nodes)}
     names = dict.fromkeys([*reference.tensors, *dump.tensors])
-    return sorted(names, key=lambda name: order.get(name.partition(":")[0], len(order)))
+    return sorted(names, key=lambda name: order.get(TensorName(name).node, len(order)))
 
 
 def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdict | None, warnings: list[str]) -> NodeDiff:
@@ -190,5 +191,5 @@ def _with_layout(nodes: list[NodeDiff], reference: GoldenFile, dump: Dump) -> li
 def _culprits(reference: GoldenFile, verdicts: Mapping[str, Verdict], explanations: Sequence[Explanation]) -> list[str]:
     """The nodes whose own arithmetic is wrong, in execution order: where an explanation names one inside a segment, that."""
     named = {explanation.tensor: explanation.culprit for explanation in explanations}
-    wrong = {named.get(name, name.partition(":")[0]) for name, verdict in verdicts.items() if verdict.wrong}
+    wrong = {named.get(name, TensorName(name).node) for name, verdict in verdicts.items() if verdict.wrong}
     return [node["name"] for node in reference.nodes if node["name"] in wrong]

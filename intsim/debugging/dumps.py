@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from ..arith import Format
+from ..engine.names import TensorName
 from ..errors import FileError, IntsimError
 from ..storage import hdf5, npy
 from ..storage.golden_file import FORMAT, VERSION
@@ -111,7 +112,7 @@ def _dump(path: Path, kind: str, items: list[DumpedTensor], mapping: DumpMap | N
     for item in items:
         entry = mapping.entry(item.source) if mapping else None
         name = entry.node_of(item.source) if entry else item.source.removesuffix(".npy").replace("/", ".")
-        if name.partition(":")[0] not in nodes or (item.path and not entry):
+        if TensorName(name).node not in nodes or (item.path and not entry):
             foreign.append(f"{item.source} ({name})" if entry else item.source)
         elif name in tensors:
             raise FileError(f"{path}: both {tensors[name].source} and {item.source} are {name}; map each to its own node")

@@ -17,6 +17,7 @@ import numpy as np
 from ..arith import I64, IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import replay, walk
+from ..engine.names import TensorName
 from ..errors import FileError, GraphError
 from ..rules.layout_faults import Diagnosis, diagnose
 from ..storage.golden_file import GoldenFile
@@ -106,9 +107,8 @@ class _Walker:
         self.doubt = ""  # the first wrong tensor whose verdict rests on golden values: the device may have had others
         self.steps: dict[str, list[str]] = {}
         for name in dump.tensors:
-            node, colon, _ = name.partition(":")
-            if colon:
-                self.steps.setdefault(node, []).append(name)
+            if TensorName(name).step:
+                self.steps.setdefault(TensorName(name).node, []).append(name)
 
     def visit(self, node: Node, inputs: list[_Held]) -> _Held:
         name = node.name
@@ -192,7 +192,7 @@ class _Walker:
         except ValueError:
             return
         for name in names:
-            step, dumped = steps.get(name.partition(":")[2]), self.dump.tensors[name]
+            step, dumped = steps.get(TensorName(name).step), self.dump.tensors[name]
             if step is None or dumped.values is None or dumped.shape != step.shape or dumped.dtype.kind not in "iu":
                 continue
             self.verdicts[name] = Verdict(name, compare(step, dumped.values(), I64), segment, feeds)

@@ -90,12 +90,6 @@ class Graph:
         if not self.nodes or self.nodes[0].op != INPUT:
             raise GraphError("the graph is empty or does not start with its input")
         self.released = releases(self.nodes)
-        self.plans: dict[Any, Any] = {}  # by what was observed, and
-        self.prepared: dict[Any, Any] = {}  # packed weights and tables: kept by plan.py for as long as the graph lives
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Plans and packed weights stay behind when a graph is copied or sent to another process."""
-        return {**self.__dict__, "plans": {}, "prepared": {}}
 
     @property
     def input(self) -> Node:
@@ -187,6 +181,22 @@ class Graph:
         if node.op in (INPUT, CONSTANT):
             return node.scale
         return operator(node).scale([self.scales[name] for name in node.inputs], node)
+
+
+class NodeContext(Protocol):
+    """What the rules need to know of a node's surroundings: a `Graph`, or a single operator that stands alone."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    @property
+    def nodes(self) -> tuple[Node, ...]: ...
+
+    @property
+    def tensors(self) -> Mapping[str, TensorBound]: ...
+
+    @property
+    def scales(self) -> Mapping[str, Scale | None]: ...
 
 
 class Operation(Protocol):

@@ -1,4 +1,4 @@
-"""Names chosen by globs, as ``--layers`` takes them: ``encoder.*`` chooses, ``!*.requant`` leaves out; none: all."""
+"""Names of tensors, and names selected by globs: ``encoder.*`` selects, ``!*.requant`` excludes; no glob selects all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,40 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 
 from ..errors import IntsimError
+
+
+class TensorName(str):
+    """The name of a tensor as every file and report has it.
+
+    A node's output has the node's name, a step inside its operator is ``node:step``, a parameter ``node/parameter``.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of_step(cls, node: str, step: str) -> TensorName:
+        """The name of a step inside a node's operator."""
+        return cls(f"{node}:{step}")
+
+    @classmethod
+    def of_parameter(cls, node: str, parameter: str) -> TensorName:
+        """The name of a node's parameter."""
+        return cls(f"{node}/{parameter}")
+
+    @property
+    def node(self) -> str:
+        """The node it belongs to."""
+        return self.partition("/")[0].partition(":")[0]
+
+    @property
+    def step(self) -> str:
+        """The step inside the node's operator; "" where it is none."""
+        return self.partition(":")[2]
+
+    @property
+    def file_stem(self) -> str:
+        """A file name without an ending; no node's name has a dash."""
+        return self.replace(":", "-").replace("/", "-")
 
 
 def chooses(globs: Sequence[str], *names: str) -> bool:

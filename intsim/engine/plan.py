@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from ..kernels.isa import chosen
+from ..kernels.isa import Isa, chosen
 from .fused import PATTERNS, Links, Step
 from .graph import Graph, releases
 
 PLANS = 8  # kept for a graph: one for each set of observed nodes
+
+
+@dataclass
+class _Cache:
+    """What is kept for a graph as long as it lives: plans by what is observed, packed weights and tables by node."""
+
+    plans: dict[tuple[frozenset[str], Isa], Plan] = field(default_factory=dict)
+    prepared: dict[Any, Any] = field(default_factory=dict)
+
+
+CACHES: WeakKeyDictionary[Graph, _Cache] = WeakKeyDictionary()
 
 
 class Plan:
@@ -21,19 +35,20 @@ class Plan:
 
 
 def fused(graph: Graph, kept: Collection[str]) -> Plan:
-    """The plan that brings the values of the nodes in `kept` to be, and the graph's output. The graph keeps it."""
+    """The plan that computes the values of the nodes in `kept` and the graph's output; kept as long as the graph lives."""
+    cache = CACHES.setdefault(graph, _Cache())
     key = (frozenset(kept), chosen())
-    plan = graph.plans.get(key)
+    plan = cache.plans.get(key)
     if plan is None:
-        plan = _made(graph, kept)
-        if len(graph.plans) >= PLANS:
-            graph.plans.clear()
-        graph.plans[key] = plan
+        plan = _made(graph, kept, cache.prepared)
+        if len(cache.plans) >= PLANS:
+            cache.plans.clear()
+        cache.plans[key] = plan
     return plan
 
 
-def _made(graph: Graph, kept: Collection[str]) -> Plan:
-    links = Links(graph, kept)
+def _made(graph: Graph, kept: Collection[str], prepared: dict[Any, Any]) -> Plan:
+    links = Links(graph, kept, prepared)
     covered: set[str] = set()
     steps: dict[str, Step] = {}
     for node in graph.nodes:

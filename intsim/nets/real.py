@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import I8, AnyArray
+from ..engine.graph import releases
 from ..ops import REGISTRY, TensorBound
 
 ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with a width of its own
@@ -107,7 +108,7 @@ class RealGraph:
 
     def run(self, image: AnyArray, observe: Callable[[RealNode, list[AnyArray], AnyArray], None] | None = None) -> AnyArray:
         """Run in float64; `observe(node, inputs, value)` sees every operation. Returns the last node's output."""
-        last_use = {name: node.name for node in self.nodes for name in (node.name, *node.inputs)}
+        released = releases(self.nodes)
         values: dict[str, AnyArray] = {}
         for node in self.nodes:
             inputs = [values[name] for name in node.inputs]
@@ -115,7 +116,7 @@ class RealGraph:
             if observe is not None:
                 observe(node, inputs, value)
             values[node.name] = value
-            for name in [name for name in values if last_use[name] == node.name and name != self.nodes[-1].name]:
+            for name in released[node.name]:
                 del values[name]
         return values[self.nodes[-1].name]
 

@@ -158,12 +158,11 @@ class Op:
         else:
             result = _NOTHING if self.moves else np.empty(out.shape, np.int64 if unproved else fmt.dtype)
             # A face may return another array than the one it was given: a view of its input, or Python integers.
-            result = (
-                returned if (returned := self.fast(*arrays, **params, dialect=dialect, out=result)) is not None else result
-            )
+            returned = self.fast(*arrays, **params, dialect=dialect, out=result)
+            result = result if returned is None else returned
         if unproved and rule is Overflow.FORBID and fmt is not I64:
             forbid(result, fmt, f"{self.name}: out")
-        if result.dtype == object and any(not I64.holds(v, v) for v in result.flat):
+        if result.dtype == object and any(not I64.holds(int(v), int(v)) for v in result.flat):
             return result  # Python integers, where 64 bits are not enough
         return result.astype(fmt.dtype, copy=False)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arith import I8, U8, IntArray, TensorBound
+from ..arith import I8, U8, FloatArray, IntArray, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
@@ -45,7 +45,7 @@ def infer(image: TensorBound, table: IntArray, dialect: Dialect | None = None) -
     return TensorBound(image.shape, I8, int(table.min()), int(table.max()))
 
 
-def real(image: IntArray, mean: IntArray, std: IntArray) -> IntArray:
+def real(image: IntArray, mean: FloatArray, std: FloatArray) -> FloatArray:
     """Normalisation of 8-bit pixels, in real numbers."""
     return (image / 255 - mean) / std
 

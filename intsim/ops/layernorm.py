@@ -25,6 +25,7 @@ from ..arith import (
     I16,
     I32,
     INT32_MAX,
+    FloatArray,
     IntArray,
     Overflow,
     Sqrt,
@@ -135,7 +136,7 @@ def infer(x: TensorBound, bias: IntArray, dialect: Dialect) -> TensorBound:
     return TensorBound(x.shape, I32, int(bias.min()) - reach, int(bias.max()) + reach - 1)
 
 
-def real(x: IntArray, gamma: IntArray, beta: IntArray, eps: float = 1e-5) -> IntArray:
+def real(x: FloatArray, gamma: FloatArray, beta: FloatArray, eps: float = 1e-5) -> FloatArray:
     """Layer normalisation over the last axis, in real numbers."""
     centred = x - x.mean(axis=-1, keepdims=True)
     return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps) * gamma + beta

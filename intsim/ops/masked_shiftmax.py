@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arith import I8, ExpSum, IntArray, Overflow, TensorBound
+from ..arith import I8, ExpSum, FloatArray, IntArray, Overflow, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import lookup
@@ -116,7 +116,7 @@ def infer(x: TensorBound, regions: IntArray, x0: int, n: int, b: int, dialect: D
     return SHIFTMAX.infer(x, x0, n, b, dialect)
 
 
-def real(x: IntArray, regions: IntArray) -> IntArray:
+def real(x: FloatArray, regions: IntArray) -> FloatArray:
     """Softmax over what is seen, in real numbers."""
     seen = visible(regions)[:, None]
     assert SHIFTMAX.real is not None

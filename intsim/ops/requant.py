@@ -75,8 +75,8 @@ def rescaled(x: TensorBound, m: IntArray, e: IntArray, dialect: Dialect) -> tupl
     steepest = int(np.max(np.abs(np.asarray(m, np.int64)))) if np.size(m) else 0
     require(x.magnitude * steepest < 2**63, f"the product {x.magnitude} * {steepest} passes 64 bits")
     ends = np.asarray([x.lo, x.hi], np.int64)[:, None] * np.atleast_1d(np.asarray(m, np.int64))
-    ends = round_shift(ends, np.atleast_1d(np.asarray(e, np.int64)), dialect.requant_rounding)
-    return (int(ends.min()), int(ends.max())) if ends.size else (0, 0)
+    rounded = round_shift(ends, np.atleast_1d(np.asarray(e, np.int64)), dialect.requant_rounding)
+    return (int(rounded.min()), int(rounded.max())) if rounded.size else (0, 0)
 
 
 OP = Op(

@@ -22,7 +22,7 @@ import math
 
 import numpy as np
 
-from ..arith import I8, I32, INT32_MAX, ExpSum, IntArray, Overflow, TensorBound, overflow, signed
+from ..arith import I8, I32, INT32_MAX, ExpSum, FloatArray, IntArray, Overflow, TensorBound, overflow, signed
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -106,7 +106,7 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
     return TensorBound(x.shape, I32, min(products), max(products))
 
 
-def real(x: IntArray) -> IntArray:
+def real(x: FloatArray) -> FloatArray:
     """GELU with the error function, in real numbers."""
     return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
 

@@ -19,7 +19,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..arith import I8, I32, INT32_MAX, ExpSum, IntArray, Overflow, TensorBound, first_index, forbid, signed, wrap
+from ..arith import (
+    I8,
+    I32,
+    INT32_MAX,
+    ExpSum,
+    FloatArray,
+    IntArray,
+    Overflow,
+    TensorBound,
+    first_index,
+    forbid,
+    signed,
+    wrap,
+)
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
@@ -61,7 +74,7 @@ def exponential_sum(total: IntArray, dialect: Dialect, name: str) -> IntArray:
 
 def probability(e: IntArray, f: IntArray, b: int, dialect: Dialect) -> IntArray:
     """``(e * f) >> (31 - b + 1)``; under ``overflow = wrap32`` the product wraps first."""
-    product = e * f
+    product: IntArray = e * f
     if dialect.overflow is Overflow.WRAP32:
         product = wrap(product, I32)
     return product >> (31 - b + 1)
@@ -149,7 +162,7 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
     return TensorBound(x.shape, signed(b), 0, top, row_sum=max(top, tokens * (largest >> (32 - b))))
 
 
-def real(x: IntArray) -> IntArray:
+def real(x: FloatArray) -> FloatArray:
     """Softmax over the last axis, in real numbers."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)

@@ -5,7 +5,6 @@ Where the tensors lie in their file is the business of `containers`, what they a
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.positions import resized_positions
 from ..nets.segmenter import SegmenterConfig
 from ..nets.vit import ViTConfig
+from ..storage.files import file_sha256
 from .containers import META, SUFFIXES, CheckpointTensor, recorded_configuration, stored_tensors
 from .inferred import MMSEGMENTATION_HAS, inferred_config
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming, naming_of
@@ -51,7 +51,7 @@ class Checkpoint:
     @property
     def sha256(self) -> str:
         """Of the file."""
-        return _sha256(self.path)
+        return file_sha256(self.path)
 
     def completed(self, config: dict[str, Any]) -> dict[str, Any]:
         """The configuration, with what all checkpoints of this implementation have in common where it does not say."""
@@ -117,14 +117,9 @@ def checkpoint_behind(sha256: Any, places: Iterable[Path]) -> Path | None:
     for place in places:
         files = sorted(path for path in place.iterdir() if path.suffix in SUFFIXES) if place.is_dir() else [place]
         for path in files:
-            if path.is_file() and _sha256(path) == sha256:
+            if path.is_file() and file_sha256(path) == sha256:
                 return path
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _value(

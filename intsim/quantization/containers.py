@@ -104,8 +104,8 @@ def recorded_configuration(path: Path) -> dict[str, Any] | None:
     if header is None:
         return None
     try:
-        text = npy.member(path, META).item() if header.dtype.kind in "US" and not header.problem else None
-        found = json.loads(text or "")
+        text = str(npy.member(path, META).item()) if header.dtype.kind in "US" and not header.problem else ""
+        found = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError):
         found = None
     if not isinstance(found, dict):

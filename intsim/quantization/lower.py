@@ -211,7 +211,7 @@ class _Lowering:
     def average(self, real: RealNode) -> None:
         """Half of each of two classifiers' logits, at one scale: the finest at which no class can saturate."""
         halves = [np.asarray(self.scales[name]) / 2 for name in real.inputs]
-        largest = sum(half * self.reach[name] for half, name in zip(halves, real.inputs, strict=True)).max()
+        largest = np.sum([half * self.reach[name] for half, name in zip(halves, real.inputs, strict=True)], axis=0).max()
         coarsest = max(float(half.max()) for half in halves)
         out = max(float(largest) / (I32.hi - 2), coarsest / STEEPEST)
         self.summed(real, [half / out for half in halves], WIDEST, out)

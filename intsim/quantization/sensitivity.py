@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arith import AnyArray, Format
 from ..engine.classes import order
-from ..engine.graph import Graph
+from ..engine.graph import Graph, releases
 from ..engine.interpreter import replay, run
 from ..nets.real import RealGraph, RealNode
 from .calibrate import Statistics
@@ -64,10 +64,10 @@ def sensitivity(
     as it runs. In execution order, without what only moves values; `progress(name)` is called after each operation.
     """
     energies = {node.name: _Energies() for node in net.nodes if node.op in RULES and node.op != "input"}
-    last_use = {name: node.name for node in net.nodes for name in (node.name, *node.inputs)}
+    released = releases(net.nodes)
     for picture in pictures:
         exact = _after_norms(trained, picture) if trained is not None and trained.normalised else {}
-        _walk_together(net, graph, picture, energies, last_use, exact, progress)
+        _walk_together(net, graph, picture, energies, released, exact, progress)
     by_name = {node.name: node for node in net.nodes}
     return [_noise(graph, by_name[name], sums) for name, sums in energies.items()]
 
@@ -77,7 +77,7 @@ def _walk_together(
     graph: Graph,
     picture: AnyArray,
     energies: Mapping[str, _Energies],
-    last_use: Mapping[str, str],
+    released: Mapping[str, list[str]],
     exact: Mapping[str, AnyArray],
     progress: Callable[[str], None],
 ) -> None:
@@ -91,7 +91,7 @@ def _walk_together(
             rounded = [_rounded(graph, name, x) for name, x in zip(node.inputs, inputs, strict=True)]
             due = exact.get(node.name, value)
             _add(energies[node.name], graph, node, (running, due), (_computed(graph, node, rounded), value))
-        for name in [name for name in integers if last_use[name] == node.name]:
+        for name in released[node.name]:
             del integers[name]
         progress(node.name)
 

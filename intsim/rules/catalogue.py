@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arith import Choice
 from ..dialects import CHOICES, gelu_parameters, softmax_parameters
-from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..errors import IntsimError
 from ..ops._op import REGISTRY
 from .layout_faults import LAYOUT_FAULTS
@@ -23,12 +23,12 @@ TILES = (4, 8, 16, 32, 64, 128)
 SOFTMAX_KEYS, GELU_KEYS = ("x0_rounding", "softmax_n", "softmax_bits"), ("x0_rounding", "gelu_n", "gelu_bits")
 
 
-def catalogue(graph: Graph, node: Node) -> list[Rule]:
+def catalogue(graph: NodeContext, node: Node) -> list[Rule]:
     """The rules that can matter at a node, the most common mistakes first."""
     return [*_choices(graph, node), *_numbers(node), *_mistakes(graph, node), *_layouts(graph, node)]
 
 
-def named(graph: Graph, node: Node, text: str) -> Rule:
+def named(graph: NodeContext, node: Node, text: str) -> Rule:
     """The rule called `text` at a node; an IntsimError lists those there are."""
     wanted = text.strip().replace("_", "-")
     for rule in catalogue(graph, node):
@@ -46,12 +46,12 @@ def named(graph: Graph, node: Node, text: str) -> Rule:
     raise IntsimError(f"{node.name}: {text!r} is no rule that would change {node.op} here; {_listed(graph, node)}")
 
 
-def _listed(graph: Graph, node: Node) -> str:
+def _listed(graph: NodeContext, node: Node) -> str:
     names = [rule.name for rule in catalogue(graph, node)]
     return f"its rules are: {', '.join([*names, 'bitflip:BIT, bitflip:BIT@INDEX, stuck-at-0:BIT, stuck-at-1:BIT'])}"
 
 
-def _choices(graph: Graph, node: Node) -> Iterator[Rule]:
+def _choices(graph: NodeContext, node: Node) -> Iterator[Rule]:
     """The dialect's choices: those of the arithmetic, then those behind the parameters."""
     for key in REGISTRY[node.op].choices if node.op in REGISTRY else ():
         allowed: Any = CHOICES[key]
@@ -66,7 +66,7 @@ def _choose(key: str, value: Choice) -> Callable[[Work], Work]:
     return lambda work: replace(work, dialect=work.dialect.replace(**{key: value}))
 
 
-def _parameter_choices(graph: Graph, node: Node) -> Iterator[Rule]:
+def _parameter_choices(graph: NodeContext, node: Node) -> Iterator[Rule]:
     """The choices that became x0, n and b."""
     scale, tokens = graph.scales[node.inputs[0]], graph.tensors[node.inputs[0]].shape[-1]
     softmax = node.op in SOFTMAXES
@@ -130,7 +130,7 @@ def _moved(key: str, step: int) -> Callable[[Work], Work]:
     return alter
 
 
-def _mistakes(graph: Graph, node: Node) -> Iterator[Rule]:
+def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
     """What is done wrong again and again, by operator."""
     for name, instead in MISTAKES.get(node.op, ()):
         key, _, value = name.partition("=")
@@ -158,7 +158,7 @@ def _twist(key: str, value: Any) -> Callable[[Work], Work]:
     return lambda work: work.with_twist(key, value)
 
 
-def _multipliers(graph: Graph, node: Node) -> Iterator[Rule]:
+def _multipliers(graph: NodeContext, node: Node) -> Iterator[Rule]:
     """Somebody else's multiplier: one for all channels, the neighbour's, the previous tile's, the previous layer's."""
     pairs = [pair for pair in (("m", "e"), ("ma", "ea"), ("mc", "ec")) if pair[0] in node.params]
     for pair in pairs:
@@ -180,7 +180,7 @@ def _set_pair(pair: tuple[str, str], values: Sequence[Any]) -> Callable[[Work], 
     return lambda work: work.with_params(**dict(zip(pair, values, strict=True)))
 
 
-def _borrowed(graph: Graph, node: Node, pair: tuple[str, str]) -> Iterator[tuple[str, list[Any]]]:
+def _borrowed(graph: NodeContext, node: Node, pair: tuple[str, str]) -> Iterator[tuple[str, list[Any]]]:
     own = [node.params[key] for key in pair]
     if isinstance(own[0], np.ndarray):
         m, e = (np.asarray(v) for v in own)
@@ -200,7 +200,7 @@ def _borrowed(graph: Graph, node: Node, pair: tuple[str, str]) -> Iterator[tuple
         yield "the_other_arms", [node.params["mc"], node.params["ec"]]
 
 
-def _layouts(graph: Graph, node: Node) -> Iterator[Rule]:
+def _layouts(graph: NodeContext, node: Node) -> Iterator[Rule]:
     tensor = graph.tensors[node.name]
     probe = np.zeros(tensor.shape, np.int64)
     for name, function in LAYOUT_FAULTS.items():
@@ -213,7 +213,7 @@ def _layouts(graph: Graph, node: Node) -> Iterator[Rule]:
         yield Rule(name, "", _twist("layout", name), by_rows=False)
 
 
-def bit_rule(graph: Graph, node: Node, bit: Bit) -> Rule:
+def bit_rule(graph: NodeContext, node: Node, bit: Bit) -> Rule:
     """A bit fault at a node; an IntsimError where it has no such bit or element."""
     tensor = graph.tensors[node.name]
     bits = tensor.fmt.bits

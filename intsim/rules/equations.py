@@ -112,7 +112,7 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, twists: Twists) -> I
         v = v & ((1 << twists["variance_bits"]) - 1)
     root = np.sqrt(v.astype(np.float32)) if twists.get("root") == "float32" else isqrt(v, dialect.sqrt)
     std = np.maximum(root.astype(np.int64), 1)
-    product = y * _factor(std, twists)
+    product: IntArray = y * _factor(std, twists)
     if dialect.overflow is Overflow.WRAP32:
         product = wrap(product, I32)
     return _held(divide(product, 2, dialect.layernorm_half) + p["bias"], dialect)

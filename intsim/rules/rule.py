@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arith import Format, IntArray, wrap
 from ..dialects import Dialect
-from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..ops._op import REGISTRY
 from .equations import TWISTED
 from .layout_faults import LAYOUT_FAULTS
@@ -53,12 +53,12 @@ class Rule:
         return f"`{self.name}`" + (f" instead of `{self.instead}`" if self.instead else "")
 
 
-def work_of(graph: Graph, node: Node) -> Work:
+def work_of(graph: NodeContext, node: Node) -> Work:
     """What the reference computes at a node."""
     return Work(node.op, dict(node.params), graph.dialect)
 
 
-def compute(graph: Graph, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
+def compute(graph: NodeContext, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
     """The output of an altered node, in the node's own type. A ValueError says where it cannot be computed."""
     due = graph.tensors[node.name]
     twists = dict(work.twists)
@@ -81,7 +81,7 @@ def compute(graph: Graph, node: Node, work: Work, inputs: Sequence[IntArray]) ->
     return np.ascontiguousarray(value.astype(due.fmt.dtype))
 
 
-def _straight(graph: Graph, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
+def _straight(graph: NodeContext, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
     """Compiled where its bounds can be proved, by the reference elsewhere."""
     op = REGISTRY[work.op]
     params = {key: value for key, value in work.params.items() if key in op.params}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -77,6 +78,12 @@ def _explained(path: str | Path, error: OSError) -> OSError | FileError:
         return error
     said = os.strerror(error.errno)  # what HDF5 says takes several lines
     return FileError(f"{path}: could not be written whole ({said}); nothing was changed")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def writable(path: str | Path) -> Path:

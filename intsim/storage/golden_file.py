@@ -25,7 +25,7 @@ import numpy as np
 from ..arith import Format, IntArray, Scale, format_named
 from ..engine.graph import Graph, digest, hash_of
 from ..engine.interpreter import Alteration, Progress, run
-from ..engine.names import chooses, require_matches
+from ..engine.names import TensorName, chooses, require_matches
 from ..errors import FileError, IntsimError
 from ..kernels.threads import available
 from . import hdf5
@@ -73,7 +73,7 @@ def golden(
             if name in chosen:
                 for step, value in steps.items():
                     if step != "out":
-                        writer.step(f"{name}:{step}", value)
+                        writer.step(TensorName.of_step(name, step), value)
 
         file.attrs.update(remarks or {})
         run(
@@ -245,7 +245,7 @@ def _golden_file(file: h5py.File, datasets: dict[str, h5py.Dataset], path: Path)
         raise FileError(f"{path}: its graph is not a list of nodes; it is damaged")
     order = {node["name"]: i for i, node in enumerate(nodes)}
     names = [name for name in datasets if name != "graph"]
-    names.sort(key=lambda name: order.get(name.partition(":")[0], len(order)))  # stable: steps stay with their node
+    names.sort(key=lambda name: order.get(TensorName(name).node, len(order)))  # stable: steps stay with their node
     tensors = {name: _record(name, datasets[name], path) for name in names}
     stated = ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")
     texts = {name: hdf5.text_attribute(file, name, path) for name in stated}

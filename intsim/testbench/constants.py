@@ -14,6 +14,7 @@ import numpy as np
 from .. import __version__
 from ..arith import Format
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.names import TensorName
 from ..ops._op import REGISTRY
 from ..storage.templates import template
 from .encodings import identifier, plain
@@ -106,6 +107,8 @@ def _ports(graph: Graph, node: Node) -> list[Port]:
     ports = [Port(f"IN{i}", name, graph.tensors[name].fmt, graph.tensors[name].shape) for i, name in enumerate(node.inputs)]
     for key, value in node.arrays().items():
         if not _by_channel(node, key) and node.op not in (INPUT, CONSTANT):
-            ports.append(Port(key.upper(), f"{node.name}/{key}", REGISTRY[node.op].params[key].fmt, value.shape))
+            ports.append(
+                Port(key.upper(), TensorName.of_parameter(node.name, key), REGISTRY[node.op].params[key].fmt, value.shape)
+            )
     out = graph.tensors[node.name]
     return [*ports, Port("OUT", node.name, out.fmt, out.shape)]

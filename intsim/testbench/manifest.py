@@ -10,9 +10,10 @@ from typing import Any
 from .. import resources
 from ..arith import format_named
 from ..errors import FileError, IntsimError
+from ..storage.files import file_sha256
 from .encodings import ENCODINGS, NPZ_NAME
 from .layout import BeatLayout
-from .sources import file_sha256, stem
+from .sources import stem
 from .stored import Packing
 
 SCHEMA, VERSION, NAME = "intsim-manifest", 1, "manifest.json"

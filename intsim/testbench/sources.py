@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ import numpy as np
 
 from ..arith import Format, IntArray, Scale, signed
 from ..engine.graph import CONSTANT, Graph, Node, digest
-from ..engine.names import chooses, matches, require_matches
+from ..engine.names import TensorName, chooses, matches, require_matches
 from ..errors import FileError, IntsimError
 from ..ops._op import REGISTRY
-from ..storage import hdf5
-from ..storage import model_file as weights
+from ..storage import hdf5, model_file
+from ..storage.files import file_sha256
 from ..storage.golden_file import FORMAT as GOLDEN_FORMAT
 from ..storage.golden_file import GoldenTensor, open_golden
 
@@ -71,8 +70,8 @@ def open_source(path: str | Path) -> Iterator[ExportSource]:
             yield ExportSource(
                 path, GOLDEN, file_sha256(path), reference.model_sha256, names, tensors, level=reference.level
             )
-    elif kind == weights.FORMAT:
-        graph = weights.load(path)
+    elif kind == model_file.FORMAT:
+        graph = model_file.load(path)
         tensors = [tensor for node in graph.nodes for tensor in _parameters(graph, node)]
         yield ExportSource(path, MODEL, file_sha256(path), graph.content_hash, list(graph.by_name), tensors, graph)
     else:
@@ -81,13 +80,7 @@ def open_source(path: str | Path) -> Iterator[ExportSource]:
 
 def stem(name: str) -> str:
     """The file name, without an ending, of a tensor; no node's name has a dash."""
-    return name.replace(":", "-").replace("/", "-")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return TensorName(name).file_stem
 
 
 def chosen(source: ExportSource, layers: Sequence[str]) -> list[ExportTensor]:
@@ -110,7 +103,7 @@ def _recorded(record: GoldenTensor, path: Path) -> ExportTensor:
             raise IntsimError(f"{path}: holds only the hash of {record.name} (level digest); make a golden file with values")
         return found
 
-    node = record.name.partition(":")[0]
+    node = TensorName(record.name).node
     return ExportTensor(record.name, node, record.shape, record.fmt, record.scale, record.sha256, values)
 
 
@@ -118,7 +111,7 @@ def _parameters(graph: Graph, node: Node) -> Iterator[ExportTensor]:
     for key, array in node.arrays().items():
         own = graph.tensors[node.name].fmt if node.op == CONSTANT else REGISTRY[node.op].params[key].fmt
         fmt = own if own.dtype == array.dtype and own.name != "integer" else signed(8 * array.dtype.itemsize)
-        name = f"{node.name}/{key}"
+        name = TensorName.of_parameter(node.name, key)
         yield ExportTensor(
             name, node.name, array.shape, fmt, node.scales.get(key), digest(array), partial(np.asarray, array)
         )

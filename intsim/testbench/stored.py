@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arith import Format, IntArray, first_index, signed
 from ..errors import IntsimError
@@ -159,7 +160,7 @@ class Packing:
         padding = np.full(self.beats * self.lanes - self.count, self.layout.pad, np.int64)
         return np.concatenate([flat, padding]).reshape(self.beats, self.lanes)
 
-    def pack(self, stream: IntArray) -> IntArray:
+    def pack(self, stream: IntArray) -> NDArray[np.uint8]:
         """Elements [beats, lanes] as the octets of each beat, lowest first: u8 [beats, beat // 8]."""
         lanes = stream if self.layout.first == "low" else stream[:, ::-1]
         octets = np.zeros((len(lanes), self.beat // 8), np.uint8)

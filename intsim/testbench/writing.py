@@ -13,13 +13,13 @@ from .. import __version__
 from ..engine.graph import CONSTANT, INPUT, Graph
 from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
-from ..storage.files import folder_replacing
+from ..storage.files import file_sha256, folder_replacing
 from . import manifest, sources
 from .constants import LANGUAGES, package
 from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, npz_value
 from .layout import BeatLayout
 from .manifest import file_names
-from .sources import ExportSource, ExportTensor, file_sha256, stem
+from .sources import ExportSource, ExportTensor, stem
 from .stored import Packing
 
 Progress = Callable[[str], None]

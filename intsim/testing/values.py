@@ -75,6 +75,7 @@ def row(draw: st.DrawFn, fmt: Format, n: int) -> IntArray:
     """One row of `n` elements."""
     kinds = ["any", "ends", "spike", "ascending"] + ["negative"] * (fmt.lo < 0)
     kind = draw(st.sampled_from(kinds))
+    values: IntArray
     if kind == "spike":
         values = np.full(n, draw(integers(fmt)), np.int64)
         values[draw(st.integers(0, n - 1))] = draw(integers(fmt))

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arith import IntArray, TensorBound
+from ..arith import IntArray, Scale, TensorBound
 from ..dialects import CHOICES, Dialect
-from ..engine.graph import Graph, Node
+from ..engine.graph import Node
 from ..ops._op import REGISTRY
 from ..rules import Rule, Work, catalogue, compute
 from .document import INVALID, Answer, Case, answer
@@ -38,7 +38,7 @@ def mutants(op: str, dialect: Dialect) -> tuple[Mutant, ...]:
     """Every single-rule mutant of an operator in a dialect."""
     found = {f"{key}={value}": str(getattr(dialect, key)) for key, value in _choices(op, dialect)}
     for args in _specimens(op):
-        found |= {rule.name: rule.instead for rule in _Lone(op, args, dialect).rules()}
+        found |= {rule.name: rule.instead for rule in LoneOperator(op, args, dialect).rules()}
     return tuple(Mutant(name, instead, reason(op, dialect, name)) for name, instead in found.items())
 
 
@@ -49,8 +49,8 @@ def _choices(op: str, dialect: Dialect) -> Iterator[tuple[str, Any]]:
         yield from ((key, value) for value in allowed if value is not getattr(dialect, key))
 
 
-class _Lone(Graph):
-    """One operator as a graph of its own, which nothing has proved: its inputs may be any values of their formats."""
+class LoneOperator:
+    """One operator by itself, as a `NodeContext`: its inputs may be any values of their formats, and nothing is proved."""
 
     def __init__(self, op: str, args: Mapping[str, Any], dialect: Dialect) -> None:
         operator, given = REGISTRY[op], dict(args)
@@ -70,7 +70,7 @@ class _Lone(Graph):
         }
         due = operator.output(list(self.tensors.values()), params, dialect)
         self.tensors[OUT] = due.settled(operator.overflow(dialect))
-        self.scales = dict.fromkeys(self.tensors)
+        self.scales: dict[str, Scale | None] = dict.fromkeys(self.tensors)
 
     def rules(self) -> list[Rule]:
         """The rules that can matter here, but for the choices of the arithmetic."""
@@ -109,7 +109,7 @@ class Subject:
         self.op, self.dialect, self.case = op, dialect, case
         self.due = np.asarray(case.due) if case.due != INVALID else None
         self.choices = {f"{key}={value}": {key: value} for key, value in _choices(op, dialect)}
-        self.lone = _Lone(op, case.args, dialect) if self.due is not None else None
+        self.lone = LoneOperator(op, case.args, dialect) if self.due is not None else None
         self.rules = {rule.name: rule for rule in self.lone.rules()} if self.lone is not None else {}
 
     def tells(self, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...engine.names import TensorName
 from ..compare import Comparison, axis_names
 from ..explain import Explanation
 from ..result import DIFFER, MATCH, MISSING, Diff, NodeDiff
@@ -51,7 +52,7 @@ def findings(diff: Diff) -> list[Finding]:
         if comparison is not None and comparison.differing:
             explanation = next((e for e in diff.explanations if e.tensor == node.name), None)
             culprit = explanation.culprit if explanation else node.name
-            found.append(Finding(node, comparison, explanation, ops.get(culprit.partition(":")[0], node.op)))
+            found.append(Finding(node, comparison, explanation, ops.get(TensorName(culprit).node, node.op)))
     return found if diff.culprits is not None else found[:1]
 
 
@@ -121,7 +122,7 @@ def share(value: float) -> str:
 def state(node: NodeDiff, diff: Diff) -> str:
     """One word for a tensor's standing, as the reports colour it."""
     if node.isolated == DIFFER:
-        return "culprit" if node.name.partition(":")[0] in (diff.culprits or ()) else "symptom"
+        return "culprit" if TensorName(node.name).node in (diff.culprits or ()) else "symptom"
     if node.accumulated == DIFFER:
         return "inherited" if node.isolated is not None else "differs"
     if node.accumulated == MISSING:

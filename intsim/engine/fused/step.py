@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...arith import IntArray
 from ...kernels.isa import chosen
@@ -39,11 +39,11 @@ class Step:
 class Links:
     """A graph as patterns see it: who uses a value, and whether it may stay inside a step.
 
-    `kept` are the nodes whose values must come to be.
+    `kept` are the nodes whose values must be computed, `prepared` what earlier plans of the graph have prepared.
     """
 
-    def __init__(self, graph: Graph, kept: Collection[str]) -> None:
-        self.graph, self.kept = graph, kept
+    def __init__(self, graph: Graph, kept: Collection[str], prepared: dict[Any, Any]) -> None:
+        self.graph, self.kept, self._prepared = graph, kept, prepared
         self.users: dict[str, list[Node]] = {}
         for node in graph.nodes:
             for name in node.inputs:
@@ -62,9 +62,9 @@ class Links:
     def prepared(self, node: Node, what: str, make: Callable[[], Prepared]) -> Prepared:
         """What `make` gives, made once a graph and instruction set: the next plan finds it again."""
         key = (node.name, what, chosen())
-        if key not in self.graph.prepared:
-            self.graph.prepared[key] = make()
-        return self.graph.prepared[key]
+        if key not in self._prepared:
+            self._prepared[key] = make()
+        return self._prepared[key]
 
 
 Pattern = Callable[[Links, Node], Step | None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ class Element:
     """One element of a node: the node, its inputs, where, and the dialect."""
 
     node: Node
-    inputs: list[IntArray]
+    inputs: Sequence[IntArray]
     at: tuple[int, ...]
     dialect: Dialect
 
