@@ -29,6 +29,7 @@ def match(links: Links, node: Node) -> Step | None:
     joined = links.after(inner.nodes[-1], "merge_heads")
     ends = [(int(part.params["start"]), int(part.params["stop"])) for part in slices]
     count = int(node.params["heads"])
+    shape = () if joined is None else links.tensor(joined).shape
 
     def compute(inputs: Sequence[IntArray]) -> IntArray | None:
         x = inputs[0]
@@ -36,7 +37,7 @@ def match(links: Links, node: Node) -> Step | None:
         out = inner.compute([*(heads[..., start:stop, :, :] for start, stop in ends), *inputs[1:]])
         if out is None or joined is None:
             return out
-        return out.swapaxes(-2, -3).reshape(links.tensor(joined).shape)
+        return out.swapaxes(-2, -3).reshape(shape)
 
     nodes = (node, *slices, *inner.nodes, *(() if joined is None else (joined,)))
     return Step(nodes, (*node.inputs, *inner.inputs[3:]), compute)

@@ -22,12 +22,12 @@ def match(links: Links, node: Node) -> Step | None:
     argmax = links.after(moves[-1], "argmax")
     if argmax is None:
         return None
-    height_width = links.tensor(argmax).shape
+    height_width, dtype = links.tensor(argmax).shape, links.tensor(argmax).fmt.dtype
 
     def compute(inputs: Sequence[IntArray]) -> IntArray:
         labels = operator(argmax)(inputs[0])[..., None]
         for move in moves:
             labels = operator(move)(labels, **move.params)
-        return labels.reshape(height_width).astype(links.tensor(argmax).fmt.dtype, copy=False)
+        return labels.reshape(height_width).astype(dtype, copy=False)
 
     return Step((*moves, argmax), node.inputs, compute)
