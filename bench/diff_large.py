@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from intsim.dialects import ISEGMENTER
-from intsim.quantization import quantize
+from intsim.quantization import quantize_weights
 from intsim.quantization.synth import preset, random_picture, random_weights
 from intsim.storage.golden_file import golden
 
@@ -51,7 +51,7 @@ def main() -> None:
     wanted = float(sys.argv[1]) if len(sys.argv) > 1 else 100.0
     config = preset("seg-s16-mask@512", 150)
     picture = random_picture(config, 1)
-    graph = quantize(random_weights(config, 0), config, [picture], ISEGMENTER, "random")
+    graph = quantize_weights(random_weights(config, 0), config, [picture], ISEGMENTER, "random")
     with tempfile.TemporaryDirectory() as folder:
         for blocks in (2, 4, 8):
             a, b = (Path(folder) / name for name in ("a.h5", "b.h5"))

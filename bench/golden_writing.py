@@ -23,7 +23,7 @@ import intsim
 from intsim.dialects import ISEGMENTER
 from intsim.engine.graph import Graph, digest
 from intsim.kernels.threads import available
-from intsim.quantization import quantize
+from intsim.quantization import quantize_weights
 from intsim.quantization.synth import preset, random_picture, random_weights
 from intsim.storage import hdf5
 
@@ -35,7 +35,7 @@ def model() -> Graph:
     if len(sys.argv) > 1:
         return intsim.load(sys.argv[1])
     config = preset("seg-s16-mask@512")
-    return quantize(random_weights(config, 0), config, [random_picture(config, 0)], ISEGMENTER, "random")
+    return quantize_weights(random_weights(config, 0), config, [random_picture(config, 0)], ISEGMENTER, "random")
 
 
 def seconds(work: Callable[[], object]) -> float:

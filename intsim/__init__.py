@@ -1,47 +1,110 @@
 """intsim: the reference machine for integer-only vision transformers.
 
-``load`` a model file, ``run`` it on a picture, write a ``golden`` file of every tensor in between. Operators are in
-``intsim.ops``, their primitives in ``intsim.arith``, the disputed choices in ``intsim.dialects``. Nothing heavy is
-imported before it is used.
+``load`` a model file, ``run`` it on a picture, write a ``golden`` file of every tensor in between, ``diff`` a device's dump
+with it. ``quantize`` makes a model from a checkpoint, ``synth`` one with random weights. Operators are in ``intsim.ops``,
+their primitives in ``intsim.arith``, the disputed choices in ``intsim.dialects``. Nothing heavy is imported before it is used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+NUMERICS = "0.1.0"  # the last release that changed any number; model files record it, so that they reproduce byte for byte
 
 if TYPE_CHECKING:
+    from .debugging.core import diff
+    from .debugging.result import Diff
     from .engine.graph import Graph, Node
     from .engine.interpreter import run
-    from .errors import BoundError, FileError, GraphError, IntsimError
+    from .errors import (
+        AlreadyQuantized,
+        BoundError,
+        CheckpointNotFound,
+        ConfigurationNotFound,
+        FileError,
+        GraphError,
+        IntsimError,
+        ModelMismatch,
+        ModelNotFound,
+        PicturesMissing,
+        UnknownNode,
+    )
+    from .measurement.evaluation import Evaluation
+    from .measurement.labelled import evaluate
+    from .quantization.pipeline import Quantized, quantize, synth
+    from .quantization.recipe import Recipe
     from .storage.golden_file import golden
     from .storage.model_file import load, save
+    from .storage.pictures import read_picture
+    from .testbench.writing import Exported, export
+    from .tracing.core import Trace, trace
 
 _HOMES = {
-    "load": "storage.model_file",
-    "save": "storage.model_file",
-    "run": "engine.interpreter",
-    "golden": "storage.golden_file",
+    "diff": "debugging.core",
+    "Diff": "debugging.result",
     "Graph": "engine.graph",
     "Node": "engine.graph",
-    "IntsimError": "errors",
-    "GraphError": "errors",
+    "run": "engine.interpreter",
+    "AlreadyQuantized": "errors",
     "BoundError": "errors",
+    "CheckpointNotFound": "errors",
+    "ConfigurationNotFound": "errors",
     "FileError": "errors",
+    "GraphError": "errors",
+    "IntsimError": "errors",
+    "ModelMismatch": "errors",
+    "ModelNotFound": "errors",
+    "PicturesMissing": "errors",
+    "UnknownNode": "errors",
+    "Evaluation": "measurement.evaluation",
+    "evaluate": "measurement.labelled",
+    "Quantized": "quantization.pipeline",
+    "quantize": "quantization.pipeline",
+    "synth": "quantization.pipeline",
+    "Recipe": "quantization.recipe",
+    "golden": "storage.golden_file",
+    "load": "storage.model_file",
+    "save": "storage.model_file",
+    "read_picture": "storage.pictures",
+    "Exported": "testbench.writing",
+    "export": "testbench.writing",
+    "Trace": "tracing.core",
+    "trace": "tracing.core",
 }
 
 __all__ = [
+    "NUMERICS",
+    "AlreadyQuantized",
     "BoundError",
+    "CheckpointNotFound",
+    "ConfigurationNotFound",
+    "Diff",
+    "Evaluation",
+    "Exported",
     "FileError",
     "Graph",
     "GraphError",
     "IntsimError",
+    "ModelMismatch",
+    "ModelNotFound",
     "Node",
+    "PicturesMissing",
+    "Quantized",
+    "Recipe",
+    "Trace",
+    "UnknownNode",
     "__version__",
+    "diff",
+    "evaluate",
+    "export",
     "golden",
     "load",
+    "quantize",
+    "read_picture",
     "run",
     "save",
+    "synth",
+    "trace",
 ]
 
 
@@ -51,3 +114,7 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module 'intsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,8 +1,15 @@
-"""What can go wrong, as one family: every message is one line that names the thing and the way out."""
+"""What can go wrong, as one family of exceptions. Every message is one line that names the thing and the way out.
+
+Exceptions carry facts. Which command-line option would help is the command's to add (`intsim.cli.hints`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 
 class IntsimError(ValueError):
-    """Unusable input: the command line prints the message and leaves with exit code 2."""
+    """Unusable input: the command line prints the message and exits with code 2."""
 
 
 class GraphError(IntsimError):
@@ -10,8 +17,73 @@ class GraphError(IntsimError):
 
 
 class BoundError(GraphError):
-    """A graph some input could drive past an integer format; the message names the node and the bound found."""
+    """A graph that some input could drive outside an integer format; the message names the node and the bound found."""
 
 
 class FileError(IntsimError):
-    """A file that is missing, foreign, damaged or unsafe; the message starts with its path."""
+    """A file that is missing, of another kind, damaged or unsafe; the message starts with its path."""
+
+
+class UnknownNode(IntsimError):
+    """A node `name` that the graph does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no node {name!r}; 'intsim inspect' lists their names")
+        self.name = name
+
+
+class ModelMismatch(IntsimError):
+    """`golden`, a golden file, was made from the model with the hash `expected`; `found` is the hash of another model.
+
+    `model` is the file of that other model, where it came from one.
+    """
+
+    def __init__(self, golden: Path, expected: str, found: str, model: Path | None = None) -> None:
+        other = f"{model}, which is {found[:12]}" if model is not None else f"{found[:12]}"
+        super().__init__(f"{golden}: was made from model {expected[:12]}, not from {other}")
+        self.golden, self.expected, self.found, self.model = golden, expected, found, model
+
+
+class ModelNotFound(IntsimError):
+    """The model behind `golden`, whose hash is `expected`, is neither the shipped one nor next to the golden file."""
+
+    def __init__(self, golden: Path, expected: str) -> None:
+        super().__init__(f"{golden}: was made from model {expected[:12]}, which is neither the shipped one nor next to it")
+        self.golden, self.expected = golden, expected
+
+
+class CheckpointNotFound(IntsimError):
+    """The float checkpoint of `model`, whose hash is `expected`, is not next to the model."""
+
+    def __init__(self, model: Path, expected: str) -> None:
+        super().__init__(f"{model}: its checkpoint ({expected}) is not next to it")
+        self.model, self.expected = model, expected
+
+
+class ConfigurationNotFound(FileError):
+    """The dimensions of the network in `checkpoint` are neither in the file, nor next to it, nor told by its shapes."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        super().__init__(
+            f"{checkpoint}: its configuration is not next to it, as {checkpoint.stem}.json or variant.yml; give it, or a "
+            "model of the same network"
+        )
+        self.checkpoint = checkpoint
+
+
+class PicturesMissing(IntsimError):
+    """`checkpoint` holds real numbers, and there is no picture to calibrate on."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        super().__init__(f"{checkpoint}: a float checkpoint; quantization needs at least one picture to calibrate on")
+        self.checkpoint = checkpoint
+
+
+class AlreadyQuantized(IntsimError):
+    """`checkpoint` holds integers and scales, which are taken unchanged; `given` is what was asked for in vain."""
+
+    def __init__(self, checkpoint: Path, given: str) -> None:
+        super().__init__(
+            f"{checkpoint}: is quantized already, and its integers and scales are taken unchanged; leave out {given}"
+        )
+        self.checkpoint, self.given = checkpoint, given

@@ -6,7 +6,7 @@ import numpy as np
 
 from intsim import dialects
 from intsim.engine.graph import Graph, Node, constant_node, input_node
-from intsim.quantization import quantize
+from intsim.quantization import quantize_weights
 from intsim.quantization.synth import random_picture, random_weights
 
 TINY = {
@@ -48,13 +48,13 @@ TINY_SWIN = {
 def tiny_classifier(config: dict, dialect: dialects.Dialect = dialects.ISEGMENTER, **changes: object) -> Graph:
     """A random classifier of a few thousand parameters."""
     config = config | changes
-    return quantize(random_weights(config, 3), config, [random_picture(config, 4)], dialect, "random")
+    return quantize_weights(random_weights(config, 3), config, [random_picture(config, 4)], dialect, "random")
 
 
 def tiny_graph(dialect: dialects.Dialect = dialects.ISEGMENTER, **changes: object) -> Graph:
     """A random Segmenter of a few thousand parameters."""
     config = TINY | changes
-    return quantize(random_weights(config, 3), config, [random_picture(config, 4)], dialect, "random")
+    return quantize_weights(random_weights(config, 3), config, [random_picture(config, 4)], dialect, "random")
 
 
 def window_graph(dialect: dialects.Dialect = dialects.ISEGMENTER) -> tuple[Graph, np.ndarray]:

@@ -19,7 +19,7 @@ from intsim import dialects
 from intsim.errors import FileError, IntsimError
 from intsim.nets.positions import bilinear, resized_positions
 from intsim.nets.segmenter import SegmenterConfig, parameters
-from intsim.quantization import Checkpoint, at_size, config_beside, quantize, read_checkpoint, read_config
+from intsim.quantization import Checkpoint, at_size, config_beside, quantize_weights, read_checkpoint, read_config
 from intsim.quantization.naming import MMSEGMENTATION
 from intsim.quantization.synth import random_picture, random_weights
 
@@ -231,7 +231,7 @@ def test_one_checkpoint_gives_models_for_several_sizes(cli: Cli) -> None:
         graph = intsim.load("q.h5")
         assert graph.tensors["labels"].shape == due
         assert graph.config["trained_size"] == [24, 40]
-    same = quantize(float32(), TINY, [random_picture(TINY, 5)], dialects.ISEGMENTER, "x")
+    same = quantize_weights(float32(), TINY, [random_picture(TINY, 5)], dialects.ISEGMENTER, "x")
     cli("quantize c.safetensors --calibrate picture.png --size 40x24 -o q.h5")
     assert intsim.load("q.h5").content_hash == same.content_hash
 

@@ -24,7 +24,7 @@ from intsim.errors import FileError, GraphError, IntsimError
 from intsim.kernels import isa
 from intsim.nets.networks import built, dimensions_of, parameters_of
 from intsim.nets.swin import regions
-from intsim.quantization import Checkpoint, Recipe, quantize
+from intsim.quantization import Checkpoint, Recipe, quantize_weights
 from intsim.quantization.fold import fold_norms
 from intsim.quantization.recipe import Observer
 from intsim.quantization.synth import preset, random_picture, random_weights
@@ -226,7 +226,7 @@ def test_narrow_activations_saturate_at_their_own_width(bits: int) -> None:
     """The fused attention within windows, too, whose logits are i8 whatever their width."""
     recipe = Recipe(observers={"*.attn.*": Observer.of("percentile:50")}, widths={"activation": bits})
     picture = random_picture(TINY_SWIN, 4)
-    graph = quantize(random_weights(TINY_SWIN, 3), TINY_SWIN, [picture], dialects.ISEGMENTER, "random", recipe)
+    graph = quantize_weights(random_weights(TINY_SWIN, 3), TINY_SWIN, [picture], dialects.ISEGMENTER, "random", recipe)
     due: dict[str, np.ndarray] = {}
     intsim.run(graph, picture, lambda name, value: due.setdefault(name, np.array(value)), face="ref")
     contexts = [name for name in due if name.endswith("attn.context.requant")]
@@ -293,7 +293,7 @@ def test_a_dead_class_takes_nothing_from_the_others() -> None:
     for head in ("head", "head_dist"):
         weights[f"{head}.weight"][0] = 0
         weights[f"{head}.bias"][:] = 0
-    graph = quantize(weights, DISTILLED, [picture], dialects.ISEGMENTER, "random")
+    graph = quantize_weights(weights, DISTILLED, [picture], dialects.ISEGMENTER, "random")
     due, logits = built(DISTILLED, weights).run(picture).ravel(), intsim.run(graph, picture).ravel()
     sums, arms = np.zeros(7), graph.by_name["logits"].params
     for arm, head in (("a", "head"), ("c", "head_dist")):

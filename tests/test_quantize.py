@@ -9,7 +9,7 @@ import intsim
 from intsim import dialects, ops
 from intsim.engine.graph import Graph
 from intsim.nets.segmenter import SegmenterConfig, parameters, segmenter
-from intsim.quantization import quantize
+from intsim.quantization import quantize_weights
 from intsim.quantization.calibrate import GeluInputs, calibrate
 from intsim.quantization.synth import preset, random_picture, random_weights
 
@@ -147,7 +147,7 @@ def test_the_clamp_found_is_the_best_one() -> None:
 
 def test_quantization_is_repeatable() -> None:
     weights, picture = random_weights(TINY, 3), random_picture(TINY, 4)
-    hashes = {quantize(weights, TINY, [picture], dialects.RTL, "x").content_hash for _ in range(2)}
+    hashes = {quantize_weights(weights, TINY, [picture], dialects.RTL, "x").content_hash for _ in range(2)}
     assert len(hashes) == 1
 
 

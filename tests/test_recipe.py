@@ -22,7 +22,7 @@ from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
 from intsim.nets.real import RealGraph, RealNode
 from intsim.nets.segmenter import SegmenterConfig, segmenter
-from intsim.quantization import Recipe, calibrated, class_gain, integer_form, lowered, quantize
+from intsim.quantization import Recipe, calibrated, class_gain, integer_form, lowered, quantize_weights
 from intsim.quantization.fold import fold_norms
 from intsim.quantization.observers import MANTISSA_BITS, Magnitudes
 from intsim.quantization.recipe import WIDTHS, Observer, observers_of
@@ -38,7 +38,7 @@ L2 = TINY | {"l2_norm": True}
 def made(config: dict[str, Any] = TINY, recipe: Recipe | None = None, **changes: NDArray) -> Graph:
     """The tiny Segmenter by a recipe."""
     weights = random_weights(config, 3) | {name.replace("__", "."): value for name, value in changes.items()}
-    return quantize(weights, config, [random_picture(config, 4)], dialects.ISEGMENTER, "random", recipe)
+    return quantize_weights(weights, config, [random_picture(config, 4)], dialects.ISEGMENTER, "random", recipe)
 
 
 def values_of(net: RealGraph, picture: NDArray) -> dict[str, NDArray]:

@@ -25,7 +25,7 @@ from intsim import dialects
 from intsim.measurement.evaluation import Confusion
 from intsim.nets.real import LAYER_NORM_EPS, RealGraph
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
-from intsim.quantization import Recipe, class_gain, quantize, read_checkpoint, read_config
+from intsim.quantization import Recipe, class_gain, quantize_weights, read_checkpoint, read_config
 from intsim.quantization.recipe import CALIBRATED, NONE, Observer
 
 from scenes import CALIBRATION_SEED, CLASSES, EVAL_SEED, render
@@ -73,7 +73,7 @@ def integer_miou(
     weights: Weights, config: dict[str, Any], scenes: Scenes, pictures: int = 1, recipe: Recipe | None = None
 ) -> float:
     """Of the integer network that a recipe gives."""
-    graph = quantize(weights, config, calibration(pictures), dialects.ISEGMENTER, "measured here", recipe)
+    graph = quantize_weights(weights, config, calibration(pictures), dialects.ISEGMENTER, "measured here", recipe)
     return miou(lambda picture: intsim.run(graph, picture), scenes)
 
 
@@ -209,7 +209,9 @@ def stretched(spread: float, weights: Weights, config: dict[str, Any], scenes: S
     real = [published.run(picture) for picture, _ in scenes]
     row: list[Any] = [f"stretched by exp({spread} N(0,1))", f"{gains.min():.2f} to {gains.max():.2f}"]
     for norm in (CALIBRATED, NONE):
-        graph = quantize(changed, config, calibration(1), dialects.ISEGMENTER, "measured here", Recipe(class_norm=norm))
+        graph = quantize_weights(
+            changed, config, calibration(1), dialects.ISEGMENTER, "measured here", Recipe(class_norm=norm)
+        )
         alike = [(intsim.run(graph, p) == labels).mean() for (p, _), labels in zip(scenes, real, strict=True)]
         row.append(float(np.mean(alike)))
     return row
@@ -247,7 +249,7 @@ def by_choice(scenes: int) -> None:
     }
     rows = [[name, integer_miou(weights, config, seen, recipe=recipe)] for name, recipe in choices.items()]
     for name in dialects.DIALECTS:
-        graph = quantize(weights, config, calibration(1), dialects.DIALECTS[name], "measured here")
+        graph = quantize_weights(weights, config, calibration(1), dialects.DIALECTS[name], "measured here")
         rows.append([f"--dialect {name}", miou(lambda picture, graph=graph: intsim.run(graph, picture), seen)])
     table(["choice", "mIoU"], rows)
 

@@ -62,23 +62,12 @@ def load_model(path: Path | None) -> Graph:
 
 
 def model_behind(golden: Path, path: Path | None) -> Graph:
-    """The graph a golden file was made from: `path`, or else the shipped model or one that lies beside the golden file."""
+    """The graph that a golden file was made from: `path`, or else the shipped model or one next to the golden file."""
     from ..storage.golden_file import open_golden
-    from ..storage.model_file import find, load
+    from ..storage.model_file import model_behind as behind
 
     with open_golden(golden) as reference:
-        wanted = reference.model_sha256
-    if path is not None:
-        graph = load(path)
-        if graph.content_hash != wanted:
-            raise IntsimError(
-                f"{golden}: stems from model {wanted[:12]}, not from {path}, which is {graph.content_hash[:12]}"
-            )
-        return graph
-    found = find(wanted, [golden.resolve().parent, Path.cwd()])
-    if found is None:
-        raise IntsimError(f"{golden}: stems from model {wanted[:12]}, which is not the shipped one; name it with --model")
-    return load(found)
+        return behind(reference, path)
 
 
 def load_segmenter(path: Path | None) -> Graph:

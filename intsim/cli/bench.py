@@ -109,13 +109,13 @@ def require_onnxruntime() -> None:
 def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, IntArray]:
     """A network of random weights, real-valued and quantized, and a picture for it."""
     from ..nets.networks import built
-    from ..quantization import quantize
+    from ..quantization import quantize_weights
     from ..quantization import synth as random
 
     config = random.preset(preset)
     weights = random.random_weights(config, 0)
     image = random.random_picture(config, 0)
-    graph = quantize(weights, config, [image], load_dialect(dialect), "random, seed 0")
+    graph = quantize_weights(weights, config, [image], load_dialect(dialect), "random, seed 0")
     return graph, built(config, weights), image
 
 

@@ -10,7 +10,6 @@ from ._common import (
     announce_compiling,
     check_target,
     json_option,
-    model_behind,
     model_behind_option,
     output_option,
     progress,
@@ -64,14 +63,13 @@ def command(
     targets = [target for target in (output, junit, html) if target is not None]
     for i, target in enumerate(targets):
         check_target(target, golden, dut, model, map_path, *targets[:i])
-    graph = model_behind(golden, model) if isolated or model else None
     if isolated:
         announce_compiling()
     with progress("comparing", None) as step:
         result = diff(
             golden,
             dut,
-            graph,
+            model,
             isolated=isolated,
             explained=explain is not False,
             map_path=map_path,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from .. import resources
-from ..errors import FileError, IntsimError
 from ._common import (
     announce_compiling,
     check_target,
@@ -27,9 +25,7 @@ from ._common import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..engine.graph import Graph
     from ..measurement.evaluation import Evaluation
-    from ..nets.real import RealGraph
 
 
 @click.command("eval", epilog="Example: intsim eval examples/scenes")
@@ -67,8 +63,8 @@ def command(
     DIR holds NAME.png with NAME_labels.png beside it, or images/ with labels/ (or annotations/). The value of a label map's
     pixel is its class. Pictures of another size than the model's go through sliding windows, merged in integers.
     """
-    from ..engine.classes import class_names
-    from ..measurement.evaluation import evaluate, samples
+    from ..measurement.evaluation import samples
+    from ..measurement.labelled import evaluate
 
     if integers and checkpoint is not None:
         raise click.UsageError("--integers leaves the checkpoint out")
@@ -77,37 +73,24 @@ def command(
         check_target(output, model, checkpoint, *(path for sample in found for path in (sample.picture, sample.labels)))
     step_size = height_and_width(stride, "--stride") if stride else None
     graph = load_segmenter(model)
-    if step_size is None and isinstance(trained := graph.config.get("window_stride"), int) and trained > 0:
-        step_size = (trained, trained)
-    net = None if integers else _real_graph(graph, model or resources.model(), checkpoint)
     announce_compiling()
     with progress("evaluating", len(found)) as step:
         result = evaluate(
-            graph, found, class_names(graph), net, step_size, ignore, reduce_zero_label, progress=step, threads=threads
+            folder,
+            graph,
+            model_file=model or resources.model(),
+            checkpoint=checkpoint,
+            integers_only=integers,
+            stride=step_size,
+            ignore=ignore,
+            reduce_zero_label=reduce_zero_label,
+            progress=step,
+            threads=threads,
         )
     if as_json:
         put_json({"model_sha256": graph.content_hash, **result.record()}, output)
     else:
         put_rich(lambda console: _table(console, result), output)
-
-
-def _real_graph(graph: Graph, model: Path, checkpoint: Path | None) -> RealGraph:
-    """The real-valued network that the model was quantized from."""
-    from ..nets.segmenter import SegmenterConfig, segmenter
-    from ..quantization import checkpoint_behind, read_checkpoint
-
-    due = graph.provenance.get("checkpoint_sha256")
-    named = f"{due:.12}" if re.fullmatch("[0-9a-f]{64}", str(due)) else str(due)  # of random weights it is no hash
-    path = checkpoint or checkpoint_behind(due, [resources.checkpoint(), model.resolve().parent, Path.cwd()])
-    if path is None:
-        raise IntsimError(
-            f"{model}: its checkpoint ({named}) does not lie beside it; name it with --checkpoint, or --integers "
-            "measures the integers alone"
-        )
-    weights, sha256 = read_checkpoint(path, graph.config)
-    if sha256 != due:
-        raise FileError(f"{path}: is not the checkpoint that {model} was made from ({named})")
-    return segmenter(SegmenterConfig.of(graph.config), weights)
 
 
 def _table(console: Console, result: Evaluation) -> None:

@@ -20,6 +20,7 @@ import click
 
 from .. import __version__
 from ..errors import IntsimError
+from .hints import with_hint
 
 COMMANDS = (
     "demo",
@@ -68,7 +69,7 @@ class Commands(click.Group):
                 click.echo("intsim: interrupted", err=True)
                 code = INTERRUPTED
             except IntsimError as error:
-                click.echo(f"intsim: {error}", err=True)
+                click.echo(f"intsim: {with_hint(error)}", err=True)
                 code = UNUSABLE
             except OSError as error:
                 where = f"{error.filename}: " if error.filename else ""

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from ..errors import FileError, IntsimError
+from ..errors import AlreadyQuantized
 from ._common import (
     announce_compiling,
     check_target,
     dialect_option,
     height_and_width,
     load_dialect,
-    load_model,
     output_option,
     progress,
     resize_option,
 )
 
 if TYPE_CHECKING:
-    from ..engine.graph import Graph
-    from ..quantization import Checkpoint, Recipe
+    from ..quantization import Recipe
     from ..quantization.ivit_records import Compared
-    from ..quantization.sensitivity import Noise
+    from ..quantization.pipeline import Quantized
 
 BESIDE = "<beside the model>"
 DIFFERENT = 1
-GUESSED_SIZE = ", img_size"  # among what was taken for granted
 NOISIEST = 5  # tensors that are told when there is a report
 
 
@@ -119,69 +117,71 @@ def command(
     A quantization-aware checkpoint of I-ViT has its integers and scales already: they are taken as they stand, without a
     picture, and in dialect ivit unless another one is named.
     """
-    from ..nets.networks import built, dimensions_of
-    from ..quantization import Checkpoint, calibrated, config_beside, folds_class_norm, integer_form, lowered
+    from ..quantization import Checkpoint
     from ..quantization.ivit import is_quantized
+    from ..quantization.pipeline import quantize
     from ..quantization.report import check_format
-    from ..quantization.sensitivity import agreement, sensitivity
-    from ..storage.pictures import read_picture
 
     checkpoint, further = _checkpoint_first(files)
-    paths = [*calibrate, *further]
-    config = config or (config_beside(checkpoint) if model is None else None)
-    check_target(output, checkpoint, config, model, *paths, *report_on)
+    pictures = [*calibrate, *further]
+    check_target(output, checkpoint, config, model, *pictures, *report_on)
     page = output.with_name(f"{output.stem}_report.html") if report == BESIDE else Path(report) if report else None
     if page is not None:
         check_format(page)
-        check_target(page, checkpoint, config, model, output, *paths, *report_on)
+        check_target(page, checkpoint, config, model, output, *pictures, *report_on)
     elif report_on:
         raise click.UsageError("--report-on goes with --report")
-    opened = Checkpoint.open(checkpoint)
-    if is_quantized(opened.tensors):
-        return _take(opened, paths, config, model, dialect, output)
-    if not paths:
-        raise IntsimError(
-            f"{checkpoint}: a float checkpoint; quantize needs at least one picture to calibrate on: --calibrate PICTURE"
-        )
-    recipe = _recipe(observers, widths, lam, class_norm, fold_norm)
-    rules = load_dialect(dialect)
-    settings, origin = _settings(opened, config, model, size)
-    weights = opened.weights(settings)
-    sides = dimensions_of(settings)
-    try:
-        pictures = [read_picture(path, sides.height, sides.width, resize) for path in paths]
-        others = [read_picture(path, sides.height, sides.width, resize) for path in report_on] or pictures
-    except IntsimError as error:
-        guessed = "; that size is a guess, --size says another" if GUESSED_SIZE in origin else ""
-        raise type(error)(f"{error}{guessed}") from None
+    given = click.get_current_context().get_parameter_source
+    chosen = [option for key, option in _CHOICES.items() if given(key) is ParameterSource.COMMANDLINE]
+    if chosen and is_quantized(Checkpoint.open(checkpoint).tensors):
+        raise AlreadyQuantized(checkpoint, chosen[0])
     announce_compiling()
-    net, trained = integer_form(weights, settings, pictures, recipe), built(settings, weights)
-    with progress("calibrating", 2 * len(pictures) * len(net.nodes)) as step:
-        statistics = calibrated(net, pictures, rules, recipe, step)
-    graph = lowered(net, statistics, rules, settings, pictures, opened.sha256)
-    measured = []
-    if page is not None:
-        with progress("measuring", len(others) * len(net.nodes)) as step:
-            measured = sensitivity(net, graph, others, trained, step)
-    _save(graph, output, page, measured)
-    alike = agreement(trained, statistics, graph, pictures)
-    norm = ", L2 class norm folded in" if folds_class_norm(settings, recipe) else ""
-    click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, calibrated on {len(pictures)} picture(s){norm}")
+    with ExitStack() as bars:
+        result = quantize(
+            checkpoint,
+            pictures,
+            config=config,
+            model=model,
+            size=height_and_width(size, "--size") if size else None,
+            recipe=_recipe(observers, widths, lam, class_norm, fold_norm) if pictures else None,
+            dialect=load_dialect(dialect) if given("dialect") is ParameterSource.COMMANDLINE else None,
+            resize=resize,
+            report=page is not None,
+            report_pictures=report_on,
+            progress=lambda stage, steps: bars.enter_context(progress(stage, steps)),
+        )
+    result.save(output, page)
+    _tell(result, output, page)
+    return 0 if result.reproduced else DIFFERENT
+
+
+def _tell(result: Quantized, output: Path, page: Path | None) -> None:
+    """What was made, and how near it is to the network it was made from."""
+    graph = result.graph
+    taken = "integers and scales as stored in the checkpoint"
+    if result.agreement is not None:
+        norm = ", L2 class norm folded in" if result.class_norm_folded else ""
+        taken = f"calibrated on {result.pictures} picture(s){norm}"
+    click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {graph.dialect.name}, {taken}")
     click.echo(f"content hash {graph.content_hash}")
-    if trained.classifies:
-        click.echo(f"top class as in real numbers on {alike:.0%} of the calibration pictures")
-    else:
-        click.echo(f"labels as in real numbers on {alike:.1%} of the calibration pixels")
-    click.echo(f"configuration: {origin}")
+    if result.agreement is not None:
+        same, over = ("top class", "pictures") if result.classifies else ("labels", "pixels")
+        share = f"{result.agreement:.0%}" if result.classifies else f"{result.agreement:.1%}"
+        click.echo(f"{same} as in the float network on {share} of the calibration {over}")
+    click.echo(f"configuration: {result.origin}")
+    if result.not_compared:
+        click.echo("recorded modules: not compared, they use dialect ivit")
+    if result.modules:
+        _tell_recorded(result.modules, result.unknown_modules)
     if page is not None:
-        click.echo(f"report: {page}; signal to noise by itself, the {NOISIEST} lowest:")
-        for tensor in sorted(measured, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
+        click.echo(f"report: {page}; signal to noise of each layer by itself, the {NOISIEST} lowest:")
+        for tensor in sorted(result.noise, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
-    return 0
 
 
-# What a quantized checkpoint leaves nothing to choose of: it says how a network is quantized, or re-quantized.
-_CHOSEN = {
+# The options that a quantized checkpoint leaves no choice in: they say how a network is quantized, or quantized again.
+_CHOICES = {
+    "calibrate": "--calibrate",
     "size": "--size",
     "observers": "--observer",
     "widths": "--bits",
@@ -194,41 +194,8 @@ _CHOSEN = {
 }
 
 
-def _take(
-    checkpoint: Checkpoint, pictures: list[Path], config: Path | None, model: Path | None, dialect: str, output: Path
-) -> int:
-    """The model of a quantized checkpoint; the exit code."""
-    from ..dialects import IVIT
-    from ..quantization.ivit import imported
-    from ..quantization.ivit_records import compared, is_recorded, unknown_modules
-    from ..storage.model_file import save
-
-    given = click.get_current_context().get_parameter_source
-    said = [key for key in _CHOSEN if given(key) is ParameterSource.COMMANDLINE]
-    if pictures or said:
-        option = "--calibrate" if pictures else _CHOSEN[said[0]]
-        raise IntsimError(
-            f"{checkpoint.path}: is quantized already; its integers and scales are taken as they stand: leave {option} out"
-        )
-    rules = load_dialect(dialect if given("dialect") is ParameterSource.COMMANDLINE else "ivit")
-    settings, origin = _settings(checkpoint, config, model, None)
-    announce_compiling()
-    graph = imported(checkpoint, settings, rules)
-    recorded = is_recorded(checkpoint)
-    found = compared(checkpoint, settings, rules) if recorded and rules == IVIT else []
-    save(graph, output)
-    click.echo(
-        f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, integers and scales as they stand in the checkpoint"
-    )
-    click.echo(f"content hash {graph.content_hash}")
-    click.echo(f"configuration: {origin}")
-    if recorded and rules != IVIT:
-        click.echo("recorded modules: not compared, they speak dialect ivit")
-    return _tell_recorded(found, unknown_modules(checkpoint, settings)) if found else 0
-
-
-def _tell_recorded(modules: list[Compared], unknown: list[str]) -> int:
-    """What of a recording is reproduced; whether anything is not."""
+def _tell_recorded(modules: list[Compared], unknown: list[str]) -> None:
+    """What of a recording is reproduced."""
     same = [module for module in modules if module.same]
     size = sum(module.total for module in modules if module.differing is not None)
     click.echo(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
@@ -241,21 +208,6 @@ def _tell_recorded(modules: list[Compared], unknown: list[str]) -> int:
         click.echo(f"the first other one: {wrong.module} ({wrong.node} here) {how}")
     if unknown:
         click.echo(f"not compared, no modules of this network: {', '.join(unknown)}")
-    return DIFFERENT if len(same) < len(modules) else 0
-
-
-def _save(graph: Graph, output: Path, page: Path | None, measured: list[Noise]) -> None:
-    """Write the model and its report: both, or neither."""
-    from ..quantization.report import rendered
-    from ..storage.files import replacing
-    from ..storage.model_file import save
-
-    if page is None:
-        save(graph, output)
-        return
-    with replacing(page) as temporary:
-        temporary.write_text(rendered(page.suffix, graph, measured), encoding="utf-8")
-        save(graph, output)
 
 
 def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class_norm: str | None, fold: bool) -> Recipe:
@@ -264,29 +216,6 @@ def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class
     general, by_glob = observers_of(observers)
     clamp: str | int = int(lam) if lam.isdecimal() else lam
     return Recipe(general, by_glob, widths_of(widths), clamp, class_norm, fold)
-
-
-def _settings(
-    checkpoint: Checkpoint, config: Path | None, model: Path | None, size: str | None
-) -> tuple[dict[str, Any], str]:
-    """The configuration, and where it comes from: a file, a model, the checkpoint itself or its shapes."""
-    from ..quantization import at_size, read_config
-
-    if config is not None:
-        settings, origin = read_config(config), str(config)
-    elif model is not None:
-        settings, origin = load_model(model).config, f"that of {model}"
-    elif own := checkpoint.own_config():
-        settings, origin = own
-    else:
-        raise FileError(
-            f"{checkpoint.path}: its configuration is not beside it, as {checkpoint.path.stem}.json or variant.yml; name it "
-            "with --config, or with --model a model of the same network"
-        )
-    settings = checkpoint.completed(settings)
-    if size is None:
-        return settings, origin
-    return at_size(settings, *height_and_width(size, "--size")), origin.partition(GUESSED_SIZE)[0]
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:

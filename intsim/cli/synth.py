@@ -37,8 +37,8 @@ def command(
     seg-SIZE PATCH-DECODER@SIDE without the blank, as in seg-b8-mask@640x480; sizes t, s, b, l. Without one the dimensions
     come from --config, or from --model.
     """
-    from ..quantization import quantize, read_config
-    from ..quantization import synth as random
+    from ..quantization import read_config
+    from ..quantization.pipeline import synth
     from ..storage.model_file import save
 
     check_target(output, config, model)
@@ -46,15 +46,11 @@ def command(
         raise click.UsageError("give one of PRESET, --config and --model, which all say the dimensions")
     if classes is not None and preset is None:
         raise click.UsageError("--classes goes with a PRESET")
-    if preset is not None:
-        settings = random.preset(preset, classes)
-    else:
-        settings = read_config(config) if config else load_model(model).config
     rules = load_dialect(dialect)
+    settings = preset or (read_config(config) if config else load_model(model).config)
     announce_compiling()
     with status("making and calibrating random weights ..."):
-        weights = random.random_weights(settings, seed)
-        graph = quantize(weights, settings, [random.random_picture(settings, seed)], rules, f"random, seed {seed}")
+        graph = synth(settings, classes=classes, seed=seed, dialect=rules)
         save(graph, output)
     click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, random weights of seed {seed}")
     click.echo(f"content hash {graph.content_hash}")

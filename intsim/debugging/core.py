@@ -18,6 +18,7 @@ from ..engine.names import TensorName
 from ..errors import FileError, IntsimError
 from ..rules.layout_faults import diagnose
 from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
+from ..storage.model_file import model_behind
 from .compare import Comparison, compare, sha256_of
 from .dumps import Dump, DumpedTensor, open_dump
 from .explain import Explanation, explain, reconciled
@@ -28,7 +29,7 @@ from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADAB
 def diff(
     golden_path: str | Path,
     dut_path: str | Path,
-    graph: Graph | None = None,
+    model: str | Path | Graph | None = None,
     *,
     isolated: bool = False,
     explained: bool = True,
@@ -38,16 +39,13 @@ def diff(
 ) -> Diff:
     """Compare the dump at `dut_path` (see `dumps`) with a golden file, exactly.
 
-    With `isolated` every node is judged by itself, which takes the `graph` the golden file was made from; culprits are
-    explained unless `explained` is false. `complete` makes a tensor missing from the dump a difference. `progress(name)` is
-    called before every tensor. Raises IntsimError where nothing can be compared, or the files stem from different models.
+    With `isolated` every node is judged by itself, which takes the model that the golden file was made from: `model`, the
+    shipped one, or one next to the golden file. Culprits are explained unless `explained` is false.
+    `complete` makes a tensor missing from the dump a difference. `progress(name)` is called before every tensor. Raises IntsimError where nothing can be
+    compared, or the files were made from different models (ModelMismatch, ModelNotFound).
     """
     with open_golden(golden_path) as reference:
-        if graph is not None and graph.content_hash != reference.model_sha256:
-            ours, theirs = reference.model_sha256[:12], graph.content_hash[:12]
-            raise IntsimError(f"{reference.path} stems from model {ours}, not {theirs}; give that one with --model")
-        if isolated and graph is None:
-            raise IntsimError("isolation recomputes nodes, which takes the model; give it with --model")
+        graph = model_behind(reference, model) if isolated or model is not None else None
         with open_dump(dut_path, _due(reference, graph), map_path) as dump:
             return _compared(reference, dump, graph, isolated, explained, complete, progress)
 

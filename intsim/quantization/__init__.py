@@ -1,114 +1,25 @@
-"""From a float checkpoint to an integer graph: read, calibrate, lower. Floating point exists only on this side."""
+"""From a float checkpoint to an integer graph: read, calibrate, lower. Floating point exists only on this side.
 
-from __future__ import annotations
+`pipeline` has the whole way as one call (`intsim.quantize`), `stages` its parts.
+"""
 
-import numpy as np
-
-from .. import __version__
-from ..arith import AnyArray
-from ..dialects import Dialect
-from ..engine.graph import Graph, digest
-from ..errors import IntsimError
-from ..nets.networks import SEGMENTER, built, network_of
-from ..nets.real import RealGraph
-from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, parameters, segmenter
-from .calibrate import Progress, Statistics, calibrate
 from .checkpoint import Checkpoint, checkpoint_behind, read_checkpoint
 from .configuration import at_size, config_beside, read_config
-from .fold import fold_norms
-from .lower import lower
-from .recipe import CALIBRATED, NONE, Recipe
-from .rounding import Rounded
+from .recipe import Recipe
+from .stages import calibrated, class_gain, folds_class_norm, integer_form, lowered, quantize_weights
 
 __all__ = [
     "Checkpoint",
     "Recipe",
     "at_size",
-    "calibrate",
     "calibrated",
     "checkpoint_behind",
+    "class_gain",
     "config_beside",
     "folds_class_norm",
     "integer_form",
-    "lower",
     "lowered",
-    "parameters",
-    "quantize",
+    "quantize_weights",
     "read_checkpoint",
     "read_config",
-    "segmenter",
 ]
-
-
-def quantize(
-    weights: dict[str, AnyArray],
-    config: dict,
-    pictures: list[AnyArray],
-    dialect: Dialect,
-    checkpoint_sha256: str,
-    recipe: Recipe | None = None,
-    progress: Progress = lambda name: None,
-) -> Graph:
-    """An integer network from float weights and one or more calibration pictures (u8 [H, W, 3]).
-
-    Raises IntsimError naming layer and channel where a parameter cannot be quantized, BoundError where the result could
-    overflow. `progress(name)` is called when a real-valued node has run.
-    """
-    recipe = recipe or Recipe()
-    net = integer_form(weights, config, pictures, recipe)
-    statistics = calibrated(net, pictures, dialect, recipe, progress)
-    return lowered(net, statistics, dialect, config, pictures, checkpoint_sha256)
-
-
-def calibrated(
-    net: RealGraph, pictures: list[AnyArray], dialect: Dialect, recipe: Recipe, progress: Progress = lambda name: None
-) -> Statistics:
-    """What lowering needs to know of `net` (as `integer_form` gives it), from pictures."""
-    with np.errstate(all="ignore"):  # what leaves float64 is refused by name
-        return calibrate(net, pictures, dialect, recipe, progress)
-
-
-def lowered(
-    net: RealGraph, statistics: Statistics, dialect: Dialect, config: dict, pictures: list[AnyArray], checkpoint_sha256: str
-) -> Graph:
-    """The integer graph, with a record of where it comes from: checkpoint, pictures, where the recipe is unusual."""
-    provenance = {
-        "intsim": __version__,
-        "checkpoint_sha256": checkpoint_sha256,
-        "calibration_sha256": [digest(picture) for picture in pictures],
-        **({"recipe": departures} if (departures := statistics.recipe.departures()) else {}),
-    }
-    with np.errstate(all="ignore"):
-        return lower(net, Rounded(statistics), dialect, config, provenance)
-
-
-def integer_form(weights: dict[str, AnyArray], config: dict, pictures: list[AnyArray], recipe: Recipe) -> RealGraph:
-    """The real-valued network as lowering takes it: without L2 norms, layer norms folded where the recipe says so."""
-    if recipe.class_norm == CALIBRATED and not folds_class_norm(config, recipe):
-        raise IntsimError(
-            "class norm: this network has none to calibrate; a mask decoder trained with L2 normalisation is due, and "
-            '"l2_norm": true in its configuration'
-        )
-    net = built(config, weights)
-    if network_of(config) is SEGMENTER and net.normalised:
-        gain: float | AnyArray = class_gain(net, pictures) if folds_class_norm(config, recipe) else 1.0
-        net = segmenter(SegmenterConfig.of(config), weights, class_gain=gain)
-    return fold_norms(net) if recipe.fold_norm else net
-
-
-def folds_class_norm(config: dict, recipe: Recipe) -> bool:
-    """Whether the network was trained with an L2 norm of class features that goes into the masks' requantization."""
-    if network_of(config) is not SEGMENTER:
-        return False
-    dimensions = SegmenterConfig.of(config)
-    return dimensions.l2_norm and dimensions.decoder == MASK and recipe.class_norm != NONE
-
-
-def class_gain(published: RealGraph, pictures: list[AnyArray]) -> AnyArray:
-    """What stands for the L2 norm of each class's feature [K]: the mean of its inverse over the pictures."""
-    with np.errstate(all="ignore"):
-        features = [published.tensors(picture, [CLASS_FEATURES])[CLASS_FEATURES] for picture in pictures]
-        gain: AnyArray = np.mean([1 / np.linalg.norm(feature, axis=-1) for feature in features], axis=0)
-    if not np.isfinite(gain).all():
-        raise IntsimError(f"{CLASS_FEATURES}: the feature of class {int(np.argmin(np.isfinite(gain)))} has norm 0")
-    return gain

@@ -19,9 +19,10 @@ from .. import resources
 from ..arith import I8, I32, Format, Scale
 from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
-from ..errors import FileError, IntsimError
+from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
 from ..ops._op import REGISTRY
 from . import hdf5
+from .golden_file import GoldenFile
 
 FORMAT, VERSION = "intsim-model", 1
 
@@ -60,6 +61,22 @@ def load(path: str | Path) -> Graph:
         raise type(error)(f"{path}: {error}") from None
     if graph.content_hash != content:
         raise FileError(f"{path}: its contents do not match its content hash; it was altered, make it again")
+    return graph
+
+
+def model_behind(golden: GoldenFile, model: str | Path | Graph | None = None) -> Graph:
+    """The graph that a golden file was made from: `model`, or else the shipped model or one next to the golden file.
+
+    Raises ModelMismatch where `model` is another one, ModelNotFound where there is none.
+    """
+    wanted, path = golden.model_sha256, None if isinstance(model, Graph) or model is None else Path(model)
+    if model is None:
+        path = find(wanted, [golden.path.resolve().parent, Path.cwd()])
+        if path is None:
+            raise ModelNotFound(golden.path, wanted)
+    graph = model if isinstance(model, Graph) else load(path or "")
+    if graph.content_hash != wanted:
+        raise ModelMismatch(golden.path, wanted, graph.content_hash, path)
     return graph
 
 

@@ -1,0 +1,26 @@
+"""Which option of the commands helps where the library reports a problem. Its exceptions carry facts and name no option."""
+
+from __future__ import annotations
+
+from ..errors import (
+    CheckpointNotFound,
+    ConfigurationNotFound,
+    IntsimError,
+    ModelMismatch,
+    ModelNotFound,
+    PicturesMissing,
+)
+
+HINTS: dict[type[IntsimError], str] = {
+    ModelMismatch: "give its own with --model",
+    ModelNotFound: "name it with --model",
+    CheckpointNotFound: "name it with --checkpoint, or measure the integers alone with --integers",
+    ConfigurationNotFound: "the options are --config and --model",
+    PicturesMissing: "--calibrate PICTURE names one",
+}
+
+
+def with_hint(error: IntsimError) -> str:
+    """The message, and the option that helps where there is one."""
+    hint = HINTS.get(type(error))
+    return f"{error}; {hint}" if hint else str(error)
