@@ -2,7 +2,8 @@
 
 ``load`` a model file, ``run`` it on a picture, write a ``golden`` file of every tensor in between, ``diff`` a device's dump
 with it. ``quantize`` makes a model from a checkpoint, ``synth`` one with random weights. Operators are in ``intsim.ops``,
-their primitives in ``intsim.arith``, the disputed choices in ``intsim.dialects``. Nothing heavy is imported before it is used.
+their primitives in ``intsim.arith``, the disputed choices in ``intsim.dialects``. Nothing heavy is imported before it is
+used.
 """
 
 from importlib import import_module

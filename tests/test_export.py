@@ -154,7 +154,7 @@ def test_a_golden_file_comes_back(
 ) -> None:
     folder = tmp_path_factory.mktemp("out")
     layers = ["encoder.blocks.0.norm*", "encoder.blocks.0.mlp.*", "!*.fc1"]
-    record = export(golden_file, folder, layers=layers, formats=sorted(formats), layout=layout)
+    record = export(golden_file, folder, layers=layers, formats=sorted(formats), layout=layout).record
     jsonschema.validate(record, SCHEMA)
     for name in formats:
         tensors, missing = exported(folder, name).tensors()
@@ -240,7 +240,9 @@ def test_the_command_line_knows_every_format_and_layout() -> None:
 
 def test_what_a_manifest_says(golden_file: Path, graph: Graph, tmp_path: Path) -> None:
     layout = BeatLayout("wide", beat=64, tile=(4, 4))
-    record = export(golden_file, tmp_path / "out", layers=[SOFTMAX, NORM], layout=layout, packages=["sv"], graph=graph)
+    record = export(
+        golden_file, tmp_path / "out", layers=[SOFTMAX, NORM], layout=layout, packages=["sv"], model=graph
+    ).record
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == record
     assert record["source"]["sha256"] == file_sha256(golden_file)
     assert record["source"]["model_sha256"] == graph.content_hash
@@ -259,7 +261,7 @@ def test_what_a_manifest_says(golden_file: Path, graph: Graph, tmp_path: Path) -
 def test_parameters_of_a_model(model_file: Path, graph: Graph, tmp_path: Path) -> None:
     record = export(
         model_file, tmp_path / "out", layers=["encoder.blocks.0.attn.qkv*", "encoder.cls_token"], formats=["raw"]
-    )
+    ).record
     names = [tensor["name"] for tensor in record["tensors"]]
     qkv = "encoder.blocks.0.attn.qkv"
     assert set(names) == {f"{qkv}/weight", f"{qkv}/bias", f"{qkv}.requant/m", f"{qkv}.requant/e", "encoder.cls_token/value"}
@@ -270,7 +272,7 @@ def test_parameters_of_a_model(model_file: Path, graph: Graph, tmp_path: Path) -
 
 def test_steps_inside_operators(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
     intsim.golden(graph, image, tmp_path / "steps.h5", "steps", [SOFTMAX])
-    record = export(tmp_path / "steps.h5", tmp_path / "out", layers=[SOFTMAX])
+    record = export(tmp_path / "steps.h5", tmp_path / "out", layers=[SOFTMAX]).record
     assert f"{SOFTMAX}:sum" in [tensor["name"] for tensor in record["tensors"]]
     assert (tmp_path / "out" / f"{SOFTMAX}-sum.hex").is_file()
     tensors, _ = exported(tmp_path / "out").tensors()
@@ -317,7 +319,7 @@ def test_an_existing_folder_is_written_from_within(golden_file: Path, tmp_path: 
 
 
 def test_files_that_are_none_or_too_many(golden_file: Path, tmp_path: Path) -> None:
-    record = export(golden_file, tmp_path / "out", layers=[NORM, SOFTMAX], layout=BeatLayout(beat=128, lines=50))
+    record = export(golden_file, tmp_path / "out", layers=[NORM, SOFTMAX], layout=BeatLayout(beat=128, lines=50)).record
     assert [file["file"] for file in record["tensors"][0]["files"]] == [f"{NORM}-{i:03d}.hex" for i in range(3)]
     shutil.copytree(tmp_path / "out", tmp_path / "dump")
     beyond = tmp_path / "dump" / f"{NORM}-003.hex"
@@ -384,7 +386,7 @@ def test_names_that_no_source_file_takes(graph: Graph, image: np.ndarray, tmp_pa
     odd = Graph(list(graph.nodes), graph.dialect.replace(name='größe */ "\n'), graph.config, graph.provenance)
     intsim.golden(odd, image, tmp_path / "golden.h5", "full", [NORM])
     layout = BeatLayout("größe */")
-    export(tmp_path / "golden.h5", tmp_path / "out", formats=["c"], packages=["sv", "vhdl", "c"], layout=layout, graph=odd)
+    export(tmp_path / "golden.h5", tmp_path / "out", formats=["c"], packages=["sv", "vhdl", "c"], layout=layout, model=odd)
     for path in (tmp_path / "out").iterdir():
         assert path.read_bytes().isascii() or path.name == "manifest.json"
     assert 'DIALECT = "gr??e ?/ ??";' in (tmp_path / "out" / "encoder_blocks_0_norm1_pkg.sv").read_text()
@@ -415,7 +417,7 @@ def bench(golden_file: Path, graph: Graph, tmp_path_factory: pytest.TempPathFact
         formats=["hex", "bits", "raw", "text", "c"],
         packages=["sv", "vhdl", "c"],
         layout=layout,
-        graph=graph,
+        model=graph,
     )
     return folder
 
@@ -490,7 +492,7 @@ def test_the_regions_of_a_mask_are_a_memory(tmp_path: Path) -> None:
     graph, _ = window_graph()
     intsim.save(graph, tmp_path / "model.h5")
     out = tmp_path / "out"
-    record = export(tmp_path / "model.h5", out, formats=["npy"], packages=["sv", "vhdl", "c"])
+    record = export(tmp_path / "model.h5", out, formats=["npy"], packages=["sv", "vhdl", "c"]).record
     np.testing.assert_array_equal(np.load(out / "softmax-regions.npy"), graph.by_name["softmax"].params["regions"])
     text = (out / "softmax_pkg.sv").read_text()
     for line in ("REGIONS_RANK = 2;", "REGIONS_DIM0 = 6;", "REGIONS_DIM1 = 16;", "X0 = -9;", "IN0_DIM3 = 16;"):

@@ -10,7 +10,6 @@ from ._common import (
     BUILT_IN_LAYOUTS,
     EXPORT_FORMATS,
     PACKAGE_LANGUAGES,
-    model_behind,
     progress,
     put_json,
     put_rich,
@@ -75,36 +74,23 @@ def command(
         return
     if not output:
         raise click.UsageError("name the folder to write with -o FOLDER")
-    graph = None
     with open_source(source) as found:
         count = len(chosen(found, layers)) if formats else 0
         if model is not None and found.kind != GOLDEN:
-            raise click.UsageError(f"--model says what a golden file stems from; {source} is a model itself")
-        if packages and found.kind == GOLDEN:
-            graph = model_behind(source, model)
+            raise click.UsageError(f"--model says what a golden file was made from; {source} is a model itself")
     with progress("exporting", count or 1) as step:
-        record = export(
-            source,
-            output,
-            layers=layers,
-            formats=formats,
-            packages=tuple(dict.fromkeys(packages)),
-            layout=layout,
-            graph=graph,
-            progress=step,
+        exported = export(
+            source, output, layers=layers, formats=formats, packages=packages, layout=layout, model=model, progress=step
         )
     if as_json:
-        put_json(record, None)
+        put_json(exported.record, None)
         return
-    files = {file["file"]: file["bytes"] for tensor in record["tensors"] for file in tensor["files"]}
-    names = {tensor["name"] for tensor in record["tensors"]}
     written = []
-    if files:
-        plural = "tensors" if len(names) > 1 else "tensor"
-        written.append(
-            f"{len(names)} {plural} as {', '.join(formats)}, layout {layout.name}, {sum(files.values()) / 1e6:.2f} MB"
-        )
+    if exported.tensors:
+        plural = "tensors" if len(exported.tensors) > 1 else "tensor"
+        size = f"{exported.size / 1e6:.2f} MB"
+        written.append(f"{len(exported.tensors)} {plural} as {', '.join(formats)}, layout {layout.name}, {size}")
     if packages:
-        count = len(record["packages"])
+        count = exported.packages
         written.append(f"{count} package{'' if count == 1 else 's'}{'' if count else ' (inputs and constants have none)'}")
     click.echo(f"{output}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")

@@ -40,9 +40,9 @@ def diff(
     """Compare the dump at `dut_path` (see `dumps`) with a golden file, exactly.
 
     With `isolated` every node is judged by itself, which takes the model that the golden file was made from: `model`, the
-    shipped one, or one next to the golden file. Culprits are explained unless `explained` is false.
-    `complete` makes a tensor missing from the dump a difference. `progress(name)` is called before every tensor. Raises IntsimError where nothing can be
-    compared, or the files were made from different models (ModelMismatch, ModelNotFound).
+    shipped one, or one next to the golden file. Culprits are explained unless `explained` is false. `complete` makes a
+    tensor missing from the dump a difference. `progress(name)` is called before every tensor. Raises IntsimError where
+    nothing can be compared, or the files were made from different models (ModelMismatch, ModelNotFound).
     """
     with open_golden(golden_path) as reference:
         graph = model_behind(reference, model) if isolated or model is not None else None

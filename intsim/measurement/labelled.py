@@ -34,9 +34,9 @@ def evaluate(
 ) -> Evaluation:
     """Label the pictures in `folder` and compare with their label maps: mean IoU and pixel accuracy.
 
-    `model` is a Segmenter (None: the shipped one), `model_file` the file a graph was loaded from. Unless `integers_only`, the
-    float network is measured beside it: its `checkpoint`, or the one next to the model with the recorded hash. Pictures of
-    another size than the model's go through sliding windows, `stride` (height, width) apart (None: as trained, or one
+    `model` is a Segmenter (None: the shipped one), `model_file` the file a graph was loaded from. Unless `integers_only`,
+    the float network is measured beside it: its `checkpoint`, or the one next to the model with the recorded hash. Pictures
+    of another size than the model's go through sliding windows, `stride` (height, width) apart (None: as trained, or one
     window). `ignore` is the value in label maps for no class; with `reduce_zero_label` that is 0, and classes count from 1.
     `progress(name)` is called after each picture.
 

@@ -40,10 +40,10 @@ class Quantized:
     """An integer model, and what there is to report about how it was made.
 
     `configuration` is that of the network, `origin` says where it came from. From a float checkpoint: `agreement` is the
-    share of calibration pixels (of a classifier: pictures) with the label of the float network, `noise` the signal-to-noise ratio
-    of every tensor where a report was asked for, `class_norm_folded` whether an L2 norm went into the integers. From a
-    quantized checkpoint: `modules` compares a recording of its modules, where the file has one, `unknown_modules` are
-    those the network does not have, `not_compared` that the recording is of another dialect.
+    share of calibration pixels (of a classifier: pictures) with the label of the float network, `noise` the signal-to-noise
+    ratio of every tensor where a report was asked for, `class_norm_folded` whether an L2 norm went into the integers. From a
+    quantized checkpoint: `modules` compares a recording of its modules, where the file has one, `unknown_modules` are those
+    the network does not have, `not_compared` that the recording is of another dialect.
     """
 
     graph: Graph

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,41 @@ from ..engine.graph import CONSTANT, INPUT, Graph
 from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
 from ..storage.files import file_sha256, folder_replacing
+from ..storage.golden_file import open_golden
+from ..storage.model_file import model_behind
 from . import manifest, sources
 from .constants import LANGUAGES, package
 from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, npz_value
-from .layout import BeatLayout
+from .layout import BeatLayout, layout_named
 from .manifest import file_names
 from .sources import ExportSource, ExportTensor, stem
 from .stored import Packing
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written into `folder`; `record` is its manifest as plain data."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def tensors(self) -> list[str]:
+        """The names of the tensors, each once however many formats it was written in."""
+        return list(dict.fromkeys(tensor["name"] for tensor in self.record["tensors"]))
+
+    @property
+    def packages(self) -> int:
+        """The number of packages of constants."""
+        return len(self.record["packages"])
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files of tensors."""
+        files = {file["file"]: file["bytes"] for tensor in self.record["tensors"] for file in tensor["files"]}
+        return sum(files.values())
 
 
 def export(
@@ -32,17 +59,19 @@ def export(
     layers: Sequence[str] = (),
     formats: Sequence[str] = ("hex",),
     packages: Sequence[str] = (),
-    layout: BeatLayout | None = None,
-    graph: Graph | None = None,
+    layout: BeatLayout | str | None = None,
+    model: str | Path | Graph | None = None,
     progress: Progress = lambda name: None,
-) -> dict[str, Any]:
-    """Write tensors of the golden or model file at `path` into `folder`, with a manifest; returns the manifest.
+) -> Exported:
+    """Write tensors of the golden or model file at `path` into `folder`, with a manifest.
 
     `layers` are globs of names, ``!glob`` leaving some out. `formats` are keys of `ENCODINGS`, and ``npz``; `packages` keys
-    of `LANGUAGES`, for which a golden file takes the `graph` it was made from. The folder is new, empty, or holds an earlier
+    of `LANGUAGES`, for which a golden file needs its model: `model`, the shipped one, or one next to it. `layout` is one of
+    `BEAT_LAYOUTS` by name, a TOML file, or a BeatLayout. The folder is new, empty, or holds an earlier
     export, which is replaced; it changes only when everything is written. `progress(name)` is called before each tensor.
     """
-    layout, formats, packages = layout or BeatLayout(), tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(packages))
+    layout = layout_named(layout) if isinstance(layout, str) else layout or BeatLayout()
+    formats, packages = tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(packages))
     for name in (*(f for f in formats if f not in FORMATS), *(p for p in packages if p not in LANGUAGES)):
         raise IntsimError(f"{name!r} is neither a format ({', '.join(FORMATS)}) nor a package ({', '.join(LANGUAGES)})")
     if not formats and not packages:
@@ -73,10 +102,10 @@ def export(
                 },
                 "layout": layout.record(),
                 "tensors": records,
-                "packages": _write_packages(source, layers, packages, graph or source.graph, target),
+                "packages": _write_packages(source, layers, packages, model, target),
             }
             (target / manifest.NAME).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return record
+    return Exported(Path(folder), record)
 
 
 def placed(tensor: ExportTensor, layout: BeatLayout) -> Packing:
@@ -125,14 +154,19 @@ def _write_npz(tensors: Sequence[ExportTensor], stored: dict[str, Packing], targ
 
 
 def _write_packages(
-    source: ExportSource, layers: Sequence[str], languages: Sequence[str], graph: Graph | None, target: Path
+    source: ExportSource,
+    layers: Sequence[str],
+    languages: Sequence[str],
+    model: str | Path | Graph | None,
+    target: Path,
 ) -> list[dict[str, Any]]:
     if not languages:
         return []
-    if graph is None or graph.content_hash != source.model_sha256:
-        raise IntsimError(
-            f"{source.path}: packages take the model {source.model_sha256[:12]} it was made from; name it with --model"
-        )
+    if source.graph is not None:
+        graph = source.graph
+    else:
+        with open_golden(source.path) as golden:
+            graph = model_behind(golden, model)
     require_matches(layers, graph.by_name)
     made: dict[str, str] = {}
     records = []

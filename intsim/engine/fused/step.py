@@ -22,8 +22,9 @@ def separately(inputs: Sequence[IntArray]) -> None:
 class Step:
     """Nodes computed together. The step bears the name of the last one, the only one whose value comes to be.
 
-    `compute` takes the values of `inputs`, and must not hold the graph, whose plans are kept by weak keys. It gives None where
-    it will not (a row that some operator refuses, a node that no pattern knows): the nodes are then computed one by one, and the one at fault says what is wrong.
+    `compute` takes the values of `inputs`, and must not hold the graph, whose plans are kept by weak keys. It gives None
+    where it will not (a row that some operator refuses, a node that no pattern knows): the nodes are then computed one by
+    one, and the one at fault says what is wrong.
     """
 
     nodes: tuple[Node, ...]
