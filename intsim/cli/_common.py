@@ -1,4 +1,4 @@
-"""What the commands share: options, loading, progress, and where output goes."""
+"""What the commands share: options, loading, progress, and output."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ..dialects import Dialect
     from ..engine.graph import Graph
 
-COMPILING = "Compiling the integer kernels for this machine (once; later runs start at once) ..."
-PLAIN_WIDTH = 240  # of tables in files and pipes, which are not filled up to it
+DIFFERENT = 1  # exit code: a difference was found
+COMPILING = "Compiling the integer kernels for this machine (once; later runs start immediately) ..."
+PLAIN_WIDTH = 240  # of tables in files and pipes; lines are not padded to it
 EXPORT_FORMATS = ("hex", "bits", "raw", "text", "c", "npy", "npz")
 PACKAGE_LANGUAGES = ("sv", "vhdl", "c")
 BUILT_IN_LAYOUTS = "plain, beats32, beats64, axi128, axi256, axi512, tiles16x16"
@@ -35,12 +36,15 @@ model_behind_option = click.option(
     "--model",
     type=click.Path(path_type=Path),
     default=None,
-    help="Model file.  [default: the shipped model, or one beside GOLDEN]",
+    help="Model file.  [default: the shipped model, or one next to GOLDEN]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 resize_option = click.option("--resize", is_flag=True, help="Scale pictures of another size.")
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), default=None, help="Threads; results never depend on it.  [default: all]"
+    "--threads",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Number of threads; results never depend on it.  [default: all]",
 )
 dialect_option = click.option(
     "--dialect", default="isegmenter", show_default=True, help=f"{BUILT_IN_DIALECTS}, or a TOML file."
@@ -48,7 +52,7 @@ dialect_option = click.option(
 
 
 def output_option(what: str, default: str | None) -> Callable:
-    """``-o`` for a command that writes `what`."""
+    """The option ``-o`` of a command that writes `what`."""
     shown = default or "the screen"
     path = Path(default) if default else None
     return click.option("-o", "--output", type=click.Path(path_type=Path), default=path, help=f"{what}  [default: {shown}]")
@@ -83,10 +87,10 @@ def require_labels(graph: Graph, path: Path | None) -> None:
 
     named = path or resources.model()
     if classifies(graph):
-        raise IntsimError(f"{named}: is a classifier and labels no pixels; 'intsim run' tells its classes")
+        raise IntsimError(f"{named}: is a classifier and does not label pixels; 'intsim run' shows its classes")
     height, width, _ = graph.tensors[graph.input.name].shape
     if graph.output.op != "argmax" or graph.tensors[graph.output.name].shape != (height, width):
-        raise IntsimError(f"{named}: its last node {graph.output.name} gives no labels; 'intsim golden' runs it")
+        raise IntsimError(f"{named}: its last node {graph.output.name} does not give labels; 'intsim golden' runs it")
 
 
 def load_dialect(name: str) -> Dialect:
@@ -113,7 +117,7 @@ def height_and_width(text: str, option: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     height = height or width
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise IntsimError(f"{option} {text!r}: WIDTHxHEIGHT is due, as in 640x480, or one number for both")
+        raise IntsimError(f"{option} {text!r}: WIDTHxHEIGHT is expected, as in 640x480, or one number for both")
     return int(height), int(width)
 
 
@@ -121,7 +125,7 @@ def check_target(path: Path, *inputs: Path | None) -> None:
     """Refuse an output that could not be written, or would replace an input, before anything is computed."""
     for other in inputs:
         if other is not None and path.resolve() == other.resolve():
-            raise FileError(f"{path}: is needed as it is; write to another file")
+            raise FileError(f"{path}: is an input of this command; write to another file")
     from ..storage.files import writable
 
     writable(path)
@@ -129,8 +133,8 @@ def check_target(path: Path, *inputs: Path | None) -> None:
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A progress bar on the terminal's error stream, for what takes over a second; call what it yields at each step.
-    Without a `total` it shows the name that the call gives instead.
+    """A progress bar on the terminal's error stream, shown after 0.7 seconds; call what it yields at each step. Without a
+    `total` it shows the name that the call passes.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -149,26 +153,26 @@ def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
 
 
 def status(text: str) -> AbstractContextManager:
-    """A spinner with `text` on the terminal's error stream, while something of unknown length goes on."""
+    """A spinner with `text` on the terminal's error stream, for work of unknown length."""
     from rich.console import Console
 
     return Console(stderr=True).status(text)
 
 
 def announce_compiling() -> None:
-    """Say so as soon as something has to be compiled, which takes seconds once."""
+    """Print a note when the first kernel has to be compiled, which takes seconds once."""
     from ..arith.jit import before_compiling
 
     before_compiling(lambda: click.echo(COMPILING, err=True))
 
 
 def put_json(record: Any, output: Path | None) -> None:
-    """JSON to the screen or a file."""
+    """Write JSON to the screen or to a file."""
     put_text(json.dumps(record, indent=2), output)
 
 
 def put_text(text: str, output: Path | None) -> None:
-    """Text to the screen or a file."""
+    """Write text to the screen or to a file."""
     if output is None:
         click.echo(text)
         return
@@ -179,7 +183,7 @@ def put_text(text: str, output: Path | None) -> None:
 
 
 def put_rich(render: Callable[[Console], None], output: Path | None) -> None:
-    """A rich rendering to the screen, or as plain text to a file."""
+    """Write a rich rendering to the screen, or as plain text to a file."""
     import io
 
     from rich.console import Console

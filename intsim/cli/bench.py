@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--synth", "preset", metavar="PRESET", default=None, help="Random weights instead: seg-s16-mask@512, deit-s@224, ..."
 )
-@click.option("--against", type=click.Choice(["onnxruntime"]), default=None, help="Time this in turn with it.")
+@click.option("--against", type=click.Choice(["onnxruntime"]), default=None, help="Time this network in turns with it.")
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, help="Timed runs of each.")
 @dialect_option
 @threads_option
@@ -56,9 +56,9 @@ def command(
 ) -> None:
     """Time MODEL (by default the shipped one) on a random picture, after checking that its result is right.
 
-    --against onnxruntime runs the same network in float32 and in its int8 (dynamic and static), one run of each in turn,
-    and tells the ratios of the medians. It needs the extra 'bench'. A model file holds integers only: the network beside it
-    has the same dimensions and random weights.
+    --against onnxruntime runs the same network in float32 and in int8 (dynamic and static), one run of each in turn, and
+    shows the ratios of the medians. It needs the extra 'bench'. A model file contains integers only, so that the network
+    beside it has the same dimensions and random weights.
     """
     from ..measurement.benchmark import benchmark
 
@@ -96,7 +96,7 @@ def command(
 
 
 def require_onnxruntime() -> None:
-    """An IntsimError says how to install what a comparison needs."""
+    """Raise an IntsimError that says how to install what a comparison needs, where it is missing."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -107,7 +107,7 @@ def require_onnxruntime() -> None:
 
 
 def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, IntArray]:
-    """A network of random weights, real-valued and quantized, and a picture for it."""
+    """A network with random weights, real-valued and quantized, and a picture for it."""
     from ..nets.networks import built
     from ..quantization import quantize_weights
     from ..quantization import synth as random
@@ -120,7 +120,7 @@ def random_network(preset: str, dialect: str) -> tuple[Graph, RealGraph, IntArra
 
 
 def same_network(graph: Graph) -> RealGraph:
-    """A real-valued network of the model's dimensions."""
+    """A real-valued network of the model's dimensions, with random weights."""
     from ..nets.networks import built
     from ..quantization import synth as random
 
@@ -149,9 +149,9 @@ def tell(console: Console, result: Benchmark) -> None:
     )
     rows: list[tuple[str, str]] = [
         ("median", f"{result.times.median:.1f} ms of {runs} run{'s' * (runs != 1)}"),
-        ("spread", f"{low:.1f} to {high:.1f} ms the middle half, {min(result.times.ms):.1f} ms the fastest"),
-        ("speed", f"{result.macs / result.times.median / 1e6:.3g} GMAC/s over everything"),
-        ("memory", f"{result.peak_mb:.0f} MB at most, in a process that only loads and runs"),
+        ("spread", f"{low:.1f} to {high:.1f} ms for the middle half, {min(result.times.ms):.1f} ms for the fastest"),
+        ("speed", f"{result.macs / result.times.median / 1e6:.3g} GMAC/s over the whole network"),
+        ("memory", f"{result.peak_mb:.0f} MB at most, in a process that only loads and runs the model"),
     ]
     for title, text in rows:
         console.print(f"  [cyan]{title:<8}[/]{text}", highlight=False)
@@ -171,7 +171,7 @@ def tell(console: Console, result: Benchmark) -> None:
 def _baseline_table(result: Benchmark) -> Any:
     from rich.table import Table
 
-    table = Table(title="\nrun after run in one process", title_justify="left", box=None)
+    table = Table(title="\nalternating runs in one process", title_justify="left", box=None)
     for column, justify in (("", "left"), ("median ms", "right"), ("over ours", "right"), ("as float64", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
 

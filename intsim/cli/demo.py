@@ -11,6 +11,7 @@ import click
 from .. import __version__, resources
 from ..errors import FileError
 from ._common import (
+    DIFFERENT,
     announce_compiling,
     load_segmenter,
     model_option,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from ..debugging.result import Diff
     from ..engine.graph import Graph
 
-DIFFERENT = 1
-
 
 @click.command("demo", epilog="Example: intsim demo -o /tmp/first-look")
 @model_option
@@ -37,7 +36,7 @@ DIFFERENT = 1
 def command(model: Path | None, output: Path, threads: int | None) -> int:
     """Label the shipped street picture, write its golden file, and compare that with the shipped one.
 
-    With another --model the picture is scaled to its size, and there is no shipped golden file to compare with.
+    With another --model the picture is scaled to that model's size, and there is no shipped golden file to compare with.
     """
     from rich.console import Console
 
@@ -48,7 +47,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     from ..storage.pictures import palette_of, write_labels, write_overlay
 
     if output.exists() and not output.is_dir():
-        raise FileError(f"{output}: is a file; the demo wants a folder to write into")
+        raise FileError(f"{output}: is a file; the demo needs a folder to write into")
     graph = load_segmenter(model)
     output.mkdir(parents=True, exist_ok=True)
     image = read_picture(resources.picture(), graph, resize=model is not None)
@@ -64,7 +63,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     with progress("writing", len(graph.nodes)) as step:
         content = golden(graph, image, target, level, layers, threads=threads, progress=step)
     with progress("running", len(graph.nodes)) as step:
-        run(graph, image, threads=threads)  # packs the weights, once a graph
+        run(graph, image, threads=threads)  # packs the weights, once per graph
         begun = time.perf_counter()
         labels = run(graph, image, progress=step, threads=threads)
         seconds = time.perf_counter() - begun
@@ -95,7 +94,7 @@ def _tell(console: Console, graph: Graph, model: Path | None, output: Path, seco
         ("model", f"{name}, {parameters:,} integer parameters, dialect {escape(graph.dialect.name)}"),
         ("picture", f"{resources.picture().name}, {width} x {height} pixels"),
         ("ran", f"{len(graph.nodes)} operations in {1e3 * seconds:.0f} ms, none of them in floating point"),
-        ("labels", f"{escape(str(output / 'labels.png'))}    one class index a pixel"),
+        ("labels", f"{escape(str(output / 'labels.png'))}    one class index per pixel"),
         ("overlay", f"{escape(str(output / 'overlay.png'))}   the same for people"),
         ("golden file", f"{escape(str(output / 'golden.h5'))}     the tensors a device must reproduce"),
     ]

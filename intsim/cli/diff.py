@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ._common import (
+    DIFFERENT,
     announce_compiling,
     check_target,
     json_option,
@@ -17,20 +18,18 @@ from ._common import (
     put_rich,
 )
 
-DIFFERENT = 1
-
 
 @click.command("diff", epilog="Example: intsim diff golden.h5 dump/ --isolated --html report.html")
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dut", type=click.Path(path_type=Path))
-@click.option("--isolated", is_flag=True, help="Judge every node by itself, from the device's own inputs, and explain it.")
+@click.option("--isolated", is_flag=True, help="Judge each node by itself, from the device's own inputs, and explain it.")
 @click.option("--explain/--no-explain", default=None, help="Look for the rule that was broken.  [default: with --isolated]")
 @click.option("--map", "map_path", type=click.Path(path_type=Path), help="TOML: device names to nodes, and raw layouts.")
-@click.option("--complete", is_flag=True, help="A tensor missing from DUT is a difference, too.")
+@click.option("--complete", is_flag=True, help="Treat a tensor that DUT lacks as a difference.")
 @model_behind_option
 @output_option("Report file.", None)
 @json_option
-@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, a test case a tensor.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, one test case per tensor.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write one HTML page with pictures.")
 def command(
     golden: Path,
@@ -47,13 +46,14 @@ def command(
 ) -> int:
     """Compare the dump DUT with GOLDEN, element by element.
 
-    DUT is a golden file, any HDF5 file with datasets by node name, an .npz, a folder of .npy, or a folder of raw .bin, .hex
-    or .txt files with a map (docs/debugging.md shows one).
+    DUT is a golden file, any HDF5 file with datasets by node name, an .npz, a folder of .npy files, or a folder of raw
+    .bin, .hex or .txt files with a map (docs/debugging.md shows one).
 
-    With --isolated each node is recomputed from the device's own inputs: the culprits are named apart from what only passes
-    on their errors, with the rule each broke. The model is --model, the shipped one, or one beside GOLDEN.
+    With --isolated each node is recomputed from the device's own inputs. This separates the culprits from the nodes that
+    only inherit their errors, and names the rule that each culprit broke. The model is --model, the shipped one, or one next
+    to GOLDEN.
 
-    Exit code 0: all that was compared is identical; 1: a difference was found; 2: nothing could be compared.
+    Exit code 0: everything that was compared is identical; 1: a difference was found; 2: nothing could be compared.
     """
     from ..debugging.core import diff
 

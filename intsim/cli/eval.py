@@ -1,4 +1,4 @@
-"""``intsim eval``: mean IoU and pixel accuracy on labelled pictures, integers beside real numbers."""
+"""``intsim eval``: mean IoU and pixel accuracy on labelled pictures, of the integers and of the float network."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     "--checkpoint",
     type=click.Path(path_type=Path),
     default=None,
-    help="The float checkpoint that the model was made from.  [default: found beside the model]",
+    help="The float checkpoint that the model was made from.  [default: found next to the model]",
 )
-@click.option("--integers", is_flag=True, help="Measure the integers alone, without their checkpoint.")
+@click.option("--integers", is_flag=True, help="Measure the integers alone, without the float network.")
 @click.option(
-    "--stride", metavar="WxH", default=None, help="From one window to the next.  [default: as trained, or a window]"
+    "--stride", metavar="WxH", default=None, help="Distance between windows.  [default: as trained, or one window]"
 )
 @click.option("--ignore", type=click.IntRange(0, 65535), default=None, help="Value in label maps for no class, such as 255.")
 @click.option("--reduce-zero-label", is_flag=True, help="Label 0 means no class, and classes count from 1 (ADE20K).")
@@ -60,14 +60,14 @@ def command(
 ) -> None:
     """Label the pictures in DIR and compare with their label maps.
 
-    DIR holds NAME.png with NAME_labels.png beside it, or images/ with labels/ (or annotations/). The value of a label map's
-    pixel is its class. Pictures of another size than the model's go through sliding windows, merged in integers.
+    DIR contains NAME.png and NAME_labels.png, or images/ and labels/ (or annotations/). The value of a pixel in a label map
+    is its class. Pictures of another size than the model's are labelled by sliding windows, merged in integers.
     """
     from ..measurement.evaluation import samples
     from ..measurement.labelled import evaluate
 
     if integers and checkpoint is not None:
-        raise click.UsageError("--integers leaves the checkpoint out")
+        raise click.UsageError("--integers measures without the checkpoint; leave --checkpoint out")
     found = samples(folder)
     if output is not None:
         check_target(output, model, checkpoint, *(path for sample in found for path in (sample.picture, sample.labels)))

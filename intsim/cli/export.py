@@ -15,7 +15,7 @@ from ._common import (
     put_rich,
 )
 
-PICTURED = 4  # tensors whose first beats are drawn
+DRAWN = 4  # tensors whose first beats are drawn
 
 
 @click.command(
@@ -23,8 +23,8 @@ PICTURED = 4  # tensors whose first beats are drawn
     epilog="Example: intsim export golden.h5 --layers 'encoder.blocks.0.*' --layout axi128 --package sv -o tb",
 )
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="FOLDER", help="The folder to write: new, empty, or an earlier export.")
-@click.option("--layers", multiple=True, metavar="GLOB", help="Only these; '!GLOB' leaves out. May be repeated.")
+@click.option("-o", "--output", metavar="FOLDER", help="The folder to write to: new, empty, or an earlier export.")
+@click.option("--layers", multiple=True, metavar="GLOB", help="Only these; '!GLOB' excludes. May be repeated.")
 @click.option(
     "--format",
     "formats",
@@ -37,9 +37,9 @@ PICTURED = 4  # tensors whose first beats are drawn
 )
 @click.option("--layout", "layout_name", metavar="LAYOUT", help=f"A TOML file, or {BUILT_IN_LAYOUTS}.  [default: plain]")
 @click.option(
-    "-m", "--model", type=click.Path(path_type=Path), help="For packages of a golden file: the model it stems from."
+    "-m", "--model", type=click.Path(path_type=Path), help="For packages of a golden file: the model it was made from."
 )
-@click.option("--dry-run", is_flag=True, help="Only show what the first beats would look like.")
+@click.option("--dry-run", is_flag=True, help="Only show the first beats.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
     source: Path,
@@ -55,9 +55,9 @@ def command(
     """Write tensors of a golden file, or parameters of a model file, for a test bench, with a manifest of what they are.
 
     Formats: hex ($readmemh), bits ($readmemb), raw (binary), text ($fscanf), c (a header), npy, npz. Packages (sv, vhdl, c)
-    hold the constants of a node: m, e, bias, x0, n, lam, widths, shapes; weights and tables are tensors of the model file.
-    A layout, in TOML, says how elements become beats; docs/verification.md explains its keys: bits, signed, beat, lanes,
-    first, endian, axes, tile, pad, lines.
+    hold the constants of a node: m, e, bias, x0, n, lam, widths, shapes; weights and tables are tensors of the model file. A
+    layout, in TOML, describes how elements are packed into beats; docs/verification.md explains its keys: bits, signed,
+    beat, lanes, first, endian, axes, tile, pad, lines.
     """
     from ..testbench import export, layout_named
     from ..testbench.drawing import render
@@ -70,7 +70,7 @@ def command(
     if dry_run:
         with open_source(source) as found:
             tensors = chosen(found, layers)
-            put_rich(lambda console: render(console, tensors, layout, PICTURED), None)
+            put_rich(lambda console: render(console, tensors, layout, DRAWN), None)
         return
     if not output:
         raise click.UsageError("name the folder to write with -o FOLDER")

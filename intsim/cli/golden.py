@@ -36,7 +36,7 @@ from ._common import (
     "--layers",
     multiple=True,
     metavar="GLOB",
-    help="Only nodes whose name matches; '!GLOB' leaves nodes out; may be repeated.",
+    help="Only nodes whose name matches; '!GLOB' excludes nodes; may be repeated.",
 )
 @resize_option
 @threads_option

@@ -1,4 +1,4 @@
-"""``intsim import``: what a device dumped for a test bench, as tensors for a diff."""
+"""``intsim import``: files of a test bench as tensors for a diff."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, progress
     "--format",
     "encoding",
     type=click.Choice(EXPORT_FORMATS),
-    help="Which, where there are several.  [default: the first; hex with --like]",
+    help="Which one, where there are several.  [default: the first; hex with --like]",
 )
 @click.option(
     "-o",
@@ -42,21 +42,21 @@ from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, progress
 def command(
     folder: Path, manifest_path: Path | None, like: Path | None, layout_name: str | None, encoding: str | None, output: Path
 ) -> None:
-    """Make tensors again of the files in FOLDER.
+    """Read the files in FOLDER back into tensors.
 
-    An exported folder is read by its own manifest, and every file must have the SHA-256 it says. A device's dump bears other
-    values under the same names: describe it by the manifest of an export of the same tensors (--manifest), or by a golden
-    file and a layout (--like, --layout, --format). Tensors whose files are not there are left out, and with --manifest
-    named. Values that a node's format does not hold are kept, for diff to show.
+    An exported folder is read by its own manifest, and every file must have the SHA-256 recorded there. A device's dump has
+    other values under the same names: describe it by the manifest of an export of the same tensors (--manifest), or by a
+    golden file and a layout (--like, --layout, --format). Tensors whose files are missing are left out; with --manifest they
+    are listed. Values outside a node's format are kept, so that diff can show them.
     """
     from ..errors import FileError
     from ..testbench import dumped, dumped_like, exported, layout_named
     from ..testbench.tensors import write_tensors
 
     if manifest_path is not None and like is not None:
-        raise click.UsageError("--manifest and --like both say what the dump is; give one of them")
+        raise click.UsageError("--manifest and --like both describe the dump; give one of them")
     if layout_name is not None and like is None:
-        raise click.UsageError("--layout goes with --like; a manifest has a layout of its own")
+        raise click.UsageError("--layout goes with --like; a manifest has its own layout")
     if like is not None:
         dump = dumped_like(folder, like, layout_named(layout_name or "plain"), encoding or "hex")
     elif manifest_path is not None:
@@ -64,7 +64,7 @@ def command(
     else:
         dump = exported(folder, encoding)
         if output.resolve().parent == dump.folder.resolve():
-            raise FileError(f"{output}: {folder} is an export, which holds nothing but its own files; write elsewhere")
+            raise FileError(f"{output}: {folder} is an export, which contains only its own files; write elsewhere")
     check_target(output, manifest_path, like, *dump.files)
     with progress("importing", len(dump.entries)) as step:
         tensors, missing = dump.tensors(step)

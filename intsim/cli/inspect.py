@@ -36,7 +36,7 @@ def command(model: Path | None, output: Path | None, as_json: bool) -> None:
 
 
 def _sizes(graph: Graph, path: Path) -> dict[str, Any]:
-    """The model file's bytes beside those of the float32 tensors it was made from (None where its network is unknown)."""
+    """The bytes of the model file, and of the float32 tensors it was made from (None where its network is unknown)."""
     from ..nets.networks import parameters_of
 
     size, floats = path.stat().st_size, None

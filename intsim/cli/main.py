@@ -1,4 +1,4 @@
-"""``intsim``: the group of commands, and what becomes of errors.
+"""``intsim``: the group of commands, and how errors are reported.
 
 Exit codes: 0 match or success, 1 difference found, 2 usage or unusable input, 130 interrupted, 70 a bug in intsim.
 """
@@ -42,7 +42,7 @@ UNUSABLE, INTERNAL, INTERRUPTED = 2, 70, 130
 
 
 class Commands(click.Group):
-    """Commands are imported when they are called, and errors leave as one line."""
+    """Commands are imported when they are called; errors are printed as one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -87,7 +87,7 @@ class Commands(click.Group):
 
 @contextmanager
 def _killed_by_closed_pipes() -> Iterator[None]:
-    """Within: a reader that has gone ends the process by SIGPIPE, as it ends other tools, and not with exit code 1."""
+    """Within: a closed pipe ends the process by SIGPIPE, as it ends other tools, and not with exit code 1."""
     if not hasattr(signal, "SIGPIPE") or threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from ..errors import AlreadyQuantized
 from ._common import (
+    DIFFERENT,
     announce_compiling,
     check_target,
     dialect_option,
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from ..quantization.pipeline import Quantized
 
 BESIDE = "<beside the model>"
-DIFFERENT = 1
-NOISIEST = 5  # tensors that are told when there is a report
+NOISIEST = 5  # tensors that are printed when there is a report
 
 
 @click.command(
@@ -41,7 +41,7 @@ NOISIEST = 5  # tensors that are told when there is a report
     "--config",
     type=click.Path(path_type=Path),
     default=None,
-    help="Configuration.  [default: that of --model, else beside CHECKPOINT (its name with .json or .yml, variant.yml)]",
+    help="Configuration.  [default: that of --model, else next to CHECKPOINT (its name with .json or .yml, variant.yml)]",
 )
 @click.option(
     "--calibrate",
@@ -56,7 +56,7 @@ NOISIEST = 5  # tensors that are told when there is a report
     "observers",
     multiple=True,
     metavar="[GLOB=]KIND",
-    help="Ranges by minmax, mse or percentile:P, of 8-bit tensors or of those that GLOB names.  [default: minmax]",
+    help="Ranges by minmax, mse or percentile:P, for 8-bit tensors or for those that GLOB matches.  [default: minmax]",
 )
 @click.option(
     "--bits",
@@ -79,7 +79,7 @@ NOISIEST = 5  # tensors that are told when there is a report
     flag_value=BESIDE,
     default=None,
     metavar="[FILE]",
-    help="Signal to quantization noise of every tensor: .html, .svg or .json.  [by itself: MODEL_report.html]",
+    help="Signal-to-quantization-noise ratio of every tensor: .html, .svg or .json.  [without FILE: MODEL_report.html]",
 )
 @click.option(
     "--report-on",
@@ -90,7 +90,7 @@ NOISIEST = 5  # tensors that are told when there is a report
 )
 @dialect_option
 @resize_option
-@click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Model whose configuration to take.")
+@click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Model whose configuration is used.")
 @output_option("Model file (HDF5).", "model.h5")
 def command(
     files: tuple[Path, ...],
@@ -114,8 +114,8 @@ def command(
     CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation or
     of timm's ViT, DeiT or Swin (these need the extra torch), or a safetensors or .npz file with the names of one of them.
 
-    A quantization-aware checkpoint of I-ViT has its integers and scales already: they are taken as they stand, without a
-    picture, and in dialect ivit unless another one is named.
+    A quantization-aware checkpoint of I-ViT contains its integers and scales. They are taken unchanged, without a picture,
+    in dialect ivit unless another one is named.
     """
     from ..quantization import Checkpoint
     from ..quantization.ivit import is_quantized
@@ -156,7 +156,7 @@ def command(
 
 
 def _tell(result: Quantized, output: Path, page: Path | None) -> None:
-    """What was made, and how near it is to the network it was made from."""
+    """Print what was made, and how well it agrees with the network it was made from."""
     graph = result.graph
     taken = "integers and scales as stored in the checkpoint"
     if result.agreement is not None:
@@ -195,7 +195,7 @@ _CHOICES = {
 
 
 def _tell_recorded(modules: list[Compared], unknown: list[str]) -> None:
-    """What of a recording is reproduced."""
+    """How much of a recording is reproduced."""
     same = [module for module in modules if module.same]
     size = sum(module.total for module in modules if module.differing is not None)
     click.echo(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
@@ -205,9 +205,9 @@ def _tell_recorded(modules: list[Compared], unknown: list[str]) -> None:
             if wrong.differing is None
             else f"differs in {wrong.differing:,} of {wrong.total:,} elements"
         )
-        click.echo(f"the first other one: {wrong.module} ({wrong.node} here) {how}")
+        click.echo(f"first module that differs: {wrong.module} ({wrong.node} here) {how}")
     if unknown:
-        click.echo(f"not compared, no modules of this network: {', '.join(unknown)}")
+        click.echo(f"not compared, because this network has no such modules: {', '.join(unknown)}")
 
 
 def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class_norm: str | None, fold: bool) -> Recipe:
@@ -219,7 +219,7 @@ def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
-    """``--calibrate A B`` leaves B among the arguments: of several the one with a checkpoint's suffix is the checkpoint."""
+    """``--calibrate A B`` leaves B among the arguments; the file with a checkpoint's suffix is the checkpoint."""
     from ..quantization.containers import SUFFIXES
 
     checkpoint = next((path for path in files if path.suffix in SUFFIXES), files[0])

@@ -1,4 +1,4 @@
-"""``intsim run``: a picture in, labels out; or the classes a classifier sees in it."""
+"""``intsim run``: label a picture, or classify it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ TOP = 5
 @click.argument("picture", type=click.Path(path_type=Path))
 @model_option
 @output_option("Label picture (PNG, pixel value = class).", "labels.png")
-@click.option("--overlay", type=click.Path(path_type=Path), default=None, help="Picture for people.  [default: beside -o]")
-@click.option("--top", type=click.IntRange(min=1), default=TOP, show_default=True, help="So many classes of a classifier.")
+@click.option("--overlay", type=click.Path(path_type=Path), default=None, help="Picture for people.  [default: next to -o]")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=TOP, show_default=True, help="Number of classes shown for a classifier."
+)
 @resize_option
 @threads_option
 @json_option
@@ -51,7 +53,7 @@ def command(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Label every pixel of PICTURE; write the labels and an overlay. With a classifier: tell the top classes."""
+    """Label every pixel of PICTURE and write the labels and an overlay. With a classifier: show the top classes."""
     from ..engine.classes import classifies
     from ..engine.interpreter import run
 
@@ -60,9 +62,9 @@ def command(
             raise FileError(f"{target}: pictures are written as PNG; give it the suffix .png")
     graph = load_model(model)
     if classifies(graph):
-        _refuse("the model is a classifier, which labels no pixels; --json prints its classes", "output", "overlay")
+        _refuse("the model is a classifier, which does not label pixels; --json prints its classes", "output", "overlay")
     else:
-        _refuse("the model labels pixels, and is no classifier", "top")
+        _refuse("the model labels pixels and is not a classifier", "top")
         require_labels(graph, model)
         check_target(output, picture, model)
         overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
@@ -71,14 +73,14 @@ def command(
     announce_compiling()
     with progress("running", len(graph.nodes)) as step:
         result = run(graph, image, progress=step, threads=threads)
-    if overlay is None:  # which a classifier has not
+    if overlay is None:  # of a classifier
         _classes(graph, picture, result, top, as_json)
     else:
         _labels(graph, picture, image, result, output, overlay, as_json)
 
 
 def _refuse(why: str, *keys: str) -> None:
-    """Refuse options that the model has no use for."""
+    """Refuse options that do not apply to the model."""
     context = click.get_current_context()
     for option in context.command.params:
         if option.name in keys and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
@@ -88,7 +90,7 @@ def _refuse(why: str, *keys: str) -> None:
 def _labels(
     graph: Graph, picture: Path, image: IntArray, labels: IntArray, output: Path, overlay: Path, as_json: bool
 ) -> None:
-    """Write the labels and the overlay, and tell the classes' shares."""
+    """Write the labels and the overlay, and print the share of each class."""
     import numpy as np
 
     from ..engine.classes import class_names
@@ -113,7 +115,7 @@ def _labels(
 
 
 def _classes(graph: Graph, picture: Path, logits: IntArray, top: int, as_json: bool) -> None:
-    """Tell the top classes of a classifier."""
+    """Print the top classes of a classifier."""
     from ..engine.classes import ranking
 
     found = ranking(graph, logits, top)
@@ -122,7 +124,7 @@ def _classes(graph: Graph, picture: Path, logits: IntArray, top: int, as_json: b
         return
     click.echo(f"{picture}: {found[0].name}\n")
     width = max(len(ranked.name) for ranked in found)
-    click.echo(f"  {'class':<{width}}  {'index':>5}  {'logit (i32)':>12}  {'in real numbers':>15}  {'softmax':>7}")
+    click.echo(f"  {'class':<{width}}  {'index':>5}  {'logit (i32)':>12}  {'real value':>15}  {'softmax':>7}")
     for ranked in found:
         name = f"{ranked.name:<{width}}"
         click.echo(f"  {name}  {ranked.index:>5}  {ranked.logit:>12,}  {ranked.value:>15.4f}  {ranked.probability:>7.1%}")

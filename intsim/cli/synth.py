@@ -1,4 +1,4 @@
-"""``intsim synth``: a random-weight model of any dimensions."""
+"""``intsim synth``: a model of any dimensions with random weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def command(
     """Make a model with random weights, for bring-up and benchmarks.
 
     PRESET is NETWORK-SIZE@SIDE, as in deit-s@224, swin-t@224, vit-b32@384 or deit-t-distilled@224, and of a Segmenter
-    seg-SIZE PATCH-DECODER@SIDE without the blank, as in seg-b8-mask@640x480; sizes t, s, b, l. Without one the dimensions
+    seg-SIZE PATCH-DECODER@SIDE without the space, as in seg-b8-mask@640x480; sizes t, s, b, l. Without one the dimensions
     come from --config, or from --model.
     """
     from ..quantization import read_config
@@ -43,7 +43,7 @@ def command(
 
     check_target(output, config, model)
     if sum(source is not None for source in (preset, config, model)) > 1:
-        raise click.UsageError("give one of PRESET, --config and --model, which all say the dimensions")
+        raise click.UsageError("give one of PRESET, --config and --model; each of them gives the dimensions")
     if classes is not None and preset is None:
         raise click.UsageError("--classes goes with a PRESET")
     rules = load_dialect(dialect)

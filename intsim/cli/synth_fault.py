@@ -1,4 +1,4 @@
-"""``intsim synth-fault``: the dump of a device with a known fault, to try a diff on."""
+"""``intsim synth-fault``: the dump of a device with a known fault, to practise a diff on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ._common import announce_compiling, check_target, model_behind, model_behin
 )
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.option("--node", "nodes", multiple=True, required=True, metavar="NODE", help="The faulty node; may be repeated.")
-@click.option("--rule", "rules", multiple=True, metavar="RULE", help="What it does wrong: one for each --node, in order.")
+@click.option(
+    "--rule", "rules", multiple=True, metavar="RULE", help="What the node does wrong: one for each --node, in order."
+)
 @click.option("--list", "listing", is_flag=True, help="Only list the rules that can be broken at each node.")
 @click.option(
     "--level",
@@ -37,7 +39,7 @@ def command(
 
     RULE is a dialect's key and value (requant_rounding=half_up), a parameter (n-1, x0+1, lam=30), a bit
     (bitflip:BIT, bitflip:BIT@INDEX, stuck-at-1:BIT) or a known mistake (bias=left_out, swap-heads); --list shows those of
-    a node. What follows from the fault is computed down to the last node.
+    a node. The consequences of the fault are computed down to the last node.
     """
     from ..debugging.inject import inject
     from ..errors import IntsimError
@@ -71,5 +73,5 @@ def command(
         said = " and ".join(rule.name for rule in faults[name])
         total = graph.tensors[name].shape
         shape = " x ".join(map(str, total))
-        shown = f"{count:,} elements of {shape} wrong" if count else f"shows nowhere: all of {shape} come out right"
+        shown = f"{count:,} elements of {shape} wrong" if count else f"has no effect here: all elements of {shape} are right"
         click.echo(f"  {name}: {said}: {shown}")

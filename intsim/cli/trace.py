@@ -1,4 +1,4 @@
-"""``intsim trace``: how one value came to be, step by step."""
+"""``intsim trace``: how one value was computed, step by step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from pathlib import Path
 
 import click
 
-from ._common import check_target, json_option, model_behind, model_behind_option, output_option, put_json, put_rich
-
-DIFFERENT = 1
+from ._common import (
+    DIFFERENT,
+    check_target,
+    json_option,
+    model_behind,
+    model_behind_option,
+    output_option,
+    put_json,
+    put_rich,
+)
 
 
 @click.command("trace", epilog="Example: intsim trace golden.h5 encoder.blocks.0.attn.softmax --at 0,3,17")
@@ -21,8 +28,8 @@ DIFFERENT = 1
 def command(golden: Path, node: str, place: str, model: Path | None, output: Path | None, as_json: bool) -> int:
     """Show the arithmetic behind one element of NODE, in decimal, hexadecimal and binary with the binary point.
 
-    The inputs are those in GOLDEN; what it leaves out is recomputed. On a device's dump the trace starts from the device's
-    own inputs. Exit code 1 says that the file holds another value than the steps give.
+    The inputs are those in GOLDEN; tensors that it leaves out are recomputed. On a device's dump the trace starts from the
+    device's own inputs. Exit code 1 means that the file contains another value than the steps give.
     """
     from ..storage.golden_file import open_golden
     from ..tracing.core import trace

@@ -1,4 +1,4 @@
-"""``intsim vectors``: conformance vectors for one operator, a device's answers to them, and how good they are."""
+"""``intsim vectors``: conformance vectors for one operator, a device's answers to them, and how many faults they detect."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from ..errors import FileError
 from ._common import (
     BUILT_IN_DIALECTS,
+    DIFFERENT,
     announce_compiling,
     check_target,
     json_option,
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
     from ..vectors import Report, Score
 
-DIFFERENT = 1
-FAILURES = 5  # that are shown
+FAILURES = 5  # shown at most
 REPORT, SCORES, VERSION = "intsim-vectors-report", "intsim-vectors-score", 1
 STANDARD_INPUT = Path("-")
 
@@ -47,7 +47,7 @@ def command() -> None:
 @click.option("--dialect", default=None, help=f"{BUILT_IN_DIALECTS}, or a TOML file.  [default: the model's, or isegmenter]")
 @click.option("--level", type=click.IntRange(1, 2), default=1, show_default=True, help="1: few cases; 2: many and long.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random values.")
-@click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Use its nodes' parameters, too.")
+@click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Also use the parameters of its nodes.")
 @click.option("--questions", is_flag=True, help="Leave the answers out.")
 @output_option("Vector file, JSON.", None)
 def generate_command(
@@ -68,8 +68,8 @@ def generate_command(
     if output is not None:
         check_target(output, model)
     graph = load_model(model) if model is not None else None
-    spoken = graph.dialect if graph is not None and dialect is None else load_dialect(dialect or "isegmenter")
-    put_text(generate(operator, spoken, level, seed, graph).text(questions), output)
+    rules = graph.dialect if graph is not None and dialect is None else load_dialect(dialect or "isegmenter")
+    put_text(generate(operator, rules, level, seed, graph).text(questions), output)
 
 
 @command.command("check", epilog="Example: intsim vectors gen requant | my-device | intsim vectors check")
@@ -77,10 +77,10 @@ def generate_command(
 @output_option("Report file.", None)
 @json_option
 def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
-    """Hold a device's answers against the reference, which answers every case anew.
+    """Compare a device's answers with those of the reference, which are computed again for every case.
 
     A device copies the document and adds "got" to every case: nested lists, or "invalid" for what it refuses. Without FILE,
-    or for -, standard input is read. Exit code 1 says that something differs.
+    or for -, standard input is read. Exit code 1 means that something differs.
     """
     from ..vectors import check
 
@@ -101,10 +101,10 @@ def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -
 @output_option("Report file.", None)
 @json_option
 def score_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
-    """Break every rule of the operator once, and count the mutants that at least one case tells from the right one.
+    """Break every rule of the operator once, and count the mutants that at least one case detects.
 
-    Mutants that no input can tell are listed with the reason, and not counted. Exit code 1 says that a mutant survives.
-    --json says which cases kill which mutant.
+    Mutants that no input can detect are listed with the reason and are not counted. Exit code 1 means that a mutant
+    survives. --json shows which cases kill which mutant.
     """
     from ..vectors import checked, parse, score
 
@@ -124,12 +124,12 @@ def score_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -
 
 
 def _read(path: Path) -> tuple[str, str]:
-    """The text of a file or of standard input, and how messages call it."""
+    """The text of a file or of standard input, and its name in messages."""
     name = "standard input" if path == STANDARD_INPUT else str(path)
     try:
         return (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8-sig"), name
     except UnicodeDecodeError as error:
-        raise FileError(f"{name}: is no text in UTF-8 (byte {error.start}); write it in UTF-8") from None
+        raise FileError(f"{name}: is not UTF-8 text (byte {error.start}); write it in UTF-8") from None
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
