@@ -601,9 +601,13 @@ def test_another_file_and_its_model(pytester: pytest.Pytester, golden_file: Path
     pytester.runpytest(*PLUGIN, f"--golden={golden_file}", f"--golden-model={model_file}").assert_outcomes(passed=1)
     done = pytester.runpytest(*PLUGIN, f"--golden={golden_file}")
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["*golden.h5: stems from model *, not the shipped one; name it with --golden-model"])
+    done.stdout.fnmatch_lines(
+        [
+            "*golden.h5: was made from model *, which is neither the shipped one nor next to it; name its own with --golden-model"
+        ]
+    )
     done = pytester.runpytest(*PLUGIN, f"--golden-model={model_file}")
-    done.stdout.fnmatch_lines(["*stems from model *, but *tiny.h5 is *; name its own with --golden-model"])
+    done.stdout.fnmatch_lines(["*was made from model *, not from *tiny.h5, which is *; name its own with --golden-model"])
     done = pytester.runpytest(*PLUGIN, f"--golden={model_file}")
     done.stdout.fnmatch_lines(["*tiny.h5: not an intsim-golden file (its format is 'intsim-model')"])
     (pytester.path / "sub").mkdir()

@@ -15,7 +15,7 @@ from intsim.errors import IntsimError
 from intsim.ops._op import REGISTRY
 from intsim.quantization.synth import random_picture
 from intsim.storage.golden_file import open_golden
-from intsim.tracing.core import trace
+from intsim.tracing.core import trace_element
 from intsim.tracing.tracers import TRACERS, Element, Line
 
 from networks import TINY, tiny_graph, window_graph
@@ -32,7 +32,7 @@ def test_every_trace_ends_in_the_value_of_the_file(name: str, tmp_path: Path) ->
         for node in graph.nodes:
             for _ in range(3):
                 index = [int(rng.integers(-n, n)) for n in graph.tensors[node.name].shape]
-                found = trace(graph, golden, node.name, index)
+                found = trace_element(graph, golden, node.name, index)
                 assert found.agrees, f"{node.name}{index}: {found.recorded} in the file, {found.lines}"
 
 
@@ -53,28 +53,28 @@ def test_every_element_of_a_shifted_window_is_traced(name: str, tmp_path: Path) 
         for node in graph.nodes:
             for _ in range(12):
                 index = [int(rng.integers(n)) for n in graph.tensors[node.name].shape]
-                found = trace(graph, golden, node.name, index)
+                found = trace_element(graph, golden, node.name, index)
                 assert found.agrees, f"{node.name}{index}: {found.recorded} in the file, {found.lines}"
         regions = np.asarray(graph.by_name["softmax"].params["regions"])
         unseen = np.argwhere(regions[:, :, None] != regions[:, None])[:3]
         for window, i, j in ([0, 3, 3], *unseen.tolist()):
-            names = [line.name for line in trace(graph, golden, "softmax", [window, 1, i, j]).lines]
+            names = [line.name for line in trace_element(graph, golden, "softmax", [window, 1, i, j]).lines]
             seen = ["x - max", "t", "q", "r", "e"] if regions[window, i] == regions[window, j] else ["e"]
             assert names == ["x", "region", "its region", "max", *seen, "sum", "f", "e * f", "out"]
-        arms = {line.name: line for line in trace(graph, golden, "biased", [5, 2, 7, 9]).lines}
+        arms = {line.name: line for line in trace_element(graph, golden, "biased", [5, 2, 7, 9]).lines}
         assert arms["a"].how == "logits[5,2,7,9]"
         assert arms["c"].how == "bias[2,7,9]"
-        assert [line.name for line in trace(graph, golden, "pooled", [4]).lines] == ["sum", "out"]
-        moved = trace(graph, golden, "bias", [1, 6, 3]).lines[0]  # row 1, column 2 seen from row 0, column 3
+        assert [line.name for line in trace_element(graph, golden, "pooled", [4]).lines] == ["sum", "out"]
+        moved = trace_element(graph, golden, "bias", [1, 6, 3]).lines[0]  # row 1, column 2 seen from row 0, column 3
         assert moved.how == f"from table[{(1 + 3) * 7 - 1 + 3},1]"
-        assert trace(graph, golden, "rolled", [0, 0, 1]).lines[0].how == "from lut[2,2,1]"
-        assert trace(graph, golden, "cut", [4, 6, 2]).lines[0].how == "from rolled[5,6,2]"
+        assert trace_element(graph, golden, "rolled", [0, 0, 1]).lines[0].how == "from lut[2,2,1]"
+        assert trace_element(graph, golden, "cut", [4, 6, 2]).lines[0].how == "from rolled[5,6,2]"
 
 
 def test_requant_step_by_step(graph: Graph, golden_file: Path) -> None:
     name = "encoder.blocks.0.attn.logits.requant"
     with open_golden(golden_file) as golden:
-        lines = {line.name: line for line in trace(graph, golden, name, [0, 3, 5]).lines}
+        lines = {line.name: line for line in trace_element(graph, golden, name, [0, 3, 5]).lines}
     node = graph.by_name[name]
     m, e = node.params["m"], node.params["e"]
     assert list(lines) == ["acc", "product", "rounded", "out"]
@@ -89,7 +89,7 @@ def test_requant_step_by_step(graph: Graph, golden_file: Path) -> None:
 
 def test_shiftmax_step_by_step(graph: Graph, golden_file: Path) -> None:
     with open_golden(golden_file) as golden:
-        found = trace(graph, golden, "encoder.blocks.0.attn.softmax", [1, 2, 3])
+        found = trace_element(graph, golden, "encoder.blocks.0.attn.softmax", [1, 2, 3])
     names = [line.name for line in found.lines]
     assert names == ["x", "max", "x - max", "t", "q", "r", "e", "sum", "f", "e * f", "out"]
     values = {line.name: line.value for line in found.lines}
@@ -103,10 +103,10 @@ def test_a_device_that_got_one_value_wrong(graph: Graph, golden_file: Path, tmp_
     with h5py.File(path, "r+") as file:
         file["encoder.embedded"][2, 3] = 77
     with open_golden(path) as dut:
-        found = trace(graph, dut, "encoder.embedded", [2, 3])
+        found = trace_element(graph, dut, "encoder.embedded", [2, 3])
         assert not found.agrees
         assert found.recorded == 77
-        assert trace(graph, dut, "encoder.embedded", [2, 4]).agrees
+        assert trace_element(graph, dut, "encoder.embedded", [2, 4]).agrees
 
 
 def test_what_the_file_leaves_out_is_recomputed(graph: Graph, golden_file: Path, image: np.ndarray, tmp_path: Path) -> None:
@@ -114,19 +114,19 @@ def test_what_the_file_leaves_out_is_recomputed(graph: Graph, golden_file: Path,
     intsim.golden(graph, image, path, "boundary", ("image", "labels"))
     with open_golden(path) as few, open_golden(golden_file) as full:
         for name, index in (("encoder.blocks.0.norm1", [1, 2]), ("decoder.masks.requant", [3, 1])):
-            assert trace(graph, few, name, index).value == trace(graph, full, name, index).value
+            assert trace_element(graph, few, name, index).value == trace_element(graph, full, name, index).value
     intsim.golden(graph, image, path, "boundary", ("labels",))
     with open_golden(path) as few, pytest.raises(IntsimError, match="holds neither image nor"):
-        trace(graph, few, "encoder.embedded", [0, 0])
+        trace_element(graph, few, "encoder.embedded", [0, 0])
 
 
 def test_what_cannot_be_traced(graph: Graph, golden_file: Path) -> None:
     with open_golden(golden_file) as golden:
         for index in ([0], [0, 0, 0], [0, 99], [-17, 0]):
             with pytest.raises(IntsimError, match="is no element of its shape"):
-                trace(graph, golden, "encoder.embedded", index)
+                trace_element(graph, golden, "encoder.embedded", index)
         with pytest.raises(IntsimError, match="there is no node 'nowhere'"):
-            trace(graph, golden, "nowhere", [0])
+            trace_element(graph, golden, "nowhere", [0])
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,14 @@ def command(
     a node. The consequences of the fault are computed down to the last node.
     """
     from ..debugging.inject import inject
-    from ..errors import IntsimError
+    from ..errors import UnknownNode
     from ..rules import Rule, catalogue, named
     from ..storage.golden_file import open_golden
 
     graph = model_behind(golden, model)
     for name in nodes:
         if name not in graph.by_name:
-            raise IntsimError(f"there is no node {name!r}; 'intsim inspect' lists their names")
+            raise UnknownNode(name)
     if listing:
         for name in nodes:
             click.echo(name)

@@ -10,7 +10,6 @@ from ._common import (
     DIFFERENT,
     check_target,
     json_option,
-    model_behind,
     model_behind_option,
     output_option,
     put_json,
@@ -31,7 +30,6 @@ def command(golden: Path, node: str, place: str, model: Path | None, output: Pat
     The inputs are those in GOLDEN; tensors that it leaves out are recomputed. On a device's dump the trace starts from the
     device's own inputs. Exit code 1 means that the file contains another value than the steps give.
     """
-    from ..storage.golden_file import open_golden
     from ..tracing.core import trace
     from ..tracing.table import render
 
@@ -41,9 +39,7 @@ def command(golden: Path, node: str, place: str, model: Path | None, output: Pat
         raise click.UsageError(f"--at {place!r} is not a list of whole numbers like 3,17") from None
     if output is not None:
         check_target(output, golden, model)
-    graph = model_behind(golden, model)
-    with open_golden(golden) as reference:
-        found = trace(graph, reference, node, index)
+    found = trace(golden, node, index, model=model)
     if as_json:
         put_json(found.record(), output)
     else:

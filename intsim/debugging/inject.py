@@ -11,7 +11,7 @@ import numpy as np
 from ..arith import IntArray
 from ..engine.graph import Graph, Node
 from ..engine.interpreter import Progress
-from ..errors import IntsimError
+from ..errors import IntsimError, UnknownNode
 from ..rules import Rule, compute, work_of
 from ..storage.golden_file import GoldenFile, golden
 
@@ -36,7 +36,7 @@ def inject(
     """
     for name in faults:
         if name not in graph.by_name:
-            raise IntsimError(f"there is no node {name!r}; 'intsim inspect' lists their names")
+            raise UnknownNode(name)
     record = reference.tensors.get(graph.input.name)
     if record is None or record.values is None:
         raise IntsimError(f"{reference.path}: holds no picture to run the faulty device on; make it without --layers")

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from ..arith import IntArray
-from ..errors import GraphError, IntsimError
+from ..errors import GraphError, IntsimError, UnknownNode
 from ..kernels.threads import limited_to
 from .fused import Step
 from .graph import CONSTANT, INPUT, Graph, Node, Operation, operator
@@ -72,7 +72,7 @@ def run(
     """
     observed = frozenset(graph.by_name if nodes is None else nodes)
     if unknown := observed - graph.by_name.keys():
-        raise IntsimError(f"there is no node {min(unknown)!r}; 'intsim inspect' lists their names")
+        raise UnknownNode(min(unknown))
     separately = face != "fast" or alter is not None or observe_steps is not None
     steps = unfused(graph) if separately else fused(graph, observed if observe is not None else ())
 

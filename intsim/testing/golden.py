@@ -18,8 +18,8 @@ from ..engine.interpreter import replay
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.golden_file import GoldenFile, open_golden
-from ..storage.model_file import find, load
-from ..tracing.core import trace
+from ..storage.model_file import model_behind
+from ..tracing.core import trace_element
 from .failures import Difference, difference, table
 
 
@@ -74,7 +74,7 @@ class Golden:
             return
         text = f"{name}: {problem}"
         if index is not None:
-            text += f"\n\n{table(trace(self.graph, self.file, name, index))}"
+            text += f"\n\n{table(trace_element(self.graph, self.file, name, index))}"
         raise Difference(text, due.copy(), values, index)
 
     def _node(self, name: str) -> Node:
@@ -101,15 +101,4 @@ class Golden:
 def open_with_model(path: Path, model: Path | None = None) -> Iterator[Golden]:
     """Open a golden file with the model behind it: `model`, or else the shipped one or one that lies beside the file."""
     with open_golden(path) as file:
-        found = model or find(file.model_sha256, [path.resolve().parent, Path.cwd()])
-        if found is None:
-            raise IntsimError(
-                f"{path}: stems from model {file.model_sha256[:12]}, not the shipped one; name it with --golden-model"
-            )
-        graph = load(found)
-        if graph.content_hash != file.model_sha256:
-            raise IntsimError(
-                f"{path}: stems from model {file.model_sha256[:12]}, but {found} is {graph.content_hash[:12]}; "
-                "name its own with --golden-model"
-            )
-        yield Golden(file, graph)
+        yield Golden(file, model_behind(file, model))

@@ -54,7 +54,7 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
     ``golden.nodes("shiftmax")``, ``golden.check(node, values)``.
     """
     from .. import resources
-    from ..errors import IntsimError
+    from ..errors import IntsimError, ModelMismatch, ModelNotFound
     from .golden import open_with_model
 
     path, model = _golden(request.config)[0] or resources.golden_file(), _model(request.config)[0]
@@ -63,7 +63,8 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
         try:
             found = stack.enter_context(open_with_model(path, model))
         except IntsimError as error:
-            problem = str(error)
+            named = isinstance(error, (ModelMismatch, ModelNotFound))
+            problem = f"{error}; name its own with --golden-model" if named else str(error)
         if problem:  # outside the except: pytest would show both
             pytest.fail(problem, pytrace=False)
         yield found

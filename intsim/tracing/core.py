@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy as np
 from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import replay
-from ..errors import IntsimError
-from ..storage.golden_file import GoldenFile
+from ..errors import IntsimError, UnknownNode
+from ..storage.golden_file import GoldenFile, open_golden
+from ..storage.model_file import model_behind
 from .tracers import TRACERS, Element, Line
 
 
@@ -54,14 +56,25 @@ class Trace:
         }
 
 
-def trace(graph: Graph, golden: GoldenFile, name: str, index: Sequence[int]) -> Trace:
+def trace(golden: str | Path, node: str, index: Sequence[int], *, model: str | Path | Graph | None = None) -> Trace:
+    """How the element of `node` at `index` (negative counts from the end) was computed, from the inputs in a golden file.
+
+    What the file leaves out is recomputed, with `model`, the shipped one, or one next to the golden file. Raises
+    UnknownNode, ModelMismatch, ModelNotFound, and IntsimError for an element that does not exist or a file that holds too
+    little.
+    """
+    with open_golden(golden) as reference:
+        return trace_element(model_behind(reference, model), reference, node, index)
+
+
+def trace_element(graph: Graph, golden: GoldenFile, name: str, index: Sequence[int]) -> Trace:
     """The steps to the element of `name` at `index` (negative counts from the end), from the inputs in a golden file.
 
     What the file leaves out is recomputed. Raises IntsimError for a node or element that does not exist, or where the
     file holds too little.
     """
     if name not in graph.by_name:
-        raise IntsimError(f"there is no node {name!r}; 'intsim inspect' lists their names")
+        raise UnknownNode(name)
     node, shape = graph.by_name[name], graph.tensors[name].shape
     if len(index) != len(shape) or not all(-n <= i < n for i, n in zip(index, shape, strict=True)):
         raise IntsimError(f"{name}: {','.join(map(str, index))} is no element of its shape {list(shape)}")
