@@ -602,7 +602,7 @@ def test_files_of_different_models(refuse: Refuse, image: np.ndarray, graph: Gra
 def test_files_of_another_model_than_the_one_named(refuse: Refuse, graph: Graph) -> None:
     other = tiny_graph(dialects.RTL)
     intsim.save(other, "other.h5")
-    refuse(f"{DIFF} -m other.h5", "golden.h5: stems from model", graph.content_hash[:12], other.content_hash[:12])
+    refuse(f"{DIFF} -m other.h5", "golden.h5: was made from model", graph.content_hash[:12], other.content_hash[:12])
 
 
 @pytest.mark.parametrize("options", ["", "--json"])

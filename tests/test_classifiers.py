@@ -401,7 +401,7 @@ def test_quantize_run_and_debug(config: dict[str, Any], cli: Cli) -> None:
     Image.fromarray(random_picture(config, 4)).save("p.png")
     code, out, err = cli("quantize c.safetensors --calibrate p.png -o c.h5 --report c.json.html")
     assert (code, err) == (0, "")
-    assert "top class as in real numbers on " in out
+    assert "top class as in the float network on " in out
     code, out, _ = cli("run p.png -m c.h5")
     graph, logits = intsim.load("c.h5"), intsim.run(intsim.load("c.h5"), random_picture(config, 4))
     first = ranking(graph, logits, 1)[0]
@@ -518,7 +518,7 @@ def test_a_size_that_was_guessed_says_so(cli: Cli) -> None:
     code, _, err = cli("quantize c.safetensors --calibrate p.png -o c.h5")
     assert code == 2
     assert "this model takes 24 x 24 (width x height) only" in err
-    assert "that size is a guess, --size says another" in err
+    assert "that size is a guess, give another" in err
     code, out, _ = cli("quantize c.safetensors --calibrate p.png -o c.h5 --size 48")
     assert code == 0
     assert "taken for granted: kind swin (normalization as trained on ImageNet)\n" in out

@@ -611,7 +611,7 @@ def test_quantize_tells_how_often_labels_agree(cli: Cli) -> None:
     weights = {name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}
     real = segmenter(SegmenterConfig.of(TINY), weights)
     alike = (real.run(picture) == intsim.run(intsim.load("q.h5"), picture)).mean()
-    assert out.splitlines()[2] == f"labels as in real numbers on {alike:.1%} of the calibration pixels"
+    assert out.splitlines()[2] == f"labels as in the float network on {alike:.1%} of the calibration pixels"
 
 
 def test_quantize_takes_the_configuration_of_a_model(cli: Cli) -> None:

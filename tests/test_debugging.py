@@ -97,7 +97,7 @@ def test_the_model_is_found_beside_the_golden_file(faulty: Cli, tmp_path: Path) 
     Path("some_name.h5").rename(tmp_path.parent / "elsewhere.h5")
     code, _, err = faulty("diff golden.h5 dut.h5 --isolated")
     assert code == 2
-    assert "stems from model" in err
+    assert "was made from model" in err
     assert "--model" in err
     assert faulty(f"diff golden.h5 dut.h5 --isolated -m {tmp_path.parent / 'elsewhere.h5'}")[0] == 1
 
@@ -329,7 +329,7 @@ def test_trace_of_a_faulty_device(faulty: Cli) -> None:
 def test_the_wrong_model_is_named(cli: Cli) -> None:
     code, out, err = cli(f"trace golden.h5 labels --at 0,0 -m {resources.model()}")
     assert (code, out) == (2, "")
-    assert "golden.h5: stems from model" in err
+    assert "golden.h5: was made from model" in err
 
 
 def test_a_report_file_is_plain(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ def test_eval_of_the_integers_alone(cli: Cli) -> None:
     code, _, err = cli("eval data -m q.h5 --json")
     assert code == 2
     assert "its checkpoint (" in err
-    assert "does not lie beside it; name it with --checkpoint, or --integers" in err
+    assert "is not next to it; name it with --checkpoint, or measure the integers alone with --integers" in err
     alone = evaluated(cli, "eval data -m q.h5 --json --integers")
     named = evaluated(cli, "eval data -m q.h5 --json --checkpoint away/c.safetensors")
     assert alone["miou_float"] is None

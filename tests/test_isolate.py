@@ -375,7 +375,7 @@ def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Pat
 def test_isolation_takes_the_model(golden_file: Path, shipped: Graph) -> None:
     with pytest.raises(IntsimError, match="--model"):
         diff(golden_file, golden_file, isolated=True)
-    with pytest.raises(IntsimError, match="stems from model"):
+    with pytest.raises(IntsimError, match="was made from model"):
         diff(golden_file, golden_file, shipped, isolated=True)
 
 

@@ -470,7 +470,7 @@ def test_reports(suffix: str, cli: Cli) -> None:
     lowest = [float(line.split()[0]) for line in out.splitlines() if " dB  " in line]
     assert len(lowest) == 5
     assert lowest == sorted(lowest)
-    assert "labels as in real numbers on " in out
+    assert "labels as in the float network on " in out
     text = Path(f"r.{suffix}").read_text()
     for name in ("encoder.blocks.1.attn.softmax", "decoder.mask_norm"):
         assert name in text

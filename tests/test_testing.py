@@ -602,9 +602,7 @@ def test_another_file_and_its_model(pytester: pytest.Pytester, golden_file: Path
     done = pytester.runpytest(*PLUGIN, f"--golden={golden_file}")
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(
-        [
-            "*golden.h5: was made from model *, which is neither the shipped one nor next to it; name its own with --golden-model"
-        ]
+        ["*golden.h5: was made from model *, which is neither the shipped one nor next to it; name its own with --*"]
     )
     done = pytester.runpytest(*PLUGIN, f"--golden-model={model_file}")
     done.stdout.fnmatch_lines(["*was made from model *, not from *tiny.h5, which is *; name its own with --golden-model"])

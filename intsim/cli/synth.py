@@ -47,7 +47,7 @@ def command(
     if classes is not None and preset is None:
         raise click.UsageError("--classes goes with a PRESET")
     rules = load_dialect(dialect)
-    settings = preset or (read_config(config) if config else load_model(model).config)
+    settings = preset if preset is not None else read_config(config) if config else load_model(model).config
     announce_compiling()
     with status("making and calibrating random weights ..."):
         graph = synth(settings, classes=classes, seed=seed, dialect=rules)
