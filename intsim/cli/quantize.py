@@ -25,7 +25,7 @@ from ._common import (
 if TYPE_CHECKING:
     from ..engine.graph import Graph
     from ..quantization import Checkpoint, Recipe
-    from ..quantization.ivit_records import Compared
+    from ..quantization.ivit_records import ModuleComparison
     from ..quantization.sensitivity import Noise
 
 BESIDE = "<beside the model>"
@@ -199,8 +199,8 @@ def _take(
 ) -> int:
     """The model of a quantized checkpoint; the exit code."""
     from ..dialects import IVIT
-    from ..quantization.ivit import imported
-    from ..quantization.ivit_records import compared, is_recorded, unknown_modules
+    from ..quantization.ivit import import_checkpoint
+    from ..quantization.ivit_records import compare_recording, is_recorded, unknown_modules
     from ..storage.model_file import save
 
     given = click.get_current_context().get_parameter_source
@@ -213,9 +213,9 @@ def _take(
     rules = load_dialect(dialect if given("dialect") is ParameterSource.COMMANDLINE else "ivit")
     settings, origin = _settings(checkpoint, config, model, None)
     announce_compiling()
-    graph = imported(checkpoint, settings, rules)
+    graph = import_checkpoint(checkpoint, settings, rules)
     recorded = is_recorded(checkpoint)
-    found = compared(checkpoint, settings, rules) if recorded and rules == IVIT else []
+    found = compare_recording(checkpoint, settings, rules) if recorded and rules == IVIT else []
     save(graph, output)
     click.echo(
         f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, integers and scales as they stand in the checkpoint"
@@ -227,7 +227,7 @@ def _take(
     return _tell_recorded(found, unknown_modules(checkpoint, settings)) if found else 0
 
 
-def _tell_recorded(modules: list[Compared], unknown: list[str]) -> int:
+def _tell_recorded(modules: list[ModuleComparison], unknown: list[str]) -> int:
     """What of a recording is reproduced; whether anything is not."""
     same = [module for module in modules if module.same]
     size = sum(module.total for module in modules if module.differing is not None)
@@ -291,7 +291,7 @@ def _settings(
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
     """``--calibrate A B`` leaves B among the arguments: of several the one with a checkpoint's suffix is the checkpoint."""
-    from ..quantization.containers import SUFFIXES
+    from ..quantization.containers import CHECKPOINT_SUFFIXES
 
-    checkpoint = next((path for path in files if path.suffix in SUFFIXES), files[0])
+    checkpoint = next((path for path in files if path.suffix in CHECKPOINT_SUFFIXES), files[0])
     return checkpoint, [path for path in files if path is not checkpoint]

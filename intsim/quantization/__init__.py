@@ -8,11 +8,12 @@ from .. import __version__
 from ..arith import AnyArray
 from ..dialects import Dialect
 from ..engine.graph import Graph, digest
+from ..engine.interpreter import Progress
 from ..errors import IntsimError
 from ..nets.networks import SEGMENTER, built, network_of
 from ..nets.real import RealGraph
 from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, parameters, segmenter
-from .calibrate import Progress, Statistics, calibrate
+from .calibrate import Statistics, calibrate
 from .checkpoint import Checkpoint, checkpoint_behind, read_checkpoint
 from .configuration import at_size, config_beside, read_config
 from .fold import fold_norms
