@@ -1,4 +1,4 @@
-"""Checkpoints in every file and under every name that is read without torch; tests/test_torch.py has the rest."""
+"""Checkpoints in every file format and naming that is read without torch; tests/test_torch.py covers the rest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from networks import TINY
 Cli = Callable[..., tuple[int, str, str]]
 Weights = dict[str, NDArray]
 
-# Names as mmsegmentation's files have them, written out by hand.
+# Names in mmsegmentation's files, written out by hand.
 PAIRS = {
     "encoder.patch_embed.proj.weight": "backbone.patch_embed.projection.weight",
     "encoder.cls_token": "backbone.cls_token",
@@ -54,23 +54,23 @@ PAIRS = {
 
 
 def float32(config: dict[str, Any] = TINY, seed: int = 3) -> Weights:
-    """Random weights as a checkpoint holds them."""
+    """Random float32 weights, as in a checkpoint."""
     return {name: value.astype(np.float32) for name, value in random_weights(config, seed).items()}
 
 
 def as_mmsegmentation(weights: Weights) -> Weights:
-    """The same under mmsegmentation's names, as its layers hold them."""
-    found = {}
+    """The same weights with mmsegmentation's names and layouts."""
+    renamed = {}
     for name, value in weights.items():
         if name in ("decoder.proj_patch", "decoder.proj_classes"):
             value = value.T
         if name == "decoder.head.weight":
             value = value[:, :, None, None]
-        found[MMSEGMENTATION.theirs(name)] = np.ascontiguousarray(value)
-    return found
+        renamed[MMSEGMENTATION.theirs(name)] = np.ascontiguousarray(value)
+    return renamed
 
 
-def test_the_names_of_mmsegmentation() -> None:
+def test_mmsegmentation_names() -> None:
     for ours, theirs in PAIRS.items():
         assert MMSEGMENTATION.theirs(ours) == theirs
 
@@ -85,11 +85,11 @@ def test_every_container_and_naming_gives_the_same_tensors(
 ) -> None:
     config = TINY | {"decoder": decoder}
     weights, path = float32(config), tmp_path / f"c{suffix}"
-    held = names(weights)
+    stored = names(weights)
     if suffix == ".npz":
-        np.savez(path, **held)  # type: ignore[arg-type]
+        np.savez(path, **stored)  # type: ignore[arg-type]
     else:
-        save_file(held, path)
+        save_file(stored, path)
     read, _ = read_checkpoint(path, config)
     assert read.keys() == weights.keys()
     for name, value in weights.items():
@@ -106,14 +106,14 @@ def test_other_precisions(dtype: type, tmp_path: Path) -> None:
         assert read[name].dtype == (np.float64 if dtype is np.float64 else np.float32)
 
 
-def test_a_classification_head_is_left_out(tmp_path: Path) -> None:
+def test_a_classification_head_is_ignored(tmp_path: Path) -> None:
     weights = float32()
     extra = {"encoder.head.weight": np.zeros((10, 32), np.float32), "encoder.head.bias": np.zeros(10, np.float32)}
     save_file(weights | extra, tmp_path / "c.safetensors")
     assert read_checkpoint(tmp_path / "c.safetensors", TINY)[0].keys() == weights.keys()
 
 
-def test_mmsegmentation_dimensions_are_told_by_shapes(tmp_path: Path) -> None:
+def test_mmsegmentation_dimensions_are_inferred_from_shapes(tmp_path: Path) -> None:
     config = {
         **TINY,
         "image_size": [32, 32],
@@ -123,17 +123,17 @@ def test_mmsegmentation_dimensions_are_told_by_shapes(tmp_path: Path) -> None:
     }
     path = tmp_path / "upper.npz"
     np.savez(path, **as_mmsegmentation(float32(config)))  # type: ignore[arg-type]
-    told = Checkpoint.open(path).own_config()
-    assert told is not None
-    found, origin = told
-    assert origin == "told by the shapes; taken for granted: n_heads 1, normalization vit"
+    inferred = Checkpoint.open(path).own_config()
+    assert inferred is not None
+    found, origin = inferred
+    assert origin == "inferred from the shapes; assumed: n_heads 1, normalization vit"
     assert found == config | {"name": "upper", "l2_norm": True, "encoder_norm_eps": 1e-6}
     np.savez(path, **float32())  # type: ignore[arg-type]
-    assert Checkpoint.open(path).own_config() is None, "the original's names tell neither heads nor normalization"
+    assert Checkpoint.open(path).own_config() is None, "shapes determine neither heads nor normalization"
 
 
 def test_mmsegmentation_always_normalises(cli: Cli) -> None:
-    """A configuration that does not speak of L2 norms need not: their checkpoints were trained with them."""
+    """L2 norms are the default for mmsegmentation's checkpoints: they were trained with them."""
     np.savez("c.npz", **as_mmsegmentation(float32()))  # type: ignore[arg-type]
     Path("c.json").write_text(json.dumps(TINY))
     code, out, err = cli("quantize c.npz --calibrate picture.png -o q.h5")
@@ -146,7 +146,7 @@ def test_mmsegmentation_always_normalises(cli: Cli) -> None:
     assert intsim.load("q.h5").config["l2_norm"] is False
 
 
-def test_the_configuration_beside_a_checkpoint(tmp_path: Path) -> None:
+def test_the_configuration_next_to_a_checkpoint(tmp_path: Path) -> None:
     checkpoint = tmp_path / "net.safetensors"
     assert config_beside(checkpoint) is None
     (tmp_path / "variant.yml").touch()
@@ -155,34 +155,34 @@ def test_the_configuration_beside_a_checkpoint(tmp_path: Path) -> None:
     assert config_beside(checkpoint) == tmp_path / "net.json"
 
 
-def test_yaml_holds_the_tuples_of_published_files_and_nothing_that_runs(tmp_path: Path) -> None:
+def test_yaml_accepts_the_tuples_of_published_files_and_no_code(tmp_path: Path) -> None:
     path = tmp_path / "variant.yml"
     text = "net_kwargs:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in TINY.items() if key != "image_size")
     path.write_text(f"{text}  image_size: !!python/tuple\n  - 24\n  - 40\n")
     assert SegmenterConfig.of(read_config(path)).grid == (3, 5)
     for tag in ("!!python/object/apply:os.system ['true']", "!!python/name:os.system", "!!python/tuple [1"):
         path.write_text(f"{text}  image_size: {tag}\n")
-        with pytest.raises(FileError, match=r"variant\.yml: not YAML of plain data"):
+        with pytest.raises(FileError, match=r"variant\.yml: not plain YAML data"):
             read_config(path)
 
 
-def test_published_decoders_have_64_channels_a_head(tmp_path: Path) -> None:
-    """Whatever their encoder has: the original builds its decoder so. All published sizes have 64 in both."""
+def test_published_decoders_have_64_channels_per_head(tmp_path: Path) -> None:
+    """Regardless of the encoder, as in the original. All published sizes have 64 in both."""
     path = tmp_path / "variant.json"
-    for width, heads, due in ((192, 3, 3), (128, 4, 2), (32, 2, 2)):
+    for width, heads, expected in ((192, 3, 3), (128, 4, 2), (32, 2, 2)):
         path.write_text(json.dumps({"net_kwargs": TINY | {"d_model": width, "n_heads": heads}}))
         dimensions = SegmenterConfig.of(read_config(path))
-        assert (dimensions.n_heads, dimensions.decoder_heads) == (heads, due)
+        assert (dimensions.n_heads, dimensions.decoder_heads) == (heads, expected)
     assert SegmenterConfig.of(TINY | {"d_model": 128, "n_heads": 4}).decoder_heads == 4
     with pytest.raises(IntsimError, match="d_model 32 is not a multiple of decoder_heads 3"):
         SegmenterConfig.of(TINY | {"decoder": {"name": "mask_transformer", "n_heads": 3}})
 
 
-def test_where_the_configuration_comes_from_is_said(cli: Cli) -> None:
-    """Nothing is taken for granted in silence: not the heads that shapes do not tell, and never another network's."""
+def test_the_origin_of_the_configuration_is_reported(cli: Cli) -> None:
+    """Assumptions, such as the number of heads, are reported, and no other network's configuration is used."""
     np.savez("m.npz", **as_mmsegmentation(float32({**TINY, "image_size": [32, 32]})))  # type: ignore[arg-type]
     out = cli("quantize m.npz --calibrate picture.png --resize -o q.h5")[1]
-    assert "configuration: told by the shapes; taken for granted: n_heads 1, normalization vit\n" in out
+    assert "configuration: inferred from the shapes; assumed: n_heads 1, normalization vit\n" in out
     save_file(float32(), "c.safetensors")
     code, _, err = cli("quantize c.safetensors --calibrate picture.png -o n.h5")
     assert code == 2
@@ -192,11 +192,12 @@ def test_where_the_configuration_comes_from_is_said(cli: Cli) -> None:
     assert cli("quantize c.safetensors --calibrate picture.png -o q.h5")[1].endswith("configuration: c.json\n")
     np.savez("m.npz", **as_mmsegmentation(float32()))  # type: ignore[arg-type]
     assert (
-        "its 15 position embeddings are not those of a square; give --config" in cli("quantize m.npz picture.png -o n.h5")[2]
+        "its 15 position embeddings do not form a square; give its configuration"
+        in cli("quantize m.npz picture.png -o n.h5")[2]
     )
 
 
-def test_contradictions_of_a_configuration() -> None:
+def test_contradictions_in_a_configuration() -> None:
     with pytest.raises(IntsimError, match="n_cls is 5, and 9 in the decoder"):
         SegmenterConfig.of(TINY | {"decoder": {"name": "linear", "n_cls": 9}})
     with pytest.raises(IntsimError, match="window_stride 25 leaves gaps"):
@@ -225,19 +226,19 @@ def test_the_extra_tokens_keep_their_positions() -> None:
 def test_one_checkpoint_gives_models_for_several_sizes(cli: Cli) -> None:
     save_file(float32(), "c.safetensors")
     Path("c.json").write_text(json.dumps(TINY))
-    for size, due in {"40x24": (24, 40), "64x32": (32, 64), "16": (16, 16), "37x21": (21, 37)}.items():
+    for size, expected in {"40x24": (24, 40), "64x32": (32, 64), "16": (16, 16), "37x21": (21, 37)}.items():
         code, _, err = cli(f"quantize c.safetensors --calibrate picture.png --resize --size {size} -o q.h5")
         assert code == 0, err
         graph = intsim.load("q.h5")
-        assert graph.tensors["labels"].shape == due
+        assert graph.tensors["labels"].shape == expected
         assert graph.config["trained_size"] == [24, 40]
     same = quantize_weights(float32(), TINY, [random_picture(TINY, 5)], dialects.ISEGMENTER, "x")
     cli("quantize c.safetensors --calibrate picture.png --size 40x24 -o q.h5")
     assert intsim.load("q.h5").content_hash == same.content_hash
 
 
-def test_where_positions_come_from(tmp_path: Path) -> None:
-    """As they are where their number fits; from a square where that is known; from what the configuration says."""
+def test_position_embeddings_are_resized_from_the_trained_grid(tmp_path: Path) -> None:
+    """Unchanged where their number fits; else from the configured trained size, or from a square."""
     path = tmp_path / "c.safetensors"
     square = {**TINY, "image_size": [32, 32]}
     save_file(float32(square), path)
@@ -248,13 +249,13 @@ def test_where_positions_come_from(tmp_path: Path) -> None:
     resized = read_checkpoint(path, oblong | {"trained_size": [16, 32]})[0]["encoder.pos_embed"]
     assert plain.shape == resized.shape
     assert not np.allclose(plain, resized)
-    with pytest.raises(FileError, match=r"8 position embeddings are neither those of 3 x 5 patches.* trained_size"):
+    with pytest.raises(FileError, match=r"8 position embeddings fit neither the 3 x 5 patches.* trained_size"):
         read_checkpoint(path, TINY)
-    with pytest.raises(FileError, match=r"9 position embeddings; due are 1 and those of the 3 x 3 patches"):
+    with pytest.raises(FileError, match=r"9 position embeddings; expected 1 and those of the 3 x 3 patches"):
         read_checkpoint(path, TINY | {"trained_size": 24})
 
 
-def test_at_size_remembers_what_was_trained() -> None:
+def test_at_size_keeps_the_trained_size() -> None:
     once = at_size(TINY, 64, 48)
     twice = at_size(once, 16, 16)
     assert (once["image_size"], twice["image_size"]) == ([64, 48], [16, 16])
@@ -263,11 +264,11 @@ def test_at_size_remembers_what_was_trained() -> None:
         at_size(TINY, 16, 0)
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------
+# --- refused checkpoints ---------------------------------------------------------------------------------------------------
 
 
 def changed(**tensors: NDArray | None) -> Weights:
-    """A checkpoint with tensors (dots as __) replaced or (None) left out."""
+    """A checkpoint with tensors (dots as __) replaced, or removed where None."""
     weights = float32() | {name.replace("__", "."): value for name, value in tensors.items()}  # type: ignore[operator]
     return {name: value for name, value in weights.items() if value is not None}
 
@@ -276,42 +277,48 @@ ZEROS = np.zeros(32, np.float32)
 REFUSED: dict[str, tuple[Weights, str]] = {
     "another architecture": (
         {"layer1.0.conv1.weight": ZEROS},
-        "not a network that is known here: its 1 tensors, such as layer1.0.conv1.weight,",
+        "not a supported network: its 1 tensors, such as layer1.0.conv1.weight,",
     ),
-    "no tensor": ({}, "not a network that is known here: its 0 tensors"),
+    "no tensor": ({}, "not a supported network: its 0 tensors"),
     "another encoder": (
         {"encoder.layers.0.weight": ZEROS},
-        "holds none of the tensors of a Segmenter, such as encoder.patch",
+        "contains none of the tensors of a Segmenter, such as encoder.patch",
     ),
     "another mmsegmentation": (
         {"backbone.conv1.weight": ZEROS},
-        "holds none of the tensors of a Segmenter, such as backbone",
+        "contains none of the tensors of a Segmenter, such as backbone",
     ),
-    "classes": (changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)), "cls_emb is [1, 9, 32], the configuration asks"),
-    "classes, why": (changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)), "n_cls is 9 there and 5 here"),
-    "axes": (changed(encoder__cls_token=ZEROS), "encoder.cls_token is [32], the configuration asks for [1, 1, 32]"),
+    "classes": (
+        changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)),
+        "cls_emb is [1, 9, 32], the configuration requires",
+    ),
+    "classes, why": (
+        changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)),
+        "n_cls is 9 in the checkpoint and 5 in the configuration",
+    ),
+    "axes": (changed(encoder__cls_token=ZEROS), "encoder.cls_token is [32], the configuration requires [1, 1, 32]"),
     "positions without an axis": (changed(encoder__pos_embed=ZEROS), "encoder.pos_embed is [32]"),
     "positions of another width": (
         changed(encoder__pos_embed=np.zeros((1, 16, 8), np.float32)),
-        "d_model is 8 there and 32",
+        "d_model is 8 in the checkpoint and 32",
     ),
-    "no position": (changed(encoder__pos_embed=np.zeros((1, 1, 32), np.float32)), "0 position embeddings are neither"),
-    "deeper": (changed(encoder__blocks__2__norm1__bias=ZEROS), "encoder.blocks.2.norm1.bias has no place"),
-    "distilled": (changed(encoder__dist_token=np.zeros((1, 1, 32), np.float32)), "encoder.dist_token has no place"),
+    "no position": (changed(encoder__pos_embed=np.zeros((1, 1, 32), np.float32)), "0 position embeddings fit neither"),
+    "deeper": (changed(encoder__blocks__2__norm1__bias=ZEROS), "encoder.blocks.2.norm1.bias is not part"),
+    "distilled": (changed(encoder__dist_token=np.zeros((1, 1, 32), np.float32)), "encoder.dist_token is not part"),
     "shallower": (changed(encoder__blocks__1__norm1__bias=None), "tensor encoder.blocks.1.norm1.bias is missing"),
-    "integers": (changed(encoder__norm__bias=np.zeros(32, np.int32)), "encoder.norm.bias is I32; F64, F32 or F16 are due"),
+    "integers": (changed(encoder__norm__bias=np.zeros(32, np.int32)), "encoder.norm.bias is I32; expected F64, F32 or F16"),
 }
 
 
-@pytest.mark.parametrize(("held", "words"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("stored", "words"), REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
-def test_refused(suffix: str, held: Weights, words: str, cli: Cli) -> None:
+def test_refused(suffix: str, stored: Weights, words: str, cli: Cli) -> None:
     """One line that names file and tensor, exit code 2, and no output."""
     if suffix == ".npz":
-        np.savez("c.npz", **held)  # type: ignore[arg-type]
+        np.savez("c.npz", **stored)  # type: ignore[arg-type]
         words = words.replace("I32;", "int32;")
     else:
-        save_file(held, "c.safetensors")
+        save_file(stored, "c.safetensors")
     Path("c.json").write_text(json.dumps(TINY))
     code, out, err = cli(f"quantize c{suffix} --calibrate picture.png -o q.h5")
     assert (code, out) == (2, "")
@@ -321,17 +328,17 @@ def test_refused(suffix: str, held: Weights, words: str, cli: Cli) -> None:
     assert not Path("q.h5").exists()
 
 
-def test_npz_that_lie(cli: Cli) -> None:
+def test_damaged_npz_files(cli: Cli) -> None:
     Path("c.json").write_text(json.dumps(TINY))
     np.savez("c.npz", **changed())  # type: ignore[arg-type]
     whole = Path("c.npz").read_bytes()
     objects = np.array([{}, []], object)
-    with zipfile.ZipFile("lying.npz", "w") as archive:  # its checksums are right
+    with zipfile.ZipFile("lying.npz", "w") as archive:  # with correct checksums
         for name, value in changed().items():
             member = io.BytesIO()
             np.save(member, value)
             archive.writestr(f"{name}.npy", member.getvalue().replace(b"(1, 5, 32)", b"(9, 5, 32)"))
-    with zipfile.ZipFile("garbled.npz", "w") as archive:  # NumPy's own reader stumbles over such a header
+    with zipfile.ZipFile("garbled.npz", "w") as archive:  # NumPy's own reader fails on such a header
         garbled = member.getvalue().replace(b"(32, 32)", b"(\xed\xe8\xd2\xa9, ").replace(b"(32,)", b"(\xed\xe8, ")
         archive.writestr("encoder.x.npy", garbled)
     for content, words in (
@@ -363,6 +370,6 @@ def test_pytorch_files_without_torch(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-def test_every_tensor_of_a_checkpoint_is_asked_for() -> None:
-    """No parameter of the network is left out of `parameters`: a checkpoint lacking any one is refused by name."""
+def test_parameters_lists_every_tensor_of_a_checkpoint() -> None:
+    """A checkpoint without any one of them is refused by name."""
     assert set(parameters(SegmenterConfig.of(TINY))) == set(float32())

@@ -1,4 +1,4 @@
-"""ViT, DeiT and Swin: the real-valued graphs beside plain loops, the integer ones beside them, and the commands on both."""
+"""ViT, DeiT and Swin: real-valued graphs against plain loops, integer graphs against those, and the commands on both."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ NETWORKS = {
 every_network = pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 Cli = Callable[[str], tuple[int, str, str]]
 
-# --- the papers once more, in loops ------------------------------------------------------------------------------------
+# --- the networks of the papers, in loops
+# ------------------------------------------------------------------------------------
 
 
 def layer_norm(x: np.ndarray, w: dict[str, np.ndarray], name: str, eps: float) -> np.ndarray:
@@ -68,7 +69,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 def attention(
     x: np.ndarray, w: dict[str, np.ndarray], name: str, heads: int, bias: Any = None, seen: Any = None
 ) -> np.ndarray:
-    """Attention among the rows of `x`; `bias(h, i, j)` is added to the logits, `seen(i, j)` says who sees whom."""
+    """Attention among the rows of `x`; `bias(h, i, j)` is added to the logits, `seen(i, j)` says which tokens are visible to each other."""
     tokens, channels = x.shape
     qkv = dense(x, w, f"{name}.qkv").reshape(tokens, 3, heads, channels // heads)
     out = np.zeros((tokens, heads, channels // heads))
@@ -113,7 +114,7 @@ def vit_by_loops(config: dict[str, Any], w: dict[str, np.ndarray], picture: np.n
 
 
 def swin_by_loops(config: dict[str, Any], w: dict[str, np.ndarray], picture: np.ndarray) -> np.ndarray:
-    """Windows by the places of their tokens: those a shifted window sees are those that are neighbours in the picture."""
+    """Windows by token positions: tokens of a shifted window attend to those that are adjacent in the picture."""
     cells = embed(picture, w, config["patch_size"])
     flat = layer_norm(np.array(list(cells.values())), w, "patch_embed.norm", 1e-5)
     cells = dict(zip(cells, flat, strict=True))
@@ -151,7 +152,7 @@ def window_block(
                 return float(table[(down + window - 1) * (2 * window - 1) + right + window - 1, h])
 
             def seen(i: int, j: int, origins: Any = origins) -> bool:
-                # Neither row nor column of one was rolled over the edge where the other's was not.
+                # On each axis both tokens were rolled over the edge, or neither was.
                 return all((origins[i][axis] < shift) == (origins[j][axis] < shift) for axis in (0, 1))
 
             rows = attention(
@@ -173,41 +174,41 @@ def merged(
 
 
 @every_network
-def test_real_valued_graphs_beside_loops(config: dict[str, Any]) -> None:
+def test_real_valued_graphs_equal_loops(config: dict[str, Any]) -> None:
     weights, picture = random_weights(config, 3), random_picture(config, 5)
     weights = {name: -value if name.endswith("norm1.weight") else value for name, value in weights.items()}
     loops = swin_by_loops if config["kind"] == "swin" else vit_by_loops
-    due = loops(config, weights, picture)
-    np.testing.assert_allclose(built(config, weights).run(picture).ravel(), due, rtol=1e-9, atol=1e-11)
+    expected = loops(config, weights, picture)
+    np.testing.assert_allclose(built(config, weights).run(picture).ravel(), expected, rtol=1e-9, atol=1e-11)
 
 
 @every_network
 @pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
-def test_one_result_however_it_is_computed(config: dict[str, Any], dialect: dialects.Dialect) -> None:
+def test_all_ways_to_compute_give_one_result(config: dict[str, Any], dialect: dialects.Dialect) -> None:
     graph, picture = tiny_classifier(config, dialect), random_picture(config, 5)
-    due = {}
-    intsim.run(graph, picture, lambda name, value: due.setdefault(name, np.array(value)), face="ref")
+    expected = {}
+    intsim.run(graph, picture, lambda name, value: expected.setdefault(name, np.array(value)), face="ref")
     for variant in isa.available():
         with isa.using(variant):
             seen: dict[str, np.ndarray] = {}
             intsim.run(graph, picture, lambda name, value, seen=seen: seen.setdefault(name, np.array(value)))
             for name, value in seen.items():
-                np.testing.assert_array_equal(value, due[name], err_msg=f"{name}, {variant}")
-                assert value.dtype == due[name].dtype, name
+                np.testing.assert_array_equal(value, expected[name], err_msg=f"{name}, {variant}")
+                assert value.dtype == expected[name].dtype, name
             for threads in (1, 3):
-                np.testing.assert_array_equal(intsim.run(graph, picture, threads=threads), due[graph.output.name])
+                np.testing.assert_array_equal(intsim.run(graph, picture, threads=threads), expected[graph.output.name])
 
 
 @every_network
-def test_integers_are_near_the_real_numbers(config: dict[str, Any]) -> None:
+def test_integers_approximate_the_real_numbers(config: dict[str, Any]) -> None:
     if config.get("window_size") == 9:  # 64 tokens share 128 steps of 8-bit probabilities, each of them floored
         config = config | {"window_size": 4}
     weights, picture = random_weights(config, 3), random_picture(config, 4)
     graph = tiny_classifier(config)
-    due = built(config, weights).run(picture).ravel()
+    expected = built(config, weights).run(picture).ravel()
     got = intsim.run(graph, picture).ravel() * graph.scales[graph.output.name]
-    assert np.abs(got - due).max() < 0.1 * np.abs(due).max()
-    assert order(graph, intsim.run(graph, picture))[0] == int(np.argmax(due))
+    assert np.abs(got - expected).max() < 0.1 * np.abs(expected).max()
+    assert order(graph, intsim.run(graph, picture))[0] == int(np.argmax(expected))
 
 
 @pytest.mark.parametrize(("window", "side"), [(3, 12), (8, 16), (12, 24)], ids=["9 tokens", "64", "144"])
@@ -223,23 +224,23 @@ def test_windows_of_any_size_are_one_step(window: int, side: int) -> None:
 
 @pytest.mark.parametrize("bits", [4, 6])
 def test_narrow_activations_saturate_at_their_own_width(bits: int) -> None:
-    """The fused attention within windows, too, whose logits are i8 whatever their width."""
+    """Also in fused window attention, whose logits are stored as i8 at any width."""
     recipe = Recipe(observers={"*.attn.*": Observer.of("percentile:50")}, widths={"activation": bits})
     picture = random_picture(TINY_SWIN, 4)
     graph = quantize_weights(random_weights(TINY_SWIN, 3), TINY_SWIN, [picture], dialects.ISEGMENTER, "random", recipe)
-    due: dict[str, np.ndarray] = {}
-    intsim.run(graph, picture, lambda name, value: due.setdefault(name, np.array(value)), face="ref")
-    contexts = [name for name in due if name.endswith("attn.context.requant")]
+    expected: dict[str, np.ndarray] = {}
+    intsim.run(graph, picture, lambda name, value: expected.setdefault(name, np.array(value)), face="ref")
+    contexts = [name for name in expected if name.endswith("attn.context.requant")]
     seen: dict[str, np.ndarray] = {}
     intsim.run(graph, picture, lambda name, value: seen.setdefault(name, np.array(value)), nodes=contexts)
     for name in contexts:
-        np.testing.assert_array_equal(seen[name], due[name], err_msg=name)
-    tops = [int(due[name.replace("context.requant", "biased")].max()) for name in contexts]
-    assert max(tops) == 2 ** (bits - 1) - 1, "or the test says nothing"
+        np.testing.assert_array_equal(seen[name], expected[name], err_msg=name)
+    tops = [int(expected[name.replace("context.requant", "biased")].max()) for name in contexts]
+    assert max(tops) == 2 ** (bits - 1) - 1, "otherwise the test is void"
 
 
 @pytest.mark.parametrize("block", [0, 1], ids=["plain", "masked"])
-def test_a_row_that_is_refused_is_named_though_its_nodes_are_one_step(block: int) -> None:
+def test_a_refused_row_is_named_in_a_fused_step(block: int) -> None:
     """Four equal exponentials of 2**30 wrap to a sum of 0."""
     config = TINY_SWIN | {"window_size": 2, "img_size": 16, "depths": [2], "num_heads": [1]}
     graph = tiny_classifier(config, dialects.IVIT_TVM)
@@ -263,7 +264,7 @@ def test_a_row_that_is_refused_is_named_though_its_nodes_are_one_step(block: int
         intsim.run(broken, random_picture(config, 1))
 
 
-def test_a_bias_that_is_watched_comes_to_be() -> None:
+def test_an_observed_bias_is_materialised() -> None:
     graph, picture = tiny_classifier(TINY_SWIN), random_picture(TINY_SWIN, 5)
     bias, seen = "layers.0.blocks.1.attn.relative_position_bias", {}
     logits = intsim.run(graph, picture, seen.__setitem__, nodes=[bias])
@@ -274,7 +275,7 @@ def test_a_bias_that_is_watched_comes_to_be() -> None:
 
 def test_regions_of_a_shifted_grid() -> None:
     found = regions((6, 6), 3, 1).reshape(2, 2, 3, 3)
-    assert (found[0, 0] == found[0, 0, 0, 0]).all(), "the first window is whole"
+    assert (found[0, 0] == found[0, 0, 0, 0]).all(), "the first window has one region"
     assert [len(np.unique(part)) for part in found.reshape(4, 9)] == [1, 2, 2, 4]
 
 
@@ -282,27 +283,27 @@ def test_norms_are_folded_through_windows() -> None:
     net = fold_norms(built(TINY_SWIN, random_weights(TINY_SWIN, 3)))
     folded = {node.name for node in net.nodes if node.op == "layernorm" and (node.params["gamma"] == 1).all()}
     others = {node.name for node in net.nodes if node.op == "layernorm"} - folded
-    assert others == {"patch_embed.norm", "norm"}, "one goes into the residual stream, one through a mean"
+    assert others == {"patch_embed.norm", "norm"}, "one feeds the residual stream, one a mean"
     picture = random_picture(TINY_SWIN, 5)
     np.testing.assert_allclose(net.run(picture), built(TINY_SWIN, random_weights(TINY_SWIN, 3)).run(picture), rtol=1e-9)
 
 
-def test_a_dead_class_takes_nothing_from_the_others() -> None:
+def test_a_dead_class_costs_the_others_no_precision() -> None:
     """The mean of two heads has one scale for all classes, at which none can saturate."""
     weights, picture = random_weights(DISTILLED, 3), random_picture(DISTILLED, 4)
     for head in ("head", "head_dist"):
         weights[f"{head}.weight"][0] = 0
         weights[f"{head}.bias"][:] = 0
     graph = quantize_weights(weights, DISTILLED, [picture], dialects.ISEGMENTER, "random")
-    due, logits = built(DISTILLED, weights).run(picture).ravel(), intsim.run(graph, picture).ravel()
+    expected, logits = built(DISTILLED, weights).run(picture).ravel(), intsim.run(graph, picture).ravel()
     sums, arms = np.zeros(7), graph.by_name["logits"].params
     for arm, head in (("a", "head"), ("c", "head_dist")):
         params = graph.by_name[head].params
         reach = np.abs(np.asarray(params["weight"], np.int64)).sum(axis=1) * 128 + np.abs(params["bias"])
         sums += reach * arms[f"m{arm}"] * 2.0 ** -np.asarray(arms[f"e{arm}"], np.float64)
-    assert 2**30 < sums.max() < 2**31, "no class can saturate, and hardly a bit is left over"
+    assert 2**30 < sums.max() < 2**31, "no class can saturate, and less than one bit is unused"
     assert logits[0] == 0
-    assert np.abs(logits * graph.scales["logits"] - due).max() < 0.1 * np.abs(due).max()
+    assert np.abs(logits * graph.scales["logits"] - expected).max() < 0.1 * np.abs(expected).max()
 
 
 # --- configurations and checkpoints -----------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ def test_a_dead_class_takes_nothing_from_the_others() -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (TINY_DEIT | {"kind": "beit"}, "kind 'beit' is none of segmenter, vit, deit, swin"),
+        (TINY_DEIT | {"kind": "beit"}, "kind 'beit' is not one of segmenter, vit, deit, swin"),
         (TINY_DEIT | {"img_size": 20}, "img_size 20 x 20 is not a multiple of patch_size 8"),
         (TINY_DEIT | {"num_heads": 3}, "embed_dim 32 is not a multiple of num_heads 3"),
         (TINY_DEIT | {"distilled": 1}, "distilled is true or false, not 1"),
@@ -321,13 +322,13 @@ def test_a_dead_class_takes_nothing_from_the_others() -> None:
         ({k: v for k, v in TINY_DEIT.items() if k != "depth"}, "'depth' is missing"),
         (TINY_SWIN | {"img_size": 36}, "18 x 18 patches are not a multiple of 4, which 3 stages need"),
         (TINY_SWIN | {"img_size": 32}, "stage 0 has 16 x 16 tokens, which windows of 3 do not divide"),
-        (TINY_SWIN | {"num_heads": [1, 2]}, "3 depths and 2 num_heads; there is one a stage"),
+        (TINY_SWIN | {"num_heads": [1, 2]}, "3 depths and 2 num_heads; each needs one number per stage"),
         (TINY_SWIN | {"num_heads": [1, 2, 5]}, "64 channels of stage 2 do not split into 5 heads"),
-        (TINY_SWIN | {"depths": 2}, "depths is a list with one number a stage, not 2"),
-        (TINY_SWIN | {"ape": True}, "patch_norm is true and ape false"),
+        (TINY_SWIN | {"depths": 2}, "depths is a list with one number per stage, not 2"),
+        (TINY_SWIN | {"ape": True}, "patch_norm must be true and ape false"),
         (TINY_SWIN | {"patch_norm": "no"}, "patch_norm is true or false, not 'no'"),
-        (TINY_DEIT | {"qk_scale": 0.5}, "qk_scale 0.5; only networks that leave it alone are known here"),
-        (TINY_DEIT | {"norm_layer": "rms"}, "norm_layer 'rms'; only networks that leave it alone"),
+        (TINY_DEIT | {"qk_scale": 0.5}, "qk_scale 0.5; only networks with its default are supported"),
+        (TINY_DEIT | {"norm_layer": "rms"}, "norm_layer 'rms'; only networks with its default"),
         (TINY_DEIT | {"kind": "vit", "distilled": True}, "distilled is for kind deit, not vit"),
         (TINY_DEIT | {"mlp_ratio": "four"}, "mlp_ratio must be a number up to 64, such as 4, not 'four'"),
         (
@@ -337,7 +338,7 @@ def test_a_dead_class_takes_nothing_from_the_others() -> None:
         ({k: v for k, v in TINY_DEIT.items() if k != "kind"}, "'kind' is missing: vit, deit or swin"),
     ],
 )
-def test_what_is_wrong_with_a_configuration(config: dict[str, Any], words: str) -> None:
+def test_bad_configurations(config: dict[str, Any], words: str) -> None:
     with pytest.raises(IntsimError) as error:
         dimensions_of(config)
     assert words in str(error.value)
@@ -360,7 +361,7 @@ def since_09(name: str) -> str:
     return name.replace("head.", "head.fc.")
 
 
-def test_old_and_new_names_of_timm_are_one(tmp_path: Path) -> None:
+def test_old_and_new_names_of_timm_are_equivalent(tmp_path: Path) -> None:
     window = {"layers.0.blocks.1.attn_mask": np.zeros((16, 9, 9), np.float32)}
     weights = saved(TINY_SWIN, tmp_path / "old.safetensors", **window)
     saved(TINY_SWIN, tmp_path / "new.safetensors", since_09)
@@ -370,18 +371,18 @@ def test_old_and_new_names_of_timm_are_one(tmp_path: Path) -> None:
         assert all((read[key] == weights[key]).all() for key in weights)
 
 
-def test_shapes_tell_what_they_can(tmp_path: Path) -> None:
+def test_dimensions_are_inferred_from_shapes(tmp_path: Path) -> None:
     deit = {**TINY_DEIT, "img_size": [24, 24], "embed_dim": 128, "distilled": True}
-    other = TINY_SWIN | {"img_size": [48, 48]}  # only its masks tell that
+    other = TINY_SWIN | {"img_size": [48, 48]}  # determined by its masks alone
     masks = {"layers.0.blocks.1.attn_mask": np.zeros((64, 9, 9), np.float32)}
     for config, more in ((deit, {}), (deit | {"qkv_bias": False}, {}), (TINY_SWIN | {"mlp_ratio": 2.5}, {}), (other, masks)):
         for rename in (str, since_09):
             path = tmp_path / "c.safetensors"
             saved(config, path, rename, **more)
-            told = Checkpoint.open(path).own_config()
-            assert told is not None
-            found, origin = told
-            assert "taken for granted" in origin
+            inferred = Checkpoint.open(path).own_config()
+            assert inferred is not None
+            found, origin = inferred
+            assert "assumed: " in origin
             assert ("img_size" in origin) == (config["kind"] == "swin" and not more)
             assert {k: v for k, v in found.items() if k in config and k != "name"} == {
                 k: v for k, v in config.items() if k != "name"
@@ -389,13 +390,15 @@ def test_shapes_tell_what_they_can(tmp_path: Path) -> None:
     weights = {name: value.astype(np.float32) for name, value in random_weights(deit, 3).items()}
     del weights["head.weight"]
     save_file(weights, tmp_path / "part.safetensors")
-    with pytest.raises(FileError, match=r"tensor head\.weight is missing, which says dimensions; or give --config"):
+    with pytest.raises(
+        FileError, match=r"tensor head\.weight is missing, which determines dimensions; give its configuration"
+    ):
         Checkpoint.open(tmp_path / "part.safetensors").own_config()
 
 
 @every_network
 def test_quantize_run_and_debug(config: dict[str, Any], cli: Cli) -> None:
-    """From a float checkpoint to the rule a device broke, as typed."""
+    """All commands, from a float checkpoint to the rule that a device breaks."""
     saved(config, Path("c.safetensors"))
     Path("c.json").write_text(json.dumps(config | {"class_names": [f"k{i}" for i in range(7)]}))
     Image.fromarray(random_picture(config, 4)).save("p.png")
@@ -411,7 +414,7 @@ def test_quantize_run_and_debug(config: dict[str, Any], cli: Cli) -> None:
     assert [c["index"] for c in json.loads(out)["classes"]] == order(graph, logits)[:3]
     assert cli("golden p.png -m c.h5 -o g.h5")[0] == 0
     with open_golden("g.h5") as golden:
-        assert golden.tensors[graph.output.name].values is not None, "the logits belong to every golden file"
+        assert golden.tensors[graph.output.name].values is not None, "every golden file contains the logits"
     softmax = next(
         n.name
         for n in graph.nodes
@@ -441,7 +444,7 @@ def test_quantize_run_and_debug(config: dict[str, Any], cli: Cli) -> None:
 
 
 def logits_graph(scales: list[float]) -> Graph:
-    """A graph whose output are logits with these scales, or of none."""
+    """A graph whose outputs are logits with these scales (None: without scales)."""
     weight = np.ones((len(scales), 3), np.int8)
     nodes = [
         input_node("image", 1, 1, 1 / 255),
@@ -469,10 +472,10 @@ def test_classes_are_ordered_by_exact_products() -> None:
     assert math.isclose(sum(shares), 1)
 
 
-def test_what_is_a_classifier() -> None:
+def test_classifiers_are_recognised() -> None:
     assert classifies(tiny_classifier(TINY_SWIN))
     assert not classifies(intsim.load(Path(__file__).parent.parent / "weights" / "scenes.h5"))
-    assert not classifies(logits_graph([None, None, None]))  # type: ignore[list-item]  # which nothing orders
+    assert not classifies(logits_graph([None, None, None]))  # type: ignore[list-item]  # without scales there is no order
 
 
 # --- presets ----------------------------------------------------------------------------------------------------------
@@ -480,7 +483,7 @@ def test_what_is_a_classifier() -> None:
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [  # millions, as published; position biases and tables are among them
+    [  # millions, as published, position biases and tables included
         ("deit-t@224", 5.7),
         ("deit-s@224", 22.1),
         ("deit-b@224", 86.6),
@@ -501,18 +504,18 @@ def test_presets_have_the_published_number_of_parameters(name: str, parameters: 
 @pytest.mark.parametrize(
     "name", ["swin-l@224", "deit-l@224", "deit-s-mask@224", "seg-s@512", "vit-b-distilled@224", "beit-b@224", "deit-s"]
 )
-def test_presets_that_there_are_not(name: str) -> None:
+def test_unknown_presets(name: str) -> None:
     with pytest.raises(IntsimError, match="is not a preset"):
         preset(name)
 
 
-def test_a_checkpoint_of_nothing_known(tmp_path: Path) -> None:
+def test_a_checkpoint_of_an_unsupported_network(tmp_path: Path) -> None:
     save_file({"conv1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "r.safetensors")
-    with pytest.raises(FileError, match=r"not a network that is known here: its 1 tensors, such as conv1\.weight"):
+    with pytest.raises(FileError, match=r"not a supported network: its 1 tensors, such as conv1\.weight"):
         Checkpoint.open(tmp_path / "r.safetensors")
 
 
-def test_a_size_that_was_guessed_says_so(cli: Cli) -> None:
+def test_an_assumed_size_is_reported(cli: Cli) -> None:
     saved(TINY_SWIN, Path("c.safetensors"))
     Image.fromarray(random_picture(TINY_SWIN | {"img_size": [48, 48]}, 4)).save("p.png")
     code, _, err = cli("quantize c.safetensors --calibrate p.png -o c.h5")
@@ -521,4 +524,4 @@ def test_a_size_that_was_guessed_says_so(cli: Cli) -> None:
     assert "that size is a guess, give another" in err
     code, out, _ = cli("quantize c.safetensors --calibrate p.png -o c.h5 --size 48")
     assert code == 0
-    assert "taken for granted: kind swin (normalization as trained on ImageNet)\n" in out
+    assert "assumed: kind swin (normalization as trained on ImageNet)\n" in out

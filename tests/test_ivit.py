@@ -20,9 +20,9 @@ from intsim.errors import FileError, IntsimError
 from intsim.kernels import isa
 from intsim.ops.shiftgelu import UNCLAMPED
 from intsim.quantization import Checkpoint
-from intsim.quantization.ivit import imported
+from intsim.quantization.ivit import import_checkpoint
 from intsim.quantization.ivit_names import modules
-from intsim.quantization.ivit_records import compared, offset_pixels, unknown_modules
+from intsim.quantization.ivit_records import compare_recording, offset_pixels, unknown_modules
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MINI = {name: GOLDEN / f"ivit-{name}-mini.npz" for name in ("deit", "swin")}
@@ -46,7 +46,7 @@ def state_of(path: Path) -> dict[str, np.ndarray]:
 
 def model(path: Path, dialect: dialects.Dialect = dialects.IVIT) -> Graph:
     """The integer network of a recording."""
-    return imported(*opened(path), dialect)
+    return import_checkpoint(*opened(path), dialect)
 
 
 @both
@@ -59,7 +59,7 @@ def test_every_integer_of_every_module(path: Path, face: str) -> None:
     assert list(modules(config)) == config["order"] == recorded
     for variant in isa.available() if face == "fast" else (isa.chosen(),):
         with isa.using(variant):
-            found = compared(checkpoint, config, dialects.IVIT, face)
+            found = compare_recording(checkpoint, config, dialects.IVIT, face)
         assert [module.module for module in found] == recorded
         assert sum(module.total for module in found) == integers
         assert [module for module in found if not module.same] == []
@@ -71,7 +71,7 @@ def test_the_logits_without_anybody_watching(path: Path) -> None:
     checkpoint, config = opened(path)
     with np.load(path) as archive:
         scale, pixels, due = archive["scale/qact_input"].item(), archive["act/qact_input"], archive["act/head"]
-    graph = imported(checkpoint, config | {"normalization": offset_pixels(scale)}, dialects.IVIT)
+    graph = import_checkpoint(checkpoint, config | {"normalization": offset_pixels(scale)}, dialects.IVIT)
     picture = np.moveaxis(pixels[0].astype(np.int64) + 128, 0, -1).astype(np.uint8)
     assert intsim.run(graph, picture).ravel().tolist() == due.ravel().tolist()
 
@@ -96,17 +96,17 @@ def test_a_recording_that_says_otherwise_is_told(path: Path, tmp_path: Path) -> 
     arrays[name] = arrays[name].copy()
     arrays[name].flat[5] += 1
     np.savez(tmp_path / "other.npz", **arrays)
-    wrong = [module for module in compared(*opened(tmp_path / "other.npz"), dialects.IVIT) if not module.same]
+    wrong = [module for module in compare_recording(*opened(tmp_path / "other.npz"), dialects.IVIT) if not module.same]
     assert [(module.module, module.differing) for module in wrong] == [(name.removeprefix("act/"), 1)]
     arrays["act/nobody"] = arrays[name]
     np.savez(tmp_path / "more.npz", **arrays)
     assert unknown_modules(*opened(tmp_path / "more.npz")) == ["nobody"]
-    assert len(compared(*opened(tmp_path / "more.npz"), dialects.IVIT)) == len(modules(opened(path)[1]))
+    assert len(compare_recording(*opened(tmp_path / "more.npz"), dialects.IVIT)) == len(modules(opened(path)[1]))
 
 
 @both
 def test_the_dialect_of_the_deployed_graph_differs(path: Path) -> None:
-    found = compared(*opened(path), dialects.IVIT_TVM)
+    found = compare_recording(*opened(path), dialects.IVIT_TVM)
     assert found[0].same, "the input is the same"
     assert sum(module.same for module in found) < len(found) / 4
     for graph in (model(path), model(path, dialects.IVIT_TVM)):
@@ -151,7 +151,7 @@ def altered(tmp_path: Path, source: str = "deit", meta: dict[str, Any] | None = 
 def test_the_scale_aimed_at_is_rounded_to_single_precision_first(tmp_path: Path) -> None:
     scale = 0.1  # whose nearest float32 is another number
     path = altered(tmp_path, blocks__0__attn__qact1__act_scaling_factor=scale)
-    graph = imported(*opened(path), dialects.IVIT)
+    graph = import_checkpoint(*opened(path), dialects.IVIT)
     requant, state = graph.by_name["blocks.0.attn.qkv.requant"], state_of(path)
     x, w = (state[f"blocks.0.{name}"] for name in ("qact1.act_scaling_factor", "attn.qkv.fc_scaling_factor"))
     due = [dyadic(float(x * value) / float(np.float32(scale))) for value in w]
@@ -175,8 +175,8 @@ def test_a_state_dict_as_torch_stores_it(tmp_path: Path) -> None:
     whole = {key.replace(".", "__"): value.astype(np.int64) for key, value in single.items() if key.endswith("_integer")}
     rest = {key.replace(".", "__"): value for key, value in single.items() if not key.endswith("_integer")}
     checkpoint, config = opened(altered(tmp_path, **whole, **rest))
-    other = imported(Checkpoint.open(tmp_path / "qat.safetensors"), config, dialects.IVIT)
-    assert other.content_hash == imported(checkpoint, config, dialects.IVIT).content_hash
+    other = import_checkpoint(Checkpoint.open(tmp_path / "qat.safetensors"), config, dialects.IVIT)
+    assert other.content_hash == import_checkpoint(checkpoint, config, dialects.IVIT).content_hash
 
 
 def test_two_heads_of_a_distilled_one(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_two_heads_of_a_distilled_one(tmp_path: Path) -> None:
     }
     pos = np.concatenate([state["pos_embed"], state["pos_embed"][:, :1]], axis=1)
     path = altered(tmp_path, meta={"distilled": True}, dist_token=state["cls_token"] / 2, pos_embed=pos, **more)
-    graph = imported(*opened(path), dialects.IVIT)
+    graph = import_checkpoint(*opened(path), dialects.IVIT)
     picture, seen = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8), {}
     out = intsim.run(graph, picture, seen.__setitem__)
     real = [(seen[name] * graph.scales[name]).ravel() for name in ("head", "head_dist")]
@@ -306,7 +306,7 @@ def test_a_float_checkpoint_is_not_quantized(cli: Cli, tmp_path: Path) -> None:
     )
     checkpoint = Checkpoint.open(Path("float.npz"))
     with pytest.raises(FileError, match=r"a float checkpoint, it holds no \*\.weight_integer; quantize it with a picture"):
-        imported(checkpoint, opened(MINI["deit"])[1], dialects.IVIT)
+        import_checkpoint(checkpoint, opened(MINI["deit"])[1], dialects.IVIT)
 
 
 @both
@@ -378,11 +378,11 @@ def test_a_gamma_so_small_that_all_of_its_channel_is_zero(tmp_path: Path) -> Non
     scales, bias = state_of(MINI["deit"])["blocks.0.norm1.norm_scaling_factor"].copy(), np.zeros(64, np.int64)
     scales[3] = 1e-12  # which needs a shift of 65
     changes = {"blocks__0__norm1__norm_scaling_factor": scales, "blocks__0__norm1__bias_integer": bias}
-    graph = imported(*opened(altered(tmp_path, **changes)), dialects.IVIT)
+    graph = import_checkpoint(*opened(altered(tmp_path, **changes)), dialects.IVIT)
     requant = graph.by_name["blocks.0.norm1.requant"].params
     assert requant["m"][3] == 0
     assert (requant["m"][[2, 4]] != 0).all()
     bias[3] = 2**31 - 1  # where the sum of both times the factor may pass one half, nothing may be left out
     scales[3] = 2.0**-32.3 * 2.0**-5
     with pytest.raises(IntsimError, match=r"channel 3: dyadic: factor .* needs a shift of 63"):
-        imported(*opened(altered(tmp_path, **changes)), dialects.IVIT)
+        import_checkpoint(*opened(altered(tmp_path, **changes)), dialects.IVIT)

@@ -1,6 +1,8 @@
-"""Quantization: the integer network follows the real one, and every choice of calibration is the one described."""
+"""Quantization: the integer network approximates the real one, and calibration chooses what it documents."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from intsim.quantization.synth import preset, random_picture, random_weights
 from networks import TINY, tiny_graph
 
 
-def real_values(config: dict, picture: np.ndarray) -> dict[str, np.ndarray]:
+def real_values(config: dict[str, Any], picture: np.ndarray) -> dict[str, np.ndarray]:
     """Every tensor of the real-valued network on a picture."""
     net = segmenter(SegmenterConfig.of(config), random_weights(config, 3))
     values: dict[str, np.ndarray] = {}
@@ -26,8 +28,8 @@ def real_values(config: dict, picture: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("decoder", ["mask_transformer", "linear"])
 @pytest.mark.parametrize("dialect", [dialects.ISEGMENTER, dialects.IVIT, dialects.RTL], ids=str)
-def test_integers_times_scales_follow_the_reals(decoder: str, dialect: dialects.Dialect) -> None:
-    """On the calibration picture itself every requantized tensor is close to its real twin."""
+def test_integers_times_scales_approximate_the_reals(decoder: str, dialect: dialects.Dialect) -> None:
+    """On the calibration picture itself every requantized tensor is close to its real counterpart."""
     config = TINY | {"decoder": decoder}
     graph = tiny_graph(dialect, decoder=decoder)
     picture = random_picture(config, 4)
@@ -93,7 +95,7 @@ def test_a_distilled_encoder_drops_both_tokens() -> None:
 
 
 @pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
-def test_a_graph_speaks_its_dialect(dialect: dialects.Dialect) -> None:
+def test_a_graph_uses_its_dialect(dialect: dialects.Dialect) -> None:
     graph = tiny_graph(dialect)
     by_op = {node.op: node for node in graph.nodes}
     assert str(dialect.gelu) in by_op
@@ -112,10 +114,10 @@ def test_calibration_takes_the_largest_of_all_pictures() -> None:
     each = [calibrate(net, [p], dialects.IVIT).largest for p in pictures]
     together = calibrate(net, pictures, dialects.IVIT).largest
     for name, value in together.items():
-        assert value == max(one[name] for one in each), name
+        assert value == max(single[name] for single in each), name
 
 
-def test_weights_have_one_scale_a_channel_and_use_the_whole_range(graph: Graph) -> None:
+def test_weights_have_one_scale_per_channel_and_use_the_whole_range(graph: Graph) -> None:
     for node in graph.nodes:
         if node.op == "linear":
             weight = np.asarray(node.params["weight"]).astype(int)
@@ -123,8 +125,8 @@ def test_weights_have_one_scale_a_channel_and_use_the_whole_range(graph: Graph) 
             assert np.shape(node.scales["weight"]) == (len(weight),)
 
 
-def test_the_clamp_found_is_the_best_one() -> None:
-    """Against brute force: the squared error of every clamp, computed on the data themselves."""
+def test_the_clamp_is_optimal() -> None:
+    """Against brute force: the squared error of every clamp, computed on the data."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, 48))
     x[5, 3] = x[40, 7] = 14.0  # long tails: plain ShiftGELU fails on their rows
@@ -142,7 +144,7 @@ def test_the_clamp_found_is_the_best_one() -> None:
 
     errors = {lam: error(lam) for lam in range(1, 129)}
     assert errors[found] == pytest.approx(min(errors.values()), rel=1e-9)
-    assert errors[found] < errors[128] / 4, "clamping is what saves long-tailed rows"
+    assert errors[found] < errors[128] / 4, "clamping must help rows with long tails"
 
 
 def test_quantization_is_repeatable() -> None:

@@ -21,7 +21,7 @@ from intsim.errors import FileError
 from intsim.nets.positions import resized_positions
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
 from intsim.quantization import Checkpoint, read_checkpoint, read_config
-from intsim.quantization.ivit import imported
+from intsim.quantization.ivit import import_checkpoint
 from intsim.quantization.synth import SIZES, preset, random_picture
 
 import mmsegmentation_torch
@@ -250,5 +250,5 @@ def test_ivits_own_file_is_its_integers(wrapped: str, tmp_path: Path) -> None:
     torch.save({wrapped: tensors} if wrapped else tensors, path)
     own = Checkpoint.open(recording).own_config()
     assert own is not None
-    due = imported(Checkpoint.open(recording), own[0], dialects.IVIT)
-    assert imported(Checkpoint.open(path), own[0], dialects.IVIT).content_hash == due.content_hash
+    due = import_checkpoint(Checkpoint.open(recording), own[0], dialects.IVIT)
+    assert import_checkpoint(Checkpoint.open(path), own[0], dialects.IVIT).content_hash == due.content_hash

@@ -23,7 +23,7 @@ from intsim.dialects import gelu_parameters, softmax_parameters
 from intsim.engine.graph import CONSTANT, INPUT, Graph
 from intsim.engine.interpreter import replay, run
 from intsim.quantization import Checkpoint
-from intsim.quantization.ivit import imported, input_scale
+from intsim.quantization.ivit import import_checkpoint, input_scale
 from intsim.quantization.ivit_names import modules
 from intsim.quantization.ivit_records import offset_pixels
 
@@ -154,7 +154,7 @@ def network(file: Path, dialect: dialects.Dialect) -> tuple[Graph, NDArray]:
     scale = input_scale(checkpoint)
     with np.load(file) as archive:
         integers = archive["act/qact_input"][0].astype(np.int64)
-    return imported(checkpoint, own[0] | {"normalization": offset_pixels(scale)}, dialect), np.moveaxis(
+    return import_checkpoint(checkpoint, own[0] | {"normalization": offset_pixels(scale)}, dialect), np.moveaxis(
         integers + 128, 0, -1
     ).astype(np.uint8)
 

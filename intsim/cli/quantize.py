@@ -25,7 +25,7 @@ from ._common import (
 
 if TYPE_CHECKING:
     from ..quantization import Recipe
-    from ..quantization.ivit_records import Compared
+    from ..quantization.ivit_records import ModuleComparison
     from ..quantization.pipeline import Quantized
 
 BESIDE = "<beside the model>"
@@ -194,7 +194,7 @@ _CHOICES = {
 }
 
 
-def _tell_recorded(modules: list[Compared], unknown: list[str]) -> None:
+def _tell_recorded(modules: list[ModuleComparison], unknown: list[str]) -> None:
     """How much of a recording is reproduced."""
     same = [module for module in modules if module.same]
     size = sum(module.total for module in modules if module.differing is not None)
@@ -220,7 +220,7 @@ def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
     """``--calibrate A B`` leaves B among the arguments; the file with a checkpoint's suffix is the checkpoint."""
-    from ..quantization.containers import SUFFIXES
+    from ..quantization.containers import CHECKPOINT_SUFFIXES
 
-    checkpoint = next((path for path in files if path.suffix in SUFFIXES), files[0])
+    checkpoint = next((path for path in files if path.suffix in CHECKPOINT_SUFFIXES), files[0])
     return checkpoint, [path for path in files if path is not checkpoint]

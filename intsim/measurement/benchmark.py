@@ -1,7 +1,7 @@
-"""How fast a model runs: checked first, then timed; alone, or run after run beside onnxruntime.
+"""The speed of a model: results are checked, then timed; alone, or alternating with onnxruntime.
 
-Times on a shared machine wander, so what is compared is compared in one process, one run of each in turn, and told as a
-ratio of medians. Each run comes after a quarter of a second of the same work that is not counted.
+Times on a shared machine vary, so comparisons run in one process, one run of each in turn, and are reported as ratios of
+medians. Each timed run follows a quarter of a second of untimed runs of the same work.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Times:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Where the middle half of the runs begins and ends."""
+        """The first and the third quartile."""
         low, high = np.percentile(self.ms, [25, 75])
         return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured. `by_operator` gives milliseconds a run by the operators computed together, joined by ``+``."""
+    """The measurements. `by_operator` is milliseconds per run by the operators computed together, joined by ``+``."""
 
     name: str
     isa: Isa
@@ -63,7 +63,7 @@ class Benchmark:
     by_operator: dict[str, float]
     peak_mb: float
     baselines: Mapping[str, Times] = field(default_factory=dict)
-    agreement: Mapping[str, float] = field(default_factory=dict)  # share of labels that the real-valued network gives, too
+    agreement: Mapping[str, float] = field(default_factory=dict)  # share of labels equal to the real-valued network's
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -71,7 +71,7 @@ class Benchmark:
         return {name: times.median / self.times.median for name, times in self.baselines.items()}
 
     def record(self) -> dict[str, Any]:
-        """As plain data, for machines."""
+        """As plain data."""
         return {
             "model": self.name,
             "isa": str(self.isa),
@@ -101,16 +101,16 @@ def benchmark(
     expected: AnyArray | None = None,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Benchmark:
-    """Check, then time, `graph` on `image`, in turn with `baselines`; `expected` is what the real-valued network gives.
+    """Check, then time, `graph` on `image`, in turn with `baselines`; `expected` is the output of the real-valued network.
 
-    IntsimError where the fused run and the plain kernels, node by node, differ: then there is nothing to time.
+    Raises IntsimError where the results of the fused run and of the plain kernels, node by node, differ.
     """
     baselines = baselines or {}
     progress("checking the result")
     labels = checked_labels(graph, image, threads)
     agreement = {}
     if expected is not None:
-        top = _top if classifies(graph) else np.asarray  # of a classifier the one label that follows from its logits
+        top = _top if classifies(graph) else np.asarray  # of a classifier the one label from its logits
         agreement = {OURS: _agreeing(np.asarray(order(graph, labels)[0]) if classifies(graph) else labels, top(expected))}
         agreement |= {baseline: _agreeing(top(runner(image)), top(expected)) for baseline, runner in baselines.items()}
     runners: dict[str, Runner] = {OURS: partial(run, graph, threads=threads), **baselines}
@@ -137,20 +137,20 @@ def benchmark(
 
 
 def checked_labels(graph: Graph, image: AnyArray, threads: int | None = None) -> AnyArray:
-    """The output, the same by the plan of an unobserved run and by the plain kernels node by node, or an IntsimError."""
+    """The output of an unobserved run; IntsimError where it differs from that of the plain kernels node by node."""
     fast = run(graph, image, threads=threads)
     with using(Isa.GENERIC):
         plain = run(graph, image, lambda name, value: None, threads=threads)
     if not np.array_equal(fast, plain):
         raise IntsimError(
             f"{int(np.count_nonzero(fast != plain))} of {fast.size} outputs differ between the {chosen()} kernels and the "
-            "plain ones: this build of intsim does not compute what it should; please report it"
+            "plain ones: this build of intsim computes wrong results; please report it"
         )
     return fast
 
 
 def macs(graph: Graph) -> int:
-    """Multiplications with an addition in the graph's linear layers and matrix products."""
+    """The number of multiply-accumulate operations in linear layers and matrix products."""
     total = 0
     for node in graph.nodes:
         if node.op in ("linear", "matmul"):
@@ -160,14 +160,14 @@ def macs(graph: Graph) -> int:
 
 
 def by_operator(graph: Graph, image: AnyArray, runs: int, threads: int | None = None) -> dict[str, float]:
-    """Milliseconds of one run by what is computed together: each step's median over `runs`, the slowest kind first."""
+    """Milliseconds per run by the operators computed together: each step's median over `runs`, the slowest kind first."""
     plan = fused(graph, ())
     seen: dict[str, list[float]] = {step.name: [] for step in plan.nodes}
 
     def visit(step: Any, inputs: list[AnyArray]) -> AnyArray:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         value = computed(graph, step, inputs, image)
-        seen[step.name].append(1e3 * (time.perf_counter() - begun))
+        seen[step.name].append(1e3 * (time.perf_counter() - start))
         return value
 
     with limited_to(threads):
@@ -181,12 +181,12 @@ def by_operator(graph: Graph, image: AnyArray, runs: int, threads: int | None = 
 
 
 def _computing(nodes: Sequence[Node]) -> list[str]:
-    """The operators of a step that do more than move values."""
+    """The operators of a step that are not data movements."""
     return [node.op for node in nodes if node.op not in (INPUT, CONSTANT) and not operator(node).moves]
 
 
 def peak_megabytes(graph: Graph, image: AnyArray, threads: int | None = None) -> float:
-    """The most memory a fresh process holds that loads the model and runs it twice, in MB (10**6 bytes)."""
+    """The peak memory of a fresh process that loads the model and runs it twice, in MB (10**6 bytes)."""
     from ..storage.model_file import save
 
     with tempfile.TemporaryDirectory() as folder:
@@ -196,12 +196,12 @@ def peak_megabytes(graph: Graph, image: AnyArray, threads: int | None = None) ->
         command = [sys.executable, "-m", __name__, str(model), str(picture), str(threads or 0)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise IntsimError(f"the run that measures memory failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise IntsimError(f"the process that measures memory failed: {done.stderr.strip().splitlines()[-1:]}")
     return float(json.loads(done.stdout))
 
 
 def _settle(work: Callable[[], object]) -> None:
-    """Runs that are not counted: the one before left its data in the caches, and threads that spin a while."""
+    """Untimed runs: the previous work leaves its data in the caches, and threads that spin for a while."""
     end = time.perf_counter() + SETTLING
     while time.perf_counter() < end:
         work()
@@ -217,13 +217,13 @@ def _agreeing(labels: AnyArray, expected: AnyArray) -> float:
 
 def _timed(work: Callable[[], object]) -> float:
     """Milliseconds of one call."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return 1e3 * (time.perf_counter() - begun)
+    return 1e3 * (time.perf_counter() - start)
 
 
 def _peak_bytes() -> int:
-    """The most memory this process has held; where the system is not Linux, its parent's share may be in it."""
+    """The peak memory of this process; where the system is not Linux, it may include the parent's share."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
@@ -234,7 +234,7 @@ def _peak_bytes() -> int:
 
 
 def _measure(model: str, picture: str, threads: str) -> None:
-    """What the fresh process does: load, run twice, tell its peak."""
+    """The work of the fresh process: load, run twice, print the peak."""
     from ..storage.model_file import load
 
     graph, image = load(model), np.load(picture)

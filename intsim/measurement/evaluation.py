@@ -1,8 +1,8 @@
-"""How good a model is on labelled pictures: mean IoU and pixel accuracy, integers beside the real numbers they came from."""
+"""The quality of a model on labelled pictures: mean IoU and pixel accuracy, of integers and of the real-valued network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arith import AnyArray
 from ..engine.graph import Graph
+from ..engine.interpreter import Progress
 from ..errors import FileError
 from ..nets.positions import bilinear
 from ..nets.real import RealGraph
@@ -19,9 +20,9 @@ from ..storage.pictures import read_labels, read_picture
 from .windows import Size, fitted, label, labels_at, merge
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-MARK = "_labels"  # ends the name of a label map that lies beside its picture
-FOLDERS = ("labels", "annotations")  # that hold the label maps of pictures in images/
-DUE = f"NAME.png with NAME{MARK}.png beside it is due, or images/NAME.jpg with labels/NAME.png"
+MARK = "_labels"  # ends the name of a label map in the folder of its picture
+FOLDERS = ("labels", "annotations")  # of label maps for the pictures in images/
+ARRANGEMENT = f"expected NAME.png with NAME{MARK}.png next to it, or images/NAME.jpg with labels/NAME.png"
 INTEGER, NEAREST, BILINEAR = "int", "float", "float_bilinear"
 
 
@@ -34,32 +35,35 @@ class Sample:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """The labelled pictures in a folder, by name: ``images/`` and ``labels/`` (or ``annotations/``), or side by side.
+    """The labelled pictures in a folder, by name: ``images/`` and ``labels/`` (or ``annotations/``), or in one folder.
 
-    FileError where there is none, or names the first picture without labels and the first labels without a picture.
+    Raises FileError where there is none, or where a picture has no labels or labels have no picture.
     """
     if not folder.is_dir():
-        raise FileError(f"{folder}: {'is not a folder' if folder.exists() else 'there is no such folder'}; {DUE}")
+        raise FileError(f"{folder}: {'is not a folder' if folder.exists() else 'no such folder'}; {ARRANGEMENT}")
     if (folder / "images").is_dir():
-        beside = [folder / name for name in FOLDERS if (folder / name).is_dir()]
-        if len(beside) != 1:
-            has = "both labels/ and" if beside else "neither labels/ nor"
-            raise FileError(f"{folder}: has images/ and {has} annotations/; {DUE}")
+        label_folders = [folder / name for name in FOLDERS if (folder / name).is_dir()]
+        if len(label_folders) != 1:
+            has = "both labels/ and" if label_folders else "neither labels/ nor"
+            raise FileError(f"{folder}: has images/ and {has} annotations/; {ARRANGEMENT}")
         if stray := next((path for path in sorted(folder.iterdir()) if _is_picture(path)), None):
-            raise FileError(f"{stray}: lies beside images/, not in it; {DUE}")
-        pictures, maps = _by_stem(folder / "images"), {k.removesuffix(MARK): v for k, v in _by_stem(beside[0]).items()}
+            raise FileError(f"{stray}: is next to images/, not in it; {ARRANGEMENT}")
+        pictures, maps = (
+            _by_stem(folder / "images"),
+            {k.removesuffix(MARK): v for k, v in _by_stem(label_folders[0]).items()},
+        )
     else:
         found = _by_stem(folder)
         maps = {stem.removesuffix(MARK): path for stem, path in found.items() if stem.endswith(MARK)}
         pictures = {stem: path for stem, path in found.items() if not stem.endswith(MARK)}
     if not pictures:
-        raise FileError(f"{folder}: holds no picture; {DUE}")
+        raise FileError(f"{folder}: contains no picture; {ARRANGEMENT}")
     for stem, path in pictures.items():
         if stem not in maps:
-            raise FileError(f"{path}: has no label map; {DUE}")
+            raise FileError(f"{path}: has no label map; {ARRANGEMENT}")
     for stem, path in maps.items():
         if stem not in pictures:
-            raise FileError(f"{path}: labels without a picture; {DUE}")
+            raise FileError(f"{path}: labels without a picture; {ARRANGEMENT}")
     return [Sample(path, maps[stem]) for stem, path in pictures.items()]
 
 
@@ -68,13 +72,13 @@ def _is_picture(path: Path) -> bool:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The picture files in a folder and its subfolders, by name without suffix, in order."""
+    """The picture files in a folder and its subfolders by name without suffix, sorted."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if _is_picture(path):
             stem = path.relative_to(folder).with_suffix("").as_posix()
             if stem in found:
-                raise FileError(f"{path}: bears the same name as {found[stem].name}; which one is meant?")
+                raise FileError(f"{path}: has the same name as {found[stem].name}; remove one of them")
             found[stem] = path
     return found
 
@@ -86,35 +90,35 @@ class Confusion:
         self.counts = np.zeros((classes, classes), np.int64)
 
     def add(self, labels: AnyArray, predicted: AnyArray) -> None:
-        """Count the pixels of a picture; labels below 0 are left out."""
+        """Count the pixels of a picture; labels below 0 are ignored."""
         known = labels >= 0
         cells = labels[known].astype(np.int64) * len(self.counts) + predicted[known]
         self.counts += np.bincount(cells, minlength=self.counts.size).reshape(self.counts.shape)
 
     @property
     def iou(self) -> list[float | None]:
-        """Intersection over union of each class; None for a class that is neither there nor predicted."""
+        """Intersection over union of each class; None for a class that is neither present nor predicted."""
         both = self.counts.diagonal()
         union = self.counts.sum(0) + self.counts.sum(1) - both
         return [int(b) / int(u) if u else None for b, u in zip(both, union, strict=True)]
 
     @property
     def miou(self) -> float:
-        """The mean over the classes that have one."""
+        """The mean IoU over the classes that have one."""
         known = [value for value in self.iou if value is not None]
         return sum(known) / len(known)
 
     @property
     def pixel_accuracy(self) -> float:
-        """The share of labelled pixels that are right."""
+        """The share of labelled pixels with the correct class."""
         return int(self.counts.trace()) / int(self.counts.sum())
 
 
 @dataclass
 class Evaluation:
-    """What was measured: a confusion for the integers, and where there is a checkpoint for the real numbers too.
+    """The measurements: a confusion matrix for the integers and, where available, for the real-valued network.
 
-    `agreement` is the share of all pixels that integers and real numbers (nearest upsampling) label alike.
+    `agreement` is the share of all pixels with the same label in integers and in real numbers (nearest upsampling).
     """
 
     classes: Sequence[str]
@@ -153,20 +157,20 @@ def evaluate(
     stride: Size | None = None,
     ignore: int | None = None,
     zero_is_none: bool = False,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Progress = lambda name: None,
     threads: int | None = None,
 ) -> Evaluation:
-    """Label every picture and count, with `graph` and, where it is given, with the real-valued `net` it came from.
+    """Label every picture with `graph` and, where given, with the real-valued `net` it was quantized from, and count.
 
-    Pictures of another size go through sliding windows, `stride` (height, width) apart. FileError names a picture or a label
-    map that cannot be used. `progress(name)` is called after each picture.
+    Pictures of another size use sliding windows, `stride` (height, width) apart. Raises FileError naming a picture or a
+    label map that cannot be used. `progress(name)` is called after each picture.
     """
     result = Evaluation(classes, {})
     for sample in found:
         picture, labels = read_picture(sample.picture), read_labels(sample.labels, len(classes), ignore, zero_is_none)
         if labels.shape != picture.shape[:2]:
-            size, due = (f"{shape[1]} x {shape[0]}" for shape in (labels.shape, picture.shape))
-            raise FileError(f"{sample.labels}: is {size} pixels, its picture {due} (width x height)")
+            size, expected = (f"{shape[1]} x {shape[0]}" for shape in (labels.shape, picture.shape))
+            raise FileError(f"{sample.labels}: is {size} pixels, its picture {expected} (width x height)")
         predicted = {INTEGER: label(graph, picture, stride, threads)}
         if net is not None:
             predicted |= _real_labels(net, SegmenterConfig.of(graph.config), picture, stride)
@@ -182,10 +186,10 @@ def evaluate(
 
 
 def _real_labels(net: RealGraph, config: SegmenterConfig, picture: AnyArray, stride: Size | None) -> dict[str, AnyArray]:
-    """The real-valued network's labels, upsampled as the integers are and smoothly, as published."""
+    """The real-valued network's labels, with nearest upsampling as in integers and bilinear as published."""
     window = (config.height, config.width)
     fit = fitted(picture, window)
-    if fit.shape[:2] == window:  # no sums of scores, which are large
+    if fit.shape[:2] == window:  # avoids sums of scores, which are large
         found = {name: scores.argmax(axis=-1) for name, scores in _upsampled(net, config, fit)}
     else:
         joined = merge(
@@ -197,7 +201,7 @@ def _real_labels(net: RealGraph, config: SegmenterConfig, picture: AnyArray, str
 
 
 def _upsampled(net: RealGraph, config: SegmenterConfig, image: AnyArray) -> Iterator[tuple[str, AnyArray]]:
-    """Scores [H, W, classes] of one window, upsampled in both ways."""
+    """Scores [H, W, classes] of one window, with both kinds of upsampling."""
     grid, p = net.tensors(image, [SCORES])[SCORES], config.patch
     yield NEAREST, grid.repeat(p, axis=0).repeat(p, axis=1)[: config.height, : config.width]
     rows, columns = (bilinear(size, size * p) for size in grid.shape[:2])

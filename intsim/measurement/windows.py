@@ -1,8 +1,8 @@
-"""Pictures of any size by sliding windows, as the original Segmenter does, merged without leaving the integers.
+"""Pictures of any size by sliding windows, as in the original Segmenter, merged in integers.
 
-The original averages the scores of all windows that see a pixel. All classes of a pixel are seen by the same windows, so
-that a mean is larger where the sum is: ``s_a / n > s_b / n`` exactly when ``s_a * n > s_b * n``, and the count cancels. The
-label of a pixel is the class with the largest sum of i16 masks, the lowest index of equals, as in argmax.
+The original averages the scores of all windows that contain a pixel. All classes of a pixel have the same number of windows,
+so that means compare as sums do: ``s_a / n > s_b / n`` exactly when ``s_a > s_b``. The label of a pixel is the class with
+the largest sum of i16 masks, the lowest index on ties, as in argmax.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..arith import I16, I32, AnyArray
+from ..arith import I16, I32, AnyArray, IntArray
 from ..engine.graph import Graph
 from ..engine.interpreter import run
 from ..errors import IntsimError
@@ -24,32 +25,33 @@ Size = tuple[int, int]  # height, width
 
 @dataclass(frozen=True)
 class Merged:
-    """Scores of all windows together: `sums` [H, W, classes], and in how many windows each pixel lies, `counts` [H, W]."""
+    """Scores summed over all windows: `sums` [H, W, classes], and the number of windows per pixel, `counts` [H, W]."""
 
     sums: AnyArray
     counts: AnyArray
 
     @property
-    def labels(self) -> AnyArray:
-        """The class with the largest mean score of every pixel."""
-        return self.sums.argmax(axis=-1)
+    def labels(self) -> IntArray:
+        """The class with the largest mean score of every pixel, [H, W]."""
+        labels: IntArray = self.sums.argmax(axis=-1)
+        return labels
 
 
 def anchors(length: int, window: int, stride: int) -> list[int]:
-    """Where windows begin along a side of `length`: every `stride`, the last one flush with the end."""
+    """The starts of windows along a side of `length`: every `stride`, the last one flush with the end."""
     return [*range(0, length - window, stride), length - window]
 
 
 def merge(picture: AnyArray, window: Size, stride: Size, scores: Callable[[AnyArray], AnyArray]) -> Merged:
-    """Run `scores` (u8 [h, w, 3] to [h, w, classes], integers or reals) on every window of a picture and add up.
+    """Run `scores` (u8 [h, w, 3] to [h, w, classes], integers or reals) on every window of a picture and sum them.
 
-    Sums of i16 are i32 where the overlap allows, i64 beyond. IntsimError where the picture is smaller than a window, or the
-    stride larger, which would leave pixels out.
+    Sums of i16 are i32 where the overlap permits it, i64 otherwise. Raises IntsimError where the picture is smaller than a
+    window, or where the stride is larger than a window, which would skip pixels.
     """
     if stride[0] > window[0] or stride[1] > window[1] or min(stride) < 1:
         raise IntsimError(
             f"a stride of {stride[1]} x {stride[0]} does not fit windows of {window[1]} x {window[0]} (width x height): it "
-            "is 1 at least, and a window's size at most"
+            "must be from 1 to the window's size"
         )
     if picture.shape[0] < window[0] or picture.shape[1] < window[1]:
         raise IntsimError(
@@ -69,8 +71,8 @@ def merge(picture: AnyArray, window: Size, stride: Size, scores: Callable[[AnyAr
     return Merged(sums, counts)
 
 
-def _wide(dtype: np.dtype, window: Size, stride: Size) -> type:
-    """What holds the sum of every window that can see a pixel."""
+def _wide(dtype: np.dtype[Any], window: Size, stride: Size) -> type:
+    """A type that can represent the sum over all windows that contain a pixel."""
     if dtype.kind == "f":
         return np.float64
     most = np.prod([-(-w // s) + 1 for w, s in zip(window, stride, strict=True)], dtype=object)  # one more at the end
@@ -78,7 +80,7 @@ def _wide(dtype: np.dtype, window: Size, stride: Size) -> type:
 
 
 def fitted(picture: AnyArray, window: Size) -> AnyArray:
-    """The picture, enlarged (bilinear, its proportions kept) where a side is smaller than a window's."""
+    """The picture, enlarged (bilinear, its proportions kept) where a side is smaller than that of a window."""
     height, width = picture.shape[:2]
     if height >= window[0] and width >= window[1]:
         return picture
@@ -87,16 +89,17 @@ def fitted(picture: AnyArray, window: Size) -> AnyArray:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR), np.uint8)
 
 
-def labels_at(labels: AnyArray, size: Size) -> AnyArray:
+def labels_at(labels: IntArray, size: Size) -> IntArray:
     """Labels of an enlarged picture at its own size, nearest-neighbour."""
-    rows, columns = (np.arange(wanted) * have // wanted for have, wanted in zip(labels.shape, size, strict=True))
-    return labels[rows[:, None], columns]
+    rows, columns = (np.arange(new) * old // new for old, new in zip(labels.shape, size, strict=True))
+    resized: IntArray = labels[rows[:, None], columns]
+    return resized
 
 
 def label(graph: Graph, picture: AnyArray, stride: Size | None = None, threads: int | None = None) -> AnyArray:
     """The labels [H, W] of a picture of any size (u8 [H, W, 3]) by windows of the graph's own size, in integers.
 
-    `stride` is how far one window stands from the next, by default a window's size.
+    `stride` is the distance between windows (height, width), by default a window's size.
     """
     height, width, _ = graph.tensors[graph.input.name].shape
     fit = fitted(picture, (height, width))

@@ -1,1 +1,1 @@
-"""Real-valued networks that read like their papers. Lowering (intsim.quantize) turns them into integer graphs."""
+"""Real-valued networks that follow their papers. Lowering (intsim.quantization) converts them to integer graphs."""

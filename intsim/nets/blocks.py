@@ -1,4 +1,4 @@
-"""The parts that vision transformers are made of, as real-valued operations; parameter names are the published ones."""
+"""Building blocks of vision transformers as real-valued operations; parameter names are the published ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ Weights = Mapping[str, AnyArray]
 Shapes = dict[str, tuple[int, ...]]
 
 PATCHES = "patch_embed.proj"
-SOFTMAX_BITS = 16  # at most, as published; Swin's are 8
+SOFTMAX_BITS = 16  # the largest width of probabilities, as published
+
+
+def embedding_parameters(prefix: str, d: int, patch: int) -> Shapes:
+    """Names and shapes of the patch embedding's tensors."""
+    return {f"{prefix}{PATCHES}.weight": (d, 3, patch, patch), f"{prefix}{PATCHES}.bias": (d,)}
+
+
+def token_parameters(prefix: str, d: int, patches: int, extra: int) -> Shapes:
+    """Names and shapes of the `extra` tokens (class, distillation) and of the position embeddings."""
+    shapes: Shapes = {f"{prefix}cls_token": (1, 1, d), f"{prefix}pos_embed": (1, patches + extra, d)}
+    return shapes | ({f"{prefix}dist_token": (1, 1, d)} if extra == 2 else {})
 
 
 def norm_parameters(name: str, channels: int) -> Shapes:
@@ -34,7 +45,7 @@ def block_parameters(name: str, d: int, hidden: int, qkv_bias: bool = True) -> S
 
 
 def pixels(net: RealGraph, name: str, height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
-    """The picture and its normalisation."""
+    """The picture and its normalisation: (H, W, 3)."""
     image = net.image("image", height, width)  # (H, W, 3)
     return net.node(name, "normalize", image, mean=np.array(mean), std=np.array(std))
 
@@ -44,6 +55,15 @@ def embedded_patches(net: RealGraph, prefix: str, x: str, patch: int, weights: W
     x = net.node(f"{prefix}patches", "patches", x, size=patch)  # (N, 3*P*P)
     kernel = weights[f"{prefix}{PATCHES}.weight"]
     return net.linear(f"{prefix}{PATCHES}", x, kernel.reshape(len(kernel), -1), weights[f"{prefix}{PATCHES}.bias"], kind)
+
+
+def embedded_tokens(net: RealGraph, prefix: str, x: str, extra: int, weights: Weights) -> str:
+    """The `extra` tokens (class, distillation) before the patches, with position embeddings added: (T, D)."""
+    names = [f"{prefix}{name}" for name in ("cls_token", "dist_token")[:extra]]
+    tokens = [net.constant(name, weights[name][0]) for name in names]
+    x = net.node(f"{prefix}tokens", "concat", *tokens, x, axis=-2)
+    positions = f"{prefix}pos_embed"
+    return net.add(f"{prefix}embedded", x, net.constant(positions, weights[positions][0]))
 
 
 def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights, eps: float = LAYER_NORM_EPS) -> str:
@@ -58,7 +78,7 @@ def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights, eps: 
 
 
 def queries_keys_values(net: RealGraph, attn: str, x: str, heads: int, weights: Weights) -> tuple[str, str, str, float]:
-    """Queries, keys and values by heads, (.., heads, T, d), and what their products are divided by."""
+    """Queries, keys and values by heads, (.., heads, T, d), and the factor of their products, d**-0.5."""
     head_dim = len(weights[f"{attn}.proj.bias"]) // heads
     y = linear(net, f"{attn}.qkv", x, weights)  # (.., T, 3D)
     y = net.node(f"{attn}.heads", "heads", y, heads=3 * heads)  # (.., 3*heads, T, d)
@@ -77,7 +97,7 @@ def weighted_values(net: RealGraph, attn: str, p: str, v: str, weights: Weights)
 
 
 def mlp(net: RealGraph, name: str, x: str, weights: Weights, eps: float = LAYER_NORM_EPS) -> str:
-    """The second half of a block, with its residual sum."""
+    """The MLP half of a block, with its residual sum."""
     y = norm(net, f"{name}.norm2", x, weights, eps=eps)
     y = linear(net, f"{name}.mlp.fc1", y, weights)  # (.., T, 4D)
     y = net.node(f"{name}.mlp.act", "gelu", y)
@@ -86,7 +106,7 @@ def mlp(net: RealGraph, name: str, x: str, weights: Weights, eps: float = LAYER_
 
 
 def linear(net: RealGraph, name: str, x: str, weights: Weights, kind: str = ACTIVATION) -> str:
-    """A linear layer by its name; without a bias where there is none."""
+    """A linear layer by its name, with or without a bias."""
     return net.linear(name, x, weights[f"{name}.weight"], weights.get(f"{name}.bias"), kind)
 
 

@@ -1,4 +1,4 @@
-"""What the configurations of ViT, DeiT and Swin have in common. The keys are timm's, but for `_OURS`."""
+"""The common part of the configurations of ViT, DeiT and Swin. The keys are timm's, except `_OURS`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from ..errors import IntsimError
 from .settings import check_flags, check_keys, check_whole, epsilon, normalization, sides
 
-NORMALIZED = {"vit": "vit", "deit": "deit", "swin": "deit"}  # how the published networks of each kind see pixels
+NORMALIZED = {"vit": "vit", "deit": "deit", "swin": "deit"}  # the normalization of the published networks of each kind
 _OURS = ("name", "normalization", "norm_eps", "class_names")
 _OPTIONAL = ("mlp_ratio", "qkv_bias", "in_chans", *_OURS)
 ONLY_IN_TRAINING = {"drop_rate", "attn_drop_rate", "drop_path_rate", "note", "order"}
-AS_PUBLISHED = ("norm_layer", "act_layer", "qk_scale")  # which networks known here leave alone
+AS_PUBLISHED = ("norm_layer", "act_layer", "qk_scale")  # keys that must be left at their defaults
 COMMON_KEYS = frozenset([*_OPTIONAL, *ONLY_IN_TRAINING, *AS_PUBLISHED])
 
 
@@ -38,27 +38,29 @@ class Classifier:
         return self.height // self.patch, self.width // self.patch
 
     def hidden(self, channels: int) -> int:
-        """The channels between the two layers of an MLP."""
-        return int(channels * self.mlp_ratio + 1e-6)  # a ratio told by shapes may be a last bit short
+        """The hidden channels of an MLP."""
+        return int(
+            channels * self.mlp_ratio + 1e-6
+        )  # a ratio inferred from shapes may be one unit in the last place too small
 
     def block_size(self, channels: int) -> int:
-        """About how many parameters a transformer block has."""
+        """The approximate number of parameters of a transformer block."""
         return (4 * channels + 2 * self.hidden(channels)) * channels
 
     @property
     def embedding_size(self) -> int:
-        """How many parameters patches, positions and classes have, at most."""
+        """An upper bound on the number of parameters of patches, positions and classes."""
         return self.d_model * (3 * self.patch**2 + self.grid[0] * self.grid[1] + 8 * self.classes)
 
 
 def common_of(config: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...], eps: float) -> Classifier:
-    """From the plain data of a configuration whose keys are `required` and `optional`, beside the common ones.
+    """Parse the plain data of a configuration whose keys are `required` and `optional`, in addition to the common ones.
 
-    IntsimError names the key that is wrong and what is due.
+    Raises IntsimError naming the wrong key and what is expected.
     """
     for key in AS_PUBLISHED:
         if config.get(key) is not None:
-            raise IntsimError(f"configuration: {key} {config[key]!r}; only networks that leave it alone are known here")
+            raise IntsimError(f"configuration: {key} {config[key]!r}; only networks with its default are supported")
     ignored = {*ONLY_IN_TRAINING, *AS_PUBLISHED}
     check_keys({key: config[key] for key in config if key not in ignored}, required, (*optional, *_OPTIONAL))
     height, width = sides("img_size", config["img_size"])
@@ -71,7 +73,7 @@ def common_of(config: Mapping[str, Any], required: tuple[str, ...], optional: tu
     patch = config["patch_size"]
     if height % patch or width % patch:
         raise IntsimError(
-            f"configuration: img_size {height} x {width} is not a multiple of patch_size {patch}, as a classifier's is"
+            f"configuration: img_size {height} x {width} is not a multiple of patch_size {patch}, as a classifier requires"
         )
     if config.get("in_chans", 3) != 3:
         raise IntsimError(f"configuration: in_chans {config['in_chans']!r}; pictures have 3 channels")
@@ -91,7 +93,7 @@ def common_of(config: Mapping[str, Any], required: tuple[str, ...], optional: tu
 
 
 def trained_grid(config: Mapping[str, Any], patch: int) -> tuple[int, int] | None:
-    """The grid of patches that the position embeddings are for, where the configuration says so."""
+    """The grid of patches of the trained position embeddings; None where the configuration does not give it."""
     if "trained_size" not in config:
         return None
     height, width = sides("trained_size", config["trained_size"])

@@ -1,4 +1,4 @@
-"""The dimensions of a Segmenter, from the plain data of a configuration: every key checked, and named where it is wrong."""
+"""The dimensions of a Segmenter from the plain data of a configuration; every key is checked and named in errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = frozenset([*_REQUIRED, *_OPTIONAL])
 class SegmenterConfig:
     """The dimensions of a Segmenter. `extra_tokens` is 1 (class), or 2 for a distilled encoder.
 
-    `trained_grid` is the grid of patches that the checkpoint's position embeddings are for, where it is known.
+    `trained_grid` is the grid of patches of the checkpoint's position embeddings, where it is known.
     """
 
     height: int
@@ -44,24 +44,24 @@ class SegmenterConfig:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches, the last ones padded where the size is not a multiple."""
+        """Rows and columns of patches, padded where the size is not a multiple of the patch."""
         return _grid(self.height, self.width, self.patch)
 
     @property
     def size(self) -> int:
-        """About how many parameters the model has."""
+        """The approximate number of parameters of the model."""
         blocks = (self.n_layers + self.decoder_layers) * 12 * self.d_model**2
         embedding = self.d_model * (3 * self.patch**2 + self.grid[0] * self.grid[1] + self.n_cls + 3 * self.d_model)
         return blocks + embedding
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> SegmenterConfig:
-        """From the plain data of a configuration file; an IntsimError names the key that is wrong and what is due."""
+        """Parse the plain data of a configuration file; IntsimError naming the wrong key and what is expected."""
         given = dict(config)
         if "normalisation" in given and "normalization" not in given:
             given["normalization"] = given.pop("normalisation")
         check_keys(given, _REQUIRED, _OPTIONAL)
-        numbers = _numbers(given)
+        numbers = _whole_numbers(given)
         mean, std = normalization(given["normalization"])
         check_flags(given, "distilled", "l2_norm")
         eps = epsilon(given, "encoder_norm_eps", LAYER_NORM_EPS)
@@ -84,8 +84,8 @@ def _grid(height: int, width: int, patch: int) -> tuple[int, int]:
     return -(-height // patch), -(-width // patch)
 
 
-def _numbers(given: Mapping[str, Any]) -> dict[str, int]:
-    """Everything that is a whole number, checked."""
+def _whole_numbers(given: Mapping[str, Any]) -> dict[str, int]:
+    """All values that must be whole numbers, checked."""
     height, width = sides("image_size", given["image_size"])
     numbers = {"height": height, "width": width, "patch": given["patch_size"]}
     numbers |= {key: given[key] for key in ("d_model", "n_heads", "n_layers", "n_cls")}
@@ -111,7 +111,7 @@ def _numbers(given: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _decoder(decoder: Any) -> dict[str, Any]:
-    """The decoder's table, with its name as it is used here."""
+    """The decoder's settings, with its canonical name."""
     given = {"name": decoder} if isinstance(decoder, str) else decoder
     name = given.get("name") if isinstance(given, dict) else None
     if isinstance(given, dict) and name == LINEAR:

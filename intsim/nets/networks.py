@@ -1,4 +1,4 @@
-"""The networks there are, by the ``kind`` in a configuration; one that names none is a Segmenter's."""
+"""The supported networks, by the ``kind`` in a configuration; a configuration without a kind is that of a Segmenter."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .vit import ViTConfig
 
 @dataclass(frozen=True)
 class Network:
-    """A network: what it is called, its dimensions from a configuration, its tensors, the graph itself.
+    """A network: its name, and functions that parse its configuration, list its tensors and build its graph.
 
-    `size_key` is the key of the configuration that says the picture's size, `positions` the tensor resized with it,
-    `structure` names the keys that say which tensors there are, `keys` are all of them.
+    `structure` names the configuration keys that determine which tensors there are, `keys` are all keys, `positions` is the
+    tensor of position embeddings, and `size_key` the key of the picture size.
     """
 
     title: str
     of: Callable[[Mapping[str, Any]], Any]
     parameters: Callable[[Any], Shapes]
     build: Callable[[Any, Weights], RealGraph]
-    size_key: str
     structure: str
     keys: frozenset[str]
     positions: str | None = None
+    size_key: str = "img_size"
 
 
 SEGMENTER = Network(
@@ -38,17 +38,16 @@ SEGMENTER = Network(
     of=SegmenterConfig.of,
     parameters=segmenter.parameters,
     build=segmenter.segmenter,
-    size_key="image_size",
     structure="n_layers, decoder and distilled",
     keys=dimensions.KEYS,
     positions=segmenter.POSITIONS,
+    size_key="image_size",
 )
 VIT = Network(
     title="a ViT",
     of=ViTConfig.of,
     parameters=vit.parameters,
     build=vit.vit,
-    size_key="img_size",
     structure="depth, distilled and qkv_bias",
     keys=vit.KEYS,
     positions=vit.POSITIONS,
@@ -58,7 +57,6 @@ SWIN = Network(
     of=SwinConfig.of,
     parameters=swin.parameters,
     build=swin.swin,
-    size_key="img_size",
     structure="depths and qkv_bias",
     keys=swin.KEYS,
 )
@@ -66,28 +64,26 @@ NETWORKS = {"segmenter": SEGMENTER, "vit": VIT, "deit": replace(VIT, title="a De
 
 
 def network_of(config: Mapping[str, Any]) -> Network:
-    """The network that a configuration is of; an IntsimError lists the kinds where there is none such."""
+    """The network of a configuration; IntsimError listing the kinds where the kind is unknown."""
     kind = config.get("kind", "segmenter")
     if "kind" not in config and "img_size" in config:
         raise IntsimError("configuration: 'kind' is missing: vit, deit or swin")
     if not isinstance(kind, str) or kind not in NETWORKS:
-        raise IntsimError(f"configuration: kind {kind!r} is none of {', '.join(NETWORKS)}")
+        raise IntsimError(f"configuration: kind {kind!r} is not one of {', '.join(NETWORKS)}")
     return NETWORKS[kind]
 
 
 def dimensions_of(config: Mapping[str, Any]) -> SegmenterConfig | ViTConfig | SwinConfig:
-    """The dimensions that a configuration says; an IntsimError names the key that is wrong and what is due."""
-    found: SegmenterConfig | ViTConfig | SwinConfig = network_of(config).of(config)
-    return found
+    """The dimensions in a configuration; IntsimError naming the wrong key and what is expected."""
+    parsed: SegmenterConfig | ViTConfig | SwinConfig = network_of(config).of(config)
+    return parsed
 
 
 def parameters_of(config: Mapping[str, Any]) -> Shapes:
-    """The names and shapes of the tensors a checkpoint must hold."""
-    network = network_of(config)
-    return network.parameters(network.of(config))
+    """The names and shapes of the tensors that a checkpoint must contain."""
+    return network_of(config).parameters(dimensions_of(config))
 
 
 def built(config: Mapping[str, Any], weights: Weights) -> RealGraph:
     """The real-valued network of a configuration, as it was trained."""
-    network = network_of(config)
-    return network.build(network.of(config), weights)
+    return network_of(config).build(dimensions_of(config), weights)

@@ -1,9 +1,9 @@
-"""The real-valued graph: what a network in `nets/` builds, what calibration runs in float64, what lowering reads.
+"""The real-valued graph: built by the networks in `nets/`, run in float64 by calibration, and converted by lowering.
 
-Its operators are the functions the integer ones approximate (`Op.real`, named by `Op.approximates`): linear, layernorm,
-softmax, gelu, add, matmul, normalize, and the data movements, which are the same in both worlds. Two have no integer twin of
-their own: average, of two classifiers' logits, becomes a residual_add; unit, the L2 normalisation of published Segmenters,
-has no integer form at all.
+Its operators are the functions that the integer ones approximate (`Op.real`, named by `Op.approximates`): linear, layernorm,
+softmax, gelu, add, matmul, normalize, and the data movements, which are identical for reals and integers. Two have no
+integer operator of their own: average, of two classifiers' logits, becomes a residual_add; unit, the L2 normalisation of
+published Segmenters, has no integer form.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from typing import Any
 
 import numpy as np
 
-from ..arith import I8, AnyArray
+from ..arith import I8, AnyArray, FloatArray
 from ..engine.graph import releases
 from ..ops import REGISTRY, TensorBound
 
-ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with a width of its own
-LOGITS = "logits"  # of a classifier, which stay as wide as their sums are
+ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with its own width
+LOGITS = "logits"  # of a classifier; they keep the width of their accumulators
 LAYER_NORM_EPS = 1e-5
-ASIDE = ("gain", "bits")  # what parameters say of the integers alone
+LOWERING_ONLY = ("gain", "bits")  # parameters that the functions in `REAL` do not take
 
 
-def unit(x: AnyArray) -> AnyArray:
+def unit(x: FloatArray) -> FloatArray:
     """Rows divided by their L2 norm."""
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+    normalised: FloatArray = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    return normalised
 
 
-REAL: dict[str, Callable] = {op.approximates: op.real for op in REGISTRY.values() if op.approximates and op.real}
+REAL: dict[str, Callable[..., Any]] = {op.approximates: op.real for op in REGISTRY.values() if op.approximates and op.real}
 REAL["unit"] = unit
 REAL["average"] = lambda a, c: (a + c) / 2
 
 
 @dataclass(frozen=True)
 class RealNode:
-    """One real-valued operation. `kind` says what its output is: calibration gives each kind its width in integers."""
+    """One real-valued operation. `kind` is the kind of its output, which determines the integer width."""
 
     name: str
     op: str
@@ -53,16 +54,16 @@ class RealGraph:
 
     @property
     def normalised(self) -> bool:
-        """Whether there are L2 norms in it, so that it has no integer form."""
+        """Whether it contains L2 norms, so that it has no integer form."""
         return any(node.op == "unit" for node in self.nodes)
 
     @property
     def classifies(self) -> bool:
-        """Whether it gives the logits of one picture, not labels of pixels."""
+        """Whether its output is the logits of one picture, not labels of pixels."""
         return self.nodes[-1].kind == LOGITS
 
     def node(self, name: str, op: str, *inputs: str, kind: str = ACTIVATION, **params: Any) -> str:
-        """Append an operation of any sort."""
+        """Append any operation."""
         self.nodes.append(RealNode(name, op, inputs, params, kind))
         return name
 
@@ -71,7 +72,7 @@ class RealGraph:
         return self.node(name, "input", height=height, width=width)
 
     def constant(self, name: str, value: AnyArray, kind: str = RESIDUAL) -> str:
-        """A tensor of the model."""
+        """A constant tensor of the model."""
         return self.node(name, "constant", value=value, kind=kind)
 
     def linear(self, name: str, x: str, weight: AnyArray, bias: AnyArray | None, kind: str = ACTIVATION) -> str:
@@ -82,7 +83,7 @@ class RealGraph:
     def matmul(
         self, name: str, a: str, b: str, transpose_b: int = 0, gain: float | AnyArray = 1.0, kind: str = ACTIVATION
     ) -> str:
-        """``gain * a @ b``; the gain, one or one a column, goes into the requantization."""
+        """``gain * a @ b``; the gain, one or one per column, becomes part of the requantization."""
         return self.node(name, "matmul", a, b, transpose_b=transpose_b, gain=gain, kind=kind)
 
     def layernorm(
@@ -101,18 +102,18 @@ class RealGraph:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor."""
-        found: dict[str, tuple[int, ...]] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
-            found[node.name] = _shape(node, [found[name] for name in node.inputs])
-        return found
+            shapes[node.name] = _shape(node, [shapes[name] for name in node.inputs])
+        return shapes
 
     def run(self, image: AnyArray, observe: Callable[[RealNode, list[AnyArray], AnyArray], None] | None = None) -> AnyArray:
-        """Run in float64; `observe(node, inputs, value)` sees every operation. Returns the last node's output."""
+        """Run in float64; `observe(node, inputs, value)` is called after every operation. Returns the last node's output."""
         released = releases(self.nodes)
         values: dict[str, AnyArray] = {}
         for node in self.nodes:
             inputs = [values[name] for name in node.inputs]
-            value = image if node.op == "input" else evaluate(node, inputs)
+            value = image if node.op == "input" else evaluate_node(node, inputs)
             if observe is not None:
                 observe(node, inputs, value)
             values[node.name] = value
@@ -121,7 +122,7 @@ class RealGraph:
         return values[self.nodes[-1].name]
 
     def tensors(self, image: AnyArray, names: Collection[str]) -> dict[str, AnyArray]:
-        """The values of some nodes by name, as `run` comes by them."""
+        """The values of the named nodes, computed by `run`."""
         seen: dict[str, AnyArray] = {}
 
         def keep(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
@@ -151,12 +152,12 @@ def _shape(node: RealNode, inputs: list[tuple[int, ...]]) -> tuple[int, ...]:
     return inputs[0]
 
 
-def evaluate(node: RealNode, inputs: list[AnyArray]) -> AnyArray:
-    """One operation in float64, whatever the parameters are stored in."""
+def evaluate_node(node: RealNode, inputs: list[AnyArray]) -> AnyArray:
+    """Compute one operation in float64, whatever the stored type of its parameters."""
     params = {k: np.asarray(v, np.float64) if isinstance(v, np.ndarray) else v for k, v in node.params.items()}
     if node.op == "constant":
         value: AnyArray = params["value"]
         return value
-    gain, _ = (params.pop(key, 1.0) for key in ASIDE)
+    gain, _ = (params.pop(key, 1.0) for key in LOWERING_ONLY)
     value = REAL[node.op](*inputs, **params)
     return value if isinstance(gain, float) and gain == 1.0 else value * gain

@@ -1,14 +1,26 @@
 """Segmenter (Strudel et al. 2021): a ViT encoder and a mask-transformer or linear decoder, as a real-valued graph.
 
-Parameter names are the published implementation's. Published checkpoints were trained with L2 normalisation of patch and
-class features (``l2_norm``), for which integers have no operator: `segmenter` builds the network with it, or with one fixed
-gain a class in its place. Upsampling to pixels is nearest-neighbour.
+Parameter names are those of the published implementation. Published checkpoints were trained with L2 normalisation of patch
+and class features (``l2_norm``), for which there is no integer operator: `segmenter` builds the network with it, or with one
+fixed gain per class instead. Upsampling to pixels is nearest-neighbour.
 """
 
 from __future__ import annotations
 
 from ..arith import AnyArray
-from .blocks import Shapes, Weights, block, block_parameters, embedded_patches, norm, norm_parameters, pixels
+from .blocks import (
+    Shapes,
+    Weights,
+    block,
+    block_parameters,
+    embedded_patches,
+    embedded_tokens,
+    embedding_parameters,
+    norm,
+    norm_parameters,
+    pixels,
+    token_parameters,
+)
 from .dimensions import LINEAR, MASK, SegmenterConfig
 from .real import MASKS, RESIDUAL, RealGraph
 
@@ -16,21 +28,14 @@ __all__ = ["CLASS_FEATURES", "LINEAR", "MASK", "POSITIONS", "SCORES", "Segmenter
 
 POSITIONS = "encoder.pos_embed"
 CLASS_FEATURES = "decoder.proj_classes"  # the tensor whose rows the class norm scales
-SCORES = "decoder.grid"  # of every patch, [h, w, K], before they are upsampled
+SCORES = "decoder.grid"  # of every patch, [h, w, K], before upsampling
 
 
 def parameters(config: SegmenterConfig) -> Shapes:
-    """The names and shapes of every tensor a checkpoint must hold."""
+    """The names and shapes of the tensors that a checkpoint must contain."""
     c, d = config, config.d_model
-    tokens = c.grid[0] * c.grid[1] + c.extra_tokens
-    shapes: Shapes = {
-        "encoder.patch_embed.proj.weight": (d, 3, c.patch, c.patch),
-        "encoder.patch_embed.proj.bias": (d,),
-        "encoder.cls_token": (1, 1, d),
-        POSITIONS: (1, tokens, d),
-    }
-    if c.extra_tokens == 2:
-        shapes["encoder.dist_token"] = (1, 1, d)
+    shapes = embedding_parameters("encoder.", d, c.patch)
+    shapes |= token_parameters("encoder.", d, c.grid[0] * c.grid[1], c.extra_tokens)
     for i in range(c.n_layers):
         shapes |= block_parameters(f"encoder.blocks.{i}", d, 4 * d)
     shapes |= norm_parameters("encoder.norm", d)
@@ -44,19 +49,15 @@ def parameters(config: SegmenterConfig) -> Shapes:
 
 
 def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | AnyArray | None = None) -> RealGraph:
-    """The whole network; shapes in comments, N patches, D channels, K classes, P the patch size.
+    """The whole network; shapes in comments with N patches, D channels, K classes and patch size P.
 
-    `class_gain` (one, or one a class [K]) takes the place of the L2 norms: None builds the network as it was trained.
+    `class_gain` (one, or one per class [K]) replaces the L2 norms; None builds the network as it was trained.
     """
     c, net = config, RealGraph()
     h, w = c.grid
     x = pixels(net, "encoder.input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
     x = embedded_patches(net, "encoder.", x, c.patch, weights, RESIDUAL)  # (N, D)
-    tokens = [net.constant("encoder.cls_token", weights["encoder.cls_token"][0])]
-    if c.extra_tokens == 2:
-        tokens.append(net.constant("encoder.dist_token", weights["encoder.dist_token"][0]))
-    x = net.node("encoder.tokens", "concat", *tokens, x, axis=-2)  # (1+N, D)
-    x = net.add("encoder.embedded", x, net.constant(POSITIONS, weights[POSITIONS][0]))
+    x = embedded_tokens(net, "encoder.", x, c.extra_tokens, weights)  # (1+N, D)
     for i in range(c.n_layers):
         x = block(net, f"encoder.blocks.{i}", x, c.n_heads, weights, c.encoder_eps)
     x = norm(net, "encoder.norm", x, weights, eps=c.encoder_eps)
@@ -76,7 +77,7 @@ def segmenter(config: SegmenterConfig, weights: Weights, class_gain: float | Any
 
 
 def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, class_gain: float | AnyArray | None) -> str:
-    """Masks as products of patch and class features, whose L2 norms are 1 or given way to `class_gain`."""
+    """Masks as products of patch and class features, normalised to length 1 or scaled by `class_gain`: (N, K)."""
     n = c.grid[0] * c.grid[1]
     x = net.linear("decoder.proj_dec", x, weights["decoder.proj_dec.weight"], weights["decoder.proj_dec.bias"], RESIDUAL)
     classes = net.constant("decoder.cls_emb", weights["decoder.cls_emb"][0])
@@ -98,5 +99,5 @@ def mask_decoder(net: RealGraph, x: str, c: SegmenterConfig, weights: Weights, c
 
 
 def linear_decoder(net: RealGraph, x: str, weights: Weights) -> str:
-    """One linear layer a patch."""
+    """Class scores of each patch by one linear layer: (N, K)."""
     return net.linear("decoder.head", x, weights["decoder.head.weight"], weights["decoder.head.bias"], MASKS)

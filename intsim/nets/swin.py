@@ -1,7 +1,7 @@
-"""Swin Transformer classifiers (Liu et al. 2021) as real-valued graphs; the parameter names are the original ones.
+"""Swin Transformer classifiers (Liu et al. 2021) as real-valued graphs; parameter names are the original ones.
 
 Tokens stay on their grid (h, w, D). A block attends within windows; every other block shifts the grid by half a window, so
-that a window may hold parts of the picture that do not touch: regions, which do not see each other.
+that a window may contain parts of the picture that are not adjacent: regions, which do not attend to each other.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .blocks import (
     Weights,
     block_parameters,
     embedded_patches,
+    embedding_parameters,
     linear,
     linear_parameters,
     mlp,
@@ -33,7 +34,7 @@ from .classifiers import COMMON_KEYS, Classifier, common_of
 from .real import ACTIVATION, LAYER_NORM_EPS, LOGITS, RESIDUAL, RealGraph
 from .settings import check_flags, check_size, check_whole
 
-SOFTMAX_BITS = 8  # of the published networks
+SWIN_SOFTMAX_BITS = 8  # of the published networks
 _REQUIRED = ("kind", "img_size", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "num_classes")
 _OPTIONAL = ("patch_norm", "ape")
 KEYS = COMMON_KEYS.union(_REQUIRED, _OPTIONAL)
@@ -41,7 +42,7 @@ KEYS = COMMON_KEYS.union(_REQUIRED, _OPTIONAL)
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks at one resolution: how many, of how many heads and channels, on which grid, in windows of which size."""
+    """The blocks at one resolution: their number, heads, channels, grid and window size."""
 
     name: str
     depth: int
@@ -52,7 +53,7 @@ class Stage:
 
     @property
     def shift(self) -> int:
-        """By how much every other block shifts the grid; nothing where one window covers it."""
+        """The shift of the grid in every other block; 0 where one window covers a side of the grid."""
         return self.window // 2 if min(self.grid) > self.window else 0
 
 
@@ -64,15 +65,17 @@ class SwinConfig(Classifier):
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> SwinConfig:
-        """From the plain data of a configuration; an IntsimError names the key that is wrong and what is due."""
+        """Parse the plain data of a configuration; IntsimError naming the wrong key and what is expected."""
         common = common_of(config, _REQUIRED, _OPTIONAL, LAYER_NORM_EPS)
         check_flags(config, "patch_norm", "ape")
         depths, heads = (_list(key, config[key]) for key in ("depths", "num_heads"))
         check_whole({"window_size": config["window_size"]})
         if len(depths) != len(heads):
-            raise IntsimError(f"configuration: {len(depths)} depths and {len(heads)} num_heads; there is one a stage")
+            raise IntsimError(
+                f"configuration: {len(depths)} depths and {len(heads)} num_heads; each needs one number per stage"
+            )
         if not config.get("patch_norm", True) or config.get("ape", False):
-            raise IntsimError("configuration: patch_norm is true and ape false in the networks that are known here")
+            raise IntsimError("configuration: patch_norm must be true and ape false in supported networks")
         stages = []
         for i, (depth, count) in enumerate(zip(depths, heads, strict=True)):
             grid, channels = tuple(side >> i for side in common.grid), common.d_model << i
@@ -96,19 +99,15 @@ class SwinConfig(Classifier):
 
 def _list(key: str, given: Any) -> list[int]:
     if not isinstance(given, (list, tuple)) or not given:
-        raise IntsimError(f"configuration: {key} is a list with one number a stage, not {given!r}")
+        raise IntsimError(f"configuration: {key} is a list with one number per stage, not {given!r}")
     check_whole({f"{key}[{i}]": value for i, value in enumerate(given)})
     return list(given)
 
 
 def parameters(config: SwinConfig) -> Shapes:
-    """The names and shapes of every tensor a checkpoint must hold."""
+    """The names and shapes of the tensors that a checkpoint must contain."""
     c, last = config, config.stages[-1]
-    shapes: Shapes = {
-        "patch_embed.proj.weight": (c.d_model, 3, c.patch, c.patch),
-        "patch_embed.proj.bias": (c.d_model,),
-        **norm_parameters("patch_embed.norm", c.d_model),
-    }
+    shapes = embedding_parameters("", c.d_model, c.patch) | norm_parameters("patch_embed.norm", c.d_model)
     for stage in config.stages:
         d = stage.channels
         for j in range(stage.depth):
@@ -122,7 +121,7 @@ def parameters(config: SwinConfig) -> Shapes:
 
 
 def swin(config: SwinConfig, weights: Weights) -> RealGraph:
-    """The whole network; shapes in comments, D channels, W windows of T tokens, K classes."""
+    """The whole network; shapes in comments with D channels, W windows of T tokens, K classes."""
     c, net = config, RealGraph()
     x = pixels(net, "input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
     x = embedded_patches(net, "", x, c.patch, weights, ACTIVATION)  # (h*w, D)
@@ -142,7 +141,7 @@ def swin(config: SwinConfig, weights: Weights) -> RealGraph:
 
 
 def window_block(net: RealGraph, name: str, x: str, stage: Stage, shift: int, weights: Weights, eps: float) -> str:
-    """A transformer block whose attention stays within windows, of the grid as it is or shifted."""
+    """A transformer block whose attention stays within windows, of the plain or the shifted grid."""
     attn = f"{name}.attn"
     y = norm(net, f"{name}.norm1", x, weights, eps=eps)
     if shift:
@@ -156,9 +155,9 @@ def window_block(net: RealGraph, name: str, x: str, stage: Stage, shift: int, we
     logits = net.add(f"{attn}.biased", logits, bias, ACTIVATION)
     if shift:
         seen = regions(stage.grid, stage.window, shift)
-        p = net.node(f"{attn}.softmax", "masked_softmax", logits, regions=seen, bits=SOFTMAX_BITS)
+        p = net.node(f"{attn}.softmax", "masked_softmax", logits, regions=seen, bits=SWIN_SOFTMAX_BITS)
     else:
-        p = net.softmax(f"{attn}.softmax", logits, SOFTMAX_BITS)
+        p = net.softmax(f"{attn}.softmax", logits, SWIN_SOFTMAX_BITS)
     y = weighted_values(net, attn, p, v, weights)  # (W, T, D)
     y = net.node(f"{name}.merged", "merge_windows", y, height=stage.grid[0])  # (h, w, D)
     if shift:
@@ -168,21 +167,21 @@ def window_block(net: RealGraph, name: str, x: str, stage: Stage, shift: int, we
 
 
 def downsample(net: RealGraph, name: str, x: str, weights: Weights, eps: float) -> str:
-    """Two by two neighbours become one token of twice the channels."""
+    """Merge 2 x 2 neighbouring tokens into one with twice the channels."""
     x = net.node(f"{name}.merged", "merge_patches", x)  # (h/2, w/2, 4D)
     x = norm(net, f"{name}.norm", x, weights, eps=eps)
     return linear(net, f"{name}.reduction", x, weights)
 
 
 def regions(grid: tuple[int, int], window: int, shift: int) -> AnyArray:
-    """Which part of the picture every token of every window of the shifted grid belongs to, i8 [windows, tokens].
+    """The region of the picture of every token in every window of the shifted grid, i8 [windows, tokens].
 
-    Down and across the shifted grid there are three parts: whole windows, the rest of the old last one, what was rolled in.
+    Each axis of the shifted grid has three parts: whole windows, the rest of the former last window, and the rolled-in rest.
     """
     parts = []
     for side in grid:
         place = np.arange(side)
         parts.append((place >= side - window).astype(np.int8) + (place >= side - shift))
     cells = (3 * parts[0][:, None] + parts[1]).astype(np.int8)
-    found: AnyArray = REGISTRY["windows"](cells[..., None], size=window)[..., 0]
-    return found
+    numbers: AnyArray = REGISTRY["windows"](cells[..., None], size=window)[..., 0]
+    return numbers

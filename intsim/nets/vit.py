@@ -16,10 +16,13 @@ from .blocks import (
     block,
     block_parameters,
     embedded_patches,
+    embedded_tokens,
+    embedding_parameters,
     linear_parameters,
     norm,
     norm_parameters,
     pixels,
+    token_parameters,
 )
 from .classifiers import COMMON_KEYS, Classifier, common_of, trained_grid
 from .real import LOGITS, RESIDUAL, RealGraph
@@ -36,7 +39,7 @@ KEYS = COMMON_KEYS.union(_REQUIRED, _OPTIONAL)
 class ViTConfig(Classifier):
     """The dimensions of a ViT or DeiT. `extra_tokens` is 1 (class), or 2 with the distillation token.
 
-    `trained_grid` is the grid of patches that the checkpoint's position embeddings are for, where it is known.
+    `trained_grid` is the grid of patches of the checkpoint's position embeddings, where it is known.
     """
 
     depth: int
@@ -46,7 +49,7 @@ class ViTConfig(Classifier):
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> ViTConfig:
-        """From the plain data of a configuration; an IntsimError names the key that is wrong and what is due."""
+        """Parse the plain data of a configuration; IntsimError naming the wrong key and what is expected."""
         common = common_of(config, _REQUIRED, _OPTIONAL, VIT_EPS)
         check_flags(config, "distilled")
         if config.get("distilled") and config["kind"] != "deit":
@@ -61,16 +64,9 @@ class ViTConfig(Classifier):
 
 
 def parameters(config: ViTConfig) -> Shapes:
-    """The names and shapes of every tensor a checkpoint must hold."""
+    """The names and shapes of the tensors that a checkpoint must contain."""
     c, d = config, config.d_model
-    shapes: Shapes = {
-        "patch_embed.proj.weight": (d, 3, c.patch, c.patch),
-        "patch_embed.proj.bias": (d,),
-        "cls_token": (1, 1, d),
-        POSITIONS: (1, config.grid[0] * config.grid[1] + config.extra_tokens, d),
-    }
-    if config.extra_tokens == 2:
-        shapes["dist_token"] = (1, 1, d)
+    shapes = embedding_parameters("", d, c.patch) | token_parameters("", d, c.grid[0] * c.grid[1], c.extra_tokens)
     for i in range(config.depth):
         shapes |= block_parameters(f"blocks.{i}", d, c.hidden(d), c.qkv_bias)
     shapes |= norm_parameters("norm", d) | linear_parameters("head", c.classes, d)
@@ -78,13 +74,11 @@ def parameters(config: ViTConfig) -> Shapes:
 
 
 def vit(config: ViTConfig, weights: Weights) -> RealGraph:
-    """The whole network; shapes in comments, N patches, D channels, T tokens, K classes."""
+    """The whole network; shapes in comments with N patches, D channels, T tokens, K classes."""
     c, net = config, RealGraph()
     x = pixels(net, "input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
     x = embedded_patches(net, "", x, c.patch, weights, RESIDUAL)  # (N, D)
-    extra = ["cls_token", "dist_token"][: config.extra_tokens]
-    x = net.node("tokens", "concat", *(net.constant(name, weights[name][0]) for name in extra), x, axis=-2)  # (T, D)
-    x = net.add("embedded", x, net.constant(POSITIONS, weights[POSITIONS][0]))
+    x = embedded_tokens(net, "", x, c.extra_tokens, weights)  # (T, D)
     for i in range(config.depth):
         x = block(net, f"blocks.{i}", x, config.heads, weights, c.eps)
     x = norm(net, "norm", x, weights, eps=c.eps)

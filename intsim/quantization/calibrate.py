@@ -1,13 +1,12 @@
-"""Calibration: run the real-valued graph on pictures and record what lowering needs to know.
+"""Calibration: run the real-valued graph on pictures and record the statistics that lowering needs.
 
-Two passes. The first records the magnitudes of every tensor, from which its observer chooses the range. The second, with the
-scales of the first, records what each GELU sees, as counts over (input, row maximum), from which the best clamp is found
-exactly.
+There are two passes. The first records the magnitudes of every tensor, from which its observer chooses the range. The second
+uses the resulting scales and records the inputs of each GELU as counts over (input, row maximum), from which the best clamp
+is computed exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from ..arith import I8, AnyArray, Format, Gelu, signed
 from ..dialects import Dialect, gelu_parameters
+from ..engine.interpreter import Progress
 from ..errors import IntsimError
 from ..nets.real import LOGITS, RealGraph, RealNode
 from ..ops import REGISTRY
@@ -23,15 +23,14 @@ from .observers import Magnitudes
 from .recipe import MIN_MAX, OFF, SEARCH, WEIGHT, Recipe
 
 WIDEST = 32  # bits
-NOTHING = 1e-30  # what is smaller is zero: its scale would leave float64 on the way
-Progress = Callable[[str], None]
+NOTHING = 1e-30  # smaller ranges count as zero: products of their scales would underflow float64
 
 
 @dataclass
 class Statistics:
-    """Calibration's result: of every tensor the clipping point, of every GELU the clamp.
+    """The result of calibration: the clipping point of every tensor and the clamp of every GELU.
 
-    `labels` are those, or the logits, that the calibrated network gave for every picture.
+    `labels` are the outputs (labels or logits) of the calibrated network for each picture.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
@@ -40,7 +39,7 @@ class Statistics:
     labels: list[AnyArray] = field(default_factory=list)
 
     def bits(self, node: RealNode) -> int:
-        """The width of a tensor in integers; logits are as wide as their sums."""
+        """The width of a tensor in bits; logits keep the width of their accumulators."""
         return WIDEST if node.kind == LOGITS else self.recipe.widths[node.kind]
 
     @property
@@ -49,7 +48,7 @@ class Statistics:
         return signed(self.recipe.widths[WEIGHT])
 
     def scale(self, node: RealNode) -> float:
-        """The scale at which the tensor's clipping point becomes its format's largest value."""
+        """The scale that maps the tensor's clipping point to the largest value of its format."""
         largest = self.largest[node.name]
         return (largest if largest > NOTHING else 1.0) / signed(self.bits(node)).hi
 
@@ -61,10 +60,10 @@ def calibrate(
     recipe: Recipe | None = None,
     progress: Progress = lambda name: None,
 ) -> Statistics:
-    """Statistics of `net` over `pictures` (u8 [H, W, 3]); `progress(name)` is called when a node has run.
+    """Statistics of `net` over `pictures` (u8 [H, W, 3]); `progress(name)` is called after each node.
 
-    IntsimError names the node whose values leave float64, and what the recipe asks for in vain: a glob that matches no node,
-    a clamp in a dialect without one.
+    Raises IntsimError where a node's values overflow float64, where a glob of the recipe matches no node, or where it sets
+    a clamp and the dialect has none.
     """
     recipe = recipe or Recipe()
     statistics = Statistics(recipe)
@@ -94,11 +93,11 @@ def calibrate(
 def _check_globs(net: RealGraph, recipe: Recipe) -> None:
     for glob in recipe.observers:
         if not any(fnmatchcase(node.name, glob) for node in net.nodes):
-            raise IntsimError(f"observer for {glob!r}: no node bears such a name; 'intsim inspect' lists them")
+            raise IntsimError(f"observer for {glob!r}: no node has a matching name; 'intsim inspect' lists the nodes")
 
 
 def _share_concatenated(net: RealGraph, statistics: Statistics) -> None:
-    """Joined tensors have one scale: that of the whole."""
+    """Give the inputs of a concatenation the range of its output, so that all have one scale."""
     for node in net.nodes:
         if node.op == "concat":
             for name in node.inputs:
@@ -108,7 +107,7 @@ def _share_concatenated(net: RealGraph, statistics: Statistics) -> None:
 def _find_clamps(
     net: RealGraph, pictures: list[AnyArray], dialect: Dialect, statistics: Statistics, progress: Progress
 ) -> None:
-    """The clamp of every GELU, as the recipe says."""
+    """Set the clamp of every GELU as the recipe specifies."""
     by_name = {node.name: node for node in net.nodes}
     gelus = [node for node in net.nodes if node.op == "gelu"]
     lam = statistics.recipe.lam
@@ -135,9 +134,9 @@ def _find_clamps(
 
 
 class GeluInputs:
-    """What one GELU saw: for every quantized input and row maximum, how often, and the sum of the true outputs.
+    """Inputs of one GELU: for every pair (quantized input, row maximum) its count and the sum of the exact outputs.
 
-    The squared error of any clamp follows exactly from these 256 x 256 cells, however many pictures there were:
+    The squared error of any clamp follows exactly from these 256 x 256 cells, for any number of pictures:
     ``sum((out - g)**2) = count * out**2 - 2 * out * sum(g) + constant``.
     """
 
@@ -154,13 +153,13 @@ class GeluInputs:
         self.total += np.bincount(cell, weights=gelu.ravel(), minlength=65536).reshape(256, 256)
 
     def best_lam(self, dialect: Dialect) -> int:
-        """The clamp with the least squared error over what was recorded; the widest of equals."""
+        """The clamp with the least squared error over the recorded inputs; the widest one on ties."""
         parameters = gelu_parameters(self.scale, dialect)
         out_scale = self.scale * 2.0 ** -(parameters["b"] - 1)
-        tops = np.flatnonzero(self.count.any(axis=1))
-        # A row [.., x, .., top] per maximum: every input up to the maximum, the maximum itself always there.
-        rows = np.minimum(np.arange(I8.lo, I8.hi + 1), tops[:, None] + I8.lo)
-        count, total = self.count[tops], self.total[tops]
+        maxima = np.flatnonzero(self.count.any(axis=1))
+        # One row [.., x, .., top] per maximum: every input up to the maximum, which is always present.
+        rows = np.minimum(np.arange(I8.lo, I8.hi + 1), maxima[:, None] + I8.lo)
+        count, total = self.count[maxima], self.total[maxima]
 
         def error(lam: int) -> float:
             out = REGISTRY["lambda_shiftgelu"](rows, **parameters, lam=lam, dialect=dialect) * out_scale

@@ -1,7 +1,7 @@
-"""Configurations: the dimensions of a network as JSON or YAML, the published ``variant.yml`` among them.
+"""Configurations: the dimensions of a network as JSON or YAML, including the published ``variant.yml``.
 
-A model for another picture size than the checkpoint was trained at says so: ``image_size`` is the size wanted,
-``trained_size`` that of the position embeddings in the checkpoint, which are resized. (Of classifiers it is ``img_size``.)
+For a picture size other than the trained one, ``image_size`` (of classifiers ``img_size``) is the new size, and
+``trained_size`` that of the position embeddings in the checkpoint, which are resized.
 """
 
 from __future__ import annotations
@@ -15,17 +15,24 @@ from ..nets.networks import dimensions_of, network_of
 from ..nets.segmenter import LINEAR
 from ..storage.pictures import check_presentation
 
-VARIANT = "variant.yml"  # what the original Segmenter leaves beside its checkpoint.pth
-MEANINGLESS = {"backbone", "dropout", "drop_path_rate", "d_encoder", "d_ff"}  # in published files, once it is trained
+VARIANT = "variant.yml"  # written by the original Segmenter next to its checkpoint.pth
+MEANINGLESS = {
+    "backbone",
+    "dropout",
+    "drop_path_rate",
+    "d_encoder",
+    "d_ff",
+}  # keys of published files that only matter in training
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The configuration in a JSON or YAML file as plain data, checked.
+    """The checked configuration in a JSON or YAML file, as plain data.
 
-    Published files keep it under ``net_kwargs``; such networks were trained with L2 normalisation.
+    Published files keep it under ``net_kwargs``; such networks were trained with L2 normalisation. Raises FileError where
+    the file is not a valid configuration.
     """
     path = Path(path)
-    text = _text(path)
+    text = _read_text(path)
     config = _yaml(text, path) if path.suffix in (".yml", ".yaml") else _json(text, path)
     if isinstance(config, dict) and isinstance(config.get("net_kwargs"), dict):
         config = _published(config)
@@ -40,13 +47,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 def _published(variant: dict[str, Any]) -> dict[str, Any]:
-    """What counts in the original Segmenter's ``variant.yml``."""
+    """The relevant part of the original Segmenter's ``variant.yml``."""
     config = {"l2_norm": True, **{key: value for key, value in variant["net_kwargs"].items() if key not in MEANINGLESS}}
     if isinstance(config.get("decoder"), dict):
         config["decoder"] = {key: v for key, v in config["decoder"].items() if key not in MEANINGLESS}
         width, heads = config.get("d_model"), config.get("n_heads")
         if config["decoder"].get("name") != LINEAR and isinstance(width, int) and width >= 64 and width // 64 != heads:
-            config["decoder"].setdefault("n_heads", width // 64)  # whatever the encoder has
+            config["decoder"].setdefault("n_heads", width // 64)  # regardless of the encoder's
     inference = variant.get("inference_kwargs")
     if isinstance(inference, dict) and "window_stride" in inference:
         config["window_stride"] = inference["window_stride"]
@@ -54,16 +61,16 @@ def _published(variant: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_beside(checkpoint: Path) -> Path | None:
-    """The configuration that lies beside a checkpoint: of the same name, or the original Segmenter's ``variant.yml``."""
+    """The configuration next to a checkpoint: with the same name, or the original Segmenter's ``variant.yml``."""
     names = [checkpoint.with_suffix(suffix).name for suffix in (".json", ".yml", ".yaml")] + [VARIANT]
     return next((path for name in names if (path := checkpoint.with_name(name)).is_file()), None)
 
 
 def at_size(config: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-    """The same network for pictures of another size; where its position embeddings come from stays on record."""
+    """The configuration for pictures of another size; the size of its trained position embeddings is kept in it."""
     network = network_of(config)
     size = config.get("trained_size", config[network.size_key])
-    resized = {key: value for key, value in config.items() if key != "window_stride"}  # which is for windows as trained
+    resized = {key: value for key, value in config.items() if key != "window_stride"}  # valid for the trained windows only
     resized[network.size_key] = [height, width]
     if network.positions is not None:
         resized["trained_size"] = list(size) if isinstance(size, tuple) else size
@@ -71,7 +78,7 @@ def at_size(config: dict[str, Any], height: int, width: int) -> dict[str, Any]:
     return resized
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -82,22 +89,20 @@ def _json(text: str, path: Path) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise FileError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from None
+        raise FileError(f"{path}: not valid JSON (line {error.lineno}: {error.msg})") from None
     except (RecursionError, ValueError):
-        raise FileError(f"{path}: not a configuration: nested too deep, or with numbers too long") from None
+        raise FileError(f"{path}: not a configuration: nested too deeply, or a number in it is too long") from None
 
 
 def _yaml(text: str, path: Path) -> Any:
     try:
         import yaml
     except ImportError:
-        raise FileError(f"{path}: YAML needs PyYAML: pip install 'intsim[yaml]', or write the same as JSON") from None
+        raise FileError(f"{path}: YAML needs PyYAML: pip install 'intsim[yaml]', or write it as JSON") from None
 
-    class Loader(yaml.SafeLoader):
-        """Plain data, and the tuples that the original Segmenter's files hold."""
-
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node))
+    loader: Any = type("Loader", (yaml.SafeLoader,), {})  # plain data, and the tuples in the original Segmenter's files
+    loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node))
     try:
-        return yaml.load(text, Loader)
+        return yaml.load(text, loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FileError(f"{path}: not YAML of plain data ({str(error).splitlines()[0]})") from None
+        raise FileError(f"{path}: not plain YAML data ({str(error).splitlines()[0]})") from None

@@ -1,4 +1,4 @@
-"""The files that checkpoints come in: safetensors, NumPy's ``.npz``, and PyTorch's own, read without executing it."""
+"""File formats of checkpoints: safetensors, NumPy's ``.npz``, and PyTorch's own, read without executing code."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ..errors import FileError
 from ..storage import npy
 
 PYTORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
-# What torch raises on files that are damaged, hostile, or of another kind.
-UNREADABLE = (
+# What torch raises for files that are damaged, malicious, or in another format.
+_TORCH_ERRORS = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     struct.error,
@@ -39,14 +39,14 @@ UNREADABLE = (
     AssertionError,
     MemoryError,
 )
-SUFFIXES = (".safetensors", ".npz", *PYTORCH_SUFFIXES)
-STATE, META = "state/", "meta"  # in archives that hold a state and what a network made of it
+CHECKPOINT_SUFFIXES = (".safetensors", ".npz", *PYTORCH_SUFFIXES)
+STATE, META = "state/", "meta"  # in archives of a state and recorded activations
 _KINDS = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
 
 
 @dataclass(frozen=True)
 class CheckpointTensor:
-    """One tensor of a checkpoint: `kind` is F64, F32, F16 or what else it is; `read` gives its values."""
+    """One tensor of a checkpoint: `kind` is F64, F32, F16 or the name of another type; `read` returns its values."""
 
     name: str
     shape: tuple[int, ...]
@@ -55,7 +55,7 @@ class CheckpointTensor:
 
 
 def stored_tensors(path: Path) -> dict[str, CheckpointTensor]:
-    """The tensors of a checkpoint by name. FileError where the file is none, is truncated, or would execute code."""
+    """The tensors of a checkpoint by name. Raises FileError for a file that is invalid, truncated, or would execute code."""
     if path.suffix == ".npz":
         return _npz(path)
     if path.suffix in PYTORCH_SUFFIXES:
@@ -84,7 +84,7 @@ def _safetensor(path: Path, name: str) -> AnyArray:
 
 
 def _npz(path: Path) -> dict[str, CheckpointTensor]:
-    """The arrays of an archive; where some lie under ``state/``, beside recorded activations, those alone."""
+    """The arrays of an archive; only those under ``state/`` where there are any, as in recordings of activations."""
     members = npy.members(path)
     prefix = STATE if any(name.startswith(STATE) for name in members) else ""
     found = {}
@@ -99,7 +99,7 @@ def _npz(path: Path) -> dict[str, CheckpointTensor]:
 
 
 def recorded_configuration(path: Path) -> dict[str, Any] | None:
-    """The configuration that an archive of a state and its activations says of itself, JSON under ``meta``."""
+    """The configuration in an archive of a state and its activations: JSON under ``meta``; None where there is none."""
     header = npy.member_header(path, META) if path.suffix == ".npz" else None
     if header is None:
         return None
@@ -109,7 +109,7 @@ def recorded_configuration(path: Path) -> dict[str, Any] | None:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError):
         found = None
     if not isinstance(found, dict):
-        raise FileError(f"{path}: {META} is not the text of a JSON table")
+        raise FileError(f"{path}: {META} is not a JSON object")
     return found
 
 
@@ -124,11 +124,11 @@ def _pytorch(path: Path) -> dict[str, CheckpointTensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
+    except _TORCH_ERRORS as error:
         raise FileError(f"{path}: {_refusal(error)}") from None
     state = _state(loaded)
     if not state:
-        raise FileError(f"{path}: holds no state dict, neither itself nor under 'model' or 'state_dict'")
+        raise FileError(f"{path}: contains no state dict, neither at the top level nor under 'model' or 'state_dict'")
     return {name: _tensor(name, value, torch) for name, value in state.items()}
 
 
@@ -142,7 +142,7 @@ def _tensor(name: str, value: Any, torch: Any) -> CheckpointTensor:
 
 
 def _state(loaded: Any) -> dict[str, Any]:
-    """The tensors of a state dict, which lies under ``model`` or ``state_dict`` or is the file's whole content."""
+    """The tensors of a state dict, which is under ``model`` or ``state_dict``, or is the whole content of the file."""
     for key in ("model", "state_dict"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
@@ -154,11 +154,11 @@ def _state(loaded: Any) -> dict[str, Any]:
 
 
 def _refusal(error: Exception) -> str:
-    """Why torch would not read a file, in a line."""
+    """Why torch did not read a file, as one line."""
     text = str(error)
     if called := re.search(r"GLOBAL ([\w.]+)", text):
         return f"refused, it would call {called[1]}; only tensors are read: save the state dict alone, best as safetensors"
     reason = re.search(r"WeightsUnpickler error: (.*)", text)
     first = reason[1] if reason else (text.splitlines() or [""])[0]
-    said = f" ({shorten(first, 100)})" if " " in first else ""  # what one word says helps nobody
-    return f"not a PyTorch checkpoint, or a truncated one{said}; save it again"
+    detail = f" ({shorten(first, 100)})" if " " in first else ""  # a single word is no explanation
+    return f"not a PyTorch checkpoint, or a truncated one{detail}; save it again"

@@ -1,7 +1,7 @@
-"""Folding: the affine part of a layer norm moves into the linear layers behind it, exactly.
+"""Folding: the affine part of a layer norm moves into the linear layers after it, exactly.
 
-``W (gamma * x + beta) + b = (W * gamma) x + (W beta + b)``. The layer norm is left with one scale for all its channels, so
-that its requantization has one multiplier, and gammas that are tiny or 0 no longer stand in a divisor.
+``W (gamma * x + beta) + b = (W * gamma) x + (W beta + b)``. The layer norm then has one scale for all channels,
+so that its requantization has one multiplier, and no division by a gamma that is tiny or 0 remains.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import numpy as np
 
 from ..nets.real import RealGraph, RealNode
 
-WHOLE = ("slice", "roll", "windows", "grid", "tokens")  # movements that keep the channels of a token together
+WHOLE = ("slice", "roll", "windows", "grid", "tokens")  # data movements that keep the channels of a token together
 
 
 def fold_norms(net: RealGraph) -> RealGraph:
-    """`net` with every layer norm folded whose values only linear layers take, directly or moved as whole tokens."""
+    """`net` with every layer norm folded whose output only linear layers use, directly or moved as whole tokens."""
     users: dict[str, list[RealNode]] = {node.name: [] for node in net.nodes}
     for node in net.nodes:
         for name in node.inputs:
             users[name].append(node)
 
-    def takers(name: str) -> list[RealNode]:
-        found = []
+    def consumers(name: str) -> list[RealNode]:
+        result = []
         for user in users[name]:
-            found += takers(user.name) if user.op in WHOLE and user.params.get("axis") != -1 else [user]
-        return found
+            result += consumers(user.name) if user.op in WHOLE and user.params.get("axis") != -1 else [user]
+        return result
 
     changed: dict[str, RealNode] = {}
     for node in net.nodes:
-        linears = takers(node.name) if node.op == "layernorm" else []
+        linears = consumers(node.name) if node.op == "layernorm" else []
         if linears and all(user.op == "linear" for user in linears):
             gamma, beta = (np.asarray(node.params[key], np.float64) for key in ("gamma", "beta"))
             plain = {"gamma": np.ones_like(gamma), "beta": np.zeros_like(beta)}

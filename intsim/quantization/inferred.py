@@ -1,6 +1,6 @@
-"""Configurations told by the shapes of a checkpoint's tensors, where nobody wrote one down.
+"""Configurations inferred from the shapes of a checkpoint's tensors, where none is given.
 
-What shapes do not tell is taken as the published networks have it, and said so.
+What shapes do not determine is assumed to be as in the published networks; the assumptions are reported.
 """
 
 from __future__ import annotations
@@ -16,51 +16,57 @@ from ..nets.segmenter import LINEAR, MASK
 from .containers import CheckpointTensor
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming
 
-MMSEGMENTATION_HAS = {"l2_norm": True, "encoder_norm_eps": 1e-6}  # whatever was trained with it
-HEAD = 64  # channels a head of every published ViT, DeiT and Segmenter
+MMSEGMENTATION_HAS = {"l2_norm": True, "encoder_norm_eps": 1e-6}  # of every network trained with it
+HEAD = 64  # channels per head of every published ViT, DeiT and Segmenter
 
 
 def inferred_config(
     path: Path, tensors: Mapping[str, CheckpointTensor], naming: Naming
 ) -> tuple[dict[str, Any], str] | None:
-    """A configuration and what was taken for granted; None where shapes tell too little. FileError where they tell of no
-    network.
+    """A configuration and the assumptions in it; None where shapes do not suffice.
+
+    Raises FileError where the shapes are not those of a network.
     """
     if naming is MMSEGMENTATION:
-        config = _mmsegmentation(path, tensors)
+        config = _segmenter_config(path, tensors)
         return config, f"n_heads {config['n_heads']}, normalization vit"
     if naming not in (TIMM, TIMM_09):
         return None
     shapes = {re.sub(r"_integer$", "", _ours(name, naming)): tensor.shape for name, tensor in tensors.items()}
     try:
-        config = _swin(path, shapes) if any(name.startswith("layers.") for name in shapes) else _vit(path, shapes)
+        infer = _swin_config if any(name.startswith("layers.") for name in shapes) else _vit_config
+        config = infer(path, shapes)
     except FileError:
         raise
     except KeyError as error:
-        raise FileError(f"{path}: tensor {error.args[0]} is missing, which says dimensions; or give --config") from None
+        raise FileError(
+            f"{path}: tensor {error.args[0]} is missing, which determines dimensions; give its configuration"
+        ) from None
     except (ValueError, IndexError, ZeroDivisionError):
-        raise FileError(f"{path}: not a network whose dimensions can be told by its shapes; give --config") from None
+        raise FileError(f"{path}: its shapes do not determine the dimensions of a network; give its configuration") from None
     size = "" if config["kind"] == "deit" or _masks(shapes) else f", img_size {config['img_size']}"
     heads = f", num_heads {config['num_heads']}" if config["kind"] == "deit" else ""
     return config, f"kind {config['kind']} (normalization as trained on ImageNet){heads}{size}"
 
 
 def _ours(name: str, naming: Naming) -> str:
-    """Our name of a tensor whose name tells dimensions."""
+    """Our name of a tensor that determines dimensions."""
     if naming is not TIMM_09:
         return name
     return re.sub(r"^head\.fc\.", "head.", name)
 
 
-def _mmsegmentation(path: Path, tensors: Mapping[str, CheckpointTensor]) -> dict[str, Any]:
-    """As in mmsegmentation's own configurations: 64 channels a head, a square picture, pixels normalised to -1..1."""
+def _segmenter_config(path: Path, tensors: Mapping[str, CheckpointTensor]) -> dict[str, Any]:
+    """As in mmsegmentation's own configurations: 64 channels per head, a square picture, pixels normalised to -1..1."""
     try:
         d_model, _, patch, _ = tensors["backbone.patch_embed.projection.weight"].shape
         tokens = tensors["backbone.pos_embed"].shape[1] - 1
         mask = "decode_head.cls_emb" in tensors
         classes = tensors["decode_head.cls_emb" if mask else "decode_head.conv_seg.weight"].shape[1 if mask else 0]
     except (KeyError, ValueError, IndexError):
-        raise FileError(f"{path}: not a Segmenter whose dimensions can be told by its shapes; give --config") from None
+        raise FileError(
+            f"{path}: its shapes do not determine the dimensions of a Segmenter; give its configuration"
+        ) from None
     side = _square(path, tokens) * patch
     return {
         "name": path.stem,
@@ -78,8 +84,8 @@ def _mmsegmentation(path: Path, tensors: Mapping[str, CheckpointTensor]) -> dict
     }
 
 
-def _vit(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """A ViT or DeiT of 64 channels a head on a square picture."""
+def _vit_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """A ViT or DeiT with 64 channels per head and a square picture."""
     d, _, patch, _ = shapes["patch_embed.proj.weight"]
     distilled = "dist_token" in shapes
     side = _square(path, shapes["pos_embed"][1] - 1 - distilled) * patch
@@ -98,8 +104,8 @@ def _vit(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     }
 
 
-def _swin(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """A Swin on the picture that its masks are for; without masks the one whose last stage is one window, as published."""
+def _swin_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """A Swin for the picture size of its masks; without masks, for the size at which the last stage is one window."""
     d, _, patch, _ = shapes["patch_embed.proj.weight"]
     stages = _numbered(shapes, r"layers\.(\d+)\..*")
     tables = [shapes[f"layers.{i}.blocks.0.attn.relative_position_bias_table"] for i in range(stages)]
@@ -121,12 +127,12 @@ def _swin(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def _masks(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """The windows of the first stage, which its mask has one each of; 0 where there is none."""
+    """The number of windows of the first stage, from the shape of its mask; 0 where there is no mask."""
     return shapes.get("layers.0.blocks.1.attn_mask", (0,))[0]
 
 
 def _numbered(names: Iterable[str], pattern: str) -> int:
-    """How many there are of what `pattern` numbers, from 0 on."""
+    """The number of items that `pattern` numbers from 0."""
     return max((int(found[1]) + 1 for name in names if (found := re.fullmatch(pattern, name))), default=0)
 
 
@@ -137,5 +143,5 @@ def _count(names: Mapping[str, Any], pattern: str) -> int:
 def _square(path: Path, tokens: int, what: str = "position embeddings") -> int:
     side = math.isqrt(max(tokens, 0))
     if side * side != tokens:
-        raise FileError(f"{path}: its {tokens} {what} are not those of a square; give --config")
+        raise FileError(f"{path}: its {tokens} {what} do not form a square; give its configuration")
     return side

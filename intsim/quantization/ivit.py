@@ -1,9 +1,9 @@
-"""I-ViT's quantization-aware checkpoints: their integers and scales, taken as they stand.
+"""I-ViT's quantization-aware checkpoints: their integers and scales, used unchanged.
 
-A state dict of the published networks holds, beside what training needed, ``*.weight_integer`` and ``*.bias_integer``, the
-scales of weights (``*.fc_scaling_factor``, ``*.conv_scaling_factor``, ``*.norm_scaling_factor``) and those of activations
-(``*.act_scaling_factor``). Nothing is calibrated and nothing rounded again. Multipliers are made of the scales in float64,
-the scale aimed at first rounded to float32, as the published code does it.
+A state dict of the published networks contains, in addition to training data, ``*.weight_integer`` and ``*.bias_integer``,
+the scales of weights (``*.fc_scaling_factor``, ``*.conv_scaling_factor``, ``*.norm_scaling_factor``) and those of
+activations (``*.act_scaling_factor``). Nothing is calibrated or rounded again. Multipliers are computed from the
+scales in float64, with the target scale first rounded to float32, as in the published code.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
-from ..arith import I8, I32, AnyArray, Format, Overflow
+from .. import NUMERICS
+from ..arith import I8, I32, AnyArray, Format, Overflow, Scale
 from ..dialects import Dialect
 from ..engine.graph import Graph
 from ..errors import BoundError, FileError, IntsimError
@@ -30,7 +30,7 @@ from .calibrate import WIDEST
 from .checkpoint import Checkpoint
 from .containers import CheckpointTensor
 from .ivit_names import module_of, modules
-from .lower import Affine, LinearLayer, Scale, lower
+from .lower import Affine, LinearLayer, lower
 from .recipe import WIDTHS
 
 INTEGERS = ".weight_integer"
@@ -43,29 +43,29 @@ def is_quantized(tensors: Mapping[str, CheckpointTensor]) -> bool:
     return any(name.endswith(INTEGERS) for name in tensors)
 
 
-def imported(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -> Graph:
-    """The integer network of a quantization-aware checkpoint: in ``ivit`` bit for bit what the published modules compute,
-    where float64 hides nothing.
+def import_checkpoint(checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect) -> Graph:
+    """The integer network of a quantization-aware checkpoint: in dialect ``ivit`` bit-exact with the published modules,
+    where those are exact in float64.
 
-    FileError names the tensor that is missing, misshapen or outside its format, BoundError the node that could overflow.
+    Raises FileError naming a tensor that is missing, has the wrong shape or is outside its format, BoundError naming a node
+    that could overflow.
     """
     state = _State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
     if not is_quantized(checkpoint.tensors):
         raise FileError(
-            f"{checkpoint.path}: a float checkpoint, it holds no *.weight_integer; quantize it with a picture: "
-            "--calibrate PICTURE"
+            f"{checkpoint.path}: a float checkpoint, without *.weight_integer; quantize it with calibration pictures"
         )
     weights = state.weights(config)
     state.check_windows(config)
     net = network_of(config).build(dimensions_of(config), weights)
-    provenance = {"intsim": __version__, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
+    provenance = {"intsim": NUMERICS, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
     try:
         return lower(net, StoredIntegers(state, config, dialect), dialect, config, provenance)
     except FileError:
         raise
     except BoundError as error:
-        way = "" if dialect.overflow is Overflow.EXACT else "; --dialect ivit computes it in 64 bits"
-        raise BoundError(f"{checkpoint.path}: {error}{way}") from None
+        hint = "" if dialect.overflow is Overflow.EXACT else "; dialect ivit computes it in 64 bits"
+        raise BoundError(f"{checkpoint.path}: {error}{hint}") from None
     except IntsimError as error:
         raise type(error)(f"{checkpoint.path}: {error}") from None
 
@@ -76,7 +76,7 @@ def input_scale(checkpoint: Checkpoint) -> float:
 
 
 class _State:
-    """The tensors of a checkpoint, each checked as it is read; `structure` names the keys that say which there are."""
+    """The tensors of a checkpoint, each checked when it is read; `structure` names the keys that determine them."""
 
     def __init__(self, path: Path, tensors: Mapping[str, CheckpointTensor], structure: str) -> None:
         self.path, self.tensors, self.structure = path, tensors, structure
@@ -87,28 +87,30 @@ class _State:
         if tensor is None:
             layer = name.rpartition(".")[0]
             known = any(other.startswith(f"{layer}.") for other in self.tensors)
-            hint = "" if known or not layer or not self.structure else f": do {self.structure} say what was trained?"
-            raise FileError(f"{self.path}: {name} is missing; the configuration asks for it{hint}")
+            check = (
+                "" if known or not layer or not self.structure else f"; check {self.structure} against the trained network"
+            )
+            raise FileError(f"{self.path}: {name} is missing; the configuration requires it{check}")
         value = tensor.read()
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
             raise FileError(f"{self.path}: {name} holds values that are not finite real numbers")
         return value
 
     def shaped(self, name: str, shape: tuple[int, ...]) -> AnyArray:
-        """A tensor of a shape."""
+        """The values of a tensor that must have a shape."""
         value = self.read(name)
         if value.shape != shape:
-            raise FileError(f"{self.path}: {name} is {list(value.shape)}, the configuration asks for {list(shape)}")
+            raise FileError(f"{self.path}: {name} is {list(value.shape)}, the configuration requires {list(shape)}")
         return value
 
     def integers(self, name: str, shape: tuple[int, ...], fmt: Format) -> AnyArray:
-        """Whole numbers within a format, whatever type they are stored in."""
+        """The values of a tensor that must be integers within a format, whatever their stored type."""
         value = self.shaped(name, shape)
         wrong = (value != np.rint(value)) | (value < fmt.lo) | (value > fmt.hi)
         if wrong.any():
             place = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise FileError(
-                f"{self.path}: {name}{list(place)} = {value[place]:.10g} is no integer of {fmt} [{fmt.lo}, {fmt.hi}]"
+                f"{self.path}: {name}{list(place)} = {value[place]:.10g} is not an integer of {fmt} [{fmt.lo}, {fmt.hi}]"
             )
         return value.astype(fmt.dtype)
 
@@ -117,25 +119,26 @@ class _State:
         value = self.read(name)
         if value.size != 1 or not value.item() > 0:
             raise FileError(
-                f"{self.path}: {name} is {value.ravel()[:3].tolist()}; one scale above 0 is due: was this layer calibrated?"
+                f"{self.path}: {name} is {value.ravel()[:3].tolist()}; expected one scale above 0: was this layer "
+                "calibrated?"
             )
         return float(value.item())
 
     def scales(self, name: str, channels: int) -> AnyArray:
-        """The scales of a layer, one a channel; those of a layer norm are negative where its gamma is."""
+        """The scales of a layer, one per channel; those of a layer norm are negative where its gamma is."""
         value = self.read(name).astype(np.float64).ravel()
         if len(value) != channels:
-            raise FileError(f"{self.path}: {name} has {len(value)} values, due are {channels}, one a channel")
+            raise FileError(f"{self.path}: {name} has {len(value)} values, expected {channels}, one per channel")
         wrong = value == 0 if name.endswith("norm_scaling_factor") else value <= 0
         if wrong.any():
             channel = int(np.argmax(wrong))
-            raise FileError(f"{self.path}: {name} of channel {channel} is {value[channel]:g}, which is no scale")
+            raise FileError(f"{self.path}: {name} of channel {channel} is {value[channel]:g}, which is not a scale")
         return value
 
     def weights(self, config: Mapping[str, Any]) -> dict[str, AnyArray]:
-        """What the network is built of, by the names of float tensors: integers where they are, reals elsewhere."""
-        due, found = parameters_of(config), {}
-        for name, shape in due.items():
+        """The parameters of the network by the names of float tensors: integers where stored, reals elsewhere."""
+        expected, found = parameters_of(config), {}
+        for name, shape in expected.items():
             layer, _, part = name.rpartition(".")
             if part in ("weight", "bias") and _is_norm(layer):
                 found[name] = self.integers(f"{layer}.bias_integer", shape, I32) if part == "bias" else np.zeros(shape)
@@ -145,29 +148,31 @@ class _State:
                 found[name] = self.shaped(name, shape).astype(np.float64)
         for name in sorted(self.tensors):
             layer = name.removesuffix(INTEGERS)
-            if layer != name and f"{layer}.weight" not in due:
+            if layer != name and f"{layer}.weight" not in expected:
                 raise FileError(
-                    f"{self.path}: {name} has no place in the configuration; do {self.structure} say what was trained?"
+                    f"{self.path}: {name} is not part of the configured network; check {self.structure} against the "
+                    "trained network"
                 )
         return found
 
     def check_windows(self, config: Mapping[str, Any]) -> None:
-        """Refuse tables of indices and masks of other windows than the configuration's."""
+        """Refuse tables of indices and masks for windows other than the configured ones."""
         dimensions = dimensions_of(config)
         for stage in dimensions.stages if isinstance(dimensions, SwinConfig) else ():
             displacements = np.arange((2 * stage.window - 1) ** 2)[:, None]
             index = REGISTRY["relative_positions"].ref(displacements, size=stage.window)[0]
             for j in range(stage.depth):
                 block = f"{stage.name}.blocks.{j}"
-                self._agrees(f"{block}.attn.relative_position_index", index, lambda value: value)
+                self._check_equal(f"{block}.attn.relative_position_index", index, lambda value: value)
                 if stage.shift and j % 2:
                     apart = ~visible(regions(stage.grid, stage.window, stage.shift))
-                    self._agrees(f"{block}.attn_mask", apart, lambda value: value != 0)
+                    self._check_equal(f"{block}.attn_mask", apart, lambda value: value != 0)
 
-    def _agrees(self, name: str, due: AnyArray, meaning: Callable[[AnyArray], AnyArray]) -> None:
-        if name in self.tensors and not np.array_equal(meaning(self.read(name)), due):
+    def _check_equal(self, name: str, expected: AnyArray, meaning: Callable[[AnyArray], AnyArray]) -> None:
+        if name in self.tensors and not np.array_equal(meaning(self.read(name)), expected):
             raise FileError(
-                f"{self.path}: {name} is not that of the configuration; do img_size and window_size say what was trained?"
+                f"{self.path}: {name} does not match the configuration; check img_size and window_size against the trained "
+                "network"
             )
 
 
@@ -186,7 +191,7 @@ class StoredIntegers:
         self.modules = modules(config)
         self.by_node = {node: module for module, node in self.modules.items()}
         dimensions = dimensions_of(config)
-        self.softmax_bits = swin.SOFTMAX_BITS if isinstance(dimensions, SwinConfig) else blocks.SOFTMAX_BITS
+        self.softmax_bits = swin.SWIN_SOFTMAX_BITS if isinstance(dimensions, SwinConfig) else blocks.SOFTMAX_BITS
 
     def bits(self, node: RealNode) -> int:
         return WIDEST if node.kind == LOGITS else WIDTHS[node.kind]
@@ -194,14 +199,14 @@ class StoredIntegers:
     def scale(self, node: RealNode) -> float:
         module = module_of(f"{node.name}.requant", self.by_node) or module_of(node.name, self.by_node)
         if module is None:
-            raise FileError(f"{self.state.path}: {node.name}: I-ViT's networks have no such tensor")
+            raise FileError(f"{self.state.path}: {node.name}: I-ViT's networks have no scale for it")
         return self.state.scale(f"{module}.act_scaling_factor")
 
     def aim(self, node: RealNode) -> float:
         return float(np.float32(self.scale(node)))
 
     def product(self, node: RealNode, scale: Scale) -> Scale:
-        """As it stands; computed where the dialect has other widths than the checkpoint presumes."""
+        """The stored scale; computed where the dialect has other widths than the checkpoint assumes."""
         if node.name.endswith(".attn.logits"):
             return self._stored(node) * float(node.params["gain"])
         if node.name.endswith(".attn.context"):
@@ -215,11 +220,12 @@ class StoredIntegers:
         return self.state.scale(f"{self.by_node[node.name]}.act_scaling_factor")
 
     def _check_softmax(self, softmax: str) -> None:
-        """Refuse probabilities of another width than the published network's."""
-        name, due = f"{self.by_node[softmax]}.act_scaling_factor", 2.0 ** -(self.softmax_bits - 1)
-        if self.state.scale(name) != due:
+        """Refuse probabilities whose width is not the published network's."""
+        name, expected = f"{self.by_node[softmax]}.act_scaling_factor", 2.0 ** -(self.softmax_bits - 1)
+        if self.state.scale(name) != expected:
             raise FileError(
-                f"{self.state.path}: {name} is {self.state.scale(name):g}; {due:g} is due, for {self.softmax_bits} bits"
+                f"{self.state.path}: {name} is {self.state.scale(name):g}, expected {expected:g} for "
+                f"{self.softmax_bits} bits"
             )
 
     def constant(self, node: RealNode, low: int, high: int) -> AnyArray:

@@ -1,7 +1,7 @@
-"""What I-ViT's quantized networks call the tensors of ours: its modules, in the order in which they run.
+"""Names of I-ViT's quantized modules for the tensors of our graphs, in execution order.
 
-Every module of the published PyTorch networks (``models/vit_quant.py`` and ``models/swin_quant.py``) gives one integer
-tensor; `modules` says which node of our graph gives the same.
+Every module of the published PyTorch networks (``models/vit_quant.py`` and ``models/swin_quant.py``) outputs one integer
+tensor; `modules` maps it to the node of our graph that outputs the same tensor.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ DOWNSAMPLE: Pairs = (
     ("reduction", "reduction"),
     ("qact2", "reduction.requant"),
 )
-# Requantized tensors that a module gives only after they were moved, or that take another module's scale.
+# Requantized tensors that a module outputs only after a data movement, or that use the scale of another module.
 SAME_SCALE = {
     "attn.context.requant": "attn.merged",
     "norm.requant": "class_token",
@@ -73,19 +73,19 @@ SAME_SCALE = {
 
 
 def modules(config: Mapping[str, Any]) -> dict[str, str]:
-    """The node of our graph that gives what each module gives, in execution order.
+    """The node of our graph with the same output as each module, in execution order.
 
-    IntsimError where the configuration is that of a network I-ViT does not have.
+    Raises IntsimError where the configuration is that of a network that I-ViT does not have.
     """
     dimensions = network_of(config).of(config)
     if isinstance(dimensions, ViTConfig):
-        return dict(_vit(dimensions))
+        return dict(_vit_modules(dimensions))
     if isinstance(dimensions, SwinConfig):
-        return dict(_swin(dimensions))
+        return dict(_swin_modules(dimensions))
     raise IntsimError("configuration: kind: I-ViT's networks are vit, deit and swin")
 
 
-def _vit(c: ViTConfig) -> Iterator[tuple[str, str]]:
+def _vit_modules(c: ViTConfig) -> Iterator[tuple[str, str]]:
     yield "qact_input", "input"
     yield "patch_embed.proj", "patch_embed.proj"
     yield "patch_embed.qact", "patch_embed.proj.requant"
@@ -100,7 +100,7 @@ def _vit(c: ViTConfig) -> Iterator[tuple[str, str]]:
         yield "head_dist", "head_dist"
 
 
-def _swin(c: SwinConfig) -> Iterator[tuple[str, str]]:
+def _swin_modules(c: SwinConfig) -> Iterator[tuple[str, str]]:
     yield "qact_input", "input"
     yield "patch_embed.proj", "patch_embed.proj"
     yield "patch_embed.qact_before_norm", "patch_embed.proj.requant"
@@ -123,7 +123,7 @@ def _within(name: str, pairs: Pairs) -> Iterator[tuple[str, str]]:
 
 
 def module_of(node: str, by_node: Mapping[str, str]) -> str | None:
-    """The module whose scale an integer node has, if any; `by_node` are the modules by the nodes that give the same."""
+    """The module whose scale an integer node uses, if any; `by_node` maps nodes to the modules with the same output."""
     if node in by_node:
         return by_node[node]
     for ending, same in SAME_SCALE.items():

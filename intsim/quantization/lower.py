@@ -1,8 +1,8 @@
-"""Lowering: the real-valued graph becomes the integer graph, every requantization placed.
+"""Lowering: converts the real-valued graph to the integer graph and places every requantization.
 
 Each real operation becomes one integer operation, followed by a requantization (``<name>.requant``) where the integer
-result is wider than the next operation takes. A `ParameterSource` says which integers the parameters become, and at which
-scales: `rounding` makes them of real numbers and a calibration, `ivit` takes those of a checkpoint that has them already.
+result is wider than the next operation accepts. A `ParameterSource` supplies the integer parameters and scales: `rounding`
+computes them from real numbers and a calibration, `ivit` reads those stored in a quantized checkpoint.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..arith import I8, I32, AnyArray, Gelu, dyadic, signed
+from ..arith import I8, I32, AnyArray, Gelu, Scale, dyadic, signed
 from ..dialects import Dialect, gelu_parameters, softmax_parameters
 from ..engine.graph import Graph, Node, constant_node, input_node
 from ..errors import IntsimError
@@ -20,14 +20,12 @@ from ..nets.real import LOGITS, REAL, RealGraph, RealNode
 from .calibrate import WIDEST
 
 PIXEL_SCALE = 1 / 255
-STEEPEST, SMALLEST = 2.0**29, 2.0**-32  # of factors that a multiplier and its shift can say
-NORMALISED = 1 << 30  # the largest magnitude a layer norm gives before its bias
-
-Scale = float | AnyArray
+STEEPEST, SMALLEST = 2.0**29, 2.0**-32  # bounds of factors that a multiplier and its shift can represent
+NORMALISED = 1 << 30  # the largest magnitude of a layer norm before its bias
 
 
 class LinearLayer(NamedTuple):
-    """A linear layer in integers: weight i8 [out, in], bias i32 [out], and the weight's scale a channel."""
+    """A linear layer in integers: weight i8 [out, in], bias i32 [out], and the scale of the weight per channel."""
 
     weight: AnyArray
     bias: AnyArray
@@ -35,17 +33,21 @@ class LinearLayer(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """A layer norm in integers: bias i32, and the scale of its result, one or one a channel."""
+    """A layer norm in integers: bias i32, and the scale of its result, one or one per channel."""
 
     bias: AnyArray
     scale: Scale
 
 
 class ParameterSource(Protocol):
-    """Where scales, widths and integer parameters come from. `norm_advice`: the way out where a layer norm does not fit."""
+    """Supplies scales, widths and integer parameters.
+
+    `norm_advice` ends the message of an error where a layer norm does not fit. `vanishing` accepts channels of a layer norm
+    whose factor is too small for any shift, so that all their values become 0.
+    """
 
     norm_advice: str
-    vanishing: bool  # whether a layer norm's channel is taken that no shift is long enough for, and all of which becomes 0
+    vanishing: bool
 
     def bits(self, node: RealNode) -> int:
         """The width of a tensor."""
@@ -56,23 +58,23 @@ class ParameterSource(Protocol):
         ...
 
     def aim(self, node: RealNode) -> float:
-        """The scale that multipliers are made for: `scale`, in the precision in which they are due."""
+        """The scale from which multipliers are computed: `scale`, in the precision they require."""
         ...
 
     def product(self, node: RealNode, scale: Scale) -> Scale:
-        """The scale of what an operator gives before it is requantized, where it computes `scale`."""
+        """The scale of an operator's result before requantization, given the computed `scale`."""
         ...
 
     def constant(self, node: RealNode, low: int, high: int) -> AnyArray:
-        """A tensor of the model in integers from `low` to `high`."""
+        """A constant tensor as integers from `low` to `high`."""
         ...
 
     def linear(self, node: RealNode, x_scale: float) -> LinearLayer:
-        """A linear layer on inputs at a scale."""
+        """The integer parameters of a linear layer for inputs at `x_scale`."""
         ...
 
     def layernorm(self, node: RealNode) -> Affine:
-        """A layer norm."""
+        """The integer parameters of a layer norm."""
         ...
 
     def lam(self, node: RealNode) -> int:
@@ -87,11 +89,14 @@ def lower(
     config: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> Graph:
-    """The integer graph of `net`. IntsimError names layer and channel where a parameter does not fit its format."""
+    """The integer graph of `net`.
+
+    Raises IntsimError naming layer and channel where a parameter does not fit its format.
+    """
     lowering = _Lowering(source, dialect, net.shapes())
     for node in net.nodes:
         try:
-            RULES.get(node.op, _Lowering.move)(lowering, node)
+            LOWERING_RULES.get(node.op, _Lowering.move)(lowering, node)
         except IntsimError:
             raise
         except ValueError as error:
@@ -100,28 +105,29 @@ def lower(
 
 
 class _Lowering:
-    """The integer nodes so far, and for every real tensor the integer node that stands for it and its scale."""
+    """The integer nodes so far, and for every real tensor its integer node and scale."""
 
     def __init__(self, source: ParameterSource, dialect: Dialect, shapes: dict[str, tuple[int, ...]]) -> None:
         self.source, self.dialect, self.shapes = source, dialect, shapes
         self.nodes: list[Node] = []
-        self.standing: dict[str, str] = {}
-        self.scales: dict[str, Any] = {}  # one a tensor, but one a channel of logits
-        self.reach: dict[str, AnyArray] = {}  # of logits, by class: the largest magnitude they can have
+        self.integer_node: dict[str, str] = {}
+        self.scales: dict[str, Any] = {}  # one per tensor, but one per channel of logits
+        self.reach: dict[str, AnyArray] = {}  # of logits, per class: their largest possible magnitude
 
     def emit(self, real: RealNode, node: Node, scale: Scale) -> None:
-        """Append `node`; it stands for `real` at `scale`."""
+        """Append `node`, which represents `real` at `scale`."""
         self.nodes.append(node)
-        self.standing[real.name] = node.name
+        self.integer_node[real.name] = node.name
         self.scales[real.name] = scale
 
     def sources(self, real: RealNode) -> tuple[str, ...]:
-        """The integer nodes that stand for the inputs of `real`."""
-        return tuple(self.standing[name] for name in real.inputs)
+        """The integer nodes that represent the inputs of `real`."""
+        return tuple(self.integer_node[name] for name in real.inputs)
 
     def requantize(self, real: RealNode, node: Node, scale: Scale, reach: AnyArray | None = None) -> None:
-        """Append an accumulator at `scale` (one, or one a channel) and its requantization. With `reach`, the largest
-        magnitudes by channel, a factor may be so small that 0 is all there is.
+        """Append an accumulator at `scale` (one, or one per channel) and its requantization.
+
+        With `reach`, the largest magnitudes per channel, a factor may be so small that all results are 0.
         """
         self.nodes.append(node)
         scale = self.source.product(real, scale)
@@ -130,7 +136,7 @@ class _Lowering:
     def requantized(
         self, real: RealNode, name: str, source: str, scale: Scale, reach: AnyArray | None = None
     ) -> tuple[Node, float]:
-        """The requantization of an integer node at `scale` to what `real` is due, and that scale."""
+        """The requantization of an integer node at `scale` to the width and scale of `real`, and that scale."""
         out = self.source.scale(real)
         factor = np.asarray(scale) / self.source.aim(real)
         if reach is not None:
@@ -144,7 +150,7 @@ class _Lowering:
 
     def normalize(self, real: RealNode) -> None:
         mean, std = real.params["mean"], real.params["std"]
-        levels = REAL["normalize"](np.arange(256)[:, None], mean, std).T  # every value a pixel can take: (3, 256)
+        levels = REAL["normalize"](np.arange(256)[:, None], mean, std).T  # for every pixel value: (3, 256)
         scale = self.source.scale(real)
         table = np.clip(np.rint(levels / scale), I8.lo, I8.hi).astype(np.int8)
         self.emit(real, Node(real.name, "input_lut", self.sources(real), {"table": table}, scale), scale)
@@ -179,7 +185,7 @@ class _Lowering:
             node = Node(real.name, "layernorm", self.sources(real), {"bias": affine.bias}, scales={"bias": affine.scale})
             reach = NORMALISED + np.abs(affine.bias.astype(np.int64)) if self.source.vanishing else None
             self.requantize(real, node, affine.scale, reach)
-        except ValueError as error:  # an IntsimError among them
+        except ValueError as error:  # IntsimError included
             if not self.source.norm_advice:
                 raise
             where = "" if isinstance(error, IntsimError) else f"{real.name}: "
@@ -209,7 +215,7 @@ class _Lowering:
         self.summed(real, [self.scales[name] / self.source.aim(real) for name in real.inputs], self.source.bits(real), out)
 
     def average(self, real: RealNode) -> None:
-        """Half of each of two classifiers' logits, at one scale: the finest at which no class can saturate."""
+        """The mean of two classifiers' logits, at one scale: the finest at which no class can saturate."""
         halves = [np.asarray(self.scales[name]) / 2 for name in real.inputs]
         largest = np.sum([half * self.reach[name] for half, name in zip(halves, real.inputs, strict=True)], axis=0).max()
         coarsest = max(float(half.max()) for half in halves)
@@ -217,7 +223,7 @@ class _Lowering:
         self.summed(real, [half / out for half in halves], WIDEST, out)
 
     def summed(self, real: RealNode, factors: list[Any], bits: int, out: float) -> None:
-        """Append the sum of two branches, each times its factor."""
+        """Append the sum of two branches, each multiplied by its factor."""
         params: dict[str, Any] = {"b": bits}
         for arm, factor in zip("ac", factors, strict=True):
             params[f"m{arm}"], params[f"e{arm}"] = _multipliers(np.asarray(factor))
@@ -228,16 +234,16 @@ class _Lowering:
         self.requantize(real, Node(real.name, "mean", self.sources(real)), self.scales[real.inputs[0]])
 
     def requant(self, real: RealNode) -> None:
-        """Another scale for the same tensor."""
+        """The same tensor at another scale."""
         self.emit(real, *self.requantized(real, real.name, self.sources(real)[0], self.scales[real.inputs[0]]))
 
     def move(self, real: RealNode) -> None:
-        """Data movement, the same in both worlds."""
+        """Data movement, identical for reals and integers."""
         node = Node(real.name, real.op, self.sources(real), dict(real.params))
         self.emit(real, node, self.scales[real.inputs[0]])
 
 
-RULES: dict[str, Callable[[_Lowering, RealNode], None]] = {
+LOWERING_RULES: dict[str, Callable[[_Lowering, RealNode], None]] = {
     "input": _Lowering.image,
     "constant": _Lowering.constant,
     "normalize": _Lowering.normalize,
@@ -255,7 +261,7 @@ RULES: dict[str, Callable[[_Lowering, RealNode], None]] = {
 
 
 def _multipliers(factor: AnyArray) -> tuple[int | AnyArray, int | AnyArray]:
-    """Dyadic multipliers of a scale ratio: plain integers for one, narrow arrays for one a channel."""
+    """Dyadic multipliers of a scale ratio: plain integers for a scalar, narrow arrays for one ratio per channel."""
     if factor.ndim == 0:
         return dyadic(float(factor))
     pairs = []

@@ -1,6 +1,6 @@
-"""What published implementations call the tensors of a network.
+"""Tensor names of published implementations.
 
-Ours are the names of the original one for Segmenter, and timm's for classifiers.
+Our names are those of the original implementation for Segmenter, and timm's for classifiers.
 """
 
 from __future__ import annotations
@@ -18,40 +18,37 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Naming:
-    """Their name of each of our tensors, and how theirs lies where that differs."""
+    """The names of an implementation for our tensors, and the tensors whose layout differs."""
 
     name: str
-    renames: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
-    transposed: frozenset[str]  # by our names
-    pointwise: frozenset[str]  # convolutions of one pixel, [out, in, 1, 1]
-    left_out: str  # what their files hold beside the network
+    left_out: str  # pattern of tensors in its files that the network does not use
+    renames: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = ()
+    transposed: frozenset[str] = frozenset()  # by our names
+    pointwise: frozenset[str] = frozenset()  # 1 x 1 convolutions, [out, in, 1, 1]
 
     def theirs(self, name: str) -> str:
-        """Their name of our tensor."""
+        """The implementation's name of our tensor."""
         for ours, theirs in self.renames:
             name = re.sub(ours, theirs, name)
         return name
 
     def shape(self, name: str, shape: Shape) -> Shape:
-        """The shape of their tensor, given that of ours."""
+        """The shape of the implementation's tensor, given that of ours."""
         shape = shape[::-1] if name in self.transposed else shape
         return (*shape, 1, 1) if name in self.pointwise else shape
 
     def ours(self, name: str, value: AnyArray) -> AnyArray:
-        """Their values as ours lie."""
+        """The implementation's values in our layout."""
         value = value.T if name in self.transposed else value
         return value[..., 0, 0] if name in self.pointwise else value
 
     def unused(self, theirs: str) -> bool:
-        """Whether a tensor of theirs is something that the network does not use."""
+        """Whether the network does not use a tensor of the implementation."""
         return re.fullmatch(self.left_out, theirs) is not None
 
 
 ORIGINAL = Naming(
     name="the original Segmenter",
-    renames=(),
-    transposed=frozenset(),
-    pointwise=frozenset(),
     left_out=r"encoder\.(head|head_dist|pre_logits)\..*",
 )
 MMSEGMENTATION = Naming(
@@ -77,12 +74,9 @@ MMSEGMENTATION = Naming(
 )
 TIMM = Naming(
     name="timm",
-    renames=(),
-    transposed=frozenset(),
-    pointwise=frozenset(),
     left_out=r".*\.(attn_mask|relative_position_index)|pre_logits\..*",
 )
-# Since its release 0.9 timm's Swin merges patches at the start of a stage, and has its classifier one level deeper.
+# Since timm 0.9 its Swin merges patches at the start of a stage, and names its classifier one level deeper.
 TIMM_09 = replace(
     TIMM,
     name="timm 0.9",
@@ -95,7 +89,7 @@ _PARTS = ("patch_embed.", "blocks.", "layers.")
 
 
 def naming_of(path: Path, names: Collection[str]) -> Naming:
-    """Whose names a checkpoint's tensors bear; a FileError where it is no network's that is known here."""
+    """The naming convention of a checkpoint's tensors; FileError where it is not that of a supported network."""
 
     def starts(*parts: str) -> bool:
         return any(name.startswith(parts) for name in names)
@@ -108,7 +102,7 @@ def naming_of(path: Path, names: Collection[str]) -> Naming:
         return TIMM_09 if "head.fc.weight" in names else TIMM
     example = f", such as {min(names)}," if names else ""
     raise FileError(
-        f"{path}: not a network that is known here: its {len(names)} tensors{example} bear the names neither of a Segmenter "
+        f"{path}: not a supported network: its {len(names)} tensors{example} have the names neither of a Segmenter "
         "(encoder..., decoder..., or mmsegmentation's backbone..., decode_head...) nor of timm's ViT, DeiT or Swin "
         "(patch_embed..., blocks..., layers...)"
     )

@@ -1,7 +1,7 @@
-"""What calibration keeps of a tensor's values: the largest magnitude, and how often each magnitude occurred.
+"""Statistics of a tensor's values in calibration: the largest magnitude, and a histogram of magnitudes.
 
-The counts are by floating-point bits: a bin is the exponent and the first bits of the mantissa of |x|, so that one pass
-serves any range and any number of pictures, and every bin is narrow beside the values in it.
+Bins are defined by floating-point bits: the exponent and the first bits of the mantissa of |x|. One pass is therefore enough
+for any range and any number of pictures, and every bin is narrow relative to the values in it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .recipe import MIN_MAX, MSE, Observer
 
 MANTISSA_BITS = 9  # of a bin: its width is 2**-9 of the power of two below it
 _SHIFT = 52 - MANTISSA_BITS
-SMALLEST_EXPONENT = -64  # of two; what is smaller counts as zero
+SMALLEST_EXPONENT = -64  # of 2; smaller magnitudes count as zero
 _FIRST = (1023 + SMALLEST_EXPONENT) << MANTISSA_BITS
-CANDIDATES = 200  # clipping points that the search for the least squared error tries
-NARROWEST = 0.05  # of the largest magnitude, the first of them
+CANDIDATES = 200  # clipping points tried in the search for the least squared error
+NARROWEST = 0.05  # the smallest candidate, relative to the largest magnitude
 
 
 class Magnitudes:
@@ -29,7 +29,7 @@ class Magnitudes:
         self.counts = np.zeros(1, np.int64)
 
     def add(self, x: AnyArray, counting: bool) -> bool:
-        """Take in a tensor of float64; without `counting` only its largest magnitude. False where it is not finite."""
+        """Add a float64 tensor; without `counting` only its largest magnitude. Returns False where it is not finite."""
         magnitude = np.abs(x)
         largest = float(magnitude.max())
         if not math.isfinite(largest):
@@ -44,14 +44,14 @@ class Magnitudes:
         return True
 
     def edges(self) -> AnyArray:
-        """The ends of the bins, one more than there are: bin 0 is what counts as zero."""
+        """The edges of the bins, one more than there are bins; bin 0 contains what counts as zero."""
         codes = np.arange(len(self.counts), dtype=np.int64) + _FIRST
         return np.concatenate([[0.0], (codes << _SHIFT).view(np.float64)])
 
     def clip(self, observer: Observer, top: int) -> float:
-        """The clipping point that `observer` chooses for integers up to `top`; never beyond the largest magnitude.
+        """The clipping point that `observer` chooses for integers up to `top`; at most the largest magnitude.
 
-        Where so many values are 0 that the percentile is, too, it says nothing: the largest magnitude stands.
+        Where so many values are 0 that the percentile is 0, it is replaced by the largest magnitude.
         """
         if observer.kind == MIN_MAX:
             return self.largest
@@ -62,15 +62,15 @@ class Magnitudes:
         return min(float(self.edges()[within + 1]), self.largest) if within else self.largest
 
     def _least_error(self, top: int) -> float:
-        """The clipping point at which rounding and clipping together cost the least squared error.
+        """The clipping point with the least squared error of rounding and clipping together.
 
-        Within a bin values count as evenly spread, for which the squared error of rounding to multiples of d has the
-        antiderivative ``k * d**3 / 12 + (x - k*d)**3 / 3`` with k the multiple nearest to x, at most `top`.
+        Values are taken as uniformly distributed within a bin, for which the squared error of rounding to multiples of d has
+        the antiderivative ``k * d**3 / 12 + (x - k*d)**3 / 3`` where k is the integer nearest to x / d, at most `top`.
         """
         edges, used = self.edges(), np.flatnonzero(self.counts)
         low, high = edges[used], np.minimum(edges[used + 1], self.largest)
         counts = self.counts[used]
-        wide = high > low  # the largest value may stand alone in its bin
+        wide = high > low  # false where the largest value is the lower edge of its bin
         density = np.where(wide, counts / np.where(wide, high - low, 1), 0.0)
 
         def error(clip: float) -> float:

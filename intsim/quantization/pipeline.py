@@ -17,8 +17,8 @@ from ..storage.model_file import load, save
 from ..storage.pictures import read_picture
 from .checkpoint import Checkpoint
 from .configuration import at_size, config_beside, read_config
-from .ivit import imported, is_quantized
-from .ivit_records import Compared, compared, is_recorded, unknown_modules
+from .ivit import import_checkpoint, is_quantized
+from .ivit_records import ModuleComparison, compare_recording, is_recorded, unknown_modules
 from .recipe import Recipe
 from .report import rendered
 from .sensitivity import Noise, agreement, sensitivity
@@ -54,7 +54,7 @@ class Quantized:
     classifies: bool = False
     class_norm_folded: bool = False
     noise: list[Noise] = field(default_factory=list)
-    modules: list[Compared] = field(default_factory=list)
+    modules: list[ModuleComparison] = field(default_factory=list)
     unknown_modules: list[str] = field(default_factory=list)
     not_compared: bool = False
 
@@ -142,10 +142,10 @@ def _take(
     """The model of a quantized checkpoint, and its recording compared, which is in dialect ``ivit``."""
     settings, origin = configuration_of(checkpoint, config, model, None)
     progress("importing", 1)
-    graph, recorded = imported(checkpoint, settings, dialect), is_recorded(checkpoint)
+    graph, recorded = import_checkpoint(checkpoint, settings, dialect), is_recorded(checkpoint)
     if not recorded or dialect != IVIT:
         return Quantized(graph, settings, origin, not_compared=recorded)
-    modules, unknown = compared(checkpoint, settings, dialect), unknown_modules(checkpoint, settings)
+    modules, unknown = compare_recording(checkpoint, settings, dialect), unknown_modules(checkpoint, settings)
     return Quantized(graph, settings, origin, modules=modules, unknown_modules=unknown)
 
 

@@ -1,4 +1,4 @@
-"""How to quantize: everything that is chosen between a float checkpoint and an integer model, as data.
+"""Quantization recipes: all choices between a float checkpoint and an integer model, as data.
 
 The default recipe is the published one: symmetric min-max ranges from calibration, 8-bit weights and activations, 16 bits on
 the residual stream and for the masks.
@@ -17,13 +17,13 @@ from ..nets.real import ACTIVATION, MASKS, RESIDUAL
 from ..ops.shiftgelu import UNCLAMPED
 
 MIN_MAX, MSE, PERCENTILE = "minmax", "mse", "percentile"
-USUAL_PERCENTILE = 99.99
-OBSERVERS = f"{MIN_MAX}, {MSE}, or {PERCENTILE}:P with P from 50 to 100, as in {PERCENTILE}:{USUAL_PERCENTILE}"
+DEFAULT_PERCENTILE = 99.99
+OBSERVERS = f"{MIN_MAX}, {MSE}, or {PERCENTILE}:P with P from 50 to 100, as in {PERCENTILE}:{DEFAULT_PERCENTILE}"
 
 WEIGHT = "weight"
-# The usual widths, which are also the widest that the operators take.
+# The default widths, which are also the largest that the operators accept.
 WIDTHS: Mapping[str, int] = {WEIGHT: 8, ACTIVATION: 8, RESIDUAL: 16, MASKS: 16}
-NARROW = 8  # bits: observers without a name apply to tensors so narrow, wider ones have room for their extremes
+NARROW = 8  # bits: the general observer applies up to this width; wider tensors have room for their extremes
 
 SEARCH, OFF = "search", "off"
 CALIBRATED, NONE = "calibrated", "none"
@@ -31,20 +31,20 @@ CALIBRATED, NONE = "calibrated", "none"
 
 @dataclass(frozen=True)
 class Observer:
-    """How a tensor's clipping range follows from its values: `percent` of them lie within, for a percentile."""
+    """How the clipping range of a tensor is chosen; for a percentile, `percent` of the values lie within it."""
 
     kind: str = MIN_MAX
     percent: float = 100.0
 
     @classmethod
     def of(cls, text: str) -> Observer:
-        """From ``minmax``, ``mse``, ``percentile`` or ``percentile:99.9``."""
+        """Parse ``minmax``, ``mse``, ``percentile`` or ``percentile:99.9``."""
         if text in (MIN_MAX, MSE):
             return cls(text)
         match = re.fullmatch(rf"{PERCENTILE}(?::(\d+(?:\.\d+)?))?", text)
-        percent = float(match[1] or USUAL_PERCENTILE) if match else 0.0
+        percent = float(match[1] or DEFAULT_PERCENTILE) if match else 0.0
         if not 50 <= percent <= 100:
-            raise IntsimError(f"observer {text!r} is none of {OBSERVERS}")
+            raise IntsimError(f"observer {text!r} is not one of {OBSERVERS}")
         return cls(PERCENTILE, percent)
 
     def __str__(self) -> str:
@@ -55,10 +55,10 @@ class Observer:
 class Recipe:
     """All choices of quantization.
 
-    `observer` gives the range of every tensor of 8 bits or fewer, wider ones keep their extremes; `observers` (a glob of
-    node names to an observer) goes before it, for any tensor. `widths` are bits by kind of tensor: weight, activation,
+    `observer` chooses the range of every tensor of 8 bits or fewer; wider ones keep their extremes. `observers` (a glob of
+    node names to an observer) takes precedence, for any tensor. `widths` are bits by kind of tensor: weight, activation,
     residual, masks. `lam` is ``search`` (the clamp of each GELU with the least squared error), ``off``, or one integer
-    for all. `class_norm` is what becomes of the L2 norm of class features: ``calibrated``, ``none``, or None for
+    for all. `class_norm` is how the L2 norm of class features is replaced: ``calibrated``, ``none`` (omitted), or None for
     calibrated where the network was trained with it. `fold_norm` moves the affine part of layer norms into the linear
     layers that follow.
     """
@@ -90,23 +90,23 @@ class Recipe:
         return self.observer if bits <= NARROW else Observer()
 
     def departures(self) -> dict[str, Any]:
-        """What differs from the default recipe, as plain data: what a model file says of its making."""
-        usual, record = Recipe(), {}
+        """The differences from the default recipe as plain data, recorded in the model file."""
+        default, record = Recipe(), {}
         for key in (f.name for f in fields(self)):
             value = getattr(self, key)
-            if value != getattr(usual, key):
-                record[key] = _plain(value)
+            if value != getattr(default, key):
+                record[key] = _as_plain_data(value)
         return record
 
 
-def _plain(value: Any) -> Any:
+def _as_plain_data(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _as_plain_data(item) for key, item in value.items()}
     return str(value) if isinstance(value, Observer) else value
 
 
 def observers_of(texts: Iterable[str]) -> tuple[Observer, dict[str, Observer]]:
-    """The general observer and those by glob, from texts ``KIND`` and ``GLOB=KIND``."""
+    """Parse ``KIND`` and ``GLOB=KIND``: the general observer, and observers by glob."""
     general, by_glob = Observer(), {}
     for text in texts:
         glob, named, kind = text.rpartition("=")
@@ -118,11 +118,11 @@ def observers_of(texts: Iterable[str]) -> tuple[Observer, dict[str, Observer]]:
 
 
 def widths_of(texts: Iterable[str]) -> dict[str, int]:
-    """Widths by kind from texts ``KIND=BITS``."""
+    """Parse ``KIND=BITS``: widths by kind of tensor."""
     widths = {}
     for text in texts:
         kind, _, bits = text.partition("=")
         if not bits.isdecimal():
-            raise IntsimError(f"--bits {text!r}: KIND=BITS is due, as in residual=8; the kinds are {', '.join(WIDTHS)}")
+            raise IntsimError(f"width {text!r}: expected KIND=BITS, as in residual=8; the kinds are {', '.join(WIDTHS)}")
         widths[kind] = int(bits)
     return widths

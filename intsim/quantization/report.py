@@ -1,4 +1,4 @@
-"""The noise of every tensor as people read it: a picture (SVG), a page with picture and table (HTML), or data (JSON)."""
+"""Reports of the noise of every tensor: a picture (SVG), a page with picture and table (HTML), or data (JSON)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ..errors import FileError
 from ..storage.templates import template
 from .sensitivity import Noise
 
-SUFFIXES = (".html", ".svg", ".json")
-LEFT, TOP, WIDTH, HEIGHT = 52, 14, 1060, 320  # of the plot in its picture, in pixels
-NAMED = 4  # of the noisiest tensors that the picture names
+REPORT_SUFFIXES = (".html", ".svg", ".json")
+LEFT, TOP, WIDTH, HEIGHT = 52, 14, 1060, 320  # of the plot area, in pixels
+NAMED = 4  # how many of the noisiest tensors the picture names
 
 
 def check_format(path: Path) -> None:
-    """FileError unless the suffix says how to write the report."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise FileError(f"{path}: a report is written as {', '.join(SUFFIXES)}; give it one of these suffixes")
+    """Raise FileError unless the suffix is that of a report format."""
+    if path.suffix.lower() not in REPORT_SUFFIXES:
+        raise FileError(f"{path}: a report is written as {', '.join(REPORT_SUFFIXES)}; give it one of these suffixes")
 
 
 def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise]) -> str:
-    """The report in the format that a suffix stands for."""
+    """The report in the format of a suffix."""
     if suffix.lower() == ".json":
         text = json.dumps({"model_sha256": graph.content_hash, "tensors": [noise.record() for noise in tensors]}, indent=2)
     else:
@@ -58,19 +58,19 @@ def _row(noise: Noise) -> dict[str, Any]:
         "name": noise.name,
         "op": noise.op,
         "format": str(noise.fmt),
-        "sqnr": _text(noise.sqnr),
-        "own": _text(noise.own),
+        "sqnr": _formatted(noise.sqnr),
+        "own": _formatted(noise.own),
         "bar": round(min(max(noise.own or 0.0, 0.0), 80.0) / 80.0 * 160) if noise.own is not None else 160,
         "clipped": f"{noise.clipped:.2%}" if noise.clipped else "",
     }
 
 
-def _text(decibels: float | None) -> str:
+def _formatted(decibels: float | None) -> str:
     return "exact" if decibels is None else f"{decibels:.1f}"
 
 
 def _geometry(tensors: Sequence[Noise]) -> dict[str, Any]:
-    """Where everything stands in the picture: tensors from left to right, decibels upwards."""
+    """The layout of the picture: tensors from left to right, decibels upwards."""
     shown = [noise for noise in tensors if noise.sqnr is not None or noise.own is not None]
     values = [value for noise in shown for value in (noise.sqnr, noise.own) if value is not None]
     low = 10 * int(min([*values, 0.0]) // 10)
@@ -98,17 +98,17 @@ def _geometry(tensors: Sequence[Noise]) -> dict[str, Any]:
         "bands": bands,
         "path": [(x(i), y(noise.sqnr)) for i, noise in enumerate(shown) if noise.sqnr is not None and noise.op != CONSTANT],
         "dots": [
-            {"x": x(i), "y": y(noise.own), "name": noise.name, "own": _text(noise.own), "sqnr": _text(noise.sqnr)}
+            {"x": x(i), "y": y(noise.own), "name": noise.name, "own": _formatted(noise.own), "sqnr": _formatted(noise.sqnr)}
             for i, noise in enumerate(shown) if noise.own is not None
         ],
         "named": [
-            {"name": n.name, "own": _text(n.own), "x": x(shown.index(n)), "y": y(n.own or 0.0), "number": k + 1}
+            {"name": n.name, "own": _formatted(n.own), "x": x(shown.index(n)), "y": y(n.own or 0.0), "number": k + 1}
             for k, n in enumerate(noisiest)
         ],
     }  # fmt: skip
 
 
 def _band(noise: Noise) -> str:
-    """What a tensor belongs to: its block, or encoder or decoder."""
+    """The part of the network that a tensor belongs to: its block, or encoder or decoder."""
     parts = noise.name.split(".")
     return f"{parts[0]} block {parts[2]}" if parts[1:2] == ["blocks"] else parts[0]

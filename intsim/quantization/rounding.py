@@ -1,7 +1,7 @@
 """Real parameters rounded to integers, at the scales of a calibration.
 
-Weights: symmetric, one scale an output channel, max|w| / 127 (the largest value of their width), of dead channels that of a
-bound (`DEAD`). Activations: one scale a tensor.
+Weights: symmetric, one scale per output channel, max|w| / 127 (the largest value of their width); the scale of a dead
+channel has a lower bound (`DEAD`). Activations: one scale per tensor.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import math
 
 import numpy as np
 
-from ..arith import I8, I32, AnyArray
+from ..arith import I8, I32, AnyArray, Scale
 from ..errors import IntsimError
 from ..nets.real import REAL, RealNode
 from .calibrate import NOTHING, Statistics
-from .lower import Affine, LinearLayer, Scale
+from .lower import Affine, LinearLayer
 
-DEAD = 2.0**-12  # of a layer's median: a channel of no larger weights gets that scale, at which its bias and multiplier fit
+# Lower bound of a channel's max|w|, relative to the layer's median, at which its bias and multiplier still fit.
+DEAD = 2.0**-12
 
 
 class Rounded:
     """The `ParameterSource` of a calibrated network."""
 
-    norm_advice = "fold it into the next layer with --fold-norm, where one follows"
+    norm_advice = "fold the norm into the next linear layer, where one follows"
     vanishing = False
 
     def __init__(self, statistics: Statistics) -> None:
@@ -32,7 +33,7 @@ class Rounded:
         return self.statistics.bits(node)
 
     def scale(self, node: RealNode) -> float:
-        if node.op == "normalize":  # every value that a pixel can take has its place
+        if node.op == "normalize":  # covers every pixel value without clipping
             return float(np.abs(REAL["normalize"](np.arange(256)[:, None], **node.params)).max()) / I8.hi
         return self.statistics.scale(node)
 
@@ -68,8 +69,8 @@ class Rounded:
 
 
 def _fit(values: AnyArray, what: str) -> AnyArray:
-    """Rounded reals as i32; an IntsimError names the first channel that does not fit."""
-    outside = ~(np.abs(values) <= I32.hi)  # not a number is outside, too
+    """Rounded reals as i32; IntsimError naming the first channel that does not fit."""
+    outside = ~(np.abs(values) <= I32.hi)  # true for NaN, too
     if outside.any():
         channel = int(np.argmax(outside))
         raise IntsimError(

@@ -1,14 +1,14 @@
-"""Which layer hurts: the signal-to-quantization-noise ratio of every tensor, integers beside real numbers.
+"""Sensitivity: the signal-to-quantization-noise ratio of every tensor of the integer graph against the real-valued one.
 
-Both graphs walk together over the same pictures. Of every tensor two ratios are taken, each ``10 * log10(sum(x**2) /
-sum((x - s*q)**2))`` in decibels: as the network runs, with all the noise that earlier layers brought (`sqnr`), and with
-inputs that are the rounded real ones (`own`), which is the noise the layer adds by itself.
+Both graphs run together on the same pictures. Two ratios are computed per tensor, each ``10 * log10(sum(x**2) /
+sum((x - s*q)**2))`` in decibels: as the network runs, with the accumulated noise of earlier layers (`sqnr`), and with the
+rounded real inputs (`own`), which is the noise that the layer adds by itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,17 @@ import numpy as np
 from ..arith import AnyArray, Format
 from ..engine.classes import order
 from ..engine.graph import Graph, releases
-from ..engine.interpreter import replay, run
+from ..engine.interpreter import Progress, replay, run
 from ..nets.real import RealGraph, RealNode
 from .calibrate import Statistics
-from .lower import RULES
+from .lower import LOWERING_RULES
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of one tensor; None for a ratio without end: no error at all.
+    """The noise of one tensor; a ratio is None where there is no error.
 
-    `clipped` is the share of real values that lie outside what its integers can hold.
+    `clipped` is the share of real values outside the range of its integer format.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Noise:
 
 
 class _Energies:
-    """Sums over pictures: of signal and noise, of clipped values and all."""
+    """Sums over pictures: of signal and noise energy, of clipped and all values."""
 
     def __init__(self) -> None:
         self.signal = self.noise = self.own_signal = self.own_noise = 0.0
@@ -56,14 +56,14 @@ def sensitivity(
     graph: Graph,
     pictures: Sequence[AnyArray],
     trained: RealGraph | None = None,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Progress = lambda name: None,
 ) -> list[Noise]:
-    """The noise of every tensor of `graph` against `net`, which it was lowered from, over `pictures` (u8 [H, W, 3]).
+    """The noise of every tensor of `graph` against `net`, from which it was lowered, over `pictures` (u8 [H, W, 3]).
 
-    Where `net` stands for a network that was `trained` with L2 norms, what comes after those is compared with that network,
-    as it runs. In execution order, without what only moves values; `progress(name)` is called after each operation.
+    Where `net` replaces a network that was `trained` with L2 norms, the running tensors after the norms are compared with
+    those of the trained network. In execution order, without data movements; `progress(name)` is called after each one.
     """
-    energies = {node.name: _Energies() for node in net.nodes if node.op in RULES and node.op != "input"}
+    energies = {node.name: _Energies() for node in net.nodes if node.op in LOWERING_RULES and node.op != "input"}
     released = releases(net.nodes)
     for picture in pictures:
         exact = _after_norms(trained, picture) if trained is not None and trained.normalised else {}
@@ -79,9 +79,9 @@ def _walk_together(
     energies: Mapping[str, _Energies],
     released: Mapping[str, list[str]],
     exact: Mapping[str, AnyArray],
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> None:
-    """Run both graphs on a picture, and add what each operation shows to its sums."""
+    """Run both graphs on a picture, and add the energies of each operation to its sums."""
     integers: dict[str, AnyArray] = {}
 
     def compare(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
@@ -89,8 +89,8 @@ def _walk_together(
         integers[node.name] = running
         if node.name in energies:
             rounded = [_rounded(graph, name, x) for name, x in zip(node.inputs, inputs, strict=True)]
-            due = exact.get(node.name, value)
-            _add(energies[node.name], graph, node, (running, due), (_computed(graph, node, rounded), value))
+            expected = exact.get(node.name, value)
+            _add(energies[node.name], graph, node, (running, expected), (_computed(graph, node, rounded), value))
         for name in released[node.name]:
             del integers[name]
         progress(node.name)
@@ -99,14 +99,14 @@ def _walk_together(
 
 
 def _after_norms(trained: RealGraph, picture: AnyArray) -> dict[str, AnyArray]:
-    """The tensors of a network that follow from its L2 norms."""
+    """The tensors of a network that depend on its L2 norms."""
     kept: dict[str, AnyArray] = {}
-    follows: set[str] = set()
+    dependent: set[str] = set()
 
     def keep(node: RealNode, inputs: list[AnyArray], value: AnyArray) -> None:
-        if node.op == "unit" or follows.intersection(node.inputs):
-            follows.add(node.name)
-            if node.op in RULES:
+        if node.op == "unit" or dependent.intersection(node.inputs):
+            dependent.add(node.name)
+            if node.op in LOWERING_RULES:
                 kept[node.name] = value
 
     trained.run(picture, keep)
@@ -114,31 +114,31 @@ def _after_norms(trained: RealGraph, picture: AnyArray) -> dict[str, AnyArray]:
 
 
 def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[AnyArray]) -> float:
-    """The share of pixels of the calibration pictures whose integer label is that of the network as it was trained; of a
-    classifier the share of pictures whose top class is.
+    """The share of pixels of the calibration pictures with the same label in integers as in the trained network; for a
+    classifier, the share of pictures with the same top class.
     """
-    due = [trained.run(picture) for picture in pictures] if trained.normalised else statistics.labels
+    expected = [trained.run(picture) for picture in pictures] if trained.normalised else statistics.labels
     if trained.classifies:
         tops = [order(graph, run(graph, picture))[0] for picture in pictures]
-        return float(np.mean([top == int(np.argmax(logits)) for top, logits in zip(tops, due, strict=True)]))
-    return float(np.mean([np.mean(run(graph, p) == labels) for p, labels in zip(pictures, due, strict=True)]))
+        return float(np.mean([top == int(np.argmax(logits)) for top, logits in zip(tops, expected, strict=True)]))
+    return float(np.mean([np.mean(run(graph, p) == labels) for p, labels in zip(pictures, expected, strict=True)]))
 
 
-def standing(graph: Graph, name: str) -> str:
-    """The integer node that stands for a real one: its requantization where it has one."""
+def _integer_node(graph: Graph, name: str) -> str:
+    """The integer node that represents a real one: its requantization where it has one."""
     return requant if (requant := f"{name}.requant") in graph.by_name else name
 
 
 def _computed(graph: Graph, node: RealNode, inputs: list[AnyArray]) -> AnyArray:
     """The integer operation for `node`, requantized."""
     value = replay(graph, graph.by_name[node.name], inputs)
-    end = standing(graph, node.name)
+    end = _integer_node(graph, node.name)
     return value if end == node.name else replay(graph, graph.by_name[end], [value])
 
 
 def _rounded(graph: Graph, name: str, value: AnyArray) -> AnyArray:
-    """Real values as the integers that stand for them."""
-    end = standing(graph, name)
+    """Real values rounded to the integers that represent them."""
+    end = _integer_node(graph, name)
     fmt, scale = graph.tensors[end].fmt, graph.scales[end]
     if value.dtype != np.float64 or scale is None:
         return value
@@ -148,13 +148,13 @@ def _rounded(graph: Graph, name: str, value: AnyArray) -> AnyArray:
 def _add(
     sums: _Energies, graph: Graph, node: RealNode, running: tuple[AnyArray, AnyArray], alone: tuple[AnyArray, AnyArray]
 ) -> None:
-    """Add a tensor: its integers and the real values due, as the network runs and by itself."""
-    end = standing(graph, node.name)
+    """Add a tensor: its integers and the expected real values, as the network runs and by itself."""
+    end = _integer_node(graph, node.name)
     fmt, scale = graph.tensors[end].fmt, graph.scales[end]
     assert scale is not None
-    (integers, due), (own_integers, value) = running, alone
-    sums.signal += float((due * due).sum())
-    sums.noise += float(((due - integers * scale) ** 2).sum())
+    (integers, expected), (own_integers, value) = running, alone
+    sums.signal += float((expected * expected).sum())
+    sums.noise += float(((expected - integers * scale) ** 2).sum())
     sums.own_signal += float((value * value).sum())
     sums.own_noise += float(((value - own_integers * scale) ** 2).sum())
     sums.clipped += int(((value > (fmt.hi + 0.5) * scale) | (value < (fmt.lo - 0.5) * scale)).sum())
@@ -162,13 +162,13 @@ def _add(
 
 
 def _noise(graph: Graph, node: RealNode, sums: _Energies) -> Noise:
-    fmt = graph.tensors[standing(graph, node.name)].fmt
+    fmt = graph.tensors[_integer_node(graph, node.name)].fmt
     sqnr, own = _decibels(sums.signal, sums.noise), _decibels(sums.own_signal, sums.own_noise)
     return Noise(node.name, graph.by_name[node.name].op, fmt, sqnr, own, sums.clipped / max(sums.count, 1))
 
 
 def _decibels(signal: float, noise: float) -> float | None:
-    """None for no noise; a signal of nothing but zeros has a ratio of 0."""
+    """The ratio in decibels: None without noise, 0 where the signal is all zeros."""
     if noise == 0:
         return None
     return 10 * math.log10(signal / noise) if signal else 0.0

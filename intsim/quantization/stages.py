@@ -10,11 +10,12 @@ from .. import NUMERICS
 from ..arith import AnyArray
 from ..dialects import Dialect
 from ..engine.graph import Graph, digest
+from ..engine.interpreter import Progress
 from ..errors import IntsimError
 from ..nets.networks import SEGMENTER, built, network_of
 from ..nets.real import RealGraph
 from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, segmenter
-from .calibrate import Progress, Statistics, calibrate
+from .calibrate import Statistics, calibrate
 from .fold import fold_norms
 from .lower import lower
 from .recipe import CALIBRATED, NONE, Recipe

@@ -1,4 +1,4 @@
-"""Random-weight networks of any dimensions, for bring-up and benchmarks: random checkpoint, then the ordinary way."""
+"""Random weights for networks of any dimensions, for bring-up and benchmarks; quantized like any checkpoint."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SWIN_SIZES = {
     "b": (128, [2, 2, 18, 2], [4, 8, 16, 32]),
 }
 PUBLISHED = {"vit": "tsbl", "deit": "tsb", "swin": "tsb"}
-WINDOWS = {(384, 384): 12}  # of the published Swins by their pictures; 7 for all others
+WINDOWS = {(384, 384): 12}  # of the published Swins by picture size; 7 for all others
 PATCH = 16
-CLASSES = {"seg": 150, "vit": 1000, "deit": 1000, "swin": 1000}  # ADE20K's, and ImageNet's
+CLASSES = {"seg": 150, "vit": 1000, "deit": 1000, "swin": 1000}  # of ADE20K and ImageNet
 PRESET = re.compile(
     r"(?P<kind>seg|vit|deit|swin)-(?P<size>[tsbl])(?P<patch>\d+)?(?P<part>-mask|-linear|-distilled)?@(?P<side>\d+)(?:x(?P<height>\d+))?"
 )
@@ -29,7 +29,7 @@ EXAMPLES = "seg-s16-mask@512, seg-b8-linear@640x480, vit-b16@224, deit-s@224, de
 
 
 def preset(name: str, classes: int | None = None) -> dict[str, Any]:
-    """The configuration a name like ``seg-s16-mask@512`` or ``swin-t@224`` stands for; @W or @WxH is the picture's size."""
+    """The configuration for a name like ``seg-s16-mask@512`` or ``swin-t@224``; @W or @WxH is the picture size."""
     match = PRESET.fullmatch(name)
     if match is None or not _exists(match):
         raise IntsimError(f"{name!r} is not a preset: NETWORK-SIZE[PATCH]@SIDE, as in {EXAMPLES}")
@@ -63,7 +63,7 @@ def preset(name: str, classes: int | None = None) -> dict[str, Any]:
 
 
 def _exists(match: re.Match[str]) -> bool:
-    """Whether a network has the size and the part that a name gives it."""
+    """Whether there is a network of the size and part in a name."""
     kind, size, part = match["kind"], match["size"], match["part"]
     if kind == "seg":
         return match["patch"] is not None and part in ("-mask", "-linear")
@@ -75,7 +75,7 @@ def _classifier(name: str, kind: str, height: int, width: int, patch: int, class
 
 
 def random_weights(config: dict[str, Any], seed: int) -> dict[str, AnyArray]:
-    """Every tensor of a checkpoint at random, spread so that activations keep their size through the layers."""
+    """Random tensors of a checkpoint, scaled so that activations keep their magnitude through the layers."""
     rng = np.random.default_rng(seed)
     weights = {}
     for name, shape in parameters_of(config).items():
@@ -92,6 +92,6 @@ def random_weights(config: dict[str, Any], seed: int) -> dict[str, AnyArray]:
 
 
 def random_picture(config: dict[str, Any], seed: int) -> AnyArray:
-    """Random pixels u8 [H, W, 3] of the configuration's size."""
+    """Random pixels u8 [H, W, 3] of the configured size."""
     dimensions = dimensions_of(config)
     return np.random.default_rng(seed).integers(0, 256, (dimensions.height, dimensions.width, 3), np.uint8)

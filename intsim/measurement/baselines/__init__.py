@@ -1,1 +1,1 @@
-"""The same network on other machines' arithmetic, to be timed beside ours. Needs the extra ``bench``."""
+"""The same network in other runtimes, timed for comparison. Needs the extra ``bench``."""

@@ -1,7 +1,7 @@
-"""A real-valued graph as an ONNX model in float32: what an engineer would export, written down by operator.
+"""A real-valued graph as an ONNX model in float32, exported operator by operator.
 
-The classes' argmax is taken before the labels are spread over their patches, as our own plan does it; nothing is left in the
-baseline's way that we avoid.
+The argmax over classes is taken before the labels are upsampled, as in our own plan, so that the baseline has no work that
+ours avoids.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from ...ops import REGISTRY
 from ...ops.masked_shiftmax import visible
 
 OPSET, IR_VERSION = 20, 9
-MASKED = -100.0  # what the published Swin adds to logits that are not to be seen
+MASKED = -100.0  # added to masked logits, as in the published Swin
 
 
 def onnx_model(net: RealGraph, scores: tuple[int, ...] | None = None) -> onnx.ModelProto:
     """The ONNX model of a network: ``image`` u8 [height, width, 3] in, ``labels`` i64 [height, width] out, or a classifier's
     logits, float32.
 
-    With `scores`, a shape, the output is instead what the argmax decides on, float32, the tensor `scores_of` names.
-    IntsimError names an operator that has no ONNX form here.
+    With `scores`, a shape, the output is instead the input of the argmax, float32, the tensor that `scores_of` names. Raises
+    IntsimError for an operator that cannot be exported.
     """
     export = _Export(net.shapes())
     for node in net.nodes:
-        if node.op not in RULES:
-            raise IntsimError(f"{node.name}: {node.op} has no form in ONNX here")
-        RULES[node.op](export, node)
+        if node.op not in EXPORT_RULES:
+            raise IntsimError(f"{node.name}: {node.op} cannot be exported to ONNX")
+        EXPORT_RULES[node.op](export, node)
     height, width = export.size
     image = helper.make_tensor_value_info(net.nodes[0].name, TensorProto.UINT8, [height, width, 3])
     if scores is None and net.nodes[-1].op == "argmax":
@@ -49,7 +49,7 @@ def onnx_model(net: RealGraph, scores: tuple[int, ...] | None = None) -> onnx.Mo
 
 
 def scores_of(net: RealGraph) -> str:
-    """The tensor the last argmax decides on, before anything only moves its pixels; a classifier's logits."""
+    """The input of the last argmax before it is upsampled or cropped; of a classifier the logits."""
     by_name = {node.name: node for node in net.nodes}
     if net.classifies:
         return net.nodes[-1].name
@@ -68,14 +68,14 @@ class _Export:
         self.constants: list[onnx.TensorProto] = []
         self.size = (0, 0)
         self.tables: dict[str, AnyArray] = {}  # the values of constants
-        self.moves: dict[str, list[RealNode]] = {}  # movements of pixels put off until the argmax
-        self.source: dict[str, str] = {}  # what those started from
+        self.moves: dict[str, list[RealNode]] = {}  # movements of pixels deferred until after the argmax
+        self.source: dict[str, str] = {}  # the tensors that those movements start from
 
     def constant(self, name: str, value: AnyArray) -> str:
-        """A tensor of the model; reals become float32, integers int64."""
+        """A constant tensor; reals become float32, integers int64."""
         plain = np.asarray(value)
-        wanted = np.int64 if plain.dtype.kind in "iu" else np.float32
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(plain.astype(wanted)).reshape(plain.shape), name))
+        dtype = np.int64 if plain.dtype.kind in "iu" else np.float32
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(plain.astype(dtype)).reshape(plain.shape), name))
         return name
 
     def op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -144,11 +144,11 @@ class _Export:
         self.reshape(x, self.shapes[node.name], node.name)
 
     def reshaped(self, node: RealNode) -> None:
-        """A movement that moves nothing: only the shape is another."""
+        """A movement that only changes the shape."""
         self.reshape(node.inputs[0], self.shapes[node.name], node.name)
 
     def blocks(self, node: RealNode) -> None:
-        """A movement that swaps two of the axes into which a grid [h, w, channels] is cut."""
+        """A movement that swaps two of the axes into which a grid [h, w, channels] is split."""
         (*_, channels), out = self.shapes[node.inputs[0]], self.shapes[node.name]
         height, width = (out if node.op == "merge_windows" else self.shapes[node.inputs[0]])[:2]
         size = 2 if node.op == "merge_patches" else node.params.get("size") or math.isqrt(self.shapes[node.inputs[0]][-2])
@@ -162,7 +162,7 @@ class _Export:
         self.reshape(x, out, node.name)
 
     def roll(self, node: RealNode) -> None:
-        """As PyTorch exports it: two parts of every rolled axis, joined the other way round."""
+        """As PyTorch exports it: two parts of every rolled axis, concatenated in the opposite order."""
         x = node.inputs[0]
         for axis, shift, output in ((0, node.params["rows"], f"{node.name}/rows"), (1, node.params["columns"], node.name)):
             side = self.shapes[node.inputs[0]][axis]
@@ -171,7 +171,7 @@ class _Export:
             x = self.op("Concat", parts, output, axis=axis)
 
     def relative_positions(self, node: RealNode) -> None:
-        """Of a table that is constant, as any optimiser leaves it."""
+        """Computed at export, because its table is constant."""
         table = self.tables[node.inputs[0]]
         self.constant(node.name, REGISTRY["relative_positions"].steps(table, **node.params)["out"])
 
@@ -190,12 +190,12 @@ class _Export:
 
     def slice(self, node: RealNode) -> None:
         if node.inputs[0] in self.moves:
-            self._put_off(node)
+            self._defer(node)
         else:
             self._slice(node.inputs[0], node, node.name)
 
     def upsample(self, node: RealNode) -> None:
-        self._put_off(node)
+        self._defer(node)
 
     def argmax(self, node: RealNode) -> None:
         x = node.inputs[0]
@@ -205,7 +205,7 @@ class _Export:
             labels = self._spread(labels, move, output) if move.op != "slice" else self._slice(labels, move, output)
         self.op("Identity", [labels], node.name)
 
-    def _put_off(self, node: RealNode) -> None:
+    def _defer(self, node: RealNode) -> None:
         before = node.inputs[0]
         self.moves[node.name] = [*self.moves.get(before, []), node]
         self.source[node.name] = self.source.get(before, before)
@@ -230,14 +230,14 @@ class _Export:
 
 
 def _swapped(axes: int, a: int = -2, b: int = -1) -> list[int]:
-    """The order of axes in which two have changed places."""
+    """The order of axes with two of them swapped."""
     order = list(range(axes))
     order[a], order[b] = order[b], order[a]
     return order
 
 
-def _plain(kind: str, **attributes: Any) -> Callable[[_Export, RealNode], None]:
-    """An operator that ONNX has as it is."""
+def _same_operator(kind: str, **attributes: Any) -> Callable[[_Export, RealNode], None]:
+    """The rule for an operator that ONNX has, too."""
 
     def rule(export: _Export, node: RealNode) -> None:
         export.op(kind, list(node.inputs), node.name, **attributes)
@@ -254,7 +254,7 @@ def _constant(export: _Export, node: RealNode) -> None:
     export.tables[node.name] = np.asarray(node.params["value"])
 
 
-RULES: dict[str, Callable[[_Export, RealNode], None]] = {
+EXPORT_RULES: dict[str, Callable[[_Export, RealNode], None]] = {
     "input": _Export.input,
     "constant": _constant,
     "normalize": _Export.normalize,
@@ -263,9 +263,9 @@ RULES: dict[str, Callable[[_Export, RealNode], None]] = {
     "matmul": _Export.matmul,
     "layernorm": _Export.layernorm,
     "unit": _Export.unit,
-    "softmax": _plain("Softmax", axis=-1),
-    "gelu": _plain("Gelu"),
-    "add": _plain("Add"),
+    "softmax": _same_operator("Softmax", axis=-1),
+    "gelu": _same_operator("Gelu"),
+    "add": _same_operator("Add"),
     "concat": _concat,
     "slice": _Export.slice,
     "heads": _Export.heads,
@@ -280,7 +280,7 @@ RULES: dict[str, Callable[[_Export, RealNode], None]] = {
     "masked_softmax": _Export.masked_softmax,
     "mean": _Export.mean,
     "average": _Export.average,
-    "requantize": _plain("Identity"),
+    "requantize": _same_operator("Identity"),
     "upsample_nearest": _Export.upsample,
     "argmax": _Export.argmax,
 }

@@ -1,9 +1,9 @@
-"""onnxruntime on the CPU: the float32 model, and the two ways it makes an int8 one of it."""
+"""onnxruntime on the CPU: the float32 model, and its two kinds of int8 quantization (dynamic and static)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from ...arith import AnyArray
 from ...errors import IntsimError
 from ...kernels.threads import available
 from ...nets.real import RealGraph
+from ..benchmark import Runner
 from .onnx_model import onnx_model, scores_of
-
-Runner = Callable[[AnyArray], AnyArray]
 
 FLOAT32, DYNAMIC, STATIC = "onnxruntime_float32", "onnxruntime_int8_dynamic", "onnxruntime_int8_static"
 VERSION = ort.__version__
@@ -29,7 +28,7 @@ TOLERANCE = 1e-3  # of float32 against float64, relative to the largest score
 
 @dataclass(frozen=True)
 class Expected:
-    """What the network gives in float64: its labels, and the scores they were decided on."""
+    """The output of the network in float64: its labels, and the scores from which they were chosen."""
 
     labels: AnyArray
     scores: AnyArray
@@ -42,15 +41,17 @@ def expected(net: RealGraph, image: AnyArray) -> Expected:
     return Expected(seen[labels], seen[scores])
 
 
-def baselines(net: RealGraph, image: AnyArray, due: Expected, folder: Path, threads: int | None = None) -> dict[str, Runner]:
-    """By name: the network in float32, and in int8 with activations quantized as they come or calibrated on `image`.
+def baselines(
+    net: RealGraph, image: AnyArray, reference: Expected, folder: Path, threads: int | None = None
+) -> dict[str, Runner]:
+    """Runners by name: the network in float32, and in int8 with dynamic activation ranges or ranges calibrated on `image`.
 
-    Of onnxruntime's int8 settings these are the fastest we found: signed weights, unsigned activations (what VNNI
-    multiplies), and of the static one only the products, without quantize and dequantize pairs around other operators.
-    IntsimError where the float32 model's scores are not those of the network in float64.
+    Of onnxruntime's int8 settings these are the fastest we found: signed weights, unsigned activations (the operands of
+    VNNI), and in the static model only the products, without quantize and dequantize pairs around other operators.
+    Raises IntsimError where the float32 model's scores are not those of the network in float64, the `reference`.
     """
     threads = threads or available()
-    _check(net, image, due, folder / "scores.onnx", threads)
+    _check(net, image, reference, folder / "scores.onnx", threads)
     paths = {name: folder / f"{name}.onnx" for name in (FLOAT32, DYNAMIC, STATIC)}
     onnx.save(onnx_model(net), paths[FLOAT32])
     with _quiet():
@@ -67,16 +68,16 @@ def baselines(net: RealGraph, image: AnyArray, due: Expected, folder: Path, thre
     return {name: _runner(path, threads) for name, path in paths.items()}
 
 
-def _check(net: RealGraph, image: AnyArray, due: Expected, path: Path, threads: int) -> None:
-    onnx.save(onnx_model(net, due.scores.shape), path)
-    error = np.abs(_runner(path, threads)(image) - due.scores).max() / np.abs(due.scores).max()
+def _check(net: RealGraph, image: AnyArray, reference: Expected, path: Path, threads: int) -> None:
+    onnx.save(onnx_model(net, reference.scores.shape), path)
+    error = np.abs(_runner(path, threads)(image) - reference.scores).max() / np.abs(reference.scores).max()
     path.unlink()
     if not error <= TOLERANCE:
-        raise IntsimError(f"onnxruntime's float32 scores are off by {error:.2%} of the largest; there is nothing to time")
+        raise IntsimError(f"onnxruntime's float32 scores differ by {error:.2%} of the largest; nothing is timed")
 
 
-class _OnePicture(CalibrationDataReader):
-    """What static quantization calibrates on."""
+class _OnePicture:
+    """The calibration data of static quantization: one picture (a `CalibrationDataReader`)."""
 
     def __init__(self, feed: dict[str, AnyArray]) -> None:
         self.feeds: Iterator[dict[str, AnyArray]] = iter([feed])
@@ -96,7 +97,7 @@ def _runner(path: Path, threads: int) -> Runner:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice onnxruntime's quantizer gives to the log."""
+    """Without the log messages of onnxruntime's quantizer."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
