@@ -66,7 +66,7 @@ class Dialect:
     variance: the sum of squares of layernorm: ``exact``, unsigned 64 bits, or ``wrap32``, modulo 2**32, unsigned
     layernorm_half: the quotient ``y * f / 2`` of layernorm
     quotient: the quotient ``t / x0`` of shift_exp
-    half_bit: the half bit of shift_exp: ``kept`` until after the shift, or ``dropped`` before: ``((r >> 1) - x0) << (n - q)``
+    half_bit: the half bit of shift_exp: ``kept`` until after the shift, or ``dropped``: ``((r >> 1) - x0) << (n - q)``
     x0_rounding: x0 at scale s: ``floor``, floor(-1/s), or ``trunc``, trunc(-1/s - 1)
     exp_sum: a sum of exponentials above 2**31 - 1: ``saturate``, or ``wrap32``, two's-complement i32
     overflow: other i32 intermediates: ``exact``, 64 bits proved enough; ``wrap32``; or ``forbid``, proved at load
@@ -118,7 +118,7 @@ def _allowed(key: str, value: Any, allowed: type[Choice] | tuple[int | str, ...]
 
 
 def from_choices(choices: dict[str, Any], name: str) -> Dialect:
-    """A dialect from its keys and values; an unknown, missing or invalid one is an IntsimError that lists what is allowed."""
+    """A dialect from its keys and values; an unknown, missing or invalid one is an IntsimError with the allowed ones."""
     if unknown := [key for key in choices if key not in CHOICES]:
         raise IntsimError(f"dialect {name}: unknown choice {unknown[0]!r}; the choices are: {', '.join(CHOICES)}")
     if missing := [key for key in CHOICES if key not in choices]:
