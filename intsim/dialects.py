@@ -1,7 +1,13 @@
 """Dialects: every choice on which implementations of the same paper differ, as data.
 
-`IVIT` is the published PyTorch code, `IVIT_TVM` its deployment graph (as read, not executed), `ISEGMENTER` ours,
-`RTL` what hardware commonly does. `load` reads one more from TOML: the same keys, every one of them, spelled out.
+The built-in dialects:
+
+    ivit        published PyTorch code, exact
+    ivit-tvm    its deployment graph, as read, not executed
+    isegmenter  the default of intsim
+    rtl         common in hardware
+
+`load` reads another one from a TOML file, which must contain every key of `CHOICES`.
 """
 
 from __future__ import annotations
@@ -52,7 +58,24 @@ CHOICES: dict[str, type[Choice] | tuple[int | str, ...]] = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """One complete set of choices; the table of allowed values is `CHOICES`."""
+    """One complete set of choices; `CHOICES` has the allowed values of each key.
+
+    requant_rounding: R, how requant and residual_add round after their shift
+    mean_rounding: M, how layernorm and mean round a mean
+    sqrt: S, the square root of layernorm: ``newton10``, ten Newton steps from 2**16, or ``floor``, the true integer root
+    variance: the sum of squares of layernorm: ``exact``, unsigned 64 bits, or ``wrap32``, modulo 2**32, unsigned
+    layernorm_half: the quotient ``y * f / 2`` of layernorm
+    quotient: the quotient ``t / x0`` of shift_exp
+    half_bit: the half bit of shift_exp: ``kept`` until after the shift, or ``dropped``: ``((r >> 1) - x0) << (n - q)``
+    x0_rounding: x0 at scale s: ``floor``, floor(-1/s), or ``trunc``, trunc(-1/s - 1)
+    exp_sum: a sum of exponentials above 2**31 - 1: ``saturate``, or ``wrap32``, two's-complement i32
+    overflow: other i32 intermediates: ``exact``, 64 bits proved enough; ``wrap32``; or ``forbid``, proved at load
+    softmax_n: n of shiftmax; ``auto`` is the largest n <= 15 with ``tokens * -x0 * 2**n < 2**31``
+    softmax_bits: b of shiftmax
+    gelu_n: n of the GELU; ``auto`` is the largest n <= 23 with ``-x0 * 2**n < 2**31``
+    gelu_bits: b of the GELU
+    gelu: the operator that computes GELU
+    """
 
     name: str
     requant_rounding: Rounding
@@ -95,7 +118,7 @@ def _allowed(key: str, value: Any, allowed: type[Choice] | tuple[int | str, ...]
 
 
 def from_choices(choices: dict[str, Any], name: str) -> Dialect:
-    """A dialect from its keys and values; an unknown, missing or mistyped one is an IntsimError listing what is allowed."""
+    """A dialect from its keys and values; an unknown, missing or invalid one is an IntsimError with the allowed ones."""
     if unknown := [key for key in choices if key not in CHOICES]:
         raise IntsimError(f"dialect {name}: unknown choice {unknown[0]!r}; the choices are: {', '.join(CHOICES)}")
     if missing := [key for key in CHOICES if key not in choices]:
@@ -109,7 +132,7 @@ def from_choices(choices: dict[str, Any], name: str) -> Dialect:
 
 
 def load(path: str | Path) -> Dialect:
-    """A dialect from a TOML file: every key of `CHOICES`, and optionally ``name`` (the file's stem otherwise)."""
+    """A dialect from a TOML file with every key of `CHOICES` and optionally ``name`` (default: the stem of the file)."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -121,7 +144,7 @@ def load(path: str | Path) -> Dialect:
 
 
 def resolve(dialect: Dialect | str) -> Dialect:
-    """A dialect as it is, or by the name of a built-in one."""
+    """The dialect itself, or the built-in one of that name."""
     if isinstance(dialect, Dialect):
         return dialect
     if dialect in DIALECTS:
@@ -130,7 +153,7 @@ def resolve(dialect: Dialect | str) -> Dialect:
 
 
 def exponential_x0(scale: float, dialect: Dialect) -> int:
-    """x0, the integer that stands for -1 at `scale`: ``floor(-1/s)``, or ``trunc(-1/s - 1)``; at most -1."""
+    """x0, the integer that represents -1 at `scale`: ``floor(-1/s)``, or ``trunc(-1/s - 1)``; at most -1."""
     rounded = math.floor(-1 / scale) if dialect.x0_rounding is X0Rounding.FLOOR else math.trunc(-1 / scale - 1)
     return min(rounded, -1)
 

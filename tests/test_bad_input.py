@@ -480,7 +480,7 @@ BAD_MODELS: dict[str, tuple[Spoil, list[str]]] = {
     ),
     "weight beyond i8": (array(f"{PROJ}/weight", element(128, np.int16)), [PROJ, "weight[0, 3] = 128 is outside i8"]),
     "weight turned": (array(f"{PROJ}/weight", lambda w: w.T), [f"{PROJ}: x has 192 channels", "[192, 32] takes 32"]),
-    "weight of one axis": (array(f"{PROJ}/weight", lambda w: w[0]), [f"{PROJ}: ", "weight has 1 axes, due are 2"]),
+    "weight of one axis": (array(f"{PROJ}/weight", lambda w: w[0]), [f"{PROJ}: ", "weight has 1 axes, expected 2"]),
     "bias too short": (array(f"{PROJ}/bias", lambda b: b[1:]), [f"{PROJ}: bias has 31 values for 32 output channels"]),
     "unknown operator": (
         record("lambda_shiftgelu", lambda n: n.update(op="swish")),

@@ -369,18 +369,18 @@ def test_a_masked_sum_that_wraps_to_zero_names_its_row(face: str) -> None:
 @pytest.mark.parametrize("face", FACES)
 def test_what_does_not_fit_is_said_with_what_does(face: str) -> None:
     for name, arrays, changes, said in (
-        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": [[0]]}, r"regions are \[1, 1\]; due are \[1, 2\]"),
-        ("masked_shiftmax", [[[[[1, 2]]]]], {}, "logits of 1 tokens by 2 are not those of one window"),
-        ("masked_shiftmax", [[[1, 2]]], {}, r"logits \[\.\.\., windows, heads, tokens, tokens\] are due, not \[1, 2\]"),
-        ("mean", [[1, 2]], {}, r"tokens \[\.\.\., tokens, channels\] are due, not \[2\]"),
-        ("mean", [np.zeros((0, 2), int)], {}, "a mean over 0 tokens; it takes 1 to 65536"),
-        ("windows", [[[[1], [2], [3]]]], {}, "1 x 3 is not cut into windows of 2 x 2"),
-        ("merge_windows", [[[[1], [2], [3]]]], {}, "windows of 3 tokens are not square"),
-        ("merge_windows", [np.zeros((1, 0, 1), int)], {}, "windows of 0 tokens are not square"),
+        ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": [[0]]}, r"regions are \[1, 1\], expected \[1, 2\]"),
+        ("masked_shiftmax", [[[[[1, 2]]]]], {}, "the logits of a window are square, not 1 x 2"),
+        ("masked_shiftmax", [[[1, 2]]], {}, r"expected logits \[\.\.\., windows, heads, tokens, tokens\], not \[1, 2\]"),
+        ("mean", [[1, 2]], {}, r"expected tokens \[\.\.\., tokens, channels\], not \[2\]"),
+        ("mean", [np.zeros((0, 2), int)], {}, "0 tokens; mean takes 1 to 65536"),
+        ("windows", [[[[1], [2], [3]]]], {}, "1 x 3 does not divide into windows of 2 x 2"),
+        ("merge_windows", [[[[1], [2], [3]]]], {}, "a window of 3 tokens is not square"),
+        ("merge_windows", [np.zeros((1, 0, 1), int)], {}, "a window of 0 tokens is not square"),
         ("merge_windows", [[[[1], [2], [3], [4]]]], {"height": 4}, "1 windows of 2 x 2 do not fill 4 rows"),
         ("merge_patches", [[[[1], [2]]]], {}, "1 x 2 does not divide into two by two"),
         ("relative_positions", [[[1], [2]]], {}, "windows of 2 x 2 have 9 displacements, the table 2"),
-        ("residual_add", [[[1, 2]], [3]], {}, r"a is \[1, 2\] and c is \[1\]; branches have one shape, or c the last axes"),
+        ("residual_add", [[[1, 2]], [3]], {}, r"a is \[1, 2\] and c is \[1\]; c must have the shape of a, or its last axes"),
     ):
         with pytest.raises(ValueError, match=f"^{name}: {said}"):
             face_of(name, face)(*arrays, **VALID[name][1] | changes)

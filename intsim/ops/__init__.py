@@ -1,7 +1,7 @@
-"""The operators, one a file. ``ops.shiftmax(x, ...)`` is the fast face, ``ops.shiftmax.ref(x, ...)`` the reference.
+"""The operators, one per file. ``ops.shiftmax(x, ...)`` is the fast form, ``ops.shiftmax.ref(x, ...)`` the reference.
 
-Every module of this folder registers one `Op` called ``OP``; it is found here by its file's name, so there is no list to
-keep. ``REGISTRY`` maps the names to the operators.
+Every module of this folder registers one `Op` called ``OP``, which is found here by the name of its file, so there is no
+list to maintain. ``REGISTRY`` maps names to operators. ``tools/make_stubs.py`` writes their types to ``__init__.pyi``.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What the operators of pure data movement have in common: one face serves as reference, fast and real form."""
+"""What the operators of pure data movement share: one function is reference, fast implementation and real function."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def data_movement(
     params: dict[str, Param],
     pads: bool = False,
 ) -> Op:
-    """An operator that only moves values: `shape` says where to, format, bounds and scale pass through.
-    One that `pads` may add zeros, which its bounds then include.
+    """An operator that only moves values: `shape` gives the shape of the result; format, bounds and scale do not change.
 
-    Values of any integer format are taken; called directly the result has the input's own type.
+    With `pads` the operator may add zeros, which its bounds then include. Inputs have any integer format; in a direct call
+    the result has the type of the input.
     """
 
     def fast(*arrays: IntArray, dialect: Dialect | None, out: IntArray, **given: int) -> IntArray:

@@ -1,8 +1,8 @@
-"""The registry: what an operator is, the checks at its door, and how its faces are called.
+"""The registry: what an operator is, how its arguments are checked, and how its implementations are called.
 
-An operator's file defines ``steps`` (the equation in NumPy int64, every intermediate by name), ``fast`` (Numba), ``infer``
-(shape, format and proven bounds of the output), ``scale`` (its real scale) and ``real`` (what it approximates), and
-registers them as one `Op`.
+The file of an operator defines ``steps`` (the equation in NumPy int64, every intermediate by name), ``fast`` (Numba),
+``infer`` (shape, format and proven bounds of the output), ``scale`` (its real scale) and ``real`` (what it approximates),
+and registers them as one `Op`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REGISTRY: dict[str, Op] = {}
 
 @dataclass(frozen=True)
 class Param:
-    """An integer parameter of a node: its range, and its number of axes (0: a plain integer, 1: one value a channel)."""
+    """An integer parameter of a node: its range, and its number of axes (0: a plain integer, 1: one value per channel)."""
 
     fmt: Format
     ndim: tuple[int, ...] = (0,)
@@ -36,7 +36,7 @@ class Param:
 
 
 def _own_format(value: ArrayLike, port: Format) -> Format:
-    """What a port that takes any integers makes of `value`: the format of its type, so that moved data keep it."""
+    """The format of `value` at a port: the port's own, or where it takes any integers that of the value's type."""
     if port is not I64:
         return port
     own = {"|u1": U8, "|i1": I8, "<i2": I16, "<i4": I32}
@@ -44,7 +44,7 @@ def _own_format(value: ArrayLike, port: Format) -> Format:
 
 
 def require(condition: bool, message: str) -> None:
-    """A requirement of an operator, written as a line: a ValueError with `message` where it does not hold."""
+    """Raise a ValueError with `message` unless `condition` holds: one line per requirement of an operator."""
     if not condition:
         raise ValueError(message)
 
@@ -59,12 +59,12 @@ def rows_of(x: IntArray) -> IntArray:
 
 
 def per_channel(value: int | IntArray, rows: IntArray) -> IntArray:
-    """A parameter spread to one int64 a column of `rows`."""
+    """A parameter as int64, one value per column of `rows`."""
     return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.int64), rows.shape[1]))
 
 
 def _public(signature: inspect.Signature, disputed: bool) -> inspect.Signature:
-    """The signature of a call: a dialect is required where a choice of it matters, and may be left out elsewhere."""
+    """The signature of a call: `dialect` is required where one of its choices matters, and optional elsewhere."""
     default = inspect.Parameter.empty if disputed else None
     parameters = [
         p.replace(default=default, annotation="Dialect | str" if disputed else "Dialect | str | None")
@@ -76,7 +76,7 @@ def _public(signature: inspect.Signature, disputed: bool) -> inspect.Signature:
 
 
 class Op:
-    """One operator. Calling it checks the arguments and runs the fast face; ``.ref`` does the same with the reference."""
+    """One operator. A call checks the arguments and runs the fast implementation; ``.ref`` runs the reference."""
 
     def __init__(
         self,
@@ -104,11 +104,11 @@ class Op:
         REGISTRY[self.name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> IntArray:
-        """The operator's fast face. Raises TypeError for floats, ValueError naming the first value outside its format."""
+        """Run the fast implementation. Raises TypeError for floats, ValueError naming the first value outside its format."""
         return self._through_the_door("fast", args, kwargs)
 
     def ref(self, *args: Any, **kwargs: Any) -> IntArray:
-        """The operator's reference face: NumPy int64, one statement per line of the equation; same arguments and result."""
+        """Run the reference: NumPy int64, one statement per line of the equation; same arguments and result."""
         return self._through_the_door("ref", args, kwargs)
 
     def __repr__(self) -> str:
@@ -135,21 +135,21 @@ class Op:
         return self.compute(face, arrays, params, dialect, out)
 
     def overflow(self, dialect: Dialect | None) -> Overflow:
-        """What becomes of results outside their format: as the dialect says, where that is a choice of this operator."""
+        """The rule for results outside their format: the dialect's where that is a choice of this operator, else forbid."""
         return dialect.overflow if dialect is not None and "overflow" in self.choices else Overflow.FORBID
 
     def port(self, position: int) -> Format:
-        """The widest format the input at `position` takes."""
+        """The widest format that the input at `position` accepts."""
         return list(self.inputs.values())[0 if self.variadic else position]
 
     def output(self, inputs: list[TensorBound], params: dict[str, Any], dialect: Dialect | None) -> TensorBound:
-        """Shape, format and bounds of the output; a ValueError says what does not fit together."""
+        """Shape, format and bounds of the output; a ValueError where inputs and parameters do not match."""
         return self.infer(*inputs, **params, dialect=dialect)
 
     def compute(
         self, face: str, arrays: list[IntArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
     ) -> IntArray:
-        """Run one face on arrays already checked; `out` is what `output` said. No value is looked at before computing."""
+        """Run one implementation on checked arrays; `out` is the result of `output`. No value is read before computing."""
         rule = self.overflow(dialect)
         unproved = not out.fits and rule is not Overflow.WRAP32
         fmt = out.settled(rule).fmt
@@ -157,7 +157,7 @@ class Op:
             result = self.intermediates(arrays, params, dialect)["out"]
         else:
             result = _NOTHING if self.moves else np.empty(out.shape, np.int64 if unproved else fmt.dtype)
-            # A face may return another array than the one it was given: a view of its input, or Python integers.
+            # The result may be another array than `out`: a view of the input, or Python integers.
             returned = self.fast(*arrays, **params, dialect=dialect, out=result)
             result = result if returned is None else returned
         if unproved and rule is Overflow.FORBID and fmt is not I64:
@@ -169,12 +169,12 @@ class Op:
     def intermediates(
         self, arrays: Sequence[IntArray], params: dict[str, Any], dialect: Dialect | None
     ) -> dict[str, IntArray]:
-        """Every named step of the equation, the last one ``out``, in int64."""
+        """Every named step of the equation in int64; the last one is ``out``."""
         wide = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in params.items()}
         return self.steps(*(a.astype(np.int64) for a in arrays), **wide, dialect=dialect)
 
     def checked_param(self, name: str, value: Any) -> Any:
-        """A parameter's value checked against its range: a plain int, or an array of its format's type."""
+        """The value of a parameter, checked against its range: a plain int, or an array of the type of its format."""
         param = self.params[name]
         if isinstance(value, bool) and param == FLAG:
             value = int(value)
@@ -193,9 +193,9 @@ class Op:
             allowed = f"[{fmt.lo}, {fmt.hi}]" if fmt.name == "integer" else f"{fmt} [{fmt.lo}, {fmt.hi}]"
             raise ValueError(f"{self.name}: {name}{where} = {int(array[tuple(index)])} is outside {allowed}")
         if ndim is not None and array.ndim not in ndim:
-            raise ValueError(f"{self.name}: {name} has {array.ndim} axes, due are {' or '.join(map(str, ndim))}")
+            raise ValueError(f"{self.name}: {name} has {array.ndim} axes, expected {' or '.join(map(str, ndim))}")
         if ndim is None and array.ndim == 0:
             raise ValueError(f"{self.name}: {name} needs at least one axis")
         if ndim is None and array.shape[-1] == 0:
-            raise ValueError(f"{self.name}: {name} {list(array.shape)} has rows without elements")
+            raise ValueError(f"{self.name}: {name} {list(array.shape)} has empty rows")
         return array if ndim is not None else array.astype(fmt.dtype, copy=False)

@@ -1,6 +1,10 @@
-"""argmax: the class with the largest value along the last axis; ties go to the lowest class index.
+"""argmax(x): the class with the largest value along the last axis; ties go to the lowest class index.
 
-`x` is [..., classes] in any integer format; the result [...] is u8 up to 256 classes, i16 above.
+    out = argmax(x)
+
+Arguments: `x` is ``[..., classes]`` in any integer format.
+Result: ``[...]``, u8 up to 256 classes, i16 above.
+Note: argmax and upsample_nearest commute; the tests show it.
 
 >>> import intsim.ops as ops
 >>> ops.argmax([[3, 7, 7], [-1, -2, -1]])

@@ -1,4 +1,7 @@
-"""concat: tensors of one scale joined along an axis (counted from the end: -2 joins tokens).
+"""concat(*xs, axis): tensors of one scale joined along an axis.
+
+Arguments: `xs` are equal in shape except along `axis`, which is counted from the end: -2 joins tokens.
+Result: the values of the first tensor along `axis`, then those of the next.
 
 >>> import intsim.ops as ops
 >>> ops.concat([[1, 2]], [[3, 4]], axis=-2)
@@ -21,14 +24,14 @@ def steps(*xs: IntArray, axis: int, dialect: Dialect | None = None) -> dict[str,
 
 
 def shape(*xs: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    require(len(xs) >= 1, "nothing to join")
-    require(all(-len(x) <= axis < 0 for x in xs), f"there is no axis {axis} in {[list(x) for x in xs]}")
+    require(len(xs) >= 1, "no tensors to join")
+    require(all(-len(x) <= axis < 0 for x in xs), f"axis {axis} is not an axis of {[list(x) for x in xs]}")
     joined = list(xs[0])
     joined[axis] = sum(x[axis] for x in xs)
     for x in xs:
         others = [size for i, size in enumerate(x) if i != len(x) + axis]
         expected = [size for i, size in enumerate(xs[0]) if i != len(xs[0]) + axis]
-        require(others == expected, f"{list(x)} does not join {list(xs[0])} along axis {axis}")
+        require(others == expected, f"{list(x)} and {list(xs[0])} do not join along axis {axis}")
     return tuple(joined)
 
 

@@ -1,4 +1,9 @@
-"""grid: rows of patches back on their grid: [..., height*width, classes] becomes [..., height, width, classes].
+"""grid(x, height): a list of cells, row by row, as a grid; the inverse of tokens.
+
+    out[i, j, c] = x[i * width + j, c]
+
+Arguments: `x` is ``[..., height*width, channels]``.
+Result: ``[..., height, width, channels]``.
 
 >>> import intsim.ops as ops
 >>> ops.grid([[1], [2], [3], [4]], height=2).tolist()
@@ -18,8 +23,8 @@ def steps(x: IntArray, height: int, dialect: Dialect | None = None) -> dict[str,
 
 
 def shape(x: tuple[int, ...], height: int) -> tuple[int, ...]:
-    require(len(x) >= 2, f"patches [..., patches, classes] are due, not {list(x)}")
-    require(x[-2] % height == 0, f"{x[-2]} patches do not fill {height} rows")
+    require(len(x) >= 2, f"expected cells [..., cells, channels], not {list(x)}")
+    require(x[-2] % height == 0, f"{x[-2]} cells do not fill {height} rows")
     return (*x[:-2], height, x[-2] // height, x[-1])
 
 

@@ -1,4 +1,9 @@
-"""heads: tokens of joined heads, one head after the other: [..., tokens, heads*d] becomes [..., heads, tokens, d].
+"""heads(x, heads): the channels of tokens split into attention heads.
+
+    out[h, t, j] = x[t, h * d + j]
+
+Arguments: `x` is ``[..., tokens, heads*d]``, one head after the other.
+Result: ``[..., heads, tokens, d]``.
 
 >>> import intsim.ops as ops
 >>> ops.heads([[1, 2, 3, 4], [5, 6, 7, 8]], heads=2).tolist()
@@ -19,7 +24,7 @@ def steps(x: IntArray, heads: int, dialect: Dialect | None = None) -> dict[str, 
 
 
 def shape(x: tuple[int, ...], heads: int) -> tuple[int, ...]:
-    require(len(x) >= 2, f"tokens [..., tokens, channels] are due, not {list(x)}")
+    require(len(x) >= 2, f"expected tokens [..., tokens, channels], not {list(x)}")
     require(x[-1] % heads == 0, f"{x[-1]} channels do not split into {heads} heads")
     return (*x[:-2], heads, x[-2], x[-1] // heads)
 

@@ -1,9 +1,12 @@
-"""input_lut: normalisation and quantization of pixels as one table a channel.
+"""input_lut(image u8, table i8): normalisation and quantization of pixels by one table per channel.
 
     out[..., c] = table[c, image[..., c]]
+    table[c, v] = saturate(round_half_even(((v/255 - mean) / std) / s), 8)      computed offline
 
-`image` is u8 [H, W, channels], `table` i8 [channels, 256], made offline: ``round_half_even(((v/255 - mean)/std) / s)``,
-saturated. Output scale s.
+Arguments: `image` is ``[..., channels]``, `table` ``[channels, 256]`` (three channels in the networks here).
+Result: i8 in the shape of `image`.
+Scale: s.
+Note: padding to whole patches adds zeros *after* the table.
 
 >>> import numpy as np, intsim.ops as ops
 >>> ops.input_lut([[[0, 255]]], np.stack([np.arange(-128, 128), np.arange(127, -129, -1)]))
@@ -40,7 +43,7 @@ def fast(image: IntArray, table: IntArray, dialect: Dialect | None, out: IntArra
 
 
 def infer(image: TensorBound, table: IntArray, dialect: Dialect | None = None) -> TensorBound:
-    require(table.shape[1] == 256, f"a table has 256 entries a channel, not {table.shape[1]}")
+    require(table.shape[1] == 256, f"expected a table with 256 entries per channel, not {table.shape[1]}")
     require(image.shape[-1] == len(table), f"the image has {image.shape[-1]} channels, the table {len(table)}")
     return TensorBound(image.shape, I8, int(table.min()), int(table.max()))
 

@@ -1,12 +1,20 @@
-"""lambda_shiftgelu: ShiftGELU whose sigmoid sees a clamped input.
+"""lambda_shiftgelu(x i8, x0, n, b, lam): ShiftGELU with a clamped input to its sigmoid.
 
     g   = clamp(x, -lam, lam)
-    out = x * sigmoid(g)                            the sigmoid of shiftgelu, row maximum of g
+    M, e, eM, S, f, sig                             as in shiftgelu, of g; M is the row maximum of g
+    out = x * sig
 
-Shapes, scales and formats as in shiftgelu; `lam` is an integer on x's scale; ``lam >= 128`` is shiftgelu exactly. Plain
-ShiftGELU's exponential floors about 9.4 natural units below the row's maximum, so one large activation makes the sigmoid
-1/2 for a whole token; clamping keeps the row's maximum near the rest. The I-Segmenter paper's formula is not public to us:
-this is our reading of its abstract.
+Arguments: as in shiftgelu; `lam` is an integer at the scale of `x`.
+Result: as in shiftgelu.
+Scale: as in shiftgelu.
+Conditions: with ``lam >= 128`` the result is exactly that of shiftgelu.
+Note: the exponential of plain ShiftGELU floors about 9.4 below the row maximum, so that one large activation makes the
+sigmoid 1/2 for the whole token; the clamp keeps the row maximum close to the other values. Measured on long-tailed rows
+(normal bulk, two in ten thousand values out to the tail), the RMS error against GELU is 0.019 with a tail to 8, 0.19 to 12,
+0.34 to 20 and 0.35 to 40 for plain ShiftGELU; 0.018, 0.030, 0.028 and 0.047 with lam = 6/s.
+Source: **our reading** of the abstract of the I-Segmenter paper, and documented as such wherever it is named. The abstract
+says only that the function mitigates the limits of uniform quantization on long-tailed activations; its formula is not
+public to us.
 
 >>> import intsim.ops as ops
 >>> ops.lambda_shiftgelu([127, -1, 5], x0=-5, n=23, b=8, lam=32, dialect="isegmenter")
@@ -33,7 +41,7 @@ def steps(x: IntArray, x0: int, n: int, b: int, lam: int, dialect: Dialect) -> d
 
 def fast(x: IntArray, x0: int, n: int, b: int, lam: int, dialect: Dialect, out: IntArray) -> None:
     if not gelu_fast(x, lam, x0, n, b, dialect, out):
-        steps(x.astype(np.int64), x0, n, b, lam, dialect)  # the reference says which row, and what is wrong with it
+        steps(x.astype(np.int64), x0, n, b, lam, dialect)  # the reference raises an error that names the row
 
 
 def infer(x: TensorBound, x0: int, n: int, b: int, lam: int, dialect: Dialect) -> TensorBound:

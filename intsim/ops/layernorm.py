@@ -1,16 +1,19 @@
-"""layernorm: mean and variance in integers, one division a row.
+"""layernorm(x i16, bias i32): layer normalisation over the last axis, in integers, with one division per row.
 
-    mean = round(sum(x) / n)             M = mean_rounding
+    mean = round(sum(x) / n, M)          M = mean_rounding
     y    = x - mean
-    v    = sum(y * y)                    unsigned 64 bits, or modulo 2**32 (variance)
-    std  = isqrt(v)                      S = sqrt; a std of 0 counts as 1
+    v    = sum(y * y)                    unsigned 64 bits (it passes 2**32 at real widths), or modulo 2**32 (variance)
+    std  = isqrt(v, S)                   S = sqrt; a std of 0 (only with S = floor) counts as 1
     f    = (2**31 - 1) // std
-    out  = y * f / 2 + bias              halved by layernorm_half
+    out  = floor(y * f / 2) + bias       floor, or trunc (layernorm_half)
 
-`x` is i16 [..., n], n at most 65536; `bias` i32 [n]; the result i32. Output scale per channel
-``gamma * sqrt(n) / 2**30``, and ``bias = floor(beta / gamma / (sqrt(n) / 2**30))``. Since ``|y| <= floor(sqrt(v)) <= std``
-(every Newton step from above stays at or above the root), ``|y * f / 2| <= 2**30``: only the bias can carry the result
-out of i32. Source: I-ViT's I-LayerNorm.
+Arguments: `x` is ``[..., n]``, n at most 65,536, so that the sum of a row fits i32; `bias` is ``[n]``.
+Result: i32 ``[..., n]``.
+Scale: ``gamma * sqrt(n) / 2**30`` per channel, and ``bias = floor(beta / gamma / (sqrt(n) / 2**30))``.
+Conditions: every Newton step from 2**16 stays at or above the true root, so ``|y| <= floor(sqrt(v)) <= std`` with an exact
+variance and ``|y * f / 2| <= 2**30``: only the bias can push the result out of i32. A gamma so small that the bias leaves
+i32 is an error at quantization time that names layer and channel, never a wrap.
+Source: I-ViT's I-LayerNorm. *checked*
 
 >>> import intsim.ops as ops
 >>> ops.layernorm([1, 2, 3, 4], [0, 0, 0, 0], dialect="rtl")  # mean 2.5 becomes 3; v = 6, std = 2
@@ -66,7 +69,7 @@ def steps(x: IntArray, bias: IntArray, dialect: Dialect) -> dict[str, IntArray]:
 
 @kernel
 def _mean_and_factor(x, mean_mode, sqrt_mode, wraps_variance):
-    total = np.int32(0)  # which holds the sum of the longest row; and what follows fits i32, too
+    total = np.int32(0)  # holds the sum of the longest row; i32 is enough for mean, y and f, too
     for j in range(len(x)):
         total = np.int32(total + x[j])
     mean = np.int32(c.round_divide(int(total), len(x), mean_mode))
@@ -106,13 +109,13 @@ def _scaled_rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_va
 
 
 def _codes(dialect: Dialect) -> tuple[int, int, int, bool, bool]:
-    """The dialect's choices as the kernels take them."""
+    """The choices of the dialect as the kernels take them."""
     wraps = (dialect.variance is Variance.WRAP32, dialect.overflow is Overflow.WRAP32)
     return dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code, *wraps
 
 
 def fast(x: IntArray, bias: IntArray, dialect: Dialect, out: IntArray) -> IntArray | None:
-    if x.dtype.itemsize > 2:  # what the kernels' 32 bits are not proved for
+    if x.dtype.itemsize > 2:  # the 32 bits of the kernels are proved for i16 only
         return steps(x.astype(np.int64), bias.astype(np.int64), dialect)["out"]
     rows = rows_of(x)
     over_rows(_rows, len(rows), rows, bias, *_codes(dialect), rows_of(out))
@@ -120,7 +123,7 @@ def fast(x: IntArray, bias: IntArray, dialect: Dialect, out: IntArray) -> IntArr
 
 
 def scaled_rows(x: IntArray, bias: IntArray, dialect: Dialect, scaling: Scaling, out: IntArray) -> None:
-    """The fast face followed by a requantization, for results proved to be i32."""
+    """The fast implementation followed by a requantization, for results proved to be i32."""
     rows = rows_of(x)
     over_rows(_scaled_rows, len(rows), rows, bias, *_codes(dialect), scaling, rows_of(out))
 
@@ -130,7 +133,7 @@ def infer(x: TensorBound, bias: IntArray, dialect: Dialect) -> TensorBound:
     require(1 <= n <= LONGEST, f"rows of {n} elements; layernorm takes 1 to {LONGEST}")
     require(len(bias) == n, f"bias has {len(bias)} values for {n} channels")
     reach = 1 << 30
-    if dialect.variance is Variance.WRAP32:  # a wrapped variance says nothing about y
+    if dialect.variance is Variance.WRAP32:  # a wrapped variance does not bound y
         smallest = 64 if dialect.sqrt is Sqrt.NEWTON10 else 1
         reach = (x.hi - x.lo) * (INT32_MAX // smallest) // 2 + 1
     return TensorBound(x.shape, I32, int(bias.min()) - reach, int(bias.max()) + reach - 1)

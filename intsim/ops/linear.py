@@ -1,10 +1,12 @@
-"""linear: a fully connected layer on 8-bit integers.
+"""linear(x i8, weight i8, bias i32): a fully connected layer on 8-bit integers.
 
     out = x @ weight.T + bias
 
-`x` is i8 [..., in], `weight` i8 [out, in], `bias` i32 [out], the result i32. A result outside i32 is forbidden: a
-ValueError when called directly, and proved impossible when a graph is loaded. Scales: weight per output channel
-max|w| / 127, bias and output ``s_x * s_w``.
+Arguments: `x` is ``[..., in]``, `weight` ``[out, in]``, `bias` ``[out]``.
+Result: i32 ``[..., out]``.
+Scale: ``s_x * s_w`` per output channel, for the result and for `bias`. ``s_w = max|w| / 127`` per output channel; a channel
+without any weight above 2**-12 of the layer's median max|w| uses that bound as its max|w|.
+Conditions: a result outside i32 is forbidden: a ValueError in a direct call, proved impossible when a graph is loaded.
 
 >>> import intsim.ops as ops
 >>> ops.linear([[1, 2, 3]], [[1, 0, -1], [127, 127, 127]], [10, -2])

@@ -1,14 +1,19 @@
-"""masked_shiftmax: shiftmax in which a token sees only those of its own region, as in Swin's shifted windows.
+"""masked_shiftmax(x i8, regions i8, x0, n, b): shiftmax where a token sees only tokens of its own region, as in Swin.
 
     seen[i, j] = regions[window, i] == regions[window, j]
-    e = shift_exp(x - max over seen of x)           where seen
-    e = shift_exp of its floor, n * x0: -x0         elsewhere
+    M = max(x) over what is seen                    per row
+    e = shift_exp(x - M, x0, n)                     where seen
+    e = -x0                                         elsewhere: the exponential of its floor, n * x0
     S, f, p                                         as in shiftmax
 
-`x` is i8 [..., windows, heads, tokens, tokens], `regions` i8 [windows, tokens]: numbers that only their equality matters of.
-A token is of its own region, so that every row has a maximum. What is not seen keeps the floor's small share, as it has in
-the published network, whose mask adds -100 to the real logit: below any floor at scales up to a third. Formats, precision
-and output scale as in shiftmax.
+Arguments: `x` is ``[..., windows, heads, tokens, tokens]``, `regions` ``[windows, tokens]``; of the region numbers only
+equality counts; `x0`, `n` and `b` are those of shiftmax.
+Result: as in shiftmax.
+Scale: as in shiftmax.
+Conditions: token i always sees itself, so that every row has a maximum. With one region the result is that of shiftmax.
+Note: the published network adds -100 to the real logit of what is not seen, and its exponential floors ``n / 1.4375`` below
+the maximum (10.4 for n = 15). As long as ``255 * s <= 100 - n * (1 + s) / 1.4375`` (for n = 15, s up to a third), no i8
+logit is large enough to come back above the floor, and what is not seen keeps the floor's small share rather than none.
 Source: I-ViT's Shiftmax in Swin Transformer.
 
 >>> import intsim.ops as ops
@@ -44,12 +49,12 @@ def steps(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Dial
 
 
 def visible(regions: IntArray) -> IntArray:
-    """Whether token i of a window sees token j: [windows, tokens, tokens]."""
+    """Whether token i of a window sees token j, as [windows, tokens, tokens]."""
     return np.asarray(regions[:, :, None] == regions[:, None, :])
 
 
 def undivided(regions: IntArray) -> IntArray:
-    """The windows in which every token sees every other: [windows]."""
+    """Whether every token of a window sees every other, as [windows]."""
     return np.asarray((regions == regions[:, :1]).all(axis=1))
 
 
@@ -83,7 +88,7 @@ def _table_rows(start, stop, x, whole, softmax, how, regions, heads, floor, out)
                 return row + refused
         else:
             own = regions[row // size % len(regions)]
-            end = min(end, row - row % x.shape[1] + x.shape[1])  # of this head
+            end = min(end, row - row % x.shape[1] + x.shape[1])  # the end of this head
             refused = masked_rows(x[row:end], end - row, row % x.shape[1], own, floor, softmax, out[row:end])
             if refused >= 0:
                 return row + refused
@@ -92,7 +97,7 @@ def _table_rows(start, stop, x, whole, softmax, how, regions, heads, floor, out)
 
 
 def fast(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> IntArray | None:
-    if x.dtype != np.int8:  # what no format holds
+    if x.dtype != np.int8:  # arrays of Python objects, as tests pass
         return steps(x, regions.astype(np.int64), x0, n, b, dialect)["out"]
     rows, result = rows_of(x), rows_of(out)
     constants, heads = tables(x0, n, b, dialect), x.shape[-3]
@@ -104,15 +109,15 @@ def fast(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Diale
         whole = undivided(regions)
         refused = over_rows(_table_rows, len(rows), rows, whole, constants, lookup(), regions, heads, -x0, result)
     if refused >= 0:
-        steps(x.astype(np.int64), regions.astype(np.int64), x0, n, b, dialect)  # the reference says what is wrong with it
+        steps(x.astype(np.int64), regions.astype(np.int64), x0, n, b, dialect)  # the reference raises the error
     return None
 
 
 def infer(x: TensorBound, regions: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
-    require(len(x.shape) >= 4, f"logits [..., windows, heads, tokens, tokens] are due, not {list(x.shape)}")
-    due = (x.shape[-4], x.shape[-1])
-    require(x.shape[-2] == x.shape[-1], f"logits of {x.shape[-2]} tokens by {x.shape[-1]} are not those of one window")
-    require(regions.shape == due, f"regions are {list(regions.shape)}; due are {list(due)}, [windows, tokens]")
+    require(len(x.shape) >= 4, f"expected logits [..., windows, heads, tokens, tokens], not {list(x.shape)}")
+    expected = (x.shape[-4], x.shape[-1])
+    require(x.shape[-2] == x.shape[-1], f"the logits of a window are square, not {x.shape[-2]} x {x.shape[-1]}")
+    require(regions.shape == expected, f"regions are {list(regions.shape)}, expected {list(expected)}, [windows, tokens]")
     return SHIFTMAX.infer(x, x0, n, b, dialect)
 
 

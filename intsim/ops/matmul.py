@@ -1,10 +1,14 @@
-"""matmul: the product of two activations, as in attention.
+"""matmul(a i16, b i8, transpose_b): the product of two activations, as in attention.
 
-    out = a @ b        (a @ b^T with transpose_b)
+    out = a @ b                 transpose_b = 0
+    out = a @ b.T               transpose_b = 1; .T swaps the last two axes
 
-`a` is i8 or i16 [..., M, K] (attention probabilities have 16 bits), `b` i8 [..., K, N], or [..., N, K] with
-`transpose_b`; leading axes are equal; the result is i32, and outside i32 forbidden as in linear. Where rows of `a` are
-probabilities their sum is bounded, which is what proves long rows of attention free of overflow. Output scale s_a * s_b.
+Arguments: `a` is i8 or i16 ``[..., M, K]`` (attention probabilities have 16 bits); `b` is ``[..., K, N]``, or with
+`transpose_b` ``[..., N, K]``; the leading axes of both are equal.
+Result: i32 ``[..., M, N]``.
+Scale: ``s_a * s_b``.
+Conditions: a result outside i32 is forbidden, as in linear. Where the rows of `a` are probabilities, the bound of their sum
+proves long rows of attention free of overflow.
 
 >>> import intsim.ops as ops
 >>> ops.matmul([[1, 2]], [[3, 4], [5, 6]])
@@ -40,7 +44,7 @@ def fast(a: IntArray, b: IntArray, transpose_b: int, dialect: Dialect | None, ou
 
 
 def infer(a: TensorBound, b: TensorBound, transpose_b: int = 0, dialect: Dialect | None = None) -> TensorBound:
-    require(len(a.shape) >= 2 and len(b.shape) >= 2, f"two matrices are due, not {list(a.shape)} and {list(b.shape)}")
+    require(len(a.shape) >= 2 and len(b.shape) >= 2, f"expected two matrices, not {list(a.shape)} and {list(b.shape)}")
     require(a.shape[:-2] == b.shape[:-2], f"leading axes differ: {list(a.shape)} and {list(b.shape)}")
     depth, columns = b.shape[-2:] if not transpose_b else (b.shape[-1], b.shape[-2])
     require(a.shape[-1] == depth, f"a has rows of {a.shape[-1]}, b columns of {depth}")
@@ -52,7 +56,7 @@ def infer(a: TensorBound, b: TensorBound, transpose_b: int = 0, dialect: Dialect
 
 
 def product_of_scales(a: Scale | None, b: Scale | None) -> Scale | None:
-    """The scale of a product; unknown where one of the two is."""
+    """The scale of a product; None where one of the two is unknown."""
     return None if a is None or b is None else a * b
 
 

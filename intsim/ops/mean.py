@@ -1,9 +1,11 @@
-"""mean: over tokens, the last axis but one: [..., tokens, channels] becomes [..., channels].
+"""mean(x i16): the mean over tokens, the last axis but one.
 
-    out = round(sum(x) / tokens)         M = mean_rounding
+    out = round(sum(x) / tokens, M)      M = mean_rounding
 
-`x` is i16, at most 65536 tokens, so that the sum fits i32; format and scale stay. Source: the average pooling of Swin
-Transformer, as I-ViT rounds it.
+Arguments: `x` is ``[..., tokens, channels]``, at most 65,536 tokens, so that their sum fits i32.
+Result: i16 ``[..., channels]``.
+Scale: that of `x`.
+Source: the average pooling of Swin Transformer, rounded as in I-ViT.
 
 >>> import intsim.ops as ops
 >>> ops.mean([[1, -1], [2, -2]], dialect="rtl")  # 1.5 and -1.5, ties up
@@ -47,8 +49,8 @@ def fast(x: IntArray, dialect: Dialect, out: IntArray) -> None:
 
 
 def infer(x: TensorBound, dialect: Dialect) -> TensorBound:
-    require(len(x.shape) >= 2, f"tokens [..., tokens, channels] are due, not {list(x.shape)}")
-    require(1 <= x.shape[-2] <= MOST, f"a mean over {x.shape[-2]} tokens; it takes 1 to {MOST}")
+    require(len(x.shape) >= 2, f"expected tokens [..., tokens, channels], not {list(x.shape)}")
+    require(1 <= x.shape[-2] <= MOST, f"{x.shape[-2]} tokens; mean takes 1 to {MOST}")
     return TensorBound((*x.shape[:-2], x.shape[-1]), x.fmt, x.lo, x.hi)
 
 

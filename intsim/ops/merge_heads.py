@@ -1,4 +1,9 @@
-"""merge_heads: the inverse of heads: [..., heads, tokens, d] becomes [..., tokens, heads*d].
+"""merge_heads(x): the inverse of heads.
+
+    out[t, h * d + j] = x[h, t, j]
+
+Arguments: `x` is ``[..., heads, tokens, d]``.
+Result: ``[..., tokens, heads*d]``.
 
 >>> import intsim.ops as ops
 >>> ops.merge_heads([[[1, 2], [5, 6]], [[3, 4], [7, 8]]]).tolist()
@@ -19,7 +24,7 @@ def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
 
 
 def shape(x: tuple[int, ...]) -> tuple[int, ...]:
-    require(len(x) >= 3, f"heads [..., heads, tokens, d] are due, not {list(x)}")
+    require(len(x) >= 3, f"expected heads [..., heads, tokens, d], not {list(x)}")
     return (*x[:-3], x[-2], x[-3] * x[-1])
 
 

@@ -1,7 +1,10 @@
-"""merge_patches: every two by two cells of a grid side by side: [..., h, w, channels] becomes [..., h/2, w/2, 4*channels].
+"""merge_patches(x): every two by two cells of a grid joined into one, side by side in its channels.
 
-The four come column by column: above left, below left, above right, below right. Height and width are even. Source: the
-patch merging of Swin Transformer.
+    out[i, j] = x[2*i, 2*j], x[2*i + 1, 2*j], x[2*i, 2*j + 1], x[2*i + 1, 2*j + 1]
+
+Arguments: `x` is ``[..., h, w, channels]``; h and w are even.
+Result: ``[..., h/2, w/2, 4*channels]``, the four cells column by column: above left, below left, above right, below right.
+Source: the patch merging of Swin Transformer.
 
 >>> import intsim.ops as ops
 >>> ops.merge_patches([[[1], [2], [3], [4]], [[5], [6], [7], [8]]]).tolist()
@@ -24,7 +27,7 @@ def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
 
 
 def shape(x: tuple[int, ...]) -> tuple[int, ...]:
-    require(len(x) >= 3, f"a grid [..., height, width, channels] is due, not {list(x)}")
+    require(len(x) >= 3, f"expected a grid [..., height, width, channels], not {list(x)}")
     *leading, height, width, channels = x
     require(height % 2 == 0 and width % 2 == 0, f"{height} x {width} does not divide into two by two")
     return (*leading, height // 2, width // 2, 4 * channels)

@@ -1,4 +1,10 @@
-"""merge_windows: the inverse of windows: [..., windows, size*size, channels] becomes [..., height, width, channels].
+"""merge_windows(x, height): the inverse of windows.
+
+    out[i * size + k, j * size + l, c] = x[i * (width/size) + j, k * size + l, c]
+
+Arguments: `x` is ``[..., windows, size*size, channels]``.
+Result: ``[..., height, width, channels]``.
+Source: Swin Transformer.
 
 >>> import intsim.ops as ops
 >>> ops.merge_windows([[[1], [2], [5], [6]], [[3], [4], [7], [8]]], height=2).tolist()
@@ -24,10 +30,10 @@ def steps(x: IntArray, height: int, dialect: Dialect | None = None) -> dict[str,
 
 
 def shape(x: tuple[int, ...], height: int) -> tuple[int, ...]:
-    require(len(x) >= 3, f"windows [..., windows, tokens, channels] are due, not {list(x)}")
+    require(len(x) >= 3, f"expected windows [..., windows, tokens, channels], not {list(x)}")
     *leading, count, tokens, channels = x
     size = math.isqrt(tokens)
-    require(size * size == tokens > 0, f"windows of {tokens} tokens are not square")
+    require(size * size == tokens > 0, f"a window of {tokens} tokens is not square")
     fits = height % size == 0 and count % (height // size) == 0 if height >= size else False
     require(fits, f"{count} windows of {size} x {size} do not fill {height} rows")
     return (*leading, height, count // (height // size) * size, channels)

@@ -1,8 +1,11 @@
-"""patches: a picture cut into square patches, one a row.
+"""patches(x, size): an image cut into square patches, one per row.
 
-`x` is [..., H, W, C]; zeros are added below and to the right up to whole patches (after input_lut, so zero is the mean
-colour); the result is [..., h*w, C*size*size] with h = ceil(H/size), w = ceil(W/size), patches row by row and inside a
-patch channel by channel, as a convolution's weight [out, C, size, size] is flattened.
+    out[i * w + j, (c * size + k) * size + l] = x[i * size + k, j * size + l, c]        0 outside x
+
+Arguments: `x` is ``[..., H, W, C]``. Zeros are added below and to the right up to whole patches (after input_lut, where zero
+is the mean colour).
+Result: ``[..., h*w, C*size*size]`` with h = ceil(H/size) and w = ceil(W/size): patches row by row and, inside a patch,
+channel by channel, as the weight ``[out, C, size, size]`` of a convolution is flattened.
 
 >>> import numpy as np, intsim.ops as ops
 >>> ops.patches(np.arange(8).reshape(2, 4, 1), size=2)
@@ -30,7 +33,7 @@ def steps(x: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, I
 
 
 def shape(x: tuple[int, ...], size: int) -> tuple[int, ...]:
-    require(len(x) >= 3, f"a picture [H, W, C] is due, not {list(x)}")
+    require(len(x) >= 3, f"expected an image [H, W, C], not {list(x)}")
     *leading, height, width, channels = x
     return (*leading, -(-height // size) * -(-width // size), channels * size * size)
 

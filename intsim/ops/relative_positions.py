@@ -1,9 +1,10 @@
-"""relative_positions: from a table with one row a displacement, the bias of every pair of tokens in a window.
+"""relative_positions(table, size): the bias of every pair of tokens in a window, from a table with one row per displacement.
 
     out[h, i, j] = table[(row(i) - row(j) + size - 1) * (2*size - 1) + column(i) - column(j) + size - 1, h]
 
-`table` is [(2*size - 1)**2, heads], tokens lie row by row in a window of size x size, the result is
-[heads, size*size, size*size]. Source: the relative position bias of Swin Transformer.
+Arguments: `table` is ``[(2*size - 1)**2, heads]``; the tokens of a window of size x size are numbered row by row.
+Result: ``[heads, size*size, size*size]``.
+Source: the relative position bias of Swin Transformer.
 
 >>> import intsim.ops as ops
 >>> ops.relative_positions([[i] for i in range(9)], size=2).tolist()
@@ -27,9 +28,9 @@ def steps(table: IntArray, size: int, dialect: Dialect | None = None) -> dict[st
 
 
 def shape(table: tuple[int, ...], size: int) -> tuple[int, ...]:
-    require(len(table) == 2, f"a table [displacements, heads] is due, not {list(table)}")
-    due = (2 * size - 1) ** 2
-    require(table[0] == due, f"windows of {size} x {size} have {due} displacements, the table {table[0]}")
+    require(len(table) == 2, f"expected a table [displacements, heads], not {list(table)}")
+    expected = (2 * size - 1) ** 2
+    require(table[0] == expected, f"windows of {size} x {size} have {expected} displacements, the table {table[0]}")
     return (table[1], size * size, size * size)
 
 

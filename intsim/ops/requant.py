@@ -1,10 +1,12 @@
-"""requant: an accumulator to a narrower format by an integer multiplier and a shift.
+"""requant(acc i32, m, e, b): an accumulator rescaled to a narrower format by an integer multiplier and a shift.
 
-    out = saturate(round_shift(acc * m, e, R), b)
+    out = saturate(round_shift(acc * m, e, R), b)       R = requant_rounding
 
-`acc` is i32 [..., channels]; `m` (i32) and `e` (1..62) are one value or one a
-channel; the product is exact in 64 bits; `b` is the output's width in bits. The real factor is ``m * 2**-e``, the ratio of
-the two scales. The dialect says R, ``requant_rounding``. Source: Jacob et al. 2018 and I-ViT's QuantAct.
+Arguments: `acc` is ``[..., channels]``; `m` (i32) and `e` are one value or one per channel; `b` is the output width in bits.
+Result: a signed integer of `b` bits, in the shape of `acc`.
+Scale: the real factor ``m * 2**-e`` is the scale of `acc` divided by the scale of the result.
+Conditions: the product is exact in 64 bits.
+Source: Jacob et al. 2018 and I-ViT's QuantAct. *checked*
 
 >>> import intsim.ops as ops
 >>> ops.requant([-3, -1, 1, 3, 900], m=2**30, e=31, b=8, dialect="isegmenter")  # a half: ties to even, 450 saturates
@@ -54,7 +56,7 @@ def _narrow_rows(start, stop, acc, scaling, out):
 def fast(acc: IntArray, m: IntArray, e: IntArray, b: int, dialect: Dialect, out: IntArray) -> None:
     fmt, mode = signed(b), dialect.requant_rounding
     flat, result = rows_of(acc), rows_of(out)
-    if flat.itemsize <= 4:  # whose products stay within the 62 bits of `rounding_terms`
+    if flat.itemsize <= 4:  # products stay within the 62 bits of `rounding_terms`
         over_rows(_narrow_rows, len(flat), flat, scaling(m, e, mode, fmt, flat.shape[1]), result)
     else:
         m, e = per_channel(m, flat), per_channel(e, flat)
@@ -68,7 +70,7 @@ def infer(acc: TensorBound, m: IntArray, e: IntArray, b: int, dialect: Dialect) 
 
 
 def rescaled(x: TensorBound, m: IntArray, e: IntArray, dialect: Dialect) -> tuple[int, int]:
-    """The interval of ``round_shift(x * m, e)``; multiplying and rounding are monotone, so the ends tell."""
+    """The interval of ``round_shift(x * m, e)``; multiplying and rounding are monotone, so the ends are enough."""
     for name, value in (("m", m), ("e", e)):
         shape = np.shape(value)
         require(shape in ((), x.shape[-1:]), f"{name} has {shape[0] if shape else 1} values for {x.shape[-1]} channels")

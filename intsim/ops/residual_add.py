@@ -1,11 +1,14 @@
-"""residual_add: two branches of different scales, added at a third.
+"""residual_add(a i32, c i32, ma, ea, mc, ec, b): the sum of two branches, rescaled from their own scales to a third.
 
-    out = saturate(round_shift(a * ma, ea, R) + round_shift(c * mc, ec, R), b)
+    out = saturate(round_shift(a * ma, ea, R) + round_shift(c * mc, ec, R), b)      R = requant_rounding
 
-Each arm is rounded by itself, then added. `c` has the shape of `a`, or lacks some of its leading axes, as a bias of
-attention does, and is then added all along them (an axis of length 1 is not stretched); `ma, ea, mc, ec` are one value or
-one a channel; `b` is the output's width, 16 on the residual stream. The dialect says R, ``requant_rounding``. Source:
-I-ViT's QuantAct with an identity branch.
+Arguments: `a` is ``[..., channels]``; `c` has the shape of `a` or lacks some of its leading axes, as an attention bias does,
+and is then added along all of them (an axis of length 1 is not broadcast); `ma`, `ea`, `mc` and `ec` are one value or one
+per channel; `b` is the output width in bits, 16 on the residual stream.
+Result: a signed integer of `b` bits, in the shape of `a`.
+Scale: ``ma * 2**-ea`` and ``mc * 2**-ec`` are the scales of `a` and `c` divided by the scale of the result.
+Conditions: each branch is rounded separately before the sum.
+Source: I-ViT's QuantAct with an identity branch. *checked*
 
 >>> import intsim.ops as ops
 >>> ops.residual_add([3, 1], [5, 5], ma=2**30, ea=31, mc=2**30, ec=30, b=16, dialect="rtl")  # a/2 + c, halves up
@@ -61,7 +64,7 @@ def fast(
 ) -> None:
     fmt, mode = signed(b), dialect.requant_rounding
     left, right, result = rows_of(a), rows_of(c), rows_of(out)
-    if max(left.itemsize, right.itemsize) <= 4:  # whose products stay within the 62 bits of `rounding_terms`
+    if max(left.itemsize, right.itemsize) <= 4:  # products stay within the 62 bits of `rounding_terms`
         arms = [scaling(m, e, mode, fmt, left.shape[1]) for m, e in ((ma, ea), (mc, ec))]
         over_rows(_narrow_rows, len(left), left, right, *arms, result)
     else:
@@ -73,9 +76,9 @@ def infer(
     a: TensorBound, c: TensorBound, ma: IntArray, ea: IntArray, mc: IntArray, ec: IntArray, b: int, dialect: Dialect
 ) -> TensorBound:
     fits = c.shape == a.shape[len(a.shape) - len(c.shape) :]
-    require(fits, f"a is {list(a.shape)} and c is {list(c.shape)}; branches have one shape, or c the last axes of it")
+    require(fits, f"a is {list(a.shape)} and c is {list(c.shape)}; c must have the shape of a, or its last axes")
     (a_lo, a_hi), (c_lo, c_hi) = rescaled(a, ma, ea, dialect), rescaled(c, mc, ec, dialect)
-    require(I64.holds(a_lo + c_lo, a_hi + c_hi), "the sum of the two arms may pass 64 bits")
+    require(I64.holds(a_lo + c_lo, a_hi + c_hi), "the sum of the two branches may pass 64 bits")
     fmt = signed(b)
     return TensorBound(a.shape, fmt, min(max(a_lo + c_lo, fmt.lo), fmt.hi), min(max(a_hi + c_hi, fmt.lo), fmt.hi))
 

@@ -1,7 +1,11 @@
-"""roll: a grid shifted cyclically: row i of the result is row i - rows of `x`, and likewise the columns.
+"""roll(x, rows, columns): a grid shifted cyclically.
 
-`x` is [..., height, width, channels]; `rows` and `columns` may be negative, as in Swin's ``roll(-shift)``, and are taken
-modulo height and width. Source: the cyclic shift of Swin Transformer.
+    out[i, j] = x[(i - rows) mod height, (j - columns) mod width]
+
+Arguments: `x` is ``[..., height, width, channels]``; `rows` and `columns` may be negative, as in Swin's ``roll(-shift)``,
+and are taken modulo height and width.
+Result: the shape of `x`.
+Source: the cyclic shift of Swin Transformer.
 
 >>> import intsim.ops as ops
 >>> ops.roll([[[1], [2], [3]], [[4], [5], [6]]], rows=1, columns=-1).tolist()
@@ -25,7 +29,7 @@ def steps(x: IntArray, rows: int, columns: int, dialect: Dialect | None = None) 
 
 
 def shape(x: tuple[int, ...], rows: int, columns: int) -> tuple[int, ...]:
-    require(len(x) >= 3, f"a grid [..., height, width, channels] is due, not {list(x)}")
+    require(len(x) >= 3, f"expected a grid [..., height, width, channels], not {list(x)}")
     return x
 
 

@@ -1,16 +1,18 @@
-"""shift_exp: the exponential by shifts, one division and one more shift.
+"""shift_exp(x i16, x0, n): the exponential, computed from shifts and one division.
 
     t = x + (x >> 1) - (x >> 4)                     x * log2(e), with log2(e) ~ 1.4375
     t = max(t, n * x0)
-    q = t // x0                                     floor, or trunc (quotient); q < 0 where x > 0
-    r = t - q * x0
-    e = max(((r - 2*x0) << (n - q)) >> 1, 0)        half_bit = kept
-    e = max(((r >> 1) - x0) << (n - q), 0)          half_bit = dropped
+    q = t // x0                                     floor of the real quotient, or trunc (quotient); q < 0 where x > 0
+    r = t - q * x0                                  x0 < r <= 0 (with floor)
+    e = max(((r - 2*x0) << (n - q)) >> 1, 0)        half_bit = kept: floor((r/2 - x0) * 2**(n - q)), halved after the shift
+    e = max(((r >> 1) - x0) << (n - q), 0)          half_bit = dropped: halved before the shift
 
-`x` is i16 [...] at scale s, ``x0 = floor(-1/s) <= -1`` stands for -1, `n` is the precision: ``e ~ exp(s*x) * -x0 * 2**n``.
-Inside shiftmax and shiftgelu `x` is a difference to the row maximum. Called alone it is exact for any `x`: int64, or Python
-integers (an object array) where 64 bits are not enough; under ``overflow = wrap32`` the shifted value wraps to i32.
-Source: I-ViT's Shiftmax, int_exp_shift.
+Arguments: `x` is ``[...]`` at scale s, in shiftmax and shiftgelu the difference to the row maximum;
+``x0 = floor(-1/s) <= -1`` represents -1; `n` is the precision.
+Result: the shape of `x`; ``e ~ exp(s*x) * -x0 * 2**n``.
+Conditions: a direct call is exact for any `x`: int64, or Python integers (an object array) where 64 bits are not enough.
+Under ``overflow = wrap32`` the shifted value wraps to i32.
+Source: int_exp_shift in I-ViT's Shiftmax.
 
 >>> import intsim.ops as ops
 >>> ops.shift_exp([0, -20, -40], x0=-20, n=15, dialect="ivit")  # 1, 1/e, 1/e**2 in units of 1 / (20 * 2**15)
@@ -30,7 +32,7 @@ from ._op import Op, Param, rows_of
 
 X0 = Param.integer(-(1 << 20), -1)
 PRECISION = Param.integer(0, 31)
-BEYOND = 1 << 62  # what the compiled exponential says where a value is as large or larger
+BEYOND = 1 << 62  # what the compiled exponential returns for a value this large or larger
 
 
 def steps(x: IntArray, x0: int, n: int, dialect: Dialect) -> dict[str, IntArray]:
@@ -46,7 +48,7 @@ def steps(x: IntArray, x0: int, n: int, dialect: Dialect) -> dict[str, IntArray]
 
 
 def _shifted(k: IntArray, shift: IntArray, wraps: bool) -> IntArray:
-    """``k << shift``: wrapped to i32, or whole, then in Python integers where 62 bits are not enough."""
+    """``k << shift``: wrapped to i32, or exact, in Python integers where 62 bits are not enough."""
     if wraps:
         return np.where(shift < 32, wrap(k << np.minimum(shift, 31), I32), 0)
     if k.size and (int(k.max()).bit_length() + int(shift.max())) > 62:
@@ -66,12 +68,12 @@ def fast(x: IntArray, x0: int, n: int, dialect: Dialect, out: IntArray) -> IntAr
     rows, result = rows_of(x), rows_of(out)
     over_rows(_rows, len(rows), rows, x0, n, *codes(dialect), result)
     if (result == BEYOND).any():
-        return steps(x.astype(np.int64), x0, n, dialect)["out"]  # astronomical values take unbounded integers
+        return steps(x.astype(np.int64), x0, n, dialect)["out"]  # needs Python integers
     return None
 
 
 def codes(dialect: Dialect) -> tuple[int, int, bool]:
-    """The dialect's choices as the compiled exponential takes them."""
+    """The choices of the dialect as the compiled exponential takes them."""
     return dialect.quotient.code, dialect.half_bit.code, dialect.overflow is Overflow.WRAP32
 
 

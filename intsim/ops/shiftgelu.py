@@ -1,15 +1,19 @@
-"""shiftgelu: GELU as ``x * sigmoid(1.702 x)``, the sigmoid from exponentials relative to the row's maximum.
+"""shiftgelu(x i8, x0, n, b): GELU as ``x * sigmoid(1.702 x)``, with exponentials relative to the row maximum.
 
-    M   = max(x)
-    e   = shift_exp(x - M);  eM = shift_exp(-M)
+    M   = max(x)                                    per row
+    e   = shift_exp(x - M, x0, n)
+    eM  = shift_exp(-M, x0, n)
     S   = min(e + eM, 2**31 - 1)                    or wrapped to i32 (exp_sum); a wrapped sum of 0 is an error
     f   = (2**31 - 1) // S
     sig = (e * f) >> (31 - b + 1)
     out = x * sig
 
-`x` is i8 [..., channels] at scale s, ``x0 = floor(-1 / (1.702 * s))``, `n` the precision, `b` the bits of the sigmoid
-(8); the result is i32 at scale ``s * 2**-(b-1)``. Where M < 0, eM can pass 2**31 and saturates with the sum.
-Source: I-ViT's ShiftGELU.
+Arguments: `x` is ``[..., channels]`` at scale s; ``x0 = floor(-1 / (1.702 * s))``; `n` is the precision; `b` is the width of
+the sigmoid in bits, 8.
+Result: i32 in the shape of `x`.
+Scale: ``s * 2**-(b-1)``.
+Conditions: where M < 0, eM can pass 2**31; the sum saturates there, which gives the same result as unbounded integers.
+Source: I-ViT's ShiftGELU. *checked*
 
 >>> import intsim.ops as ops
 >>> ops.shiftgelu([-40, 0, 40], x0=-24, n=23, b=8, dialect="ivit")  # -1, 0 and 1 in units of 1/40; times 2**-7
@@ -33,7 +37,7 @@ from .shift_exp import PRECISION, X0, codes
 from .shift_exp import steps as exponential
 from .shiftmax import BITS, exponential_sum, probability
 
-UNCLAMPED = 128  # a bound no i8 passes
+UNCLAMPED = 128  # above the magnitude of any i8
 
 
 def steps(x: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, IntArray]:
@@ -41,7 +45,7 @@ def steps(x: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, I
 
 
 def gelu_steps(x: IntArray, g: IntArray, x0: int, n: int, b: int, dialect: Dialect, name: str) -> dict[str, IntArray]:
-    """The equation, the sigmoid taken of `g`: of `x` itself, or of `x` clamped (lambda_shiftgelu)."""
+    """The equation with the sigmoid of `g`: `x` itself, or `x` clamped (lambda_shiftgelu)."""
     top = g.max(axis=-1, keepdims=True)
     e = exponential(g - top, x0, n, dialect)["out"]
     e_top = exponential(-top, x0, n, dialect)["out"]
@@ -76,7 +80,7 @@ def _rows(start, stop, x, lam, x0, n, b, quotient, half_bit, wraps, wraps_sum, o
 
 
 def gelu_fast(x: IntArray, lam: int, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> bool:
-    """Run the compiled rows; whether all could be computed."""
+    """Run the compiled rows; False where a row cannot be computed."""
     rows, result = rows_of(x), rows_of(out)
     wraps_sum = dialect.exp_sum is ExpSum.WRAP32
     choices = (*codes(dialect), wraps_sum)
@@ -85,7 +89,7 @@ def gelu_fast(x: IntArray, lam: int, x0: int, n: int, b: int, dialect: Dialect, 
 
 def fast(x: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> None:
     if not gelu_fast(x, UNCLAMPED, x0, n, b, dialect, out):
-        steps(x.astype(np.int64), x0, n, b, dialect)  # the reference says which row, and what is wrong with it
+        steps(x.astype(np.int64), x0, n, b, dialect)  # the reference raises an error that names the row
 
 
 def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
@@ -99,7 +103,7 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
         may_pass = dialect.overflow is Overflow.EXACT and dialect.exp_sum is ExpSum.SATURATE
         require(largest < 2**31 or may_pass, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
         hi = max(hi, largest >> (32 - b))
-        if dialect.exp_sum is ExpSum.WRAP32:  # nothing bounds the factor of a wrapped sum
+        if dialect.exp_sum is ExpSum.WRAP32:  # the factor of a wrapped sum has no bound
             hi = (largest << 31) >> (32 - b)
             lo = -hi
     products = [value * s for value in (x.lo, x.hi) for s in (lo, hi)]
@@ -107,7 +111,7 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
 
 
 def real(x: FloatArray) -> FloatArray:
-    """GELU with the error function, in real numbers."""
+    """GELU in real numbers, by the error function."""
     return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
 
 

@@ -1,12 +1,16 @@
-"""shiftmax: softmax over the last axis, in shifts and one division a row.
+"""shiftmax(x i8, x0, n, b): softmax over the last axis, computed from shifts and one division per row.
 
-    e = shift_exp(x - max(x))
+    e = shift_exp(x - max(x), x0, n)
     S = min(sum(e), 2**31 - 1)                      or wrapped to i32 (exp_sum); a wrapped sum of 0 is an error
     f = (2**31 - 1) // S
     p = (e * f) >> (31 - b + 1)
 
-`x` is i8 [..., tokens] at scale s, ``x0 = floor(-1/s)``, `n` the precision, `b` the output's bits: 0 <= p < 2**(b-1), and
-the sum of a row is below 2**(b-1) as long as S does not saturate. Output scale ``2**-(b-1)``. Source: I-ViT's Shiftmax.
+Arguments: `x` is ``[..., tokens]`` at scale s; ``x0 = floor(-1/s)``; `n` is the precision; `b` is the output width in bits,
+usually 16.
+Result: p, a signed integer of `b` bits, in the shape of `x`: ``0 <= p < 2**(b-1)``.
+Scale: ``2**-(b-1)``.
+Conditions: the sum of a row is below ``2**(b-1)`` as long as S does not saturate.
+Source: I-ViT's Shiftmax. *checked*
 
 >>> import intsim.ops as ops
 >>> ops.shiftmax([0, 20, 40], x0=-20, n=15, b=16, dialect="isegmenter")  # 2, 1 and 0 natural units below the maximum
@@ -61,7 +65,7 @@ def normalised(e: IntArray, b: int, dialect: Dialect, name: str) -> dict[str, In
 
 
 def exponential_sum(total: IntArray, dialect: Dialect, name: str) -> IntArray:
-    """S: the sum of exponentials within i32, saturated or wrapped; a ValueError names the row whose wrapped sum is 0."""
+    """S: the sum of exponentials, saturated or wrapped to i32; a ValueError names a row whose wrapped sum is 0."""
     if dialect.exp_sum is ExpSum.SATURATE:
         total = np.minimum(total, INT32_MAX).astype(np.int64)
     else:
@@ -97,7 +101,7 @@ def _rows(start, stop, x, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
 
 @kernel
 def normalised_row(e, b, wraps, wraps_sum, out):
-    """The probabilities of one row from its exponentials; whether there are any, and within `b` bits."""
+    """The probabilities of one row from its exponentials; False where the sum is 0 or one leaves `b` bits."""
     total = 0
     for j in range(len(e)):
         total = c.add_exponential(total, int(e[j]), wraps_sum)
@@ -131,16 +135,16 @@ def fast(x: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) 
     else:
         refused = over_rows(_rows, len(rows), rows, x0, n, b, *codes(dialect), wraps_sum, result)
     if refused >= 0:
-        steps(x.astype(np.int64), x0, n, b, dialect)  # the reference says which row, and what is wrong with it
+        steps(x.astype(np.int64), x0, n, b, dialect)  # the reference raises an error that names the row
 
 
 @lru_cache(maxsize=256)
 def tables(x0: int, n: int, b: int, dialect: Dialect) -> Softmax | None:
-    """Shiftmax of i8 rows as tables, made by the reference; None where a probability might leave its format."""
+    """Shiftmax of i8 rows as tables, computed by the reference; None where a probability may leave its format."""
     wraps_sum, wraps = dialect.exp_sum is ExpSum.WRAP32, dialect.overflow is Overflow.WRAP32
     e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
     if (wraps_sum and not wraps) or int(e.max()) > INT32_MAX:
-        return None  # row by row it has to be seen
+        return None  # has to be checked row by row
     exponentials = e.astype(np.int32)
     return Softmax(exponentials, planes(exponentials), 31 - b + 1, wraps_sum)
 
@@ -154,10 +158,10 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
     require(largest < 2**31, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
     if dialect.exp_sum is ExpSum.WRAP32 and dialect.overflow is Overflow.EXACT:
         return TensorBound.full(x.shape, signed(b))  # each row is checked as it is computed
-    if dialect.exp_sum is ExpSum.WRAP32:  # nothing bounds the factor of a wrapped sum
+    if dialect.exp_sum is ExpSum.WRAP32:  # the factor of a wrapped sum has no bound
         reach = (largest << 31) >> (32 - b)
         return TensorBound(x.shape, signed(b), -reach, reach)
-    # While the sum does not saturate a row of p sums to at most top; saturated, f is 1 and every p is at most e >> shift.
+    # Unless the sum saturates, a row of p sums to at most top; saturated, f is 1 and every p is at most e >> shift.
     top = signed(b).hi
     return TensorBound(x.shape, signed(b), 0, top, row_sum=max(top, tokens * (largest >> (32 - b))))
 

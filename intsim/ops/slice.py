@@ -1,4 +1,7 @@
-"""slice: the part ``[start, stop)`` of an axis (counted from the end: -2 takes tokens).
+"""slice(x, axis, start, stop): the part ``[start, stop)`` of an axis.
+
+Arguments: `axis` is counted from the end: -2 takes tokens.
+Result: `x` with the length ``stop - start`` along `axis`.
 
 >>> import intsim.ops as ops
 >>> ops.slice([[1, 2, 3, 4]], axis=-1, start=1, stop=3)
@@ -22,8 +25,8 @@ def steps(x: IntArray, axis: int, start: int, stop: int, dialect: Dialect | None
 
 
 def shape(x: tuple[int, ...], axis: int, start: int, stop: int) -> tuple[int, ...]:
-    require(-len(x) <= axis < 0, f"there is no axis {axis} in {list(x)}")
-    require(start < stop <= x[axis], f"[{start}, {stop}) is not a part of an axis of {x[axis]}")
+    require(-len(x) <= axis < 0, f"axis {axis} is not an axis of {list(x)}")
+    require(start < stop <= x[axis], f"[{start}, {stop}) is not a part of an axis of length {x[axis]}")
     cut = list(x)
     cut[axis] = stop - start
     return tuple(cut)

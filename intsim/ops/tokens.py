@@ -1,4 +1,9 @@
-"""tokens: the inverse of grid: [..., height, width, channels] becomes [..., height*width, channels].
+"""tokens(x): a grid as the list of its cells, row by row; the inverse of grid.
+
+    out[i * width + j, c] = x[i, j, c]
+
+Arguments: `x` is ``[..., height, width, channels]``.
+Result: ``[..., height*width, channels]``.
 
 >>> import intsim.ops as ops
 >>> ops.tokens([[[1], [2]], [[3], [4]]]).tolist()
@@ -19,7 +24,7 @@ def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
 
 
 def shape(x: tuple[int, ...]) -> tuple[int, ...]:
-    require(len(x) >= 3, f"a grid [..., height, width, channels] is due, not {list(x)}")
+    require(len(x) >= 3, f"expected a grid [..., height, width, channels], not {list(x)}")
     *leading, height, width, channels = x
     return (*leading, height * width, channels)
 

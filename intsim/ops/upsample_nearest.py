@@ -1,6 +1,10 @@
-"""upsample_nearest: every cell of a grid repeated `factor` times down and across.
+"""upsample_nearest(x, factor): every cell of a grid repeated `factor` times down and across.
 
-`x` is [..., h, w, classes], or a label map [h, w]; the result [..., h*factor, w*factor, classes]. It commutes with argmax.
+    out[i, j] = x[i // factor, j // factor]
+
+Arguments: `x` is ``[..., h, w, classes]``, or a label map ``[h, w]``.
+Result: ``[..., h*factor, w*factor, classes]``, or ``[h*factor, w*factor]``.
+Note: argmax and upsample_nearest commute; the tests show it.
 
 >>> import intsim.ops as ops
 >>> ops.upsample_nearest([[1, 2]], 2)

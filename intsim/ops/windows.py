@@ -1,6 +1,10 @@
-"""windows: a grid cut into square windows: [..., height, width, channels] becomes [..., windows, size*size, channels].
+"""windows(x, size): a grid cut into square windows.
 
-Windows lie row by row, and so do the tokens of each. Height and width are multiples of `size`. Source: Swin Transformer.
+    out[i * (width/size) + j, k * size + l, c] = x[i * size + k, j * size + l, c]
+
+Arguments: `x` is ``[..., height, width, channels]``; height and width are multiples of `size`.
+Result: ``[..., windows, size*size, channels]``: windows row by row, and the tokens of each window row by row.
+Source: Swin Transformer.
 
 >>> import intsim.ops as ops
 >>> ops.windows([[[1], [2], [3], [4]], [[5], [6], [7], [8]]], size=2).tolist()
@@ -23,9 +27,9 @@ def steps(x: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, I
 
 
 def shape(x: tuple[int, ...], size: int) -> tuple[int, ...]:
-    require(len(x) >= 3, f"a grid [..., height, width, channels] is due, not {list(x)}")
+    require(len(x) >= 3, f"expected a grid [..., height, width, channels], not {list(x)}")
     *leading, height, width, channels = x
-    require(height % size == 0 and width % size == 0, f"{height} x {width} is not cut into windows of {size} x {size}")
+    require(height % size == 0 and width % size == 0, f"{height} x {width} does not divide into windows of {size} x {size}")
     return (*leading, height // size * (width // size), size * size, channels)
 
 
