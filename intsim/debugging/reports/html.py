@@ -75,7 +75,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "wrong": f"{comparison.differing:,} of {comparison.total:,} elements ({words.share(comparison.share)})",
         "errors": words.errors(comparison),
         "worst": words.worst(comparison),
-        "stretch": finding.segment,
+        "segment": finding.segment,
         "histogram": [
             {"label": str(b), "count": b.count, "width": 100 * b.count / largest, "high": b.lo > 0}
             for b in comparison.histogram
