@@ -488,7 +488,7 @@ BAD_MODELS: dict[str, tuple[Spoil, list[str]]] = {
     ),
     "input that does not exist": (
         record("shiftmax", lambda n: n.update(inputs=["encoder.blocks.7.logits"])),
-        ["encoder.blocks.0.attn.softmax: its input 'encoder.blocks.7.logits' is not computed before it"],
+        ["encoder.blocks.0.attn.softmax: its input 'encoder.blocks.7.logits' is not an earlier node"],
     ),
     "input that comes later": (
         record("patches", lambda n: n.update(inputs=["labels"])),
@@ -496,13 +496,13 @@ BAD_MODELS: dict[str, tuple[Spoil, list[str]]] = {
     ),
     "an input too many": (
         record("patches", lambda n: n.update(inputs=["image", "image"])),
-        ["encoder.patches: patches takes 1 inputs, the node names 2"],
+        ["encoder.patches: patches takes 1 inputs, the node has 2"],
     ),
     "an input too wide": (
         record("shiftmax", lambda n: n.update(inputs=[NORM])),
         [f"encoder.blocks.0.attn.softmax: shiftmax takes i8, but {NORM} is i32"],
     ),
-    "a name taken twice": (record("patches", lambda n: n.update(name="image")), ["image: the name is taken twice"]),
+    "a name taken twice": (record("patches", lambda n: n.update(name="image")), ["image: duplicate node name"]),
     "a name that is none": (record("patches", lambda n: n.update(name="../patches")), ["'../patches' is not a node name"]),
     "one weight changed": (array(f"{PROJ}/weight", element(5)), ["do not match its content hash", "altered"]),
     "one parameter changed": (record("requant", lambda n: n["params"].update(b=15)), ["altered"]),
@@ -937,7 +937,7 @@ def test_parameters_stored_wider_or_in_another_byte_order_are_the_same_model(gra
 @pytest.mark.parametrize("height", [0, -5, 24.7, True, "24", 1 << 17])
 def test_an_impossible_picture_size(height: Any, graph: Graph) -> None:
     nodes = [dataclasses.replace(n, params={**n.params, "height": height}) if n.op == "input" else n for n in graph.nodes]
-    with pytest.raises(GraphError, match="image: height must be a whole number from 1"):
+    with pytest.raises(GraphError, match="image: height must be an integer from 1"):
         Graph(nodes, graph.dialect)
 
 

@@ -288,10 +288,10 @@ def broken(graph: Graph, **change: Any) -> list[Node]:
     ("change", "message"),
     [
         ({"name": "bad name"}, "not a node name"),
-        ({"name": "image"}, "taken twice"),
-        ({"inputs": ("labels",)}, "'labels' is not computed before it"),
+        ({"name": "image"}, "duplicate node name"),
+        ({"inputs": ("labels",)}, "'labels' is not an earlier node"),
         ({"op": "linaer"}, "no operator 'linaer'"),
-        ({"inputs": ("encoder.patches", "image")}, "takes 1 inputs, the node names 2"),
+        ({"inputs": ("encoder.patches", "image")}, "takes 1 inputs, the node has 2"),
         ({"inputs": ("image",)}, "takes i8, but image is u8"),
         ({"params": {}}, "parameter 'weight' is missing"),
     ],
@@ -305,7 +305,7 @@ def test_a_malformed_graph_names_its_node(graph: Graph, change: dict[str, Any], 
 def test_parameters_are_checked_like_arguments(graph: Graph) -> None:
     node = graph.by_name["encoder.patch_embed.proj"]
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"weight": node.params["weight"].astype(float)}, "weight: integers are due, not float64"),  # type: ignore[union-attr]
+        ({"weight": node.params["weight"].astype(float)}, "weight: expected integers, got float64"),  # type: ignore[union-attr]
         ({"weight": node.params["weight"][:, :-1]}, "takes 191"),  # type: ignore[index]
         ({"weight": np.full((32, 192), 128)}, r"weight\[0, 0\] = 128 is outside i8"),
         ({"bias": np.zeros(3, np.int32)}, "bias has 3 values for 32"),

@@ -203,7 +203,7 @@ def test_the_generic_variant_is_always_there() -> None:
 
 def test_a_variant_this_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(isa.VARIABLE, "sse9")
-    with pytest.raises(IntsimError, match=r"INTSIM_ISA=sse9: this machine runs .*generic"):
+    with pytest.raises(IntsimError, match=r"INTSIM_ISA=sse9: this machine supports .*generic"):
         isa.chosen()
 
 

@@ -379,7 +379,7 @@ def test_what_is_held_stays(name: str, held: dict[str, Any]) -> None:
         (("shiftmax",), {"dialect": "rtl", "bits": 16}, "shiftmax has no parameter 'bits' to hold; it has x0, n, b"),
         (("argmax",), {"dialect": None, "n": 16}, "argmax has no parameter 'n' to hold; it has none"),
         (("shiftmax",), {"dialect": "rtl", "x0": 3}, r"shiftmax: x0 = 3 is outside \[-1048576, -1\]"),
-        (("shiftmax",), {"dialect": "rtl", "x0": -1.5}, "shiftmax: x0: integers are due"),
+        (("shiftmax",), {"dialect": "rtl", "x0": -1.5}, "shiftmax: x0: expected integers"),
         (
             ("shiftmax",),
             {"dialect": "rtl", "shape": (2, 0)},

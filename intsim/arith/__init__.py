@@ -1,4 +1,7 @@
-"""Contracts of integer arithmetic and the primitives, twice: `reference` (NumPy int64) here, `compiled` for kernels."""
+"""Integer formats, disputed choices, and the primitives in two versions: `reference` (NumPy int64) and `compiled` (kernels).
+
+This package exports the reference version.
+"""
 
 from .bounds import AnyArray, FloatArray, IntArray, Scale, TensorBound
 from .contracts import (

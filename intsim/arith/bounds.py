@@ -1,4 +1,4 @@
-"""What is known of a tensor before it is computed: shape, format, real scale, and bounds that its values cannot leave."""
+"""Array types, and what is known about a tensor before it is computed: shape, format and proven bounds of its values."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Scale: TypeAlias = float | FloatArray  # the real value of one step of an intege
 
 @dataclass(frozen=True)
 class TensorBound:
-    """What is known of a tensor before it is computed: its shape, its format, and bounds its values cannot leave.
+    """Shape, format and proven bounds ``[lo, hi]`` of a tensor that is not yet computed.
 
-    `row_sum` bounds the sum of magnitudes along the last axis, where that is known to be less than length times maximum.
+    `row_sum` bounds the sum of magnitudes along the last axis, where a bound below length times maximum is known.
     """
 
     shape: tuple[int, ...]
@@ -32,12 +32,12 @@ class TensorBound:
 
     @classmethod
     def full(cls, shape: Sequence[int], fmt: Format) -> TensorBound:
-        """Any values of the format."""
+        """A tensor that may contain any value of the format."""
         return cls(tuple(shape), fmt, fmt.lo, fmt.hi)
 
     @property
     def fits(self) -> bool:
-        """Whether the bounds prove that every value lies in the format."""
+        """Whether the bounds prove that every value is in the format."""
         return self.fmt.holds(self.lo, self.hi)
 
     @property
@@ -46,7 +46,7 @@ class TensorBound:
         return max(abs(self.lo), abs(self.hi))
 
     def settled(self, overflow: Overflow) -> TensorBound:
-        """The tensor after the overflow rule: an i32 that may leave its format becomes i64 (exact) or wraps (wrap32)."""
+        """The tensor after the overflow rule: if an i32 may overflow, it becomes i64 (exact) or wraps (wrap32)."""
         if self.fits or overflow is Overflow.FORBID:
             return self
         if overflow is Overflow.WRAP32:

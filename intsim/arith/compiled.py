@@ -1,7 +1,7 @@
-"""The primitives once more, for Numba kernels: scalars in, scalars out, choices by their `code`.
+"""The primitives for Numba kernels: scalar arguments and results; a choice is passed as its `code`.
 
-Every load into a kernel goes through ``int()``: compiled it means int64, and with the compiler switched off
-(NUMBA_DISABLE_JIT=1) it means Python integers, so both ways compute the same.
+Kernels convert every loaded element with ``int()``: to int64 when compiled, to a Python integer when the compiler is
+disabled (NUMBA_DISABLE_JIT=1). Both compute the same values.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ KEPT = HalfBit.KEPT.code
 
 
 @kernel
-def carry(p, q, r, half, mode):
-    """What to add to the floor `q` of `p` with remainder `r`; ``r > half`` is past the middle, ``r == half`` a tie."""
+def carry(p: int, q: int, r: int, half: int, mode: int) -> int:
+    """The 0 or 1 to add to the floor `q` of `p`, remainder `r`: ``r > half`` is above the middle, ``r == half`` a tie."""
     if mode == FLOOR:
         return 0
     if mode == TRUNC:
@@ -30,7 +30,7 @@ def carry(p, q, r, half, mode):
 
 
 @kernel
-def round_shift(p, e, mode):
+def round_shift(p: int, e: int, mode: int) -> int:
     """``p / 2**e`` rounded, ``1 <= e <= 62``."""
     q = p >> e
     r = p - (q << e)
@@ -38,13 +38,13 @@ def round_shift(p, e, mode):
 
 
 @kernel
-def round_terms(p, e, add, odd, neg):
-    """``p / 2**e`` rounded by any mode without a branch, for ``|p| <= 2**62``; its terms are `rounding_terms`."""
+def round_terms(p: int, e: int, add: int, odd: int, neg: int) -> int:
+    """``p / 2**e`` rounded by any mode without a branch, for ``|p| <= 2**62``; the terms come from `rounding_terms`."""
     return (p + add + ((p >> e) & odd) + ((p >> 63) & neg)) >> e
 
 
 @kernel
-def round_divide(a, n, mode):
+def round_divide(a: int, n: int, mode: int) -> int:
     """``a / n`` rounded, ``n > 0``."""
     q = a // n
     r = a - q * n
@@ -52,8 +52,8 @@ def round_divide(a, n, mode):
 
 
 @kernel
-def divide(a, b, mode):
-    """The integer quotient, floor or trunc."""
+def divide(a: int, b: int, mode: int) -> int:
+    """The integer quotient of `a` by `b`, floor or trunc."""
     q = a // b
     if mode == QUOTIENT_TRUNC and q < 0 and q * b != a:
         return q + 1
@@ -61,31 +61,31 @@ def divide(a, b, mode):
 
 
 @kernel
-def saturate(x, lo, hi):
+def saturate(x: int, lo: int, hi: int) -> int:
     """`x` clamped to ``[lo, hi]``."""
     return min(max(x, lo), hi)
 
 
 @kernel
-def wrap32(x):
+def wrap32(x: int) -> int:
     """The low 32 bits of `x` in two's complement."""
     return ((x & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
 @kernel
-def isqrt(v, mode):
+def isqrt(v: int, mode: int) -> int:
     """The integer square root of ``0 <= v < 2**63``: ten Newton steps from 2**16, or the true floor."""
     if mode == NEWTON10:
         k = 1 << 16
         for _ in range(10):
             following = (k + v // k) >> 1
-            if following == k:  # and so are all that would follow
+            if following == k:  # converged: all further steps return the same
                 return k
             k = following
         return k
     root = 0
     bit = 1 << 31
-    while bit > 0:  # the root's bits, from the highest; tried * tried stays below 2**64 and is compared by division
+    while bit > 0:  # one bit of the root at a time, highest first; the division avoids the overflow of tried * tried
         tried = root | bit
         if tried <= v // tried:
             root = tried
@@ -94,8 +94,8 @@ def isqrt(v, mode):
 
 
 @kernel
-def shift_exp(x, x0, n, quotient, half_bit, wraps):
-    """One exponential of ops/shift_exp.py; where its shifted value would pass 2**62 that is what is returned."""
+def shift_exp(x: int, x0: int, n: int, quotient: int, half_bit: int, wraps: bool) -> int:
+    """One exponential of ops/shift_exp.py; 2**62 if the shifted value would exceed 2**62."""
     t = x + (x >> 1) - (x >> 4)
     t = max(t, n * x0)
     q = divide(t, x0, quotient)
@@ -112,6 +112,6 @@ def shift_exp(x, x0, n, quotient, half_bit, wraps):
 
 
 @kernel
-def add_exponential(total, e, wraps):
-    """`total` plus one more exponential: saturated at 2**31 - 1, or wrapped to i32. Both can be done term by term."""
+def add_exponential(total: int, e: int, wraps: bool) -> int:
+    """`total` plus one exponential, saturated at 2**31 - 1 or wrapped to i32. Either rule may be applied term by term."""
     return wrap32(total + e) if wraps else min(total + e, INT32_MAX)

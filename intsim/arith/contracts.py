@@ -1,7 +1,7 @@
-"""The contracts of integer arithmetic, as data: number formats, and every choice that implementations dispute.
+"""Number formats, and every choice on which implementations differ, as data.
 
-Choices are string enums: a function takes the member or its name (``"half_even"``). Inside compiled kernels a choice is
-its ``code``, the position of the member in its enum.
+Choices are string enums: a function takes the member or its name (``"half_even"``). Compiled kernels take its ``code``,
+the position of the member in its enum.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ INT32_MAX = 2**31 - 1
 
 
 class Choice(StrEnum):
-    """A disputed choice: a closed set of named rules."""
+    """A choice on which implementations differ: a closed set of named rules."""
 
     @classmethod
     def of(cls, value: str) -> Self:
-        """The member called `value`; a ValueError lists the allowed names."""
+        """The member named `value`; a ValueError lists the allowed names."""
         try:
             return cls(value)
         except ValueError:
@@ -29,12 +29,12 @@ class Choice(StrEnum):
 
     @property
     def code(self) -> int:
-        """The member's position, by which compiled kernels know it."""
+        """The member's position in its enum, as compiled kernels take it."""
         return list(type(self)).index(self)
 
 
 class Rounding(Choice):
-    """How a quotient that is not whole becomes an integer."""
+    """How a fractional quotient is rounded to an integer."""
 
     FLOOR = "floor"  # towards minus infinity
     TRUNC = "trunc"  # towards zero
@@ -44,25 +44,25 @@ class Rounding(Choice):
 
 
 class Division(Choice):
-    """Which integer quotient: C's ``/`` truncates, Python's ``//`` floors."""
+    """How an integer quotient is rounded: C's ``/`` truncates, Python's ``//`` floors."""
 
     FLOOR = "floor"
     TRUNC = "trunc"
 
 
 class Overflow(Choice):
-    """What becomes of an i32 intermediate that leaves 32 bits."""
+    """How an i32 intermediate that overflows is handled."""
 
-    EXACT = "exact"  # kept whole; 64 bits are proved enough
+    EXACT = "exact"  # kept exact; 64 bits are proved to suffice
     WRAP32 = "wrap32"  # two's-complement wrap
-    FORBID = "forbid"  # an error; a graph is proved free of it when loaded
+    FORBID = "forbid"  # an error; loading a graph proves that it cannot occur
 
 
 class Sqrt(Choice):
-    """How layernorm takes its square root."""
+    """How layernorm computes its square root."""
 
-    NEWTON10 = "newton10"  # ten Newton steps from 2**16: not converged for small values
-    FLOOR = "floor"  # the true integer square root
+    NEWTON10 = "newton10"  # ten Newton steps from 2**16; not converged for small values
+    FLOOR = "floor"  # the exact floor of the square root
 
 
 class Variance(Choice):
@@ -73,28 +73,28 @@ class Variance(Choice):
 
 
 class HalfBit(Choice):
-    """When shift_exp halves its remainder."""
+    """Where shift_exp halves its remainder."""
 
-    KEPT = "kept"  # after the shift: the half bit counts
-    DROPPED = "dropped"  # before the shift
+    KEPT = "kept"  # after the shift, which keeps the half bit
+    DROPPED = "dropped"  # before the shift, which drops the half bit
 
 
 class X0Rounding(Choice):
-    """How the real ``-1 / scale`` becomes the integer x0."""
+    """How the real ``-1 / scale`` is rounded to the integer x0."""
 
     FLOOR = "floor"  # floor(-1/s)
     TRUNC = "trunc"  # trunc(-1/s - 1)
 
 
 class ExpSum(Choice):
-    """What becomes of a sum of exponentials above 2**31 - 1."""
+    """How a sum of exponentials above 2**31 - 1 is handled."""
 
     SATURATE = "saturate"
     WRAP32 = "wrap32"
 
 
 class Gelu(Choice):
-    """Which operator stands for GELU."""
+    """Which operator implements GELU."""
 
     SHIFTGELU = "shiftgelu"
     LAMBDA_SHIFTGELU = "lambda_shiftgelu"
@@ -102,7 +102,7 @@ class Gelu(Choice):
 
 @dataclass(frozen=True)
 class Format:
-    """An integer format: its name (``i8``), the lowest and the highest value it holds."""
+    """An integer format: its name (``i8``), its lowest and its highest value."""
 
     name: str
     lo: int
@@ -110,20 +110,20 @@ class Format:
 
     @property
     def dtype(self) -> np.dtype:
-        """The narrowest NumPy type that stores it."""
+        """The narrowest NumPy type that can store it."""
         return _narrowest(self)
 
     @property
     def bits(self) -> int:
-        """The bits that its values take, from the lowest to the highest."""
+        """The number of bits that its values need."""
         return (self.hi - self.lo).bit_length()
 
     def within(self, lo: int, hi: int) -> bool:
-        """Whether every value of the format lies in ``[lo, hi]``."""
+        """Whether every value of the format is in ``[lo, hi]``."""
         return lo <= self.lo and self.hi <= hi
 
     def holds(self, lo: int, hi: int) -> bool:
-        """Whether the whole interval ``[lo, hi]`` lies in the format."""
+        """Whether the whole interval ``[lo, hi]`` is in the format."""
         return self.lo <= lo and hi <= self.hi
 
     def __str__(self) -> str:
@@ -138,7 +138,7 @@ def _narrowest(fmt: Format) -> np.dtype:
 
 @cache
 def signed(bits: int) -> Format:
-    """The two's-complement format of `bits` bits."""
+    """The two's-complement format with `bits` bits."""
     return Format(f"i{bits}", -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
@@ -147,9 +147,9 @@ I8, I16, I32, I64 = signed(8), signed(16), signed(32), signed(64)
 
 
 def format_named(name: str) -> Format:
-    """The format called `name`: ``u8`` or ``i2`` to ``i64``; a ValueError otherwise."""
+    """The format named `name`: ``u8``, or ``i2`` to ``i64``; a ValueError otherwise."""
     if name == "u8":
         return U8
     if name[:1] == "i" and name[1:].isdecimal() and 2 <= int(name[1:]) <= 64:
         return signed(int(name[1:]))
-    raise ValueError(f"{name!r} is not a format: u8, or i2 to i64")
+    raise ValueError(f"{name!r} is not a format; use u8, or i2 to i64")

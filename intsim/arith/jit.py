@@ -1,7 +1,8 @@
-"""How intsim compiles: one decorator, one cache, and the list of everything compiled.
+"""Compilation of kernels: one decorator, one cache folder, and the list of all compiled functions.
 
-Numba renews a cached kernel when the kernel's own file changes, not when a primitive it calls changes elsewhere. A golden
-model cannot live with stale arithmetic, so the cache folder bears the hash of every source a kernel may be built from.
+Numba recompiles a cached kernel when the kernel's own file changes, but not when a primitive that it calls changes in
+another file. Stale arithmetic must never run, so the name of the cache folder contains the hash of every source file that
+compiled code can depend on.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numba
+import numba.extending
 from numba.core import event
 
+F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+
 KERNEL_ROOMS, KERNEL_MODULES = ("arith", "kernels", "ops"), ("dialects", "errors")
-KERNELS: list[Any] = []  # every compiled function, for the tests that read their machine-independent code
+KERNELS: list[Any] = []  # every compiled function (a Numba dispatcher), for tests that read the compiled code
 
 
 def kernel_sources() -> list[Path]:
-    """Every file whose content can end up in compiled code: the rooms that hold kernels, and all that these import."""
+    """Every file whose content can affect compiled code: the folders that define kernels, and all that they import."""
     package = Path(__file__).parent.parent
     rooms = (path for room in KERNEL_ROOMS for path in sorted((package / room).glob("*.py")))
     return [*(package / f"{module}.py" for module in KERNEL_MODULES), *rooms]
@@ -30,7 +35,7 @@ def kernel_sources() -> list[Path]:
 
 @cache
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: below NUMBA_CACHE_DIR, XDG_CACHE_HOME or ~/.cache, by hash of the sources."""
+    """The folder of compiled kernels, named by the hash of the sources, in NUMBA_CACHE_DIR, XDG_CACHE_HOME or ~/.cache."""
     key = hashlib.sha256(numba.__version__.encode())
     for path in kernel_sources():
         key.update(path.name.encode() + path.read_bytes())
@@ -39,48 +44,57 @@ def cache_folder() -> Path:
 
 
 class _Once(event.Listener):
-    """Calls back when a kernel is compiled for the first time in this process: what is read from the cache is none."""
+    """Calls `notify` at the first compilation in this process; loading a kernel from the cache does not count."""
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self.tell: Callable[[], None] | None = tell
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._pending: Callable[[], None] | None = notify
 
     def on_start(self, event: event.Event) -> None:
-        tell, self.tell = self.tell, None
-        if tell is not None:
-            tell()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending()
 
     def on_end(self, event: event.Event) -> None:
-        """Nothing to tell."""
+        """Ignored."""
 
 
 def before_compiling(tell: Callable[[], None]) -> None:
-    """Have `tell` called once, when the first kernel has to be compiled (from whichever thread does it)."""
-    event.register("numba:compile", _Once(tell))
+    """Call `tell` once, before the first kernel is compiled, in the thread that compiles it."""
+    events: Any = event  # a module without types
+    events.register("numba:compile", _Once(tell))
 
 
-def kernel(function: Callable) -> Any:
-    """Compile `function` with Numba: no Python objects, no interpreter lock, integer division as in NumPy, kept on disk.
+def kernel(function: F) -> F:
+    """Compile `function` with Numba: nopython mode, no interpreter lock, integer division as in NumPy, cached on disk.
 
-    Where no folder can be written the kernel is compiled anew in each process. A generator cannot be a kernel: Numba forgets
-    how to resume one that comes from the disk.
+    Without a writable cache folder, each process compiles the kernel again. Raises TypeError for a generator function: Numba
+    cannot resume a generator that it loaded from the cache. The result is a Numba dispatcher, typed as `function`.
     """
     if inspect.isgeneratorfunction(function):
-        raise TypeError(f"{function.__name__} is a generator, which Numba cannot keep on disk")
+        raise TypeError(f"{function.__name__} is a generator function, which Numba cannot cache on disk; return an array")
     config: Any = numba.config
     before = config.CACHE_DIR
     try:
-        # The place is fixed when the decorator runs, so other packages' caches keep theirs.
+        # Numba reads the setting when the decorator runs; restored afterwards, other packages keep their cache folder.
         config.CACHE_DIR = str(cache_folder())
-        compiled = numba.njit(nogil=True, error_model="numpy", cache=_writable(cache_folder()))(function)
+        njit: Any = numba.njit(nogil=True, error_model="numpy", cache=_writable(cache_folder()))
+        compiled: F = njit(function)
     finally:
         config.CACHE_DIR = before
     KERNELS.append(compiled)
     return compiled
 
 
+def intrinsic(*, prefer_literal: bool = False) -> Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Any]]:
+    """`numba.extending.intrinsic`, typed as kernels call the result: without the typing context."""
+    untyped: Any = numba.extending.intrinsic
+    decorator: Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Any]] = untyped(prefer_literal=prefer_literal)
+    return decorator
+
+
 @cache
 def _writable(folder: Path) -> bool:
-    """Whether compiled code can be kept there. Numba's own fallback, beside the sources, would keep stale kernels."""
+    """Whether compiled code can be stored in `folder`. Numba's own fallback, next to the sources, could keep stale code."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

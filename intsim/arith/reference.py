@@ -1,7 +1,7 @@
-"""The primitives in NumPy int64: one statement per line of their definition, exact, vectorised, no floating point.
+"""The primitives in NumPy int64: exact, vectorised, without floating point, one statement per line of the definition.
 
-Arguments may be Python integers or integer arrays and broadcast. Float input is a TypeError; a value 64 bits cannot hold
-is a ValueError. Source: gemmlowp for the rounding shifts, I-ViT for ``newton10`` and ``dyadic``.
+Arguments are Python integers or integer arrays, and broadcast. Float input raises TypeError; a value that does not fit
+64 signed bits raises ValueError. Source: gemmlowp for the rounding shifts, I-ViT for ``newton10`` and ``dyadic``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .contracts import I32, I64, Division, Format, Overflow, Rounding, Sqrt
 
 
 def integers(x: ArrayLike, name: str = "argument") -> IntArray:
-    """`x` as int64 (subclasses of ndarray are kept); floats are a TypeError, what 64 bits cannot hold a ValueError."""
+    """`x` as int64, in the same subclass of ndarray. TypeError for floats, ValueError for values outside 64 signed bits."""
     a: IntArray = np.asanyarray(x)
     if a.dtype.kind == "f" and not hasattr(x, "dtype"):
-        whole = np.asanyarray(x, object)  # of integers on both sides of 2**63 NumPy makes floats
+        whole = np.asanyarray(x, object)  # NumPy converts a mix of integers below and above 2**63 to float
         a = whole if all(isinstance(v, int) for v in whole.flat) else a
     if a.size == 0 and not hasattr(x, "dtype"):
-        a = a.astype(np.int64)  # an empty list has no type of its own
+        a = a.astype(np.int64)  # an empty list has no integer type
     if a.dtype == np.uint64 and a.size and int(a.max()) > np.iinfo(np.int64).max:
         raise ValueError(f"{name}: {int(a.max())} does not fit 64 signed bits")
     if a.dtype == object and all(isinstance(v, int) and not isinstance(v, bool) for v in a.flat):
@@ -32,7 +32,7 @@ def integers(x: ArrayLike, name: str = "argument") -> IntArray:
         if outside:
             raise ValueError(f"{name}: {outside[0]} does not fit 64 signed bits")
     elif a.dtype.kind not in "iu":
-        raise TypeError(f"{name}: integers are due, not {a.dtype}; quantize first, there is no float in here")
+        raise TypeError(f"{name}: expected integers, got {a.dtype}; quantize the values first")
     return a.astype(np.int64, copy=False)
 
 
@@ -41,10 +41,10 @@ def round_shift(p: ArrayLike, e: ArrayLike, mode: str) -> IntArray:
     mode = Rounding.of(mode)
     p, e = integers(p, "p"), integers(e, "e")
     if np.any((e < 0) | (e > 62)):
-        raise ValueError(f"round_shift: e must lie in 0..62, got {int(e.min())}..{int(e.max())}")
+        raise ValueError(f"round_shift: e must be in 0..62, got {int(e.min())}..{int(e.max())}")
     q = p >> e  # floor
     r = p - (q << e)  # 0 <= r < 2**e
-    half = np.where(e > 0, (1 << e) >> 1, 1)  # e = 0 leaves r = 0, below any half
+    half = np.where(e > 0, (1 << e) >> 1, 1)  # e = 0 gives r = 0, which must be below half
     return q + _carry(p, q, r, half, mode)
 
 
@@ -60,18 +60,20 @@ def round_divide(a: ArrayLike, n: ArrayLike, mode: str) -> IntArray:
 
 
 def _carry(p: IntArray, q: IntArray, r: IntArray, half: IntArray, mode: Rounding) -> IntArray:
-    """What to add to the floor `q` of `p` with remainder `r`: 0 or 1. ``r > half`` is past the middle, ``=`` a tie."""
+    """The 0 or 1 to add to the floor `q` of `p`, remainder `r`: ``r > half`` is above the middle, ``r == half`` a tie."""
     if mode is Rounding.FLOOR:
         return np.zeros_like(q)
     if mode is Rounding.TRUNC:
         return ((p < 0) & (r > 0)).astype(np.int64)
     up = {Rounding.HALF_UP: True, Rounding.HALF_EVEN: (q & 1) == 1, Rounding.HALF_AWAY: p >= 0}[mode]
-    return ((r > half) | ((r == half) & up)).astype(np.int64)
+    carry: IntArray = ((r > half) | ((r == half) & up)).astype(np.int64)
+    return carry
 
 
 def rounding_terms(e: IntArray, mode: str) -> tuple[IntArray, int, IntArray]:
-    """Terms ``(add, odd, neg)`` that make rounding one formula for every mode, a shift `e` of 1 to 62 each:
-    ``round(p / 2**e) = (p + add + (odd & (p >> e)) + (neg if p < 0)) >> e`` as long as ``|p| <= 2**62``.
+    """The terms ``(add, odd, neg)`` with which one formula rounds in every mode, for shifts ``1 <= e <= 62``.
+
+    ``round(p / 2**e) = (p + add + (odd & (p >> e)) + (neg if p < 0)) >> e`` for ``|p| <= 2**62``.
     """
     mode = Rounding.of(mode)
     half, none = np.int64(1) << (np.asarray(e, np.int64) - 1), np.zeros_like(np.asarray(e, np.int64))
@@ -86,7 +88,7 @@ def rounding_terms(e: IntArray, mode: str) -> tuple[IntArray, int, IntArray]:
 
 
 def divide(a: ArrayLike, b: ArrayLike, mode: str) -> IntArray:
-    """The integer quotient of `a` by `b`, `mode` a Division; ``b = 0`` is a ValueError."""
+    """The integer quotient of `a` by `b`, rounded by `mode` (a Division); ``b = 0`` raises ValueError."""
     mode = Division.of(mode)
     a, b = integers(a, "a"), integers(b, "b")
     if np.any(b == 0):
@@ -98,12 +100,12 @@ def divide(a: ArrayLike, b: ArrayLike, mode: str) -> IntArray:
 
 
 def saturate(x: ArrayLike, fmt: Format) -> IntArray:
-    """`x` clamped to the ends of `fmt`."""
+    """`x` clamped to the range of `fmt`."""
     return np.minimum(np.maximum(integers(x, "x"), fmt.lo), fmt.hi)
 
 
 def wrap(x: ArrayLike, fmt: Format) -> IntArray:
-    """`x` modulo 2**bits into `fmt`: the low bits, read in two's complement (unsigned for u8)."""
+    """`x` modulo 2**bits in `fmt`: the low bits, read as two's complement (unsigned for u8)."""
     if fmt == I64:
         return integers(x, "x")
     low_bits, sign = fmt.hi - fmt.lo, -fmt.lo
@@ -111,7 +113,7 @@ def wrap(x: ArrayLike, fmt: Format) -> IntArray:
 
 
 def forbid(x: ArrayLike, fmt: Format, name: str = "value") -> IntArray:
-    """`x` unchanged; a ValueError names the first value outside `fmt`, its index and `name`."""
+    """`x` unchanged; a ValueError reports `name`, index and value of the first element outside `fmt`."""
     x = integers(x, name)
     outside = (x < fmt.lo) | (x > fmt.hi)
     if outside.any():
@@ -121,7 +123,7 @@ def forbid(x: ArrayLike, fmt: Format, name: str = "value") -> IntArray:
 
 
 def overflow(x: IntArray, rule: Overflow, name: str, fmt: Format = I32) -> IntArray:
-    """What the dialect's `rule` makes of intermediates that leave `fmt`: kept, wrapped, or an error."""
+    """Apply the dialect's overflow `rule` to intermediates outside `fmt`: keep them, wrap them, or raise ValueError."""
     if rule is Overflow.WRAP32:
         return wrap(x, fmt)
     return forbid(x, fmt, name) if rule is Overflow.FORBID else x
@@ -133,9 +135,9 @@ def first_index(mask: NDArray[np.bool_]) -> list[int]:
 
 
 def isqrt(v: ArrayLike, mode: str) -> IntArray:
-    """The integer square root of ``v >= 0`` (64 bits, unsigned), `mode` a Sqrt, as uint64.
+    """The integer square root of ``v >= 0`` (64 bits, unsigned), as uint64; `mode` is a Sqrt.
 
-    ``newton10`` takes ten steps ``k = (k + v // k) // 2`` from 2**16 and has not converged for small `v`: 0 gives 64.
+    ``newton10`` takes ten steps ``k = (k + v // k) // 2`` from 2**16 and does not converge for small `v`: 0 gives 64.
     """
     mode = Sqrt.of(mode)
     v = np.asanyarray(v)
@@ -150,17 +152,17 @@ def isqrt(v: ArrayLike, mode: str) -> IntArray:
             k = (k + v // k) >> np.uint64(1)
         return k
     root = np.zeros_like(v)
-    for bit in range(31, -1, -1):  # the root's bits, from the highest
+    for bit in range(31, -1, -1):  # one bit of the root at a time, highest first
         tried = root | np.uint64(1 << bit)
         root = np.where(tried * tried <= v, tried, root)
-    return root[()]  # a plain number for a plain number
+    return root[()]  # a scalar for a scalar
 
 
 def dyadic(f: Any) -> tuple[Any, Any]:
-    """The multiplier and shift ``(m, e)`` with ``f ~ m * 2**-e``: 31 bits of mantissa, ties up in magnitude, sign in m.
+    """The multiplier and shift ``(m, e)`` with ``f ~ m * 2**-e``: 31 bits of mantissa, ties away from zero, sign in m.
 
-    `f` is a finite real factor or a sequence of them (then `m` and `e` are int64 arrays). ``1 <= e <= 62``, else a
-    ValueError: the factor is too large or too small for a 31-bit multiplier. Zero is ``(0, 31)``.
+    `f` is a finite real factor, or a sequence of them (then `m` and `e` are int64 arrays). Zero gives ``(0, 31)``. Raises
+    ValueError if e is not in 1..62: the factor is too large or too small for a 31-bit multiplier.
     Source: I-ViT's batch_frexp.
     """
     if isinstance(f, Sequence) or np.ndim(f):
@@ -173,7 +175,7 @@ def _dyadic(f: float) -> tuple[int, int]:
     if not math.isfinite(f):
         raise ValueError(f"dyadic: the factor must be finite, got {f}")
     mantissa, exponent = math.frexp(abs(f))  # |f| = mantissa * 2**exponent, mantissa in [1/2, 1)
-    m = (int(math.ldexp(mantissa, 53)) + (1 << 21)) >> 22  # mantissa * 2**31 to nearest: 53 bits are exact
+    m = (int(math.ldexp(mantissa, 53)) + (1 << 21)) >> 22  # mantissa * 2**31 to nearest; its 53 bits are exact
     e = 31 - exponent
     if m == 2**31:
         m, e = 2**30, e - 1

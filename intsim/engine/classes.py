@@ -1,7 +1,7 @@
-"""The classes a network tells apart: their names, and their order by a classifier's logits.
+"""The classes of a network: their names, and their ranking by a classifier's logits.
 
-Logits are i32 with one scale a class, as the published networks have them; they are compared exactly, as products of an
-integer and a scale, which is a fraction with a power of two below it.
+Logits are i32 with one scale per class, as in the published networks. They are compared exactly, as the product of an
+integer and a float scale, which is a rational number.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..arith import IntArray
+from ..arith import FloatArray, IntArray
 from .graph import Graph
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A class: its index, its name, its logit as an integer and as a real number, its share in a softmax of all."""
+    """A class: index, name, logit as an integer and as a real number, and probability (softmax over all classes)."""
 
     index: int
     name: str
@@ -27,7 +27,7 @@ class Ranked:
 
 
 def classifies(graph: Graph) -> bool:
-    """Whether the graph's output are the logits of one picture, at known scales."""
+    """Whether the graph's output is the logits of one picture, at known scales."""
     tensor = graph.tensors[graph.output.name]
     return (
         graph.scales[graph.output.name] is not None
@@ -37,21 +37,21 @@ def classifies(graph: Graph) -> bool:
 
 
 def class_names(graph: Graph) -> list[str]:
-    """The names of the model's classes, numbered where it gives none."""
+    """The names of the model's classes; ``class 0``, ``class 1`` .. if it has none."""
     last = graph.output.name if classifies(graph) else graph.output.inputs[0]
     classes, own = graph.tensors[last].shape[-1], graph.config.get("class_names")
     return [str(n) for n in own] if isinstance(own, list) and len(own) == classes else [f"class {i}" for i in range(classes)]
 
 
 def order(graph: Graph, logits: IntArray) -> list[int]:
-    """The classes by their logits, the largest first, ties by the lower index. `logits` are a classifier's output."""
+    """The classes sorted by logit, largest first, ties by lower index. `logits` is the output of a classifier."""
     integers, scales = logits.ravel(), _scales(graph)
     exact = [Fraction(int(q)) * Fraction(float(s)) for q, s in zip(integers, scales, strict=True)]
     return sorted(range(len(exact)), key=lambda i: (-exact[i], i))
 
 
 def ranking(graph: Graph, logits: IntArray, most: int) -> list[Ranked]:
-    """The first classes of `order`, at most so many, with what there is to say of each."""
+    """The first `most` classes of `order`, with their names, values and probabilities."""
     integers, names = logits.ravel(), class_names(graph)
     values = integers * _scales(graph)
     shares = np.exp(values - values.max())
@@ -59,8 +59,8 @@ def ranking(graph: Graph, logits: IntArray, most: int) -> list[Ranked]:
     return [Ranked(i, names[i], int(integers[i]), float(values[i]), float(shares[i])) for i in order(graph, logits)[:most]]
 
 
-def _scales(graph: Graph) -> IntArray:
-    """One scale a class."""
+def _scales(graph: Graph) -> FloatArray:
+    """One scale per class."""
     return np.broadcast_to(
         np.asarray(graph.scales[graph.output.name], np.float64), graph.tensors[graph.output.name].shape[-1]
     )

@@ -1,8 +1,8 @@
-"""The network as data: a list of named integer operations, checked and proved when it is made.
+"""The network as data: a list of named integer operations, checked and proved when it is constructed.
 
-A `Graph` that exists is sound: every node's inputs come before it, shapes and formats fit, and interval arithmetic from
-the weights and formats proves that no i32 can overflow, for any picture. What cannot be proved is refused with the node's
-name and the bound found.
+Every `Graph` is valid: the inputs of each node precede it, shapes and formats match, and interval arithmetic on weights and
+formats proves that no i32 can overflow, for any picture. If the proof fails, the error contains the node's name and the
+computed bound.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ..dialects import Dialect
 from ..errors import BoundError, GraphError
 from ..ops._op import REGISTRY, Op
 
-INPUT, CONSTANT = "input", "constant"  # the two nodes that compute nothing
+INPUT, CONSTANT = "input", "constant"  # the two kinds of node that compute nothing
 SIDES = ("height", "width", "channels")
-CONSTANT_FORMATS = {1: I8, 2: I16, 4: I32}  # by bytes an element
-RESERVED = "graph"  # files keep the graph itself under this name
+CONSTANT_FORMATS = {1: I8, 2: I16, 4: I32}  # by bytes per element
+RESERVED = "graph"  # the name of the graph itself in files
 NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One named integer operation; its output bears its name.
+    """One named integer operation; its output has the same name.
 
-    `params` are plain integers and integer arrays; `scale` is the real scale of its output where the operator does not
-    determine it, `scales` those of its parameters. Scales are documentation: nothing computes with them.
+    `params` are integers and integer arrays. `scale` is the real scale of the output where the operator does not determine
+    it, `scales` are those of the parameters. Scales are documentation: no result depends on them.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Node:
         return {k: v for k, v in self.params.items() if isinstance(v, np.ndarray)}
 
     def integers(self) -> dict[str, int]:
-        """The parameters that are plain integers, by name."""
+        """The parameters that are integers, by name."""
         return {k: v for k, v in self.params.items() if not isinstance(v, np.ndarray)}
 
 
@@ -64,11 +64,11 @@ def constant_node(name: str, value: IntArray, scale: Scale | None) -> Node:
 
 
 class Graph:
-    """Nodes in execution order, their dialect, and where they came from. Making one checks and proves it.
+    """Nodes in execution order, their dialect, and their provenance. The constructor checks and proves the graph.
 
-    `tensors` maps every node's name to the shape, format and proven bounds of its output, `scales` to its real scale,
-    `released` to the tensors nobody needs once that node has run. The last node's output is the graph's. Raises GraphError
-    (BoundError where a bound fails).
+    `tensors` maps the name of each node to the shape, format and proven bounds of its output, `scales` to its real scale,
+    `released` to the tensors that are not used after the node has run. The output of the last node is the output of the
+    graph. Raises GraphError (BoundError if a value may leave its format).
     """
 
     def __init__(
@@ -93,17 +93,17 @@ class Graph:
 
     @property
     def input(self) -> Node:
-        """The node that stands for the picture."""
+        """The node that represents the picture."""
         return self.nodes[0]
 
     @property
     def output(self) -> Node:
-        """The node whose output is the graph's."""
+        """The node whose output is the output of the graph."""
         return self.nodes[-1]
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over everything that determines the results: nodes, parameters, the dialect's choices."""
+        """SHA-256 over everything that determines the results: nodes, parameters, and the choices of the dialect."""
         arrays = {
             f"{node.name}.{key}": [array.dtype.str.lstrip("<>=|"), list(array.shape), digest(array)]
             for node in self.nodes
@@ -113,7 +113,7 @@ class Graph:
         return hash_of({"nodes": structure, "arrays": arrays, "dialect": self.dialect.choices()})
 
     def record(self) -> list[dict[str, Any]]:
-        """The nodes as plain data: everything but the arrays, which are named."""
+        """The nodes as JSON data; of arrays only the names."""
         return [
             {
                 "name": n.name,
@@ -127,18 +127,20 @@ class Graph:
         ]
 
     def origin(self) -> dict[str, str]:
-        """What a file's numbers come from, each as JSON: the attributes that model and golden files share."""
+        """Configuration, dialect and provenance as JSON: the attributes that model and golden files share."""
         dialect = {"name": self.dialect.name, **self.dialect.choices()}
         return {"config": json.dumps(self.config), "dialect": json.dumps(dialect), "provenance": json.dumps(self.provenance)}
 
     def _admit(self, node: Node) -> None:
         if not NAME.fullmatch(node.name) or node.name == RESERVED:
-            raise GraphError(f"{node.name!r} is not a node name: letters, digits and _ joined by dots, and not {RESERVED!r}")
+            raise GraphError(
+                f"{node.name!r} is not a node name; use letters, digits and _ joined by dots, but not {RESERVED!r}"
+            )
         if node.name in self.by_name:
-            raise GraphError(f"{node.name}: the name is taken twice")
+            raise GraphError(f"{node.name}: duplicate node name")
         for source in node.inputs:
             if source not in self.by_name:
-                raise GraphError(f"{node.name}: its input {source!r} is not computed before it")
+                raise GraphError(f"{node.name}: its input {source!r} is not an earlier node")
         try:
             node = replace(node, params=_checked_params(node))
             tensor = self._infer(node)
@@ -160,7 +162,7 @@ class Graph:
         op = operator(node)
         sources = [self.tensors[name] for name in node.inputs]
         if not op.variadic and len(sources) != len(op.inputs):
-            raise GraphError(f"{node.name}: {op.name} takes {len(op.inputs)} inputs, the node names {len(sources)}")
+            raise GraphError(f"{node.name}: {op.name} takes {len(op.inputs)} inputs, the node has {len(sources)}")
         for i, (name, source) in enumerate(zip(node.inputs, sources, strict=True)):
             port = op.port(i)
             widened = port is I32 and source.fmt is I64 and self.dialect.overflow is Overflow.EXACT
@@ -168,12 +170,12 @@ class Graph:
                 raise GraphError(f"{node.name}: {op.name} takes {port}, but {name} is {source.fmt}")
         tensor = op.output(sources, params, self.dialect)
         if min(tensor.shape, default=1) < 1:
-            raise GraphError(f"{node.name}: its output would be {list(tensor.shape)}, which is empty")
+            raise GraphError(f"{node.name}: its output {list(tensor.shape)} would be empty")
         settled = tensor.settled(op.overflow(self.dialect))
         if not settled.fits:
             raise BoundError(
                 f"{node.name}: {op.name} may reach [{tensor.lo}, {tensor.hi}], outside {tensor.fmt} "
-                f"[{tensor.fmt.lo}, {tensor.fmt.hi}]; smaller weights or biases, or fewer inputs, are needed"
+                f"[{tensor.fmt.lo}, {tensor.fmt.hi}]; use smaller weights or biases, or fewer inputs"
             )
         return settled
 
@@ -184,7 +186,7 @@ class Graph:
 
 
 class NodeContext(Protocol):
-    """What the rules need to know of a node's surroundings: a `Graph`, or a single operator that stands alone."""
+    """The context of a node that rules read: a `Graph`, or a single operator without one."""
 
     @property
     def dialect(self) -> Dialect: ...
@@ -200,7 +202,7 @@ class NodeContext(Protocol):
 
 
 class Operation(Protocol):
-    """Anything that takes tensors and gives one: a node, or several computed together."""
+    """Anything that computes one tensor from others: a node, or several nodes computed together."""
 
     @property
     def name(self) -> str: ...
@@ -210,7 +212,7 @@ class Operation(Protocol):
 
 
 def releases(steps: Sequence[Operation]) -> dict[str, list[str]]:
-    """For every step the tensors that nobody needs once it has run; the last step's own is never among them."""
+    """For each step, the tensors that are not used after it; never the output of the last step."""
     last_use = {name: step.name for step in steps for name in (step.name, *step.inputs)}
     released: dict[str, list[str]] = {step.name: [] for step in steps}
     for name, user in last_use.items():
@@ -220,7 +222,7 @@ def releases(steps: Sequence[Operation]) -> dict[str, list[str]]:
 
 
 def operator(node: Node) -> Op:
-    """The operator of a node; a GraphError lists the operators where there is none of that name."""
+    """The operator of a node; if the name is unknown, a GraphError lists the operators."""
     try:
         return REGISTRY[node.op]
     except KeyError:
@@ -230,18 +232,18 @@ def operator(node: Node) -> Op:
 
 
 def digest(array: IntArray) -> str:
-    """SHA-256 of an array's values, little-endian, in C order."""
+    """SHA-256 of the values of an array, little-endian, in C order."""
     plain = np.ascontiguousarray(array)
     return hashlib.sha256(plain.astype(plain.dtype.newbyteorder("<"), copy=False).data).hexdigest()
 
 
 def hash_of(content: Any) -> str:
-    """SHA-256 of plain data as canonical JSON."""
+    """SHA-256 of JSON data in canonical form."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _checked_params(node: Node) -> dict[str, Any]:
-    """The node's parameters, each in its range and in the one type that stores it; a GraphError names what is missing."""
+    """The parameters of the node, each checked against its range and converted to its type. Raises GraphError."""
     if node.op == INPUT:
         return {key: _side(key, _param(node, key)) for key in SIDES}
     if node.op == CONSTANT:
@@ -260,7 +262,7 @@ def _param(node: Node, key: str) -> Any:
 
 def _side(key: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
-        raise ValueError(f"{key} must be a whole number from 1 to 65536, not {value!r}")
+        raise ValueError(f"{key} must be an integer from 1 to 65536, not {value!r}")
     return value
 
 
@@ -268,4 +270,5 @@ def _constant(value: Any) -> IntArray:
     dtype = getattr(value, "dtype", None)
     if dtype is None or dtype.kind != "i" or dtype.itemsize not in CONSTANT_FORMATS or value.size == 0:
         raise ValueError(f"a constant is a non-empty array of i8, i16 or i32, not {dtype or value!r}")
-    return value.astype(dtype.newbyteorder("="), copy=False)
+    constant: IntArray = value.astype(dtype.newbyteorder("="), copy=False)
+    return constant

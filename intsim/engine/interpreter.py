@@ -1,6 +1,6 @@
-"""The interpreter: one loop (`walk`), and what it does at a step (`run`: compute it; others compare it).
+"""The interpreter: one loop over the nodes (`walk`), and `run`, which computes them. Other callers of `walk` compare them.
 
-What `run` walks is a plan: nodes nobody observes are computed together (fused/).
+`run` walks a plan, in which nodes that are not observed are computed together (see fused/).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ S = TypeVar("S", bound=Operation, covariant=True)
 
 
 class Walkable(Protocol[S]):
-    """What can be walked: a graph, or a plan for one."""
+    """An argument of `walk`: a graph, or a plan for one."""
 
     @property
     def nodes(self) -> tuple[S, ...]: ...
@@ -39,7 +39,7 @@ class Walkable(Protocol[S]):
 
 
 def walk(graph: Walkable[S], visit: Callable[[S, list[Value]], Value]) -> Value:
-    """Visit every node in execution order with what its inputs' visits gave; what nobody needs any more is let go."""
+    """Visit every node in execution order with the values of its inputs; a value is released after its last use."""
     values: dict[str, Value] = {}
     for node in graph.nodes:
         values[node.name] = visit(node, [values[name] for name in node.inputs])
@@ -60,15 +60,15 @@ def run(
     face: str = "fast",
     threads: int | None = None,
 ) -> IntArray:
-    """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] of a
-    Segmenter, logits of a classifier.
+    """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] of a Segmenter, or
+    logits of a classifier.
 
-    `observe(name, value)` sees the output of every node in `nodes` (None: of every node) in execution order; nodes that
-    nobody observes are computed together where that is faster, with the same result. `observe_steps(name, steps)` sees
-    what happened inside each operator, recomputed by the reference. `alter(node, inputs, value)` gives what takes the
-    place of a node's output: for injecting faults, and nothing else. `progress(name)` is called when a node is done.
-    `face` is ``fast`` or ``ref``; `threads` None means every processor. The result depends on neither. Raises IntsimError
-    for an unsuitable image or a node there is not, GraphError (naming node and row) where a wrapped exponential sum is 0.
+    `observe(name, value)` is called with the output of every node in `nodes` (None: every node), in execution order; nodes
+    that are not observed are computed together where that is faster, with the same result. `observe_steps(name, steps)` is
+    called with the intermediate values of every operator, recomputed by the reference. `alter(node, inputs, value)` returns
+    a replacement for the output of a node, to inject faults. `progress(name)` is called when a node is done. `face` selects
+    the implementation, ``fast`` or ``ref``; `threads` None means one per processor. The result depends on neither. Raises
+    IntsimError for an unsuitable image or an unknown node, GraphError (with node and row) if a wrapped exponential sum is 0.
     """
     observed = frozenset(graph.by_name if nodes is None else nodes)
     if unknown := observed - graph.by_name.keys():
@@ -94,7 +94,7 @@ def run(
 
 
 def computed(graph: Graph, step: Step, inputs: Sequence[IntArray], image: IntArray, face: str = "fast") -> IntArray:
-    """The value of a step: of its nodes together if it can, otherwise of one after the other."""
+    """The value of a step: its nodes computed together if possible, otherwise one by one."""
     if step.nodes[0].op == INPUT:
         return checked_image(graph, image)
     if (together := step.compute(inputs)) is not None:
@@ -116,7 +116,7 @@ def replay(graph: Graph, node: Node, inputs: Sequence[IntArray], face: str = "fa
 
 
 def checked_image(graph: Graph, image: IntArray) -> IntArray:
-    """`image` if it is what the graph takes: u8 of exactly its size; an IntsimError says which size works."""
+    """`image`, checked to be u8 of the size of the graph's input; an IntsimError reports the required size."""
     shape = graph.tensors[graph.input.name].shape
     if getattr(image, "dtype", None) != np.uint8:
         raise IntsimError(

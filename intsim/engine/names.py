@@ -1,4 +1,4 @@
-"""Names of tensors, and names selected by globs: ``encoder.*`` selects, ``!*.requant`` excludes; no glob selects all."""
+"""Names of tensors, and their selection by globs: ``encoder.*`` selects, ``!*.requant`` excludes, no glob selects all."""
 
 from __future__ import annotations
 
@@ -9,48 +9,49 @@ from ..errors import IntsimError
 
 
 class TensorName(str):
-    """The name of a tensor as every file and report has it.
+    """The name of a tensor in all files and reports.
 
-    A node's output has the node's name, a step inside its operator is ``node:step``, a parameter ``node/parameter``.
+    The output of a node has the name of the node, a step inside its operator is ``node:step``, a parameter
+    ``node/parameter``.
     """
 
     __slots__ = ()
 
     @classmethod
     def of_step(cls, node: str, step: str) -> TensorName:
-        """The name of a step inside a node's operator."""
+        """The name of a step inside the operator of a node."""
         return cls(f"{node}:{step}")
 
     @classmethod
     def of_parameter(cls, node: str, parameter: str) -> TensorName:
-        """The name of a node's parameter."""
+        """The name of a parameter of a node."""
         return cls(f"{node}/{parameter}")
 
     @property
     def node(self) -> str:
-        """The node it belongs to."""
+        """The node that the tensor belongs to."""
         return self.partition("/")[0].partition(":")[0]
 
     @property
     def step(self) -> str:
-        """The step inside the node's operator; "" where it is none."""
+        """The step inside the operator of the node; "" if the tensor is not a step."""
         return self.partition(":")[2]
 
     @property
     def file_stem(self) -> str:
-        """A file name without an ending; no node's name has a dash."""
+        """A file name without extension; unambiguous, as names of nodes contain no dash."""
         return self.replace(":", "-").replace("/", "-")
 
 
 def chooses(globs: Sequence[str], *names: str) -> bool:
-    """Whether globs choose what bears any of these names."""
+    """Whether the globs select something that has these names."""
     wanted = [glob for glob in globs if not glob.startswith("!")] or ["*"]
     unwanted = [glob[1:] for glob in globs if glob.startswith("!")]
     return matches(names, *wanted) and not matches(names, *unwanted)
 
 
 def require_matches(globs: Sequence[str], names: Iterable[str]) -> None:
-    """An IntsimError for a glob that matches none of the names."""
+    """Raise IntsimError for a glob that matches none of the names."""
     known = list(names)
     for glob in globs:
         if not matches(known, glob.removeprefix("!")):

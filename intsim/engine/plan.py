@@ -1,4 +1,4 @@
-"""The plan of a run: which nodes are computed together, given whose values are wanted."""
+"""The plan of a run: which nodes are computed together, given the nodes whose values are observed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..kernels.isa import Isa, chosen
 from .fused import PATTERNS, Links, Step
 from .graph import Graph, releases
 
-PLANS = 8  # kept for a graph: one for each set of observed nodes
+PLANS = 8  # cached per graph, one for each set of observed nodes
 
 
 @dataclass
 class _Cache:
-    """What is kept for a graph as long as it lives: plans by what is observed, packed weights and tables by node."""
+    """The cache of a graph, deleted with it: plans by set of observed nodes, packed weights and tables by node."""
 
     plans: dict[tuple[frozenset[str], Isa], Plan] = field(default_factory=dict)
     prepared: dict[Any, Any] = field(default_factory=dict)
@@ -26,7 +26,7 @@ CACHES: WeakKeyDictionary[Graph, _Cache] = WeakKeyDictionary()
 
 
 class Plan:
-    """Steps in execution order; `released` are the values nobody needs once a step has run, as in a graph."""
+    """Steps in execution order; as in a graph, `released` maps each step to the values that are not used after it."""
 
     def __init__(self, steps: list[Step]) -> None:
         self.nodes = tuple(steps)
@@ -35,7 +35,7 @@ class Plan:
 
 
 def fused(graph: Graph, kept: Collection[str]) -> Plan:
-    """The plan that computes the values of the nodes in `kept` and the graph's output; kept as long as the graph lives."""
+    """The plan that computes the values of the nodes in `kept` and the graph's output; cached with the graph."""
     cache = CACHES.setdefault(graph, _Cache())
     key = (frozenset(kept), chosen())
     plan = cache.plans.get(key)
@@ -53,7 +53,7 @@ def _made(graph: Graph, kept: Collection[str], prepared: dict[Any, Any]) -> Plan
     steps: dict[str, Step] = {}
     for node in graph.nodes:
         if node.name not in covered:
-            step = next((found for match in PATTERNS if (found := match(links, node)) is not None), None)
+            step = next((matched for match in PATTERNS if (matched := match(links, node)) is not None), None)
             step = step or Step((node,), node.inputs)
             covered.update(part.name for part in step.nodes)
             steps[step.name] = step
@@ -61,5 +61,5 @@ def _made(graph: Graph, kept: Collection[str], prepared: dict[Any, Any]) -> Plan
 
 
 def unfused(graph: Graph) -> Plan:
-    """The plan in which every node is a step of its own."""
+    """The plan in which every node is a separate step."""
     return Plan([Step((node,), node.inputs) for node in graph.nodes])

@@ -1,1 +1,1 @@
-"""The hot loops several operators share, and how rows are spread over threads."""
+"""The compiled loops that several operators share, and how rows are distributed over threads."""

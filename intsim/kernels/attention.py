@@ -1,7 +1,7 @@
-"""Attention in blocks of queries: logits, their requantization, shiftmax and the weighted sum of values, all while warm.
+"""Attention in blocks of queries: logits, their requantization, shiftmax and the weighted sum of values, all in cache.
 
-No array grows with tokens by tokens. A thread packs the keys and values of each head it meets, then takes its queries block
-by block; what is computed for a row is what the operators one by one compute for it.
+No array of tokens x tokens is allocated. A thread packs the keys and values of each head once, then processes its queries
+block by block. The result of each row is bit-identical to that of the separate operators.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import kernel
-from .forms import form_for
+from .forms import Form, form_for
 from .gemm import BLOCK, block_at, pack_panel, panel_sums, scaled_block
-from .lookup import lookup
+from .lookup import Lookup, lookup
 from .scaling import Scaling, scale_rows
 from .shiftmax_rows import Softmax, shiftmax_rows
 from .threads import over_rows
@@ -22,17 +22,30 @@ from .tile import packed_panels, scratch
 def attention(
     q: IntArray, k: IntArray, v: IntArray, logits: Scaling, softmax: Softmax, context: Scaling, out: IntArray
 ) -> bool:
-    """``out = requant(shiftmax(requant(q @ k.T)) @ v)`` by heads; whether every row could be computed.
+    """``out = requant(shiftmax(requant(q @ k.T)) @ v)`` per head; False if some row could not be computed.
 
-    `q` is i8 [heads, queries, d], `k` and `v` i8 [heads, tokens, d], `out` [heads, queries, d] of any strides. The caller
-    has proved that no sum leaves i32.
+    `q` is i8 [heads, queries, d], `k` and `v` i8 [heads, tokens, d], `out` [heads, queries, d] with any strides. The caller
+    has proved that no sum overflows i32.
     """
     near, far = form_for(np.dtype(np.int8)), form_for(np.dtype(np.int16))
     return over_rows(_rows, q.shape[0] * q.shape[1], near, far, lookup(), q, k, v, logits, softmax, context, out) < 0
 
 
 @kernel
-def _rows(start, stop, near, far, how, q, k, v, logits_scaling, softmax, context_scaling, out):
+def _rows(
+    start: int,
+    stop: int,
+    near: Form,
+    far: Form,
+    how: Lookup,
+    q: IntArray,
+    k: IntArray,
+    v: IntArray,
+    logits_scaling: Scaling,
+    softmax: Softmax,
+    context_scaling: Scaling,
+    out: IntArray,
+) -> int:
     queries, tokens, depth = q.shape[1], k.shape[1], q.shape[2]
     k_panels, k_correction = packed_panels(near, tokens, depth), np.empty(tokens, np.int32)
     v_panels, v_correction = packed_panels(far, v.shape[2], tokens), np.empty(v.shape[2], np.int32)

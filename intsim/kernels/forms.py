@@ -1,11 +1,11 @@
-"""Forms: how operands of a product lie in memory for one variant, and the one instruction that multiplies them.
+"""Forms: the memory layout of the operands of a product for one variant, and the instruction that multiplies them.
 
-A form cuts the depth of a product into groups that fill 32 bits: four bytes, or two words. Its instruction multiplies the
-group of a row with the groups of a vector of columns and adds the sums to one vector of i32. Left-hand bytes are unsigned
-where the instruction wants them so: `offset` is added to the signed value, and taken out again of the bias.
+A form divides the depth of a product into groups of 32 bits: four bytes, or two words. Its instruction multiplies the group
+of a row by the groups of a vector of columns and adds the sums to one vector of i32. Where the instruction takes unsigned
+left-hand bytes, `offset` is added to the signed values, and its effect is subtracted from the bias.
 
-Instructions that look right are avoided because they saturate in between: ``vpmaddubsw`` (sums of two products in 16 bits),
-``vpdpbusds`` and ``vpdpwssds``. Those used here wrap, so a sum that ends inside i32 is exact however it got there.
+Instructions with saturating intermediate sums are not used: ``vpmaddubsw`` (sums of two products in 16 bits), ``vpdpbusds``
+and ``vpdpwssds``. Those used here wrap, so a sum that fits i32 is exact even if partial sums overflow.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ I32 = ir.IntType(32)
 
 
 class _Fields(NamedTuple):
-    rows: int  # of a tile, whose sums stay in registers
+    rows: int  # of a tile; its sums stay in registers
     columns: int
-    lanes: int  # columns of one vector
-    group: int  # values along the depth that one instruction sums
+    lanes: int  # columns per vector
+    group: int  # values along the depth that one instruction multiplies and sums
     offset: int  # added to left-hand values when they are staged
-    across: int  # within a packed group: from one column to the next
-    along: int  # within a packed group: from one step of the depth to the next
+    across: int  # stride within a packed group from one column to the next
+    along: int  # stride within a packed group from one depth index to the next
 
 
 class Form(_Fields):
-    """What kernels are told of a form; they are compiled anew for each class."""
+    """The parameters of a form that kernels take; kernels are compiled once per class."""
 
     SIZES: ClassVar[tuple[int, int, int, int, int]]  # rows, columns, lanes, group, offset
-    INTERLEAVED: ClassVar[bool] = True  # a column's group lies together
-    LEFT: ClassVar[type]  # how staged left-hand values are stored
-    RIGHT: ClassVar[type]  # how packed right-hand values are stored
-    INSTRUCTION: ClassVar[str]  # LLVM's name of what multiplies; the plain form has none
+    INTERLEAVED: ClassVar[bool] = True  # the group of a column is contiguous
+    LEFT: ClassVar[type]  # type of staged left-hand values
+    RIGHT: ClassVar[type]  # type of packed right-hand values
+    INSTRUCTION: ClassVar[str]  # LLVM's name of the multiplying intrinsic; the plain form has none
 
     @classmethod
     def made(cls) -> Form:
-        """The one instance."""
+        """The instance with the sizes of this class."""
         _, columns, _, group, _ = cls.SIZES
         return cls(*cls.SIZES, *((group, 1) if cls.INTERLEAVED else (1, columns)))
 
     @classmethod
     def dot(cls, builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        """Emit ``sums + left . right``: vectors of i32 lanes, each lane a group of bytes or words.
+        """Emit ``sums + left . right`` for vectors of i32 lanes; each lane contains a group of bytes or words.
 
-        LLVM 22 and newer takes bytes and words where older ones take i32 lanes; it upgrades the older spelling as it reads.
+        From version 22 on, LLVM declares these intrinsics with bytes and words; it converts the older i32 declaration.
         """
         return emit_call(builder, cls.INSTRUCTION, sums.type, sums, left, right)
 
 
 def emit_call(builder: Any, name: str, result: ir.Type, *arguments: ir.Value) -> ir.Value:
-    """Emit the call of an LLVM intrinsic, declared where it is first used."""
+    """Emit the call of an LLVM intrinsic; the first call in a module also declares it."""
     module = builder.module
     function = module.globals.get(name) or ir.Function(module, ir.FunctionType(result, [a.type for a in arguments]), name)
     return builder.call(function, arguments)
@@ -138,6 +138,6 @@ WORDS: dict[Isa, type[Form]] = {
 }
 
 
-def form_for(left: np.dtype) -> Form:
-    """The form of the chosen variant for left-hand values of this type: i8, or i16."""
+def form_for(left: np.dtype[Any]) -> Form:
+    """The form of the chosen variant for left-hand values of type i8 or i16."""
     return (BYTES if left == np.int8 else WORDS)[chosen()].made()

@@ -1,12 +1,12 @@
-"""The integer matrix product, exact: in tiles of sums for i8 and i16, or plainly for anything wider.
+"""The exact integer matrix product: in tiles of sums for i8 and i16, in plain loops for wider types.
 
-The right-hand matrix is packed into panels as the chosen form wants them (weights once a graph); the left-hand one is
-staged block by block. What comes out of a tile is either the i32 sum, or requantized while it is warm.
+The right-hand matrix is packed into panels in the layout of the chosen form (weights once per graph); the left-hand matrix
+is staged block by block. A tile yields i32 sums, which are stored or requantized while they are in cache.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,10 @@ ALIGNMENT = 64  # bytes of the widest vector
 
 
 class Packed(NamedTuple):
-    """Right-hand matrices ready for one form: `panels` [batches, panels, groups, columns * group], and `bias` i32 [batches,
-    columns], from which what the form's offset adds to every sum is taken out (modulo 2**32, as the sums are).
+    """Right-hand matrices packed for one form.
+
+    `panels` is [batches, panels, groups, columns * group]. `bias` is i32 [batches, columns]; what the form's offset adds to
+    every sum is subtracted from it, modulo 2**32 like the sums.
     """
 
     form: Form
@@ -32,15 +34,15 @@ class Packed(NamedTuple):
 
 
 def packs(left: IntArray, right: IntArray) -> bool:
-    """Whether ``left @ right.T`` goes through tiles: i8 or i16 by i8."""
+    """Whether ``left @ right.T`` can be computed in tiles: i8 or i16 by i8."""
     return left.dtype in (np.int8, np.int16) and right.dtype == np.int8
 
 
 def product(left: IntArray, right: IntArray, bias: IntArray, out: IntArray) -> None:
-    """``out[i] = left[i] @ right[i].T + bias``, by tiles where they serve.
+    """``out[i] = left[i] @ right[i].T + bias``, in tiles where the types allow it.
 
     `left` is [batches, rows, depth], `right` [batches or 1, columns, depth], `out` int32 or int64 [batches, rows,
-    columns]. The caller has proved that no result leaves `out`'s type.
+    columns]. The caller has proved that every result fits the type of `out`.
     """
     if packs(left, right) and out.dtype == np.int32:
         packed_product(left, pack(right, left.dtype, bias), out)
@@ -49,8 +51,8 @@ def product(left: IntArray, right: IntArray, bias: IntArray, out: IntArray) -> N
         over_rows(_plain_rows, left.shape[0] * left.shape[1], left, transposed, bias, out)
 
 
-def pack(right: IntArray, left: np.dtype, bias: IntArray | int = 0) -> Packed:
-    """Pack `right`, i8 [batches, columns, depth], and a bias [columns] for left-hand matrices of type `left`."""
+def pack(right: IntArray, left: np.dtype[Any], bias: IntArray | int = 0) -> Packed:
+    """Pack `right`, i8 [batches, columns, depth], and a bias [columns], for left-hand matrices of type `left`."""
     form = form_for(left)
     batches, columns, depth = right.shape
     shape = (batches, -(-columns // form.columns), -(-depth // form.group), form.columns * form.group)
@@ -61,27 +63,29 @@ def pack(right: IntArray, left: np.dtype, bias: IntArray | int = 0) -> Packed:
 
 
 def packed_product(left: IntArray, packed: Packed, out: IntArray) -> None:
-    """``out[i] = left[i] @ right[i].T + bias`` with packed `right`: left i8 or i16, out i32. One `right` may serve all."""
+    """``out[i] = left[i] @ right[i].T + bias`` for i8 or i16 `left` and i32 `out`; one `right` may serve all batches."""
     over_rows(_summed_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, out)
 
 
 def scaled_product(left: IntArray, packed: Packed, scaling: Scaling, out: IntArray) -> None:
-    """The same, requantized into the i8 or i16 `out`."""
+    """``out[i] = requant(left[i] @ right[i].T + bias)`` into the i8 or i16 `out`."""
     over_rows(_scaled_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, scaling, out)
 
 
 def added_product(
     left: IntArray, packed: Packed, scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntArray, out: IntArray
 ) -> None:
-    """The same once more, each result then scaled by the first arm and added to `other` [batches, rows, columns] scaled by
-    the second, saturated as the first arm says: the residual sum after a linear layer.
+    """`scaled_product` followed by a residual sum, the usual end of a linear layer.
+
+    Each result is scaled by the first arm, added to `other` [batches, rows, columns] scaled by the second arm, and saturated
+    to the format of the first arm.
     """
     rows = left.shape[0] * left.shape[1]
     over_rows(_added_rows, rows, packed.form, left, packed.panels, packed.bias, scaling, *arms, other, out)
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> IntArray:
-    """An empty array whose first element lies at a vector's boundary."""
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> IntArray:
+    """An uninitialised array whose first element is aligned to a vector."""
     size = int(np.prod(shape)) * dtype.itemsize
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
@@ -89,8 +93,8 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> IntArray:
 
 
 @kernel
-def pack_panel(form, right, first, panel, correction):
-    """Columns of `right` [columns, depth] from `first` on, into one panel, padded with zeros; and their correction."""
+def pack_panel(form: Form, right: IntArray, first: int, panel: IntArray, correction: IntArray) -> None:
+    """Pack columns of `right` [columns, depth] from `first` on into one zero-padded panel, and compute their correction."""
     width = min(form.columns, right.shape[0] - first)
     depth, group = right.shape[1], form.group
     source, corrections = right[first : first + width], correction[first : first + width]
@@ -99,7 +103,7 @@ def pack_panel(form, right, first, panel, correction):
         panel[:] = 0
     for g in range(depth // group):
         for j in range(width):
-            if group == 4:  # spelled out, so that a group moves as one
+            if group == 4:  # unrolled, so that the compiler moves a group at once
                 a, b, c, d = source[j, 4 * g], source[j, 4 * g + 1], source[j, 4 * g + 2], source[j, 4 * g + 3]
                 at, along = j * form.across, form.along
                 panel[g, at], panel[g, at + along] = a, b
@@ -114,8 +118,8 @@ def pack_panel(form, right, first, panel, correction):
 
 
 @kernel
-def stage(form, source, first, rows, left):
-    """Rows of the left-hand matrix from `first` on as the form wants them."""
+def stage(form: Form, source: IntArray, first: int, rows: int, left: IntArray) -> None:
+    """Copy rows of the left-hand matrix from `first` on into `left`, in the layout of the form."""
     depth = source.shape[1]
     for i in range(rows):
         for k in range(depth):
@@ -125,15 +129,15 @@ def stage(form, source, first, rows, left):
 
 
 @kernel
-def panel_sums(form, left, rows, panels, panel, columns, sums):
-    """The sums of all staged rows with one panel."""
+def panel_sums(form: Form, left: IntArray, rows: int, panels: IntArray, panel: int, columns: int, sums: IntArray) -> None:
+    """Compute the sums of all staged rows with one panel."""
     vectors = -(-(columns - panel * form.columns) // form.lanes)
     for row in range(0, rows, form.rows):
         tile_sums(form, left, row, panels, panel, vectors, sums)
 
 
 @kernel
-def _pack_rows(start, stop, form, right, panels, correction):
+def _pack_rows(start: int, stop: int, form: Form, right: IntArray, panels: IntArray, correction: IntArray) -> int:
     count = panels.shape[1]
     for row in range(start, stop):
         batch, p = row // count, row % count
@@ -142,17 +146,29 @@ def _pack_rows(start, stop, form, right, panels, correction):
 
 
 @kernel
-def block_at(row, stop, rows_each):
-    """The block of rows that starts at `row` of all batches, none across two of them: batch, first row in it, rows."""
+def block_at(row: int, stop: int, rows_each: int) -> tuple[int, int, int]:
+    """The block that starts at `row` of all batches, within one batch: the batch, the first row in it, number of rows."""
     batch, first = row // rows_each, row % rows_each
     return batch, first, min(BLOCK, min(stop - row, rows_each - first))
 
 
 @kernel
-def scaled_block(form, left, first, rows, panels, bias, scaling, staged, sums, out, row):
-    """Rows of `left` from `first` on, times all panels, requantized into the rows of `out` from `row` on.
+def scaled_block(
+    form: Form,
+    left: IntArray,
+    first: int,
+    rows: int,
+    panels: IntArray,
+    bias: IntArray,
+    scaling: Scaling,
+    staged: IntArray,
+    sums: IntArray,
+    out: IntArray,
+    row: int,
+) -> None:
+    """Multiply rows of `left` from `first` on by all panels, requantized into the rows of `out` from `row` on.
 
-    `staged` and `sums` are room for one block.
+    `staged` and `sums` are buffers for one block.
     """
     stage(form, left, first, rows, staged)
     for p in range(panels.shape[0]):
@@ -161,7 +177,7 @@ def scaled_block(form, left, first, rows, panels, bias, scaling, staged, sums, o
 
 
 @kernel
-def _summed_rows(start, stop, form, left, panels, bias, out):
+def _summed_rows(start: int, stop: int, form: Form, left: IntArray, panels: IntArray, bias: IntArray, out: IntArray) -> int:
     columns = out.shape[2]
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
@@ -183,7 +199,9 @@ def _summed_rows(start, stop, form, left, panels, bias, out):
 
 
 @kernel
-def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
+def _scaled_rows(
+    start: int, stop: int, form: Form, left: IntArray, panels: IntArray, bias: IntArray, scaling: Scaling, out: IntArray
+) -> int:
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
     row = start
@@ -197,7 +215,19 @@ def _scaled_rows(start, stop, form, left, panels, bias, scaling, out):
 
 
 @kernel
-def _added_rows(start, stop, form, left, panels, bias, scaling, arm, other_arm, other, out):
+def _added_rows(
+    start: int,
+    stop: int,
+    form: Form,
+    left: IntArray,
+    panels: IntArray,
+    bias: IntArray,
+    scaling: Scaling,
+    arm: Scaling,
+    other_arm: Scaling,
+    other: IntArray,
+    out: IntArray,
+) -> int:
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
     row = start
@@ -212,7 +242,7 @@ def _added_rows(start, stop, form, left, panels, bias, scaling, arm, other_arm, 
 
 
 @kernel
-def _plain_rows(start, stop, a, b, bias, out):
+def _plain_rows(start: int, stop: int, a: IntArray, b: IntArray, bias: IntArray, out: IntArray) -> int:
     rows, depth, columns = a.shape[1], a.shape[2], b.shape[2]
     for row in range(start, stop):
         batch, i = row // rows, row % rows

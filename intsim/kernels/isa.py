@@ -1,7 +1,7 @@
-"""Instruction sets: which ones this machine has, and which one the kernels use.
+"""Instruction sets: those that this machine supports, and the one that kernels use.
 
-Every variant gives the same bits, so the choice is one of speed alone: the best one available, unless the environment
-variable ``INTSIM_ISA`` or `using` names another.
+All variants compute identical results, so the choice affects speed alone. The fastest available variant is used, unless the
+environment variable ``INTSIM_ISA`` or `using` selects another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import IntsimError
 
 
 class Isa(StrEnum):
-    """A variant of the kernels by the instructions it is made of, the fastest first."""
+    """A variant of the kernels, by the instructions it uses, fastest first."""
 
     VNNI = "vnni"  # x86: AVX-512 with dot products of bytes and of words
     AVXVNNI = "avxvnni"  # x86: the same dot products on 256-bit vectors
@@ -44,43 +44,43 @@ _forced: ContextVar[Isa | None] = ContextVar("intsim_isa", default=None)
 
 @cache
 def features() -> frozenset[str]:
-    """What the processor can do, by LLVM's names. Nothing is presumed where Numba was told to compile for another one."""
+    """The processor's features, by LLVM's names; none if Numba is configured to compile for another processor."""
     config: Any = numba.config
     if config.DISABLE_JIT or config.CPU_NAME or config.CPU_FEATURES:
         return frozenset()
     try:
-        found = llvm.get_host_cpu_features()
+        host = llvm.get_host_cpu_features()
     except RuntimeError:
         return frozenset()
-    return frozenset(name for name, has in found.items() if has)
+    return frozenset(name for name, supported in host.items() if supported)
 
 
 def processor() -> str:
-    """The processor by LLVM's name: ``znver5``, ``sapphirerapids``, ``neoverse-n1``."""
+    """LLVM's name of the processor: ``znver5``, ``sapphirerapids``, ``neoverse-n1``."""
     config: Any = numba.config
     return str(config.CPU_NAME or llvm.get_host_cpu_name())
 
 
 @cache
 def available() -> tuple[Isa, ...]:
-    """The variants this machine can run, the fastest first."""
+    """The variants that this machine supports, fastest first."""
     return tuple(isa for isa in Isa if NEEDS[isa] <= features())
 
 
 def chosen() -> Isa:
-    """The variant to use now. IntsimError where ``INTSIM_ISA`` names one that this machine lacks."""
+    """The variant to use. Raises IntsimError if ``INTSIM_ISA`` names one that this machine does not support."""
     forced = _forced.get()
     if forced is not None:
         return forced
     wanted = os.environ.get(VARIABLE, "")
     if wanted and wanted not in available():
-        raise IntsimError(f"{VARIABLE}={wanted}: this machine runs {', '.join(available())}; choose one of them")
+        raise IntsimError(f"{VARIABLE}={wanted}: this machine supports {', '.join(available())}; choose one of them")
     return Isa(wanted) if wanted else available()[0]
 
 
 @contextmanager
 def using(isa: Isa | str) -> Iterator[None]:
-    """Within: kernels called from here use this variant."""
+    """In this context, kernels use this variant."""
     token = _forced.set(Isa(isa))
     try:
         yield

@@ -1,78 +1,83 @@
-"""Tables of 256 entries looked up by whole rows of i8.
+"""Lookup of rows of i8 in tables of 256 entries.
 
-Where the processor permutes bytes across vectors (AVX-512 VBMI) whole chunks of a row are looked up at once, in LLVM's own
-vectors, with the table held in registers; such a table is cut into planes, one for each byte of its entries. What is left of
-the row, or all of it elsewhere, the caller looks up element by element.
+On processors that permute bytes across vectors (AVX-512 VBMI), whole chunks of a row are looked up at once, as LLVM vectors,
+with the table in registers. Such a table is split into planes, one per byte of its entries. The caller looks up the rest of
+the row element by element; on other processors that is the whole row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.core import cgutils as _cgutils
+from numba.extending import overload
 
 from ..arith import IntArray
+from ..arith.jit import intrinsic
 from .forms import emit_call
 from .isa import Isa, chosen, features
 
+cgutils: Any = _cgutils  # its functions have no types
 BYTE, I64 = ir.IntType(8), ir.IntType(64)
 CHUNK = 64  # elements of one vector of bytes
 BYTES, INTS = ir.VectorType(BYTE, CHUNK), ir.VectorType(ir.IntType(32), CHUNK // 4)
-PARTS = 4  # registers that hold the 256 entries of a plane
+PARTS = 4  # registers per plane of 256 entries
 
 
 class Lookup(NamedTuple):
-    """How rows are looked up; kernels are compiled anew for each class."""
+    """The lookup method for rows; kernels are compiled once per class."""
 
-    chunk: int  # elements taken together
+    chunk: int  # elements looked up at once
 
 
 class PlainLookup(Lookup):
-    """One element after the other."""
+    """Looks up element by element."""
 
 
 class VbmiLookup(Lookup):
-    """64 elements at once: ``vpermi2b`` finds them in two registers, a blend chooses between two such pairs."""
+    """Looks up 64 elements at once: ``vpermi2b`` reads a pair of registers, a blend selects between two pairs."""
 
 
 def lookup() -> Lookup:
-    """The lookup of the chosen instruction set."""
-    has = chosen() is Isa.VNNI and "avx512vbmi" in features()
-    return VbmiLookup(CHUNK) if has else PlainLookup(1)
+    """The lookup method of the chosen instruction set."""
+    vbmi = chosen() is Isa.VNNI and "avx512vbmi" in features()
+    return VbmiLookup(CHUNK) if vbmi else PlainLookup(1)
 
 
 def planes(table: IntArray) -> IntArray:
-    """The bytes of a table of integers, one plane after the other, the lowest first: u8 [bytes an entry, 256]."""
+    """The bytes of a table of integers as planes, lowest byte first: u8 [bytes per entry, 256]."""
     little = table.astype(table.dtype.newbyteorder("<"))
     return np.ascontiguousarray(little.view(np.uint8).reshape(len(table), -1).T)
 
 
-def sum_chunks(how, x, top, exponentials):
-    """``sum(exponentials[top - x])`` over the whole chunks of `x` (i8), and how many elements they are.
+def sum_chunks(how: Lookup, x: IntArray, top: int, exponentials: IntArray) -> tuple[int, int]:
+    """``sum(exponentials[top - x])`` over the whole chunks of `x` (i8), and the number of elements summed.
 
-    `exponentials` are i32, by planes.
+    `exponentials` is a table of i32, as planes.
     """
     return 0, 0
 
 
-def map_chunks(how, x, top, table, out):
-    """``out = table[top - x]`` over the whole chunks of `x` (i8); how many elements they are.
+def map_chunks(how: Lookup, x: IntArray, top: int, table: IntArray, out: IntArray) -> int:
+    """Compute ``out = table[top - x]`` over the whole chunks of `x` (i8); the number of elements computed.
 
-    `table` and `out` are of bytes or of words, `out` not the wider of the two.
+    The elements of `table` and `out` are bytes or words; those of `out` are not wider than those of `table`.
     """
     return 0
 
 
 @overload(sum_chunks)
-def _sum_chunks(how, x, top, exponentials):
+def _sum_chunks(
+    how: Any, x: Any, top: Any, exponentials: Any
+) -> Callable[[Lookup, IntArray, int, IntArray], tuple[int, int]]:
     if how.instance_class is PlainLookup:
         return lambda how, x, top, exponentials: (0, 0)
 
-    def whole(how, x, top, exponentials):
+    def whole(how: Lookup, x: IntArray, top: int, exponentials: IntArray) -> tuple[int, int]:
         chunks = len(x) // how.chunk
         return _sum(x, top, exponentials, chunks), chunks * how.chunk
 
@@ -80,11 +85,13 @@ def _sum_chunks(how, x, top, exponentials):
 
 
 @overload(map_chunks)
-def _map_chunks(how, x, top, table, out):
+def _map_chunks(
+    how: Any, x: Any, top: Any, table: Any, out: Any
+) -> Callable[[Lookup, IntArray, int, IntArray, IntArray], int]:
     if how.instance_class is PlainLookup:
         return lambda how, x, top, table, out: 0
 
-    def whole(how, x, top, table, out):
+    def whole(how: Lookup, x: IntArray, top: int, table: IntArray, out: IntArray) -> int:
         chunks = len(x) // how.chunk
         _map(x, top, table, out, chunks)
         return chunks * how.chunk
@@ -92,8 +99,8 @@ def _map_chunks(how, x, top, table, out):
     return whole
 
 
-@intrinsic
-def _sum(typing_context, x, top, exponentials, chunks):
+@intrinsic()
+def _sum(typing_context: Any, x: Any, top: Any, exponentials: Any, chunks: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
         x_at, table_at = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2))
         code = _Planes(builder)
@@ -103,8 +110,8 @@ def _sum(typing_context, x, top, exponentials, chunks):
         with cgutils.for_range(builder, arguments[3], intp=I64) as loop:
             index = code.differences(x_at, loop.index, arguments[1])
             for plane, total in enumerate(sums):
-                found = builder.bitcast(code.find(plane, index), INTS)
-                more = emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", INTS, builder.load(total), found, ones)
+                entries = builder.bitcast(code.find(plane, index), INTS)
+                more = emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", INTS, builder.load(total), entries, ones)
                 builder.store(more, total)
         whole = ir.Constant(I64, 0)
         for plane, total in enumerate(sums):
@@ -115,8 +122,8 @@ def _sum(typing_context, x, top, exponentials, chunks):
     return types.int64(x, types.int64, exponentials, types.int64), generate
 
 
-@intrinsic
-def _map(typing_context, x, top, table, out, chunks):
+@intrinsic()
+def _map(typing_context: Any, x: Any, top: Any, table: Any, out: Any, chunks: Any) -> Any:
     words, wide = table.dtype.bitwidth == 16, out.dtype.bitwidth == 16
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -141,24 +148,24 @@ def _map(typing_context, x, top, table, out, chunks):
 
 
 def _data(context: Any, builder: Any, kind: Any, value: Any) -> ir.Value:
-    """The address of an array's first element."""
+    """The address of the first element of an array."""
     return builder.ptrtoint(context.make_array(kind)(context, builder, value).data, I64)
 
 
 class _Planes:
-    """Emits lookups in planes held in registers."""
+    """Emits lookups in planes that are in registers."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self.registers: list[list[ir.Value]] = []
 
     def load_planes(self, table_at: ir.Value, count: int) -> None:
-        """Take a table that lies in planes."""
+        """Load a table that is stored as planes."""
         for plane in range(count):
             self.registers.append([self.load(table_at, plane * PARTS + part) for part in range(PARTS)])
 
     def load_words(self, table_at: ir.Value) -> None:
-        """Take a table of words, as a plane of low and a plane of high bytes."""
+        """Load a table of words as a plane of low bytes and a plane of high bytes."""
         pairs = [(self.load(table_at, 2 * part), self.load(table_at, 2 * part + 1)) for part in range(PARTS)]
         for byte in range(2):
             order = list(range(byte, 2 * CHUNK, 2))
@@ -184,7 +191,7 @@ class _Planes:
         return self.builder.sub(tops, self.load(x_at, chunk))
 
     def find(self, plane: int, index: ir.Value) -> ir.Value:
-        """The entries of a plane: two registers serve the lower 128 indices, two the upper."""
+        """The entries of a plane: two registers contain the entries of the lower 128 indices, two those of the upper."""
         a, b, c, d = self.registers[plane]
         lower = emit_call(self.builder, "llvm.x86.avx512.vpermi2var.qi.512", BYTES, a, index, b)
         upper = emit_call(self.builder, "llvm.x86.avx512.vpermi2var.qi.512", BYTES, c, index, d)
@@ -192,12 +199,12 @@ class _Planes:
         return self.builder.select(is_upper, upper, lower)
 
     def spread(self, index: ir.Value) -> ir.Value:
-        """The elements in the order from which `zipped` makes consecutive ones."""
+        """The elements reordered, so that `zipped` returns them in consecutive order."""
         eighths = [0, 4, 1, 5, 2, 6, 3, 7]
         return self._shuffle(index, index, [8 * eighth + i for eighth in eighths for i in range(8)])
 
     def zipped(self, low: ir.Value, high: ir.Value) -> list[ir.Value]:
-        """Bytes and the bytes above them, alternating: the lower and the upper eight of every 128 bits."""
+        """Low and high bytes interleaved: a vector from the lower eight bytes of every 128 bits, and one from the upper."""
         halves = [[16 * lane + 8 * half + i for lane in range(4) for i in range(8)] for half in (0, 1)]
         return [self._shuffle(low, high, [i for k in half for i in (k, k + CHUNK)]) for half in halves]
 

@@ -1,4 +1,4 @@
-"""Rows of an operator whose result depends on the element and the row's maximum alone, both i8."""
+"""Operators whose result depends only on the element and the maximum of its row, both i8."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import kernel
-from .lookup import lookup, map_chunks
+from .lookup import Lookup, lookup, map_chunks
 from .threads import over_rows
 
 
 @kernel
-def _rows(start, stop, x, table, how, out):
+def _rows(start: int, stop: int, x: IntArray, table: IntArray, how: Lookup, out: IntArray) -> int:
     for row in range(start, stop):
         top = int(x[row, 0])
         for j in range(1, x.shape[1]):
@@ -23,6 +23,6 @@ def _rows(start, stop, x, table, how, out):
 
 
 def look_up(x: IntArray, table: IntArray, out: IntArray) -> None:
-    """``out[..., j] = table[max(x[..., :]) + 128, 127 - x[..., j]]``; `x` is i8, `table` and `out` any 8-bit type."""
+    """``out[..., j] = table[max(x[..., :]) + 128, 127 - x[..., j]]``; `x` is i8, `table` and `out` have any 8-bit type."""
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     over_rows(_rows, len(rows), rows, table, lookup(), out.reshape(rows.shape))

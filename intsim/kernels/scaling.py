@@ -1,4 +1,4 @@
-"""Requantization as kernels apply it to a tile of sums while it is warm: multiply, round, saturate."""
+"""Requantization in kernels, applied to a tile of sums while it is in cache: multiply, round, saturate."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ..arith.jit import kernel
 
 
 class Scaling(NamedTuple):
-    """The constants of one requantization, one value a column, and the ends of the result's format."""
+    """The constants of one requantization, with one value per column, and the range of the result's format."""
 
     m: IntArray  # int32
-    e: IntArray  # int64, as the next two
+    e: IntArray  # int64, like the next two
     add: IntArray
     neg: IntArray
     odd: int
     lo: int
     hi: int
-    signless: bool  # no term for negative products: `neg` is 0 everywhere
+    signless: bool  # `neg` is 0 in every column: negative products have no extra term
     uniform: bool  # signless, and the same for every column
 
 
 def scaling(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int) -> Scaling:
-    """The constants for multipliers and shifts that are one for all columns, or one a column."""
+    """The constants for multipliers and shifts that are one value for all columns, or one per column."""
     if isinstance(m, int) and isinstance(e, int):
         return _uniform(m, e, rounding, fmt, columns)
     return _made(m, e, rounding, fmt, columns)
@@ -35,7 +35,7 @@ def scaling(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, co
 
 @lru_cache(maxsize=1024)
 def _uniform(m: int, e: int, rounding: str, fmt: Format, columns: int) -> Scaling:
-    """Of one multiplier the constants are made once."""
+    """The constants for a single multiplier and shift, cached."""
     return _made(m, e, rounding, fmt, columns)
 
 
@@ -57,22 +57,22 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
 
 
 @kernel
-def scaled(value, scaling, column):
-    """``round(value * m / 2**e)`` with the constants of a column, not yet saturated; `value` is an i32."""
+def scaled(value: int, scaling: Scaling, column: int) -> int:
+    """``round(value * m / 2**e)`` with the constants of a column, without saturation; `value` is an i32."""
     p = value * int(scaling.m[column])
     return c_.round_terms(p, scaling.e[column], scaling.add[column], scaling.odd, scaling.neg[column])
 
 
 @kernel
-def scale_rows(sums, rows, first, bias, scaling, out, row):
-    """Rows of one tile of sums, requantized into `out` from row `row` and column `first` on."""
+def scale_rows(sums: IntArray, rows: int, first: int, bias: IntArray, scaling: Scaling, out: IntArray, row: int) -> None:
+    """Requantize the first rows of one tile of sums into `out`, from row `row` and column `first` on."""
     stop = min(first + sums.shape[1], out.shape[1])
     biases, m, e, add = bias[first:stop], scaling.m[first:stop], scaling.e[first:stop], scaling.add[first:stop]
     neg, odd, lo, hi = scaling.neg[first:stop], scaling.odd, scaling.lo, scaling.hi
     one_m, one_e, one_add = int(m[0]), e[0], add[0]
     for i in range(rows):
         source, target = sums[i], out[row + i, first:stop]
-        # One formula three times: what a loop need not look at, it does not.
+        # One formula in three versions, so that each loop reads only the constants it needs.
         if scaling.uniform:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
@@ -88,9 +88,10 @@ def scale_rows(sums, rows, first, bias, scaling, out, row):
 
 
 @kernel
-def sum_rows(start, stop, a, c, arm_a, arm_c, out):
-    """Rows of `a`, scaled by one arm, and those of `c` by the other, added and saturated; `c` may have fewer rows, which are
-    then repeated.
+def sum_rows(start: int, stop: int, a: IntArray, c: IntArray, arm_a: Scaling, arm_c: Scaling, out: IntArray) -> None:
+    """``out = saturate(a scaled by arm_a + c scaled by arm_c)`` for the rows ``[start, stop)``.
+
+    If `c` has fewer rows than `a`, they repeat.
     """
     lo, hi, odd = arm_a.lo, arm_a.hi, arm_a.odd
     ma, ea, add_a = int(arm_a.m[0]), arm_a.e[0], arm_a.add[0]
@@ -107,9 +108,10 @@ def sum_rows(start, stop, a, c, arm_a, arm_c, out):
 
 
 @kernel
-def add_rows(out, first, rows, arm, other_arm, other):
-    """The same in place, on rows of `out` from `first` on: a residual sum. (Named once, it overlaps with nothing, and the
-    compiler sees that.)
+def add_rows(out: IntArray, first: int, rows: int, arm: Scaling, other_arm: Scaling, other: IntArray) -> None:
+    """The residual sum in place, on rows of `out` from `first` on.
+
+    Unlike `sum_rows` it has one argument for input and output, so the compiler knows that these do not overlap others.
     """
     lo, hi, odd = arm.lo, arm.hi, arm.odd
     m, e, add = int(arm.m[0]), arm.e[0], arm.add[0]

@@ -1,4 +1,4 @@
-"""Rows of shiftmax by tables: of an i8 row's differences to its maximum there are only 256."""
+"""Rows of shiftmax by tables: the difference of an i8 to the maximum of its row has only 256 values."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from ..arith import INT32_MAX, IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel
-from .lookup import map_chunks, sum_chunks
+from .lookup import Lookup, map_chunks, sum_chunks
 
 DIFFERENCES = 256
-SHORT = 128  # tokens
+SHORT = 128  # tokens; shorter rows are computed without a table of results
 
 
 class Softmax(NamedTuple):
-    """The constants of one shiftmax: exponentials of ``0, -1 .. -255`` (i32, and by planes), shift, how the sum wraps."""
+    """The constants of one shiftmax: the exponentials of ``0, -1 .. -255``, i32, in two layouts, and two parameters."""
 
-    exponentials: IntArray
-    planes: IntArray
-    shift: int
-    wraps_sum: bool
+    exponentials: IntArray  # [256]
+    planes: IntArray  # the same by bytes, u8 [4, 256]
+    shift: int  # from ``e * f`` to a probability
+    wraps_sum: bool  # whether the sum wraps to i32; otherwise it saturates
 
 
 @kernel
-def shiftmax_rows(x, rows, softmax, how, out):
-    """Probabilities of the first rows of `x` (i8 [., tokens]) into `out` [., at least tokens].
+def shiftmax_rows(x: IntArray, rows: int, softmax: Softmax, how: Lookup, out: IntArray) -> int:
+    """Compute the probabilities of the first `rows` rows of `x` (i8 [., tokens]) into `out` [., at least tokens].
 
-    The first row whose wrapped sum is 0, or -1.
+    Returns the first row whose wrapped sum is 0, or -1.
     """
     tokens = x.shape[1]
     if tokens < SHORT:
@@ -54,13 +54,13 @@ def shiftmax_rows(x, rows, softmax, how, out):
 
 
 @kernel
-def _short_rows(x, rows, softmax, out):
-    """The same for rows so short that a table would cost more than it saves."""
+def _short_rows(x: IntArray, rows: int, softmax: Softmax, out: IntArray) -> int:
+    """`shiftmax_rows` for rows so short that a table of results would cost more than it saves."""
     tokens, exponentials = x.shape[1], softmax.exponentials
     e = np.empty(tokens, np.int32)
     for i in range(rows):
         row = x[i]
-        largest = row[0]  # in its own type, which makes a loop of bytes
+        largest = row[0]  # kept as i8, so that the loop is vectorized on bytes
         for j in range(tokens):
             largest = row[j] if row[j] > largest else largest
         top = int(largest)
@@ -72,9 +72,11 @@ def _short_rows(x, rows, softmax, out):
 
 
 @kernel
-def masked_rows(x, rows, first, regions, floor, softmax, out):
-    """Probabilities of the first rows of `x` (i8 [., tokens]), which are those of the tokens from `first` on, each of which
-    sees the tokens of its own region (`regions` [tokens]); all others count as `floor`. The first row refused, or -1.
+def masked_rows(x: IntArray, rows: int, first: int, regions: IntArray, floor: int, softmax: Softmax, out: IntArray) -> int:
+    """`shiftmax_rows` with a mask: a token sees only the tokens of its own region.
+
+    The rows of `x` (i8 [., tokens]) belong to the tokens from `first` on; `regions` is [tokens]. The exponential of a token
+    that is not seen is `floor`. Returns the first row whose wrapped sum is 0, or -1.
     """
     tokens, exponentials = x.shape[1], softmax.exponentials
     e = np.empty(tokens, np.int32)
@@ -91,8 +93,8 @@ def masked_rows(x, rows, first, regions, floor, softmax, out):
 
 
 @kernel
-def _normalised(e, softmax, out):
-    """The probabilities of one row from its exponentials; False where their sum wraps to 0."""
+def _normalised(e: IntArray, softmax: Softmax, out: IntArray) -> bool:
+    """Compute the probabilities of one row from its exponentials; False if their sum wraps to 0."""
     total = 0
     for j in range(len(e)):
         total += int(e[j])
@@ -105,13 +107,13 @@ def _normalised(e, softmax, out):
 
 
 @kernel
-def share(e, f, shift):
-    """``(e * f) >> shift`` of two i32, in 32 bits: where nothing wraps ``e <= S``, and so ``e * f < 2**31``."""
+def share(e: np.int32, f: np.int32, shift: int) -> int:
+    """``(e * f) >> shift`` of two i32, in 32 bits: without wrapping ``e <= S``, hence ``e * f < 2**31``."""
     return c.wrap32(int(e) * int(f)) >> shift
 
 
 @kernel
-def reciprocal(total, softmax):
-    """``(2**31 - 1) // S`` of a row's sum, wrapped or saturated; 0 where it wraps to 0."""
+def reciprocal(total: int, softmax: Softmax) -> np.int32:
+    """``(2**31 - 1) // S`` for the wrapped or saturated sum S of a row; 0 if it wraps to 0."""
     total = c.wrap32(total) if softmax.wraps_sum else min(total, INT32_MAX)
     return np.int32(INT32_MAX // total) if total != 0 else np.int32(0)

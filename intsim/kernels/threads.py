@@ -1,8 +1,8 @@
-"""Rows over threads.
+"""Distribution of rows over threads.
 
-Every kernel computes the rows ``[start, stop)`` of its output and no row depends on another, so the result cannot depend
-on the number of threads. The threads are Python's own: kernels release the interpreter lock, any number of callers may
-run at once, and nothing has to be compiled twice.
+Every kernel computes the rows ``[start, stop)`` of its output. No row depends on another, so the result does not depend on
+the number of threads. The threads are Python threads: kernels release the interpreter lock, any number of callers may run
+at once, and no kernel needs a separate parallel version.
 """
 
 from __future__ import annotations
@@ -16,18 +16,23 @@ from contextvars import ContextVar
 from functools import cache
 from itertools import cycle, pairwise
 from queue import SimpleQueue
+from typing import TypeAlias, TypeVarTuple
+
+Arguments = TypeVarTuple("Arguments")
+Result: TypeAlias = int | BaseException  # what a kernel returned or raised
+Call: TypeAlias = tuple[Callable[..., int], int, int, tuple[object, ...], SimpleQueue[Result]]
 
 _threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
 
 
 def available() -> int:
-    """The processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def limited_to(threads: int | None) -> Iterator[None]:
-    """Within: kernels called from here use `threads` threads (None: every processor). Other callers are not affected."""
+    """In this context, kernels use `threads` threads (None: one per processor). Other callers are not affected."""
     token = _threads.set(threads or 0)
     try:
         yield
@@ -36,81 +41,83 @@ def limited_to(threads: int | None) -> Iterator[None]:
 
 
 class _Team:
-    """One worker a processor, each at home on its own: left free, two of them may share one for milliseconds."""
+    """One worker thread per processor, pinned to it: unpinned, two workers may share a processor for milliseconds."""
 
     def __init__(self) -> None:
         homes = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None] * available()
-        self.queues: list[SimpleQueue] = [SimpleQueue() for _ in homes]
+        self.queues: list[SimpleQueue[Call]] = [SimpleQueue() for _ in homes]
         for home, queue in zip(homes, self.queues, strict=True):
             threading.Thread(target=_serve, args=(home, queue), name=f"intsim-{home}", daemon=True).start()
-        self.by_home: dict[int | None, SimpleQueue] = dict(zip(homes, self.queues, strict=True))
+        self.by_home: dict[int | None, SimpleQueue[Call]] = dict(zip(homes, self.queues, strict=True))
 
-    def helping(self) -> Iterator[SimpleQueue]:
-        """The queues of the workers, round and round; where the caller runs its worker comes last, it would wait for it."""
+    def helping(self) -> Iterator[SimpleQueue[Call]]:
+        """The queues of the workers, cyclically; last the worker on the caller's processor, as it would wait."""
         here = self.by_home.get(_running_on())
         others = [queue for queue in self.queues if queue is not here]
         return cycle([*others, here] if here is not None else others)
 
 
 def _running_on() -> int | None:
-    """The processor the calling thread is on, where the system tells."""
+    """The processor that runs the calling thread; None where the system does not report it."""
     return _GETCPU() if _GETCPU is not None else None
 
 
 def _getcpu() -> Callable[[], int] | None:
     try:
-        found: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
-    except (OSError, AttributeError, TypeError):  # of Linux alone
+        getcpu: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
+    except (OSError, AttributeError, TypeError):  # not Linux
         return None
-    return found
+    return getcpu
 
 
 _GETCPU = _getcpu()
 
 
-def _serve(home: int | None, queue: SimpleQueue) -> None:
-    """What a worker does: one call after the other, its result or its exception into the queue that came with it."""
+def _serve(home: int | None, queue: SimpleQueue[Call]) -> None:
+    """The loop of a worker: execute calls one by one and put the result or exception into the queue given with the call."""
     if home is not None:
-        with suppress(OSError):  # where the system forbids it, workers stay free
-            os.sched_setaffinity(0, {home})  # 0: the calling thread alone
+        with suppress(OSError):  # where the system forbids it, the worker stays unpinned
+            os.sched_setaffinity(0, {home})  # 0: the calling thread
     while True:
         kernel, start, stop, arguments, results = queue.get()
         try:
             results.put(kernel(start, stop, *arguments))
         except BaseException as error:  # noqa: BLE001 - raised again by the caller
             results.put(error)
-        del kernel, arguments, results  # nothing is kept alive while waiting
+        del kernel, arguments, results  # keep no array alive while waiting
 
 
 @cache
 def _team() -> _Team:
-    """The one team; two callers that are first at once may each make one, of which one then waits for ever for work."""
+    """The team of this process. Two simultaneous first callers may create two; the one that is not cached stays idle."""
     return _Team()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_team.cache_clear)  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=_team.cache_clear)  # a forked child does not have its parent's threads
 
 
-def over_rows(kernel: Callable[..., int], rows: int, *arguments: object) -> int:
-    """Call ``kernel(start, stop, *arguments)`` over all rows; the first row it refused, or -1.
+def over_rows(kernel: Callable[[int, int, *Arguments], int], rows: int, *arguments: *Arguments) -> int:
+    """Call ``kernel(start, stop, *arguments)`` over all rows; the first row that could not be computed, or -1.
 
-    A kernel returns the first row of its range that it could not compute, or -1. The caller takes the first share itself,
-    which is half the waiting for threads to wake. Any number of threads may call at once: they share the workers, each has
-    its own results.
+    A kernel returns the first row of its range that it could not compute, or -1. The calling thread computes the first part
+    itself, which halves the time spent waiting for threads to wake. Any number of threads may call at once: they share the
+    workers, and each call has its own results.
     """
     parts = min(_threads.get() or available(), rows)
     if parts <= 1:
         return kernel(0, rows, *arguments)
     cuts = [rows * part // parts for part in range(parts + 1)]
-    results: SimpleQueue = SimpleQueue()
+    results: SimpleQueue[Result] = SimpleQueue()
     for queue, (start, stop) in zip(_team().helping(), pairwise(cuts[1:]), strict=False):
         queue.put((kernel, start, stop, arguments, results))
     try:
         own = kernel(0, cuts[1], *arguments)
-    finally:  # nobody writes any more when this returns
+    finally:  # no worker writes to the arrays after this returns
         outcomes = [results.get() for _ in range(parts - 1)]
+    returned = [own]
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-    return min((row for row in (own, *outcomes) if row >= 0), default=-1)
+        returned.append(outcome)
+    return min((row for row in returned if row >= 0), default=-1)

@@ -1,54 +1,58 @@
 """One tile of sums: a few rows by a panel of columns, kept in registers along the whole depth.
 
-`tile_sums` is written twice. Its Python body is the plain form, and says what the others compute; for forms with a dot
-product LLVM code is emitted that keeps all sums of the tile in vector registers and reads each operand once.
+`tile_sums` has two implementations. Its Python body is the plain form, and defines the result. For forms with a dot-product
+instruction, LLVM code is emitted that keeps all sums of the tile in vector registers and reads each operand once.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
+from ..arith import IntArray
+from ..arith.jit import intrinsic
 from .forms import I32, Form, PlainWords
 
 I64 = ir.IntType(64)
+TileSums: TypeAlias = Callable[[Form, IntArray, int, IntArray, int, int, IntArray], None]
 
 
-def scratch(form, rows, depth):
-    """Room for staged left-hand rows, in the form's type."""
+def scratch(form: Form, rows: int, depth: int) -> IntArray:
+    """An uninitialised buffer for staged left-hand rows, in the form's type."""
     return np.empty((rows, depth), np.int16)
 
 
 @overload(scratch)
-def _scratch(form, rows, depth):
+def _scratch(form: Any, rows: Any, depth: Any) -> Callable[[Form, int, int], IntArray]:
     dtype = form.instance_class.LEFT
     return lambda form, rows, depth: np.empty((rows, depth), dtype)
 
 
-def packed_panels(form, columns, depth):
-    """Room for a right-hand matrix [columns, depth], packed."""
+def packed_panels(form: Form, columns: int, depth: int) -> IntArray:
+    """An uninitialised buffer for a packed right-hand matrix [columns, depth]."""
     return np.empty((-(-columns // form.columns), -(-depth // form.group), form.columns * form.group), np.int8)
 
 
 @overload(packed_panels)
-def _packed_panels(form, columns, depth):
+def _packed_panels(form: Any, columns: Any, depth: Any) -> Callable[[Form, int, int], IntArray]:
     dtype = form.instance_class.RIGHT
 
-    def room(form, columns, depth):
+    def room(form: Form, columns: int, depth: int) -> IntArray:
         return np.empty((-(-columns // form.columns), -(-depth // form.group), form.columns * form.group), dtype)
 
     return room
 
 
-def tile_sums(form, left, row, panels, panel, vectors, sums):
-    """``sums[i] = left[row + i] @ panel`` for the rows of one tile; i32, modulo 2**32.
+def tile_sums(form: Form, left: IntArray, row: int, panels: IntArray, panel: int, vectors: int, sums: IntArray) -> None:
+    """``sums[row + i] = left[row + i] @ panel`` for the rows i of one tile; i32, modulo 2**32.
 
-    `left` is [rows, depth], `panels` [panels, groups, columns * group], `sums` [rows of a tile, columns]. Of the panel's
-    vectors of columns only the first `vectors` are wanted, 1 or 2 of them, or all.
+    `left` is [rows, depth], `panels` [panels, groups, columns * group], `sums` [rows, columns]. Only the first `vectors`
+    vectors of the panel's columns are needed: 1, 2, or all.
     """
     columns = form.columns
     for j in range(columns):
@@ -63,13 +67,13 @@ def tile_sums(form, left, row, panels, panel, vectors, sums):
 
 
 @overload(tile_sums)
-def _tile_sums(form, left, row, panels, panel, vectors, sums):
+def _tile_sums(form: Any, left: Any, row: Any, panels: Any, panel: Any, vectors: Any, sums: Any) -> TileSums:
     if form.instance_class is PlainWords:
         return tile_sums
     full = form.instance_class.SIZES[1] // form.instance_class.SIZES[2]
     half = min(full, 2)
 
-    def dispatch(form, left, row, panels, panel, vectors, sums):
+    def dispatch(form: Form, left: IntArray, row: int, panels: IntArray, panel: int, vectors: int, sums: IntArray) -> None:
         if vectors == 1:
             _emitted(form, 1, left, row, panels, panel, sums)
         elif vectors == 2:
@@ -81,8 +85,8 @@ def _tile_sums(form, left, row, panels, panel, vectors, sums):
 
 
 @intrinsic(prefer_literal=True)
-def _emitted(typing_context, form, vectors, left, row, panels, panel, sums):
-    """The tile in LLVM's own vectors: ``rows x vectors`` registers of sums, one loop over the groups of the depth."""
+def _emitted(typing_context: Any, form: Any, vectors: Any, left: Any, row: Any, panels: Any, panel: Any, sums: Any) -> Any:
+    """The tile as LLVM vectors: ``rows x vectors`` registers of sums, one loop over the groups of the depth."""
     wide = vectors.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -107,7 +111,7 @@ class TileCode:
         self.vector = ir.VectorType(I32, self.lanes)
 
     def matrix(self, context: Any, kind: Any, value: Any, index: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Address of element `index` along the first axis, that axis' stride in bytes, and the length of the second."""
+        """Address of element `index` of the first axis, stride of that axis in bytes, and length of the second axis."""
         array = context.make_array(kind)(context, self.builder, value)
         strides = self.builder.extract_value(array.strides, 0)
         length = self.builder.extract_value(array.shape, 1)
@@ -115,18 +119,18 @@ class TileCode:
         return self.builder.add(base, self.builder.mul(index, strides)), strides, length
 
     def at(self, address: ir.Value, kind: ir.Type) -> ir.Value:
-        """A pointer to what lies at an address."""
+        """The address as a pointer to `kind`."""
         return self.builder.inttoptr(address, kind.as_pointer())
 
     def spread(self, address: ir.Value) -> ir.Value:
-        """32 bits of a left-hand row in every lane."""
+        """32 bits of a left-hand row, broadcast to every lane."""
         value = self.builder.load(self.at(address, I32), align=1)
         first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), value, ir.Constant(I32, 0))
         lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), lanes)
 
     def emit(self, a: ir.Value, a_stride: ir.Value, b: ir.Value, groups: ir.Value, c: ir.Value, c_stride: ir.Value) -> None:
-        """The loop and the stores; `groups` is at least 1."""
+        """Emit the loop and the stores; `groups` is at least 1."""
         builder = self.builder
         entry = builder.block
         loop, done = builder.append_basic_block("groups"), builder.append_basic_block("summed")

@@ -1,20 +1,21 @@
 """Attention within windows: logits, their bias, shiftmax and the weighted sum of values, one head of one window at a time.
 
-A window has so few tokens that keys, values, logits and probabilities of one head stay in the first cache.
+A window has so few tokens that keys, values, logits and probabilities of one head fit in the L1 cache.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arith import IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel
-from .forms import form_for
+from .forms import Form, form_for
 from .gemm import BLOCK, pack_panel, panel_sums, scaled_block, stage
-from .lookup import lookup
+from .lookup import Lookup, lookup
 from .scaling import Scaling, scale_rows
 from .shiftmax_rows import Softmax, masked_rows, shiftmax_rows
 from .threads import over_rows
@@ -22,18 +23,18 @@ from .tile import packed_panels, scratch
 
 
 class Biased(NamedTuple):
-    """How requantized logits are scaled, and what is added to them: the scaled bias, int32 [heads, tokens, tokens]."""
+    """The scaling of requantized logits, and the scaled bias that is added to them, int32 [heads, tokens, tokens]."""
 
     arm: Scaling
     bias: IntArray
 
 
 class Seen(NamedTuple):
-    """Who sees whom: the regions [windows, tokens], where all of a window are one, and what the others count as."""
+    """Which tokens see each other: only those of the same region."""
 
-    regions: IntArray
-    whole: IntArray
-    floor: int
+    regions: IntArray  # [windows, tokens]
+    whole: NDArray[np.bool_]  # [windows]: whether all tokens of the window are in one region
+    floor: int  # the exponential of a token that is not seen
 
 
 def window_attention(
@@ -44,14 +45,14 @@ def window_attention(
     biased: Biased,
     softmax: Softmax,
     seen: Seen,
-    probabilities: np.dtype,
+    probabilities: np.dtype[Any],
     context: Scaling,
     out: IntArray,
 ) -> bool:
-    """``out = requant(shiftmax(requant(q @ k.T) + bias) @ v)`` by windows and heads; whether every row could be computed.
+    """``out = requant(shiftmax(requant(q @ k.T) + bias) @ v)`` per window and head; False if some row could not be computed.
 
-    `q`, `k` and `v` are i8 [windows, heads, tokens, d], `out` of the same shape and any strides; `probabilities` is the
-    type that holds those of shiftmax. The caller has proved that no sum leaves i32.
+    `q`, `k` and `v` are i8 [windows, heads, tokens, d]; `out` has the same shape and any strides. `probabilities` is the
+    type of shiftmax's result. The caller has proved that no sum overflows i32.
     """
     near, far = form_for(np.dtype(np.int8)), form_for(probabilities)
     room = np.empty((0, q.shape[2]), probabilities)
@@ -60,7 +61,23 @@ def window_attention(
 
 
 @kernel
-def _units(start, stop, near, far, how, q, k, v, logits_scaling, biased, softmax, seen, room, context_scaling, out):
+def _units(
+    start: int,
+    stop: int,
+    near: Form,
+    far: Form,
+    how: Lookup,
+    q: IntArray,
+    k: IntArray,
+    v: IntArray,
+    logits_scaling: Scaling,
+    biased: Biased,
+    softmax: Softmax,
+    seen: Seen,
+    room: IntArray,
+    context_scaling: Scaling,
+    out: IntArray,
+) -> int:
     heads, tokens, depth = q.shape[1], q.shape[2], q.shape[3]
     k_panels, k_correction = packed_panels(near, tokens, depth), np.empty(tokens, np.int32)
     v_panels, v_correction = packed_panels(far, depth, tokens), np.empty(depth, np.int32)
@@ -92,8 +109,8 @@ def _units(start, stop, near, far, how, q, k, v, logits_scaling, biased, softmax
 
 
 @kernel
-def add_bias(logits, rows, arm, bias):
-    """Rows of logits (i8), scaled, and their bias, added and saturated; the arm has one multiplier for all."""
+def add_bias(logits: IntArray, rows: int, arm: Scaling, bias: IntArray) -> None:
+    """Scale rows of logits (i8) and add their bias, saturated, in place; the arm has one multiplier for all columns."""
     m, e, add, odd, neg = int(arm.m[0]), arm.e[0], arm.add[0], arm.odd, arm.neg[0]
     for i in range(rows):
         row, own = logits[i], bias[i]

@@ -88,7 +88,7 @@ class Op:
         params: dict[str, Param],
         scale: Callable[[list[Scale | None], Any], Scale | None],
         choices: tuple[str, ...] = (),
-        real: Callable | None = None,
+        real: Callable[..., Any] | None = None,
         approximates: str | None = None,
         moves: bool = False,
     ) -> None:
@@ -114,7 +114,7 @@ class Op:
     def __repr__(self) -> str:
         return f"<operator {self.name}{self.signature}>"
 
-    def _through_the_door(self, face: str, args: tuple, kwargs: dict[str, Any]) -> IntArray:
+    def _through_the_door(self, face: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> IntArray:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = dict(bound.arguments)

@@ -27,7 +27,7 @@ def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
 
 
 @kernel
-def _rows(start, stop, x, out):
+def _rows(start: int, stop: int, x: IntArray, out: IntArray) -> int:
     for row in range(start, stop):
         best = 0
         for j in range(1, x.shape[1]):

@@ -30,7 +30,7 @@ def steps(image: IntArray, table: IntArray, dialect: Dialect | None = None) -> d
 
 
 @kernel
-def _rows(start, stop, image, table, out):
+def _rows(start: int, stop: int, image: IntArray, table: IntArray, out: IntArray) -> int:
     for row in range(start, stop):
         for channel in range(image.shape[1]):
             out[row, channel] = table[channel, image[row, channel]]

@@ -68,7 +68,7 @@ def steps(x: IntArray, bias: IntArray, dialect: Dialect) -> dict[str, IntArray]:
 
 
 @kernel
-def _mean_and_factor(x, mean_mode, sqrt_mode, wraps_variance):
+def _mean_and_factor(x: IntArray, mean_mode: int, sqrt_mode: int, wraps_variance: bool) -> tuple[np.int32, np.int32]:
     total = np.int32(0)  # holds the sum of the longest row; i32 is enough for mean, y and f, too
     for j in range(len(x)):
         total = np.int32(total + x[j])
@@ -83,12 +83,23 @@ def _mean_and_factor(x, mean_mode, sqrt_mode, wraps_variance):
 
 
 @kernel
-def _halved(product, half_mode, wraps):
+def _halved(product: int, half_mode: int, wraps: bool) -> int:
     return c.divide(c.wrap32(product) if wraps else product, 2, half_mode)
 
 
 @kernel
-def _rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance, wraps, out):
+def _rows(
+    start: int,
+    stop: int,
+    x: IntArray,
+    bias: IntArray,
+    mean_mode: int,
+    sqrt_mode: int,
+    half_mode: int,
+    wraps_variance: bool,
+    wraps: bool,
+    out: IntArray,
+) -> int:
     for row in range(start, stop):
         mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
         for j in range(x.shape[1]):
@@ -98,7 +109,19 @@ def _rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance,
 
 
 @kernel
-def _scaled_rows(start, stop, x, bias, mean_mode, sqrt_mode, half_mode, wraps_variance, wraps, scaling, out):
+def _scaled_rows(
+    start: int,
+    stop: int,
+    x: IntArray,
+    bias: IntArray,
+    mean_mode: int,
+    sqrt_mode: int,
+    half_mode: int,
+    wraps_variance: bool,
+    wraps: bool,
+    scaling: Scaling,
+    out: IntArray,
+) -> int:
     halves = np.empty((1, x.shape[1]), np.int32)
     for row in range(start, stop):
         mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
@@ -142,7 +165,8 @@ def infer(x: TensorBound, bias: IntArray, dialect: Dialect) -> TensorBound:
 def real(x: FloatArray, gamma: FloatArray, beta: FloatArray, eps: float = 1e-5) -> FloatArray:
     """Layer normalisation over the last axis, in real numbers."""
     centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps) * gamma + beta
+    normalised: FloatArray = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
+    return normalised * gamma + beta
 
 
 OP = Op(

@@ -25,12 +25,13 @@ Source: I-ViT's Shiftmax in Swin Transformer.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arith import I8, ExpSum, FloatArray, IntArray, Overflow, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
-from ..kernels.lookup import lookup
-from ..kernels.shiftmax_rows import DIFFERENCES, masked_rows, shiftmax_rows
+from ..kernels.lookup import Lookup, lookup
+from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, require, rows_of
 from .shift_exp import PRECISION, X0
@@ -48,18 +49,30 @@ def steps(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Dial
     return {"max": top, "exp": e, **normalised(e, b, dialect, "masked_shiftmax")}
 
 
-def visible(regions: IntArray) -> IntArray:
+def visible(regions: IntArray) -> NDArray[np.bool_]:
     """Whether token i of a window sees token j, as [windows, tokens, tokens]."""
     return np.asarray(regions[:, :, None] == regions[:, None, :])
 
 
-def undivided(regions: IntArray) -> IntArray:
+def undivided(regions: IntArray) -> NDArray[np.bool_]:
     """Whether every token of a window sees every other, as [windows]."""
     return np.asarray((regions == regions[:, :1]).all(axis=1))
 
 
 @kernel
-def _rows(start, stop, x, regions, heads, exponentials, floor, b, wraps, wraps_sum, out):
+def _rows(
+    start: int,
+    stop: int,
+    x: IntArray,
+    regions: IntArray,
+    heads: int,
+    exponentials: IntArray,
+    floor: int,
+    b: int,
+    wraps: bool,
+    wraps_sum: bool,
+    out: IntArray,
+) -> int:
     tokens = x.shape[1]
     e = np.empty(tokens, np.int64)
     for row in range(start, stop):
@@ -77,7 +90,18 @@ def _rows(start, stop, x, regions, heads, exponentials, floor, b, wraps, wraps_s
 
 
 @kernel
-def _table_rows(start, stop, x, whole, softmax, how, regions, heads, floor, out):
+def _table_rows(
+    start: int,
+    stop: int,
+    x: IntArray,
+    whole: NDArray[np.bool_],
+    softmax: Softmax,
+    how: Lookup,
+    regions: IntArray,
+    heads: int,
+    floor: int,
+    out: IntArray,
+) -> int:
     size = heads * x.shape[1]
     row = start
     while row < stop:

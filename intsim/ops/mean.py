@@ -32,7 +32,7 @@ def steps(x: IntArray, dialect: Dialect) -> dict[str, IntArray]:
 
 
 @kernel
-def _rows(start, stop, x, mode, out):
+def _rows(start: int, stop: int, x: IntArray, mode: int, out: IntArray) -> int:
     for row in range(start, stop):
         total = np.zeros(x.shape[2], np.int64)
         for token in range(x.shape[1]):

@@ -21,7 +21,7 @@ from ..arith import I32, Format, IntArray, TensorBound, round_shift, saturate, s
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
-from ..kernels.scaling import scaled, scaling
+from ..kernels.scaling import Scaling, scaled, scaling
 from ..kernels.threads import over_rows
 from ._op import Op, Param, per_channel, require, rows_of
 
@@ -37,7 +37,7 @@ def steps(acc: IntArray, m: IntArray, e: IntArray, b: int, dialect: Dialect) -> 
 
 
 @kernel
-def _rows(start, stop, acc, m, e, mode, lo, hi, out):
+def _rows(start: int, stop: int, acc: IntArray, m: IntArray, e: IntArray, mode: int, lo: int, hi: int, out: IntArray) -> int:
     for row in range(start, stop):
         for j in range(acc.shape[1]):
             scaled = c.round_shift(int(acc[row, j]) * int(m[j]), int(e[j]), mode)
@@ -46,7 +46,7 @@ def _rows(start, stop, acc, m, e, mode, lo, hi, out):
 
 
 @kernel
-def _narrow_rows(start, stop, acc, scaling, out):
+def _narrow_rows(start: int, stop: int, acc: IntArray, scaling: Scaling, out: IntArray) -> int:
     for row in range(start, stop):
         for j in range(acc.shape[1]):
             out[row, j] = c.saturate(scaled(int(acc[row, j]), scaling, j), scaling.lo, scaling.hi)

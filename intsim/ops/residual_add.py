@@ -21,7 +21,7 @@ from ..arith import I32, I64, IntArray, TensorBound, round_shift, saturate, sign
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
-from ..kernels.scaling import scaling, sum_rows
+from ..kernels.scaling import Scaling, scaling, sum_rows
 from ..kernels.threads import over_rows
 from ._op import Op, per_channel, require, rows_of
 from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
@@ -36,7 +36,20 @@ def steps(
 
 
 @kernel
-def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
+def _rows(
+    start: int,
+    stop: int,
+    a: IntArray,
+    c: IntArray,
+    ma: IntArray,
+    ea: IntArray,
+    mc: IntArray,
+    ec: IntArray,
+    mode: int,
+    lo: int,
+    hi: int,
+    out: IntArray,
+) -> int:
     for row in range(start, stop):
         for j in range(a.shape[1]):
             arm_a = c_.round_shift(int(a[row, j]) * int(ma[j]), int(ea[j]), mode)
@@ -46,7 +59,7 @@ def _rows(start, stop, a, c, ma, ea, mc, ec, mode, lo, hi, out):
 
 
 @kernel
-def _narrow_rows(start, stop, a, c, arm_a, arm_c, out):
+def _narrow_rows(start: int, stop: int, a: IntArray, c: IntArray, arm_a: Scaling, arm_c: Scaling, out: IntArray) -> int:
     sum_rows(start, stop, a, c, arm_a, arm_c, out)
     return -1
 
@@ -65,11 +78,11 @@ def fast(
     fmt, mode = signed(b), dialect.requant_rounding
     left, right, result = rows_of(a), rows_of(c), rows_of(out)
     if max(left.itemsize, right.itemsize) <= 4:  # products stay within the 62 bits of `rounding_terms`
-        arms = [scaling(m, e, mode, fmt, left.shape[1]) for m, e in ((ma, ea), (mc, ec))]
-        over_rows(_narrow_rows, len(left), left, right, *arms, result)
+        arm_a, arm_c = (scaling(m, e, mode, fmt, left.shape[1]) for m, e in ((ma, ea), (mc, ec)))
+        over_rows(_narrow_rows, len(left), left, right, arm_a, arm_c, result)
     else:
-        factors = [per_channel(v, left) for v in (ma, ea, mc, ec)]
-        over_rows(_rows, len(left), left, right, *factors, mode.code, fmt.lo, fmt.hi, result)
+        ma, ea, mc, ec = (per_channel(v, left) for v in (ma, ea, mc, ec))
+        over_rows(_rows, len(left), left, right, ma, ea, mc, ec, mode.code, fmt.lo, fmt.hi, result)
 
 
 def infer(

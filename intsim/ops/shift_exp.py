@@ -57,7 +57,9 @@ def _shifted(k: IntArray, shift: IntArray, wraps: bool) -> IntArray:
 
 
 @kernel
-def _rows(start, stop, x, x0, n, quotient, half_bit, wraps, out):
+def _rows(
+    start: int, stop: int, x: IntArray, x0: int, n: int, quotient: int, half_bit: int, wraps: bool, out: IntArray
+) -> int:
     for row in range(start, stop):
         for j in range(x.shape[1]):
             out[row, j] = c.shift_exp(int(x[row, j]), x0, n, quotient, half_bit, wraps)

@@ -58,7 +58,20 @@ def gelu_steps(x: IntArray, g: IntArray, x0: int, n: int, b: int, dialect: Diale
 
 
 @kernel
-def _rows(start, stop, x, lam, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
+def _rows(
+    start: int,
+    stop: int,
+    x: IntArray,
+    lam: int,
+    x0: int,
+    n: int,
+    b: int,
+    quotient: int,
+    half_bit: int,
+    wraps: bool,
+    wraps_sum: bool,
+    out: IntArray,
+) -> int:
     columns = x.shape[1]
     for row in range(start, stop):
         top = -lam
@@ -112,7 +125,8 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
 
 def real(x: FloatArray) -> FloatArray:
     """GELU in real numbers, by the error function."""
-    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+    erf: FloatArray = _erf(x / math.sqrt(2))
+    return 0.5 * x * (1 + erf)
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])

@@ -40,7 +40,7 @@ from ..arith import (
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
-from ..kernels.lookup import lookup, planes
+from ..kernels.lookup import Lookup, lookup, planes
 from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, shiftmax_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, require, rows_of
@@ -85,7 +85,19 @@ def probability(e: IntArray, f: IntArray, b: int, dialect: Dialect) -> IntArray:
 
 
 @kernel
-def _rows(start, stop, x, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
+def _rows(
+    start: int,
+    stop: int,
+    x: IntArray,
+    x0: int,
+    n: int,
+    b: int,
+    quotient: int,
+    half_bit: int,
+    wraps: bool,
+    wraps_sum: bool,
+    out: IntArray,
+) -> int:
     columns = x.shape[1]
     e = np.empty(columns, np.int64)
     for row in range(start, stop):
@@ -100,7 +112,7 @@ def _rows(start, stop, x, x0, n, b, quotient, half_bit, wraps, wraps_sum, out):
 
 
 @kernel
-def normalised_row(e, b, wraps, wraps_sum, out):
+def normalised_row(e: IntArray, b: int, wraps: bool, wraps_sum: bool, out: IntArray) -> bool:
     """The probabilities of one row from its exponentials; False where the sum is 0 or one leaves `b` bits."""
     total = 0
     for j in range(len(e)):
@@ -121,7 +133,7 @@ def normalised_row(e, b, wraps, wraps_sum, out):
 
 
 @kernel
-def _table_rows(start, stop, x, softmax, how, out):
+def _table_rows(start: int, stop: int, x: IntArray, softmax: Softmax, how: Lookup, out: IntArray) -> int:
     refused = shiftmax_rows(x[start:stop], stop - start, softmax, how, out[start:stop])
     return refused if refused < 0 else start + refused
 
@@ -168,8 +180,9 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
 
 def real(x: FloatArray) -> FloatArray:
     """Softmax over the last axis, in real numbers."""
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    e: FloatArray = np.exp(x - x.max(axis=-1, keepdims=True))
+    total: FloatArray = e.sum(axis=-1, keepdims=True)
+    return e / total
 
 
 OP = Op(

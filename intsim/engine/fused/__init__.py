@@ -1,7 +1,7 @@
-"""Several nodes computed as one step, bit for bit as one by one. One file a pattern; `PATTERNS` lists them.
+"""Several nodes computed as one step, with a bit-identical result. One file per pattern; `PATTERNS` lists them.
 
-A pattern looks at one node and says which of the nodes after it can go into one step: those whose values nobody else needs
-and nobody wants to see. What it needs for that (packed weights, tables) it prepares once a graph.
+A pattern takes one node and determines which of the following nodes can be part of the same step: the values
+between them must neither be used by other nodes nor be observed. It prepares constants (packed weights, tables) once per graph.
 """
 
 from __future__ import annotations

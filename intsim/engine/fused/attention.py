@@ -1,6 +1,6 @@
-"""Attention: ``requant(shiftmax(requant(q @ k.T)) @ v)``, five nodes that never hold tokens by tokens.
+"""Attention: ``requant(shiftmax(requant(q @ k.T)) @ v)``, five nodes, without an array of tokens x tokens.
 
-The result lies in memory as `merge_heads` wants it, which then moves nothing.
+The result has the memory layout of `merge_heads`, which then copies nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .step import Links, Step
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """The five nodes from the product of queries and keys on, where their formats are those of attention."""
+    """The five nodes from the product of queries and keys on, if their formats are those of attention."""
     if node.op != "matmul" or not node.params["transpose_b"]:
         return None
     requant = links.after(node, "requant")

@@ -1,6 +1,6 @@
-"""GELU and the requantization that follows: of an i8 row and its maximum, both i8, the result is one table.
+"""GELU and the following requantization: the result depends on an i8 and the maximum of its row, so it is one table.
 
-The table is made by the reference itself: a row ``[.., min(x, top), .., top]`` for every maximum.
+The reference computes the table, from a row ``[.., min(x, top), .., top]`` for every maximum.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .step import Links, Step
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """A GELU with the requantization after it, if that has one multiplier for all channels."""
+    """A GELU and the requantization after it, if that has one multiplier for all channels."""
     requant = links.after(node, "requant") if node.op in ("shiftgelu", "lambda_shiftgelu") else None
     if (
         requant is None
@@ -38,7 +38,7 @@ def match(links: Links, node: Node) -> Step | None:
 
 
 def _table(links: Links, node: Node, requant: Node) -> IntArray | None:
-    """What every maximum (from -128) and input (from 127 down) gives, [256, 256]; None where some row has no result."""
+    """The results for every maximum (from -128 up) and input (from 127 down), [256, 256]; None if some row has no result."""
     tops = np.arange(I8.lo, I8.hi + 1, dtype=np.int8)
     value = np.minimum(tops[::-1], tops[:, None])
     try:

@@ -1,6 +1,6 @@
-"""upsample_nearest, cropping and argmax: the class is the same for all pixels of a patch, so it is found once a patch.
+"""upsample_nearest, cropping and argmax: all pixels of a patch have the same class, so it is computed once per patch.
 
-argmax over classes commutes with whatever only moves pixels; the labels are then moved instead of the classes' values.
+argmax over classes commutes with operators that only move pixels; the labels are moved instead of the values per class.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .step import Links, Step
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """An upsampling, the slices of pixels after it, and the argmax that ends them."""
+    """An upsampling, the slices of pixels after it, and the final argmax."""
     if node.op != "upsample_nearest":
         return None
     moves = [node]

@@ -1,4 +1,4 @@
-"""layernorm and the requantization that follows, row by row: the i32 result never comes to be."""
+"""layernorm and the following requantization, row by row, without an array of the i32 result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .step import Links, Step
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """A layer norm with the requantization after it, where the result between them is proved to be i32."""
+    """A layer norm and the requantization after it, if the intermediate result is proved to be i32."""
     requant = links.after(node, "requant") if node.op == "layernorm" else None
     if requant is None or links.tensor(node).fmt is not I32:
         return None

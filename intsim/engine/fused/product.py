@@ -1,7 +1,7 @@
-"""linear or matmul, and what follows: ``requant(x @ w.T + bias)``, and the residual sum after it.
+"""linear or matmul with the following nodes: ``requant(x @ w.T + bias)``, and the residual sum after it.
 
-The weights are packed once a graph; sums are requantized, and the other branch added, while they are in the first cache. A
-linear layer whose i32 sums are wanted is a step as well, for the packed weights' sake.
+Weights are packed once per graph. Sums are requantized, and the other branch is added, while they are in the L1 cache. A
+linear layer whose i32 sums are observed is a step too, so that its packed weights are reused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .step import Links, Step
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """A product with the requantization after it, or a linear layer alone."""
+    """A product and the requantization after it, or a linear layer alone."""
     if node.op not in ("linear", "matmul"):
         return None
     requant = links.after(node, "requant")
@@ -67,7 +67,7 @@ def _linear(links: Links, node: Node, requant: Node | None) -> Step:
 
 
 def _residual(links: Links, requant: Node) -> Node | None:
-    """The residual sum after a requantization, if both are of 16 bits at most and the sum not the narrower of the two."""
+    """The residual sum after a requantization, if both have at most 16 bits and the sum is not the narrower one."""
     residual = links.after(requant, "residual_add")
     if residual is None or len({links.graph.tensors[name].shape for name in residual.inputs}) > 1:
         return None
@@ -76,7 +76,7 @@ def _residual(links: Links, requant: Node) -> Node | None:
 
 
 def _arms(links: Links, residual: Node, product: Node) -> tuple[Scaling, Scaling]:
-    """The constants of the two arms: the product's, and the other branch's."""
+    """The constants of the two arms: that of the product, and that of the other branch."""
 
     def make() -> tuple[Scaling, Scaling]:
         params, shape = residual.params, links.tensor(residual).shape

@@ -1,4 +1,4 @@
-"""A step of a plan, and the view of a graph from which patterns make them."""
+"""A step of a plan, and the view of a graph from which patterns build steps."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Prepared = TypeVar("Prepared")
 
 
 def separately(inputs: Sequence[IntArray]) -> None:
-    """What computes nothing together."""
+    """The `compute` of a step whose nodes are computed one by one."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Nodes computed together. The step bears the name of the last one, the only one whose value comes to be.
+    """Nodes computed together. The step has the name of the last node, the only one whose value is materialised.
 
-    `compute` takes the values of `inputs`, and must not hold the graph, whose plans are kept by weak keys. It gives None
-    where it will not (a row that some operator refuses, a node that no pattern knows): the nodes are then computed one by
-    one, and the one at fault says what is wrong.
+    `compute` takes the values of `inputs`. It must not reference the graph, which is the weak key of the cache of plans. If
+    it cannot compute the result (an operator rejects a row, or no pattern matches the node), it returns None: the nodes are
+    then computed one by one, and the faulty one raises the error.
     """
 
     nodes: tuple[Node, ...]
@@ -38,9 +38,9 @@ class Step:
 
 
 class Links:
-    """A graph as patterns see it: who uses a value, and whether it may stay inside a step.
+    """The view of a graph that patterns use: the users of each value, and whether the value may stay inside a step.
 
-    `kept` are the nodes whose values must be computed, `prepared` what earlier plans of the graph have prepared.
+    `kept` are the nodes whose values must be materialised, `prepared` the constants from earlier plans of the graph.
     """
 
     def __init__(self, graph: Graph, kept: Collection[str], prepared: dict[Any, Any]) -> None:
@@ -51,21 +51,22 @@ class Links:
                 self.users.setdefault(name, []).append(node)
 
     def after(self, node: Node, op: str) -> Node | None:
-        """The one node that uses `node`'s value, if it is of this operator and nobody wants to see the value itself."""
+        """The only user of the value of `node`, if its operator is `op` and the value is not observed."""
         users = self.users.get(node.name, [])
         alone = len(users) == 1 and users[0].op == op and node.name not in self.kept
         return users[0] if alone and users[0].inputs.count(node.name) == 1 else None
 
     def tensor(self, node: Node) -> TensorBound:
-        """What is known of the node's output."""
+        """Shape, format and bounds of the output of `node`."""
         return self.graph.tensors[node.name]
 
     def prepared(self, node: Node, what: str, make: Callable[[], Prepared]) -> Prepared:
-        """What `make` gives, made once a graph and instruction set: the next plan finds it again."""
+        """The result of `make`, cached per graph, node and instruction set, so that later plans reuse it."""
         key = (node.name, what, chosen())
         if key not in self._prepared:
             self._prepared[key] = make()
-        return self._prepared[key]
+        value: Prepared = self._prepared[key]
+        return value
 
 
 Pattern = Callable[[Links, Node], Step | None]

@@ -1,7 +1,7 @@
 """Attention within windows: ``requant(shiftmax(requant(q @ k.T) + bias) @ v)``, plain or masked, with a constant bias.
 
-The bias is scaled once a graph; the nodes it comes from are part of the step. The result lies in memory as `merge_heads`
-wants it, which then moves nothing.
+The bias is scaled once per graph; the nodes that compute it are part of the step. The result has the memory layout of
+`merge_heads`, which then copies nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Chain(NamedTuple):
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """The nodes from the product of queries and keys on, where their formats are those of attention within windows."""
+    """The nodes from the product of queries and keys on, if their formats are those of attention within windows."""
     chain = _chain(links, node)
     if chain is None or chain.biased.inputs[0] != chain.requant.name:
         return None
@@ -82,7 +82,7 @@ def _chain(links: Links, node: Node) -> _Chain | None:
         return None
     nodes = [node]
     for ops in (("requant",), ("residual_add",), ("shiftmax", "masked_shiftmax"), ("matmul",), ("requant",)):
-        following = next((found for op in ops if (found := links.after(nodes[-1], op)) is not None), None)
+        following = next((user for op in ops if (user := links.after(nodes[-1], op)) is not None), None)
         if following is None:
             return None
         nodes.append(following)
@@ -92,7 +92,7 @@ def _chain(links: Links, node: Node) -> _Chain | None:
 
 
 def _bias(links: Links, name: str) -> tuple[Node, ...] | None:
-    """The nodes that make a constant bias [heads, tokens, tokens]: a constant, and what only moves it."""
+    """The nodes that compute a constant bias [heads, tokens, tokens]: a constant, and operators that only move data."""
     nodes: list[Node] = []
     while True:
         node = links.graph.by_name[name]
@@ -105,7 +105,7 @@ def _bias(links: Links, name: str) -> tuple[Node, ...] | None:
 
 
 def _value(nodes: Sequence[Node]) -> IntArray:
-    """The last value of a chain that starts with a constant."""
+    """The value of a chain of nodes that starts with a constant."""
     value = np.asarray(nodes[0].params["value"])
     for node in nodes[1:]:
         value = operator(node)(value, **node.params)
