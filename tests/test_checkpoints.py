@@ -192,7 +192,8 @@ def test_the_origin_of_the_configuration_is_reported(cli: Cli) -> None:
     assert cli("quantize c.safetensors --calibrate picture.png -o q.h5")[1].endswith("configuration: c.json\n")
     np.savez("m.npz", **as_mmsegmentation(float32()))  # type: ignore[arg-type]
     assert (
-        "its 15 position embeddings do not form a square; give its configuration" in cli("quantize m.npz picture.png -o n.h5")[2]
+        "its 15 position embeddings do not form a square; give its configuration"
+        in cli("quantize m.npz picture.png -o n.h5")[2]
     )
 
 
@@ -263,7 +264,7 @@ def test_at_size_keeps_the_trained_size() -> None:
         at_size(TINY, 16, 0)
 
 
-# --- refused checkpoints ---------------------------------------------------------------------------------------------------
+# --- refused checkpoints -----------------------------------------------------------------------------------------------
 
 
 def changed(**tensors: NDArray | None) -> Weights:
@@ -287,8 +288,14 @@ REFUSED: dict[str, tuple[Weights, str]] = {
         {"backbone.conv1.weight": ZEROS},
         "contains none of the tensors of a Segmenter, such as backbone",
     ),
-    "classes": (changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)), "cls_emb is [1, 9, 32], the configuration requires"),
-    "classes, why": (changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)), "n_cls is 9 in the checkpoint and 5 in the configuration"),
+    "classes": (
+        changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)),
+        "cls_emb is [1, 9, 32], the configuration requires",
+    ),
+    "classes, why": (
+        changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)),
+        "n_cls is 9 in the checkpoint and 5 in the configuration",
+    ),
     "axes": (changed(encoder__cls_token=ZEROS), "encoder.cls_token is [32], the configuration requires [1, 1, 32]"),
     "positions without an axis": (changed(encoder__pos_embed=ZEROS), "encoder.pos_embed is [32]"),
     "positions of another width": (

@@ -48,7 +48,10 @@ def samples(folder: Path) -> list[Sample]:
             raise FileError(f"{folder}: has images/ and {has} annotations/; {ARRANGEMENT}")
         if stray := next((path for path in sorted(folder.iterdir()) if _is_picture(path)), None):
             raise FileError(f"{stray}: is next to images/, not in it; {ARRANGEMENT}")
-        pictures, maps = _by_stem(folder / "images"), {k.removesuffix(MARK): v for k, v in _by_stem(label_folders[0]).items()}
+        pictures, maps = (
+            _by_stem(folder / "images"),
+            {k.removesuffix(MARK): v for k, v in _by_stem(label_folders[0]).items()},
+        )
     else:
         found = _by_stem(folder)
         maps = {stem.removesuffix(MARK): path for stem, path in found.items() if stem.endswith(MARK)}
