@@ -1,4 +1,4 @@
-"""The claims of docs/accuracy.md, on fewer scenes than there: what one picture is enough for, and what lam is worth."""
+"""The claims of docs/accuracy.md on fewer scenes: one calibration picture suffices, and the effect of lam."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_one_picture_is_enough(name: str, scenes: accuracy.Scenes) -> None:
     assert real > 0.8
 
 
-def test_the_clamp_saves_a_network_with_long_tails(scenes: accuracy.Scenes) -> None:
+def test_the_clamp_preserves_a_network_with_long_tails(scenes: accuracy.Scenes) -> None:
     weights, config = accuracy.checkpoint("scenes")
     tailed = accuracy.long_tailed(weights, config)
     assert abs(accuracy.real_miou(tailed, config, scenes) - accuracy.real_miou(weights, config, scenes)) < 0.005
@@ -46,7 +46,7 @@ def test_the_network_with_long_tails_as_a_checkpoint(tmp_path: Path) -> None:
         np.testing.assert_array_equal(weights[name], value.astype(np.float32), err_msg=name)
 
 
-def test_the_patch_norm_cancels_but_for_epsilon(scenes: accuracy.Scenes) -> None:
+def test_the_patch_norm_cancels_except_for_epsilon(scenes: accuracy.Scenes) -> None:
     weights, config = accuracy.checkpoint("scenes_l2")
     dimensions, picture = SegmenterConfig.of(config), scenes[0][0]
     published = segmenter(dimensions, weights)
@@ -55,8 +55,8 @@ def test_the_patch_norm_cancels_but_for_epsilon(scenes: accuracy.Scenes) -> None
     np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
-def test_the_tables_can_be_made() -> None:
-    for command, rows in {"long-tail": 6, "choices": 14}.items():  # the other two calibrate with many pictures
+def test_the_tables_can_be_computed() -> None:
+    for command, rows in {"long-tail": 6, "choices": 14}.items():  # the other tables calibrate with many pictures
         done = CliRunner().invoke(accuracy.main, [command, "--scenes", "1"])
         assert done.exit_code == 0, done.output
         assert len(done.output.splitlines()) == rows

@@ -728,8 +728,8 @@ def tensor(name: str, edit: Callable[[np.ndarray], np.ndarray | None]) -> Spoil:
 GAMMA, BETA = f"{NORM}.weight", f"{NORM}.bias"
 BAD_CHECKPOINTS: dict[str, tuple[Spoil, list[str]]] = {
     "missing tensor": (tensor(FC1, lambda w: None), [f"c.safetensors: tensor {FC1} is missing", "[128, 32]"]),
-    "misshapen tensor": (tensor(FC1, lambda w: w[1:]), [f"tensor {FC1} is [127, 32]", "asks for [128, 32]"]),
-    "turned tensor": (tensor(FC1, lambda w: w.T), [f"tensor {FC1} is [32, 128]", "asks for [128, 32]"]),
+    "misshapen tensor": (tensor(FC1, lambda w: w[1:]), [f"tensor {FC1} is [127, 32]", "requires [128, 32]"]),
+    "turned tensor": (tensor(FC1, lambda w: w.T), [f"tensor {FC1} is [32, 128]", "requires [128, 32]"]),
     "integers": (tensor(FC1, lambda w: w.astype(np.int8)), [f"tensor {FC1} is I8", "F32", "convert"]),
     "NaN": (tensor(FC1, element(np.nan)), [f"tensor {FC1} holds values that are not finite"]),
     "infinity": (tensor(FC1, element(-np.inf)), [f"tensor {FC1} holds values that are not finite"]),
@@ -777,9 +777,9 @@ BAD_CONFIGS = {
     "unknown normalization": (settings(normalization="none"), ["normalization 'none'", "vit, deit"]),
     "two means": (settings(normalization={"mean": [0, 0], "std": [1, 1]}), ["normalization", '"mean": [r,g,b]']),
     "deviation of zero": (settings(normalization={"mean": [0, 0, 0], "std": [1, 0, 1]}), ["normalization"]),
-    "not JSON": ("d_model = 32\n", ["not JSON (line 1"]),
-    "cut off": (settings()[:-1], ["not JSON (line 1"]),
-    "empty": ("", ["not JSON (line 1"]),
+    "not JSON": ("d_model = 32\n", ["not valid JSON (line 1"]),
+    "cut off": (settings()[:-1], ["not valid JSON (line 1"]),
+    "empty": ("", ["not valid JSON (line 1"]),
     "a list": ("[1, 2]", ["a configuration is a table of keys and values"]),
 }
 

@@ -1,4 +1,4 @@
-"""``intsim bench``: figures that add up, results checked before timing, a baseline that computes the same network."""
+"""``intsim bench``: consistent figures, results checked before timing, a baseline that computes the same network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_bench_against_onnxruntime(cli: Cli) -> None:
     assert record["labels_agreeing"].keys() == {"intsim", FLOAT32, DYNAMIC, STATIC}
 
 
-def test_bench_of_a_model_file_against_onnxruntime_tells_people(cli: Cli) -> None:
+def test_bench_of_a_model_file_against_onnxruntime_as_text(cli: Cli) -> None:
     code, out, err = cli("bench model.h5 --against onnxruntime --runs 1 --threads 1")
     assert code == 0, err
     assert "1 threads" not in out
@@ -62,7 +62,7 @@ def test_bench_of_a_model_file_against_onnxruntime_tells_people(cli: Cli) -> Non
         assert word in out
 
 
-def test_multiplications_are_counted(graph: Graph) -> None:
+def test_macs_are_counted(graph: Graph) -> None:
     tokens, d, patch, classes = 3 * 5, 32, 8, 5
     block = lambda n: n * d * (3 * d + d + 8 * d) + 2 * n * n * d  # noqa: E731
     encoder = tokens * 3 * patch * patch * d + 2 * block(tokens + 1)
@@ -99,35 +99,35 @@ def test_the_baseline_computes_the_same_network(changes: dict[str, Any], tmp_pat
     config = TINY | changes
     net = segmenter(SegmenterConfig.of(config), random_weights(config, 3))
     image = random_picture(config, 4)
-    due = expected(net, image)
-    for scores in (None, due.scores.shape):
+    reference = expected(net, image)
+    for scores in (None, reference.scores.shape):
         onnx.checker.check_model(onnx_model(net, scores), full_check=True)
-    runners = baselines(net, image, due, tmp_path)  # has compared the scores
-    ranked = np.sort(due.scores, axis=-1)
-    if (ranked[..., -1] - ranked[..., -2]).min() > 2e-3 * abs(due.scores).max():  # no two classes nearly tie
-        np.testing.assert_array_equal(runners[FLOAT32](image), due.labels)
-    for name in (DYNAMIC, STATIC):  # how well int8 does depends on the processor; that it labels every pixel does not
+    runners = baselines(net, image, reference, tmp_path)  # compares the scores
+    ranked = np.sort(reference.scores, axis=-1)
+    if (ranked[..., -1] - ranked[..., -2]).min() > 2e-3 * abs(reference.scores).max():  # unless two classes nearly tie
+        np.testing.assert_array_equal(runners[FLOAT32](image), reference.labels)
+    for name in (DYNAMIC, STATIC):  # the accuracy of int8 depends on the processor
         labels = runners[name](image)
-        assert labels.shape == due.labels.shape
+        assert labels.shape == reference.labels.shape
         assert 0 <= labels.min() <= labels.max() < config["n_cls"]
 
 
 def test_a_baseline_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     net = segmenter(SegmenterConfig.of(TINY), random_weights(TINY, 3))
     image = random_picture(TINY, 4)
-    due = expected(net, image)
-    for wrong in (1.01 * due.scores, np.roll(due.scores, 1, axis=-1), due.scores * np.nan):
-        with pytest.raises(IntsimError, match="there is nothing to time"):
-            baselines(net, image, dataclasses.replace(due, scores=wrong), tmp_path)
+    reference = expected(net, image)
+    for wrong in (1.01 * reference.scores, np.roll(reference.scores, 1, axis=-1), reference.scores * np.nan):
+        with pytest.raises(IntsimError, match="nothing is timed"):
+            baselines(net, image, dataclasses.replace(reference, scores=wrong), tmp_path)
 
 
 def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    imported = builtins.__import__
+    original = builtins.__import__
 
     def missing(name: str, *args: Any, **kwargs: Any) -> Any:
         if name.partition(".")[0] == "onnxruntime":
             raise ImportError("no module", name="onnxruntime")
-        return imported(name, *args, **kwargs)
+        return original(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
     code, out, err = cli("bench --against onnxruntime")
@@ -136,7 +136,7 @@ def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "words"),
     [
         ("bench model.h5 --synth seg-s16-mask@512", "give one of MODEL, --model and --synth"),
         ("bench --synth seg-x16-mask@512", "'seg-x16-mask@512' is not a preset"),
@@ -149,14 +149,14 @@ def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pyt
         ("bench --synth seg-t16-mask@64 --dialect nobody", "--dialect 'nobody'"),
     ],
 )
-def test_bad_input_is_one_clear_line(line: str, said: str, cli: Cli) -> None:
+def test_bad_input_is_one_clear_line(line: str, words: str, cli: Cli) -> None:
     code, out, err = cli(line)
     assert (code, out) == (2, "")
-    assert said in err
+    assert words in err
     assert "Traceback" not in err
 
 
-def test_a_forced_variant_that_is_not_there_is_one_clear_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_forced_variant_is_one_clear_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTSIM_ISA", "mmx")
     for line in ("bench -m model.h5", "run picture.png -m model.h5", "golden picture.png -m model.h5 -o new.h5"):
         code, _, err = cli(line)
@@ -165,7 +165,7 @@ def test_a_forced_variant_that_is_not_there_is_one_clear_line(cli: Cli, monkeypa
         assert not Path("new.h5").exists()
 
 
-def test_a_model_without_its_dimensions_has_no_rival(cli: Cli, graph: Graph, tmp_path: Path) -> None:
+def test_a_model_without_its_dimensions_has_no_baseline(cli: Cli, graph: Graph, tmp_path: Path) -> None:
     bare = Graph(list(graph.nodes), graph.dialect)
     intsim.save(bare, tmp_path / "bare.h5")
     shutil.copy(tmp_path / "bare.h5", "here.h5")

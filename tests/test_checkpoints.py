@@ -186,7 +186,7 @@ def test_the_origin_of_the_configuration_is_reported(cli: Cli) -> None:
     save_file(float32(), "c.safetensors")
     code, _, err = cli("quantize c.safetensors --calibrate picture.png -o n.h5")
     assert code == 2
-    assert "c.safetensors: its configuration is not beside it, as c.json or variant.yml; name it with --config" in err
+    assert "c.safetensors: its configuration is not next to it, as c.json or variant.yml; give it, or a model" in err
     assert cli("quantize c.safetensors -m model.h5 --calibrate picture.png -o q.h5")[1].endswith("that of model.h5\n")
     Path("c.json").write_text(json.dumps(TINY))
     assert cli("quantize c.safetensors --calibrate picture.png -o q.h5")[1].endswith("configuration: c.json\n")
@@ -264,7 +264,7 @@ def test_at_size_keeps_the_trained_size() -> None:
         at_size(TINY, 16, 0)
 
 
-# --- refused checkpoints ---------------------------------------------------------------------------------------------------
+# --- refused checkpoints -----------------------------------------------------------------------------------------------
 
 
 def changed(**tensors: NDArray | None) -> Weights:

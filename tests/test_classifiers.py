@@ -1,4 +1,4 @@
-"""ViT, DeiT and Swin: real-valued graphs against plain loops, integer graphs against those, and the commands on both."""
+"""ViT, DeiT and Swin: real-valued graphs against plain loops, integer graphs against those, and the commands."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ NETWORKS = {
 every_network = pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 Cli = Callable[[str], tuple[int, str, str]]
 
-# --- the networks of the papers, in loops
-# ------------------------------------------------------------------------------------
+# --- the networks of the papers, in loops ------------------------------------------------------------------------------
 
 
 def layer_norm(x: np.ndarray, w: dict[str, np.ndarray], name: str, eps: float) -> np.ndarray:
@@ -69,7 +68,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 def attention(
     x: np.ndarray, w: dict[str, np.ndarray], name: str, heads: int, bias: Any = None, seen: Any = None
 ) -> np.ndarray:
-    """Attention among the rows of `x`; `bias(h, i, j)` is added to the logits, `seen(i, j)` says which tokens are visible to each other."""
+    """Attention among the rows of `x`; `bias(h, i, j)` is added to the logits, `seen(i, j)` says whether j is visible to i."""
     tokens, channels = x.shape
     qkv = dense(x, w, f"{name}.qkv").reshape(tokens, 3, heads, channels // heads)
     out = np.zeros((tokens, heads, channels // heads))
@@ -306,7 +305,7 @@ def test_a_dead_class_costs_the_others_no_precision() -> None:
     assert np.abs(logits * graph.scales["logits"] - expected).max() < 0.1 * np.abs(expected).max()
 
 
-# --- configurations and checkpoints -----------------------------------------------------------------------------------
+# --- configurations and checkpoints ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -440,7 +439,7 @@ def test_quantize_run_and_debug(config: dict[str, Any], cli: Cli) -> None:
     assert f"this model takes {config['img_size'][1]} x {config['img_size'][0]} (width x height)" in err
 
 
-# --- classes ----------------------------------------------------------------------------------------------------------
+# --- classes -----------------------------------------------------------------------------------------------------------
 
 
 def logits_graph(scales: list[float]) -> Graph:
@@ -478,7 +477,7 @@ def test_classifiers_are_recognised() -> None:
     assert not classifies(logits_graph([None, None, None]))  # type: ignore[list-item]  # without scales there is no order
 
 
-# --- presets ----------------------------------------------------------------------------------------------------------
+# --- presets -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

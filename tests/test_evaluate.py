@@ -1,4 +1,4 @@
-"""Evaluation: windows merged in integers, measures counted by hand, folders of any arrangement, and what is refused."""
+"""Evaluation: windows merged in integers, measures counted by hand, all arrangements of folders, and refused input."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
 def test_windows_cover_a_side_as_published(extra: int, window: int, stride: int) -> None:
-    """Every `stride` while a window fits before the end, and one flush with the end."""
+    """Every `stride` while a window fits, and one flush with the end."""
     length = window + extra - 1
     found = anchors(length, window, stride)
     assert found == [a for a in range(0, length, stride) if a < length - window] + [length - window]
@@ -47,7 +48,7 @@ def test_windows_cover_a_side_as_published(extra: int, window: int, stride: int)
 
 @pytest.mark.parametrize("stride", [(24, 40), (12, 20), (7, 11), (24, 13)])
 def test_windows_are_merged_exactly(stride: tuple[int, int], graph: Graph) -> None:
-    """Against means as fractions over Python integers, compared one with the other; ties go to the lowest class."""
+    """Against means as fractions of Python integers; ties go to the lowest class."""
     picture = np.random.default_rng(1).integers(0, 256, (37, 61, 3), np.uint8)
     before = graph.output.inputs[0]
     total = [[[0] * 5 for _ in range(61)] for _ in range(37)]
@@ -73,8 +74,8 @@ def test_one_window_is_an_ordinary_run(graph: Graph, image: NDArray) -> None:
     np.testing.assert_array_equal(label(graph, image), intsim.run(graph, image))
 
 
-def test_sums_have_room() -> None:
-    """A stride of 1 puts a pixel into as many windows as a window has pixels: i32 would not hold every sum."""
+def test_sums_do_not_overflow() -> None:
+    """A stride of 1 puts a pixel into as many windows as a window has pixels: i32 could not represent every sum."""
     picture = np.zeros((20, 20, 3), np.uint8)
 
     def extreme(window: NDArray) -> NDArray:
@@ -117,7 +118,7 @@ def test_measures_counted_by_hand() -> None:
     assert confusion.pixel_accuracy == 3 / 5
 
 
-def folder_of(cli: Cli, config: dict = TINY, sizes: tuple[tuple[int, int], ...] = ((24, 40), (24, 40))) -> None:
+def folder_of(cli: Cli, config: dict[str, Any] = TINY, sizes: tuple[tuple[int, int], ...] = ((24, 40), (24, 40))) -> None:
     """A checkpoint, its model, and a folder of random pictures whose labels are the model's own, a quarter of them wrong."""
     save_file({n: v.astype(np.float32) for n, v in random_weights(config, 3).items()}, "c.safetensors")
     Path("c.json").write_text(json.dumps(config))
@@ -134,13 +135,13 @@ def folder_of(cli: Cli, config: dict = TINY, sizes: tuple[tuple[int, int], ...] 
         Image.fromarray(labels).save(f"data/p{i}_labels.png")
 
 
-def evaluated(cli: Cli, line: str) -> dict:
+def evaluated(cli: Cli, line: str) -> dict[str, Any]:
     code, out, err = cli(line)
     assert code == 0, err
     return json.loads(out)
 
 
-def test_eval_tells_integers_and_real_numbers(cli: Cli) -> None:
+def test_eval_reports_integers_and_real_numbers(cli: Cli) -> None:
     folder_of(cli)
     found = evaluated(cli, "eval data -m q.h5 --json")
     assert found["images"] == 2
@@ -165,7 +166,7 @@ def test_eval_tells_integers_and_real_numbers(cli: Cli) -> None:
 
 
 def test_eval_of_any_size(cli: Cli) -> None:
-    """Larger pictures by windows, a smaller one enlarged; labels are the integers' own, so that three quarters are right."""
+    """Larger pictures by windows, a smaller one enlarged; three quarters of the labels are those of the integers."""
     folder_of(cli, sizes=((48, 52), (24, 100), (12, 40)))
     found = evaluated(cli, "eval data -m q.h5 --json")
     assert found["pixel_accuracy_int"] == 0.75
@@ -204,7 +205,7 @@ def test_eval_with_pixels_that_have_no_class(cli: Cli) -> None:
     folder_of(cli)
     for path in Path("data").glob("*_labels.png"):
         labels = np.asarray(Image.open(path)).copy()
-        labels[: len(labels) // 4] = 255  # those that were wrong
+        labels[: len(labels) // 4] = 255  # the wrong ones
         Image.fromarray(labels).save(path)
     assert evaluated(cli, "eval data -m q.h5 --json --ignore 255")["pixel_accuracy_int"] == 1.0
     for path in Path("data").glob("*_labels.png"):
@@ -227,7 +228,7 @@ def test_folders_of_images_and_labels(cli: Cli) -> None:
 
 
 def test_real_windows_are_merged_as_integers_are(cli: Cli) -> None:
-    """Means of the real-valued scores, computed here, give the labels that `eval` counts; both ways of upsampling."""
+    """`eval` counts the labels from mean real-valued scores, computed here; both kinds of upsampling."""
     folder_of(cli, sizes=((30, 50),))
     net = segmenter(SegmenterConfig.of(TINY), read_checkpoint("c.safetensors", TINY)[0])
     picture, labels = np.asarray(Image.open("data/p0.png")), np.asarray(Image.open("data/p0_labels.png")).astype(int)
@@ -261,7 +262,7 @@ def test_the_shipped_examples(cli: Cli) -> None:
     assert found["miou_float_bilinear"] > found["miou_float"]
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------
+# --- refused input -----------------------------------------------------------------------------------------------------
 
 
 def no_labels() -> None:
@@ -349,21 +350,21 @@ def accumulators() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
-    "no labels": (no_labels, "", "data/p1.png: has no label map; NAME.png with NAME_labels.png beside it is due"),
+    "no labels": (no_labels, "", "data/p1.png: has no label map; expected NAME.png with NAME_labels.png next to it"),
     "no picture": (no_picture, "", "data/p1_labels.png: labels without a picture"),
-    "empty": (empty, "", "data: holds no picture; NAME.png"),
-    "gone": (gone, "", "data: there is no such folder"),
+    "empty": (empty, "", "data: contains no picture; expected NAME.png"),
+    "gone": (gone, "", "data: no such folder"),
     "a file": (a_file, "", "data: is not a folder"),
     "text": (text, "", "data/p1.png: not a picture"),
     "cut": (cut, "", "data/p1_labels.png: not a readable picture"),
-    "twice": (twice, "", "data/p1.png: bears the same name as p1.bmp"),
+    "twice": (twice, "", "data/p1.png: has the same name as p1.bmp"),
     "images only": (lambda: folders("images"), "", "data: has images/ and neither labels/ nor annotations/"),
     "both kinds": (
         lambda: folders("images", "labels", "annotations"),
         "",
         "data: has images/ and both labels/ and annotations/",
     ),
-    "beside images": (lambda: folders("images", "labels"), "", "data/p0.png: lies beside images/, not in it"),
+    "beside images": (lambda: folders("images", "labels"), "", "data/p0.png: is next to images/, not in it"),
     "lossy": (lossy, "", "data/p1_labels.jpg: is a JPEG, which does not keep label values; a PNG is due"),
     "from 1": (from_one, "", "is outside the 5 classes of the model; --reduce-zero-label if classes count from 1"),
     "output is a picture": (lambda: None, "-o data/p0.png", "data/p0.png: is needed as it is"),
@@ -384,7 +385,7 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
         "--checkpoint c.safetensors",
         "c.safetensors: is not the checkpoint that",
     ),
-    "no checkpoint": (lambda: None, "--checkpoint no.safetensors", "no.safetensors: there is no such file"),
+    "no checkpoint": (lambda: None, "--checkpoint no.safetensors", "no.safetensors: no such file"),
     "both": (lambda: None, "--integers --checkpoint c.safetensors", "--integers leaves the checkpoint out"),
     "stride": (lambda: None, "--stride 20y12", "--stride '20y12': WIDTHxHEIGHT is due"),
     "stride of 0": (lambda: None, "--stride 0", "--stride '0': WIDTHxHEIGHT is due"),
@@ -407,7 +408,7 @@ def test_refused(spoil: Callable[[], None], options: str, words: str, cli: Cli) 
 
 
 def test_pictures_of_other_kinds(cli: Cli) -> None:
-    """Grey, palette and transparent pictures are read as `run` reads them; hidden files are none."""
+    """Grey, palette and transparent pictures are read as in `run`; hidden files are ignored."""
     folder_of(cli)
     Image.fromarray(random_picture(TINY, 5)).convert("L").save("data/p0.png")
     Path("data/.hidden.png").write_text("hello")

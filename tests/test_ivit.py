@@ -1,4 +1,4 @@
-"""I-ViT's quantized networks: every integer of every module they gave, and what a checkpoint must hold."""
+"""I-ViT's quantized networks: every recorded integer of every module, and the requirements on a checkpoint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Cli = Callable[[str], tuple[int, str, str]]
 
 
 def opened(path: Path) -> tuple[Checkpoint, dict[str, Any]]:
-    """A recording, and the configuration it says."""
+    """A recording, and the configuration in it."""
     checkpoint = Checkpoint.open(path)
     own = checkpoint.own_config()
     assert own is not None
@@ -66,30 +66,30 @@ def test_every_integer_of_every_module(path: Path, face: str) -> None:
 
 
 @both
-def test_the_logits_without_anybody_watching(path: Path) -> None:
-    """Nodes computed together give the same."""
+def test_the_logits_of_an_unobserved_run(path: Path) -> None:
+    """Fused nodes compute the same."""
     checkpoint, config = opened(path)
     with np.load(path) as archive:
-        scale, pixels, due = archive["scale/qact_input"].item(), archive["act/qact_input"], archive["act/head"]
+        scale, pixels, expected = archive["scale/qact_input"].item(), archive["act/qact_input"], archive["act/head"]
     graph = import_checkpoint(checkpoint, config | {"normalization": offset_pixels(scale)}, dialects.IVIT)
     picture = np.moveaxis(pixels[0].astype(np.int64) + 128, 0, -1).astype(np.uint8)
-    assert intsim.run(graph, picture).ravel().tolist() == due.ravel().tolist()
+    assert intsim.run(graph, picture).ravel().tolist() == expected.ravel().tolist()
 
 
 @both
-def test_every_module_has_the_scale_it_says(path: Path) -> None:
+def test_every_module_has_its_recorded_scale(path: Path) -> None:
     _, config = opened(path)
     graph = model(path)
     with np.load(path) as archive:
         for module, node in modules(config).items():
-            said, own = np.ravel(archive[f"scale/{module}"]), np.ravel(np.asarray(graph.scales[node], np.float64))
+            recorded, own = np.ravel(archive[f"scale/{module}"]), np.ravel(np.asarray(graph.scales[node], np.float64))
             if module.endswith(("attn.matmul_1",)):
-                continue  # the factor of attention is in the next requantization here, and in this scale there
-            np.testing.assert_allclose(np.broadcast_to(own, said.shape), said, rtol=1e-6, err_msg=module)
+                continue  # its recorded scale includes the factor of attention, which our next requantization applies
+            np.testing.assert_allclose(np.broadcast_to(own, recorded.shape), recorded, rtol=1e-6, err_msg=module)
 
 
 @both
-def test_a_recording_that_says_otherwise_is_told(path: Path, tmp_path: Path) -> None:
+def test_a_difference_from_the_recording_is_reported(path: Path, tmp_path: Path) -> None:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     name = next(name for name in arrays if name.endswith("blocks.1.attn.qact2") and name.startswith("act/"))
@@ -98,9 +98,9 @@ def test_a_recording_that_says_otherwise_is_told(path: Path, tmp_path: Path) -> 
     np.savez(tmp_path / "other.npz", **arrays)
     wrong = [module for module in compare_recording(*opened(tmp_path / "other.npz"), dialects.IVIT) if not module.same]
     assert [(module.module, module.differing) for module in wrong] == [(name.removeprefix("act/"), 1)]
-    arrays["act/nobody"] = arrays[name]
+    arrays["act/unknown"] = arrays[name]
     np.savez(tmp_path / "more.npz", **arrays)
-    assert unknown_modules(*opened(tmp_path / "more.npz")) == ["nobody"]
+    assert unknown_modules(*opened(tmp_path / "more.npz")) == ["unknown"]
     assert len(compare_recording(*opened(tmp_path / "more.npz"), dialects.IVIT)) == len(modules(opened(path)[1]))
 
 
@@ -115,7 +115,7 @@ def test_the_dialect_of_the_deployed_graph_differs(path: Path) -> None:
 
 
 def test_probabilities_of_another_width_have_another_multiplier() -> None:
-    """What the checkpoint says of the product presumes 16 bits; 8-bit probabilities are 256 times as coarse."""
+    """The stored scale of the product assumes 16 bits; 8-bit probabilities are 256 times as coarse."""
     name = "blocks.0.attn.context.requant"
     factors = [
         graph.by_name[name].params["m"] * 2.0 ** -graph.by_name[name].params["e"]
@@ -124,16 +124,16 @@ def test_probabilities_of_another_width_have_another_multiplier() -> None:
     assert factors[1] == 256 * factors[0]
 
 
-def test_any_dialect_may_be_asked_for() -> None:
+def test_any_dialect_may_be_used() -> None:
     graph = model(MINI["swin"], dialects.RTL)
     assert {node.params["lam"] for node in graph.nodes if node.op == "lambda_shiftgelu"} == {UNCLAMPED}
 
 
-# --- scales that are no powers of two ---------------------------------------------------------------------------------
+# --- scales that are not powers of two --------------------------------------------------------------------------------
 
 
 def altered(tmp_path: Path, source: str = "deit", meta: dict[str, Any] | None = None, **changes: Any) -> Path:
-    """The state of a recording with tensors changed (``__`` for dots), or left out where None."""
+    """The state of a recording with tensors changed (``__`` for dots), or removed where None."""
     with np.load(MINI[source]) as archive:
         config = json.loads(str(archive["meta"])) | (meta or {})
     state = state_of(MINI[source])
@@ -148,17 +148,17 @@ def altered(tmp_path: Path, source: str = "deit", meta: dict[str, Any] | None = 
     return path
 
 
-def test_the_scale_aimed_at_is_rounded_to_single_precision_first(tmp_path: Path) -> None:
+def test_the_target_scale_is_first_rounded_to_single_precision(tmp_path: Path) -> None:
     scale = 0.1  # whose nearest float32 is another number
     path = altered(tmp_path, blocks__0__attn__qact1__act_scaling_factor=scale)
     graph = import_checkpoint(*opened(path), dialects.IVIT)
     requant, state = graph.by_name["blocks.0.attn.qkv.requant"], state_of(path)
     x, w = (state[f"blocks.0.{name}"] for name in ("qact1.act_scaling_factor", "attn.qkv.fc_scaling_factor"))
-    due = [dyadic(float(x * value) / float(np.float32(scale))) for value in w]
-    assert list(zip(requant.params["m"].tolist(), requant.params["e"].tolist(), strict=True)) == due
-    assert due != [dyadic(float(x * value) / scale) for value in w], "or the test says nothing"
+    expected = [dyadic(float(x * value) / float(np.float32(scale))) for value in w]
+    assert list(zip(requant.params["m"].tolist(), requant.params["e"].tolist(), strict=True)) == expected
+    assert expected != [dyadic(float(x * value) / scale) for value in w], "otherwise the test is void"
     assert graph.scales["blocks.0.attn.qkv.requant"] == scale
-    # What follows starts from the scale as it stands, and the product's own is not recomputed.
+    # Later nodes use the stored scale, and the product's stored scale is not recomputed.
     gain, aim = 16**-0.5, float(np.float32(state["blocks.0.attn.qact_attn1.act_scaling_factor"]))
     product = float(state["blocks.0.attn.matmul_1.act_scaling_factor"])
     logits = graph.by_name["blocks.0.attn.logits.requant"].params
@@ -166,7 +166,7 @@ def test_the_scale_aimed_at_is_rounded_to_single_precision_first(tmp_path: Path)
 
 
 def test_a_state_dict_as_torch_stores_it(tmp_path: Path) -> None:
-    """Integers as float32, beside the float tensors and ranges that training needed."""
+    """Integers as float32, with the float tensors and ranges of training."""
     state = {name: np.ascontiguousarray(value, np.float32) for name, value in state_of(MINI["deit"]).items()}
     state |= {name.replace("_integer", ""): value + 0.25 for name, value in state.items() if name.endswith("_integer")}
     state |= {"qact1.min_val": np.zeros(1, np.float32), "qact1.max_val": np.zeros(1, np.float32)}
@@ -195,7 +195,7 @@ def test_two_heads_of_a_distilled_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(out.ravel() * scale, (real[0] + real[1]) / 2, atol=2 * scale)
 
 
-# --- what is no such checkpoint ---------------------------------------------------------------------------------------
+# --- invalid checkpoints ----------------------------------------------------------------------------------------------
 
 WEIGHT = np.zeros((192, 64))
 WEIGHT[3, 4] = 130
@@ -211,51 +211,57 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no weight scale": ({"blocks__0__mlp__fc1__fc_scaling_factor": None}, "blocks.0.mlp.fc1.fc_scaling_factor is missing"),
     "scale 0": (
         {"blocks__1__qact2__act_scaling_factor": [0.0]},
-        "blocks.1.qact2.act_scaling_factor is [0.0]; one scale above 0 is due: was this layer calibrated?",
+        "blocks.1.qact2.act_scaling_factor is [0.0]; expected one scale above 0: was this layer calibrated?",
     ),
     "scale not finite": ({"qact1__act_scaling_factor": np.nan}, "qact1.act_scaling_factor holds values that are not finite"),
     "gamma 0": (
         {"norm__norm_scaling_factor": np.zeros(64)},
-        "norm.norm_scaling_factor of channel 0 is 0, which is no scale",
+        "norm.norm_scaling_factor of channel 0 is 0, which is not a scale",
     ),
-    "beyond i8": ({"blocks__0__attn__qkv__weight_integer": WEIGHT}, "weight_integer[3, 4] = 130 is no integer of i8"),
-    "no integer": ({"blocks__0__attn__qkv__weight_integer": WEIGHT / 8}, "weight_integer[3, 4] = 16.25 is no integer of i8"),
+    "beyond i8": ({"blocks__0__attn__qkv__weight_integer": WEIGHT}, "weight_integer[3, 4] = 130 is not an integer of i8"),
+    "no integer": (
+        {"blocks__0__attn__qkv__weight_integer": WEIGHT / 8},
+        "weight_integer[3, 4] = 16.25 is not an integer of i8",
+    ),
     "bias beyond i32": (
         {"norm__bias_integer": np.full(64, 2.0**31)},
-        "norm.bias_integer[0] = 2147483648 is no integer of i32",
+        "norm.bias_integer[0] = 2147483648 is not an integer of i32",
     ),
     "too deep": (
         {"meta": {"depth": 3}},
-        "blocks.2.norm1.bias_integer is missing; the configuration asks for it: do depth, distilled and qkv_bias say",
+        "blocks.2.norm1.bias_integer is missing; the configuration requires it; check depth, distilled and qkv_bias",
     ),
-    "too shallow": ({"meta": {"depth": 1}}, "blocks.1.attn.proj.weight_integer has no place in the configuration; do depth"),
-    "another size": ({"meta": {"img_size": 48}}, "pos_embed is [1, 17, 64], the configuration asks for [1, 37, 64]"),
+    "too shallow": (
+        {"meta": {"depth": 1}},
+        "blocks.1.attn.proj.weight_integer is not part of the configured network; check depth",
+    ),
+    "another size": ({"meta": {"img_size": 48}}, "pos_embed is [1, 17, 64], the configuration requires [1, 37, 64]"),
     "class token": ({"cls_token": np.full((1, 1, 64), -9.0)}, "cls_token reaches -36864 at the patch embedding's scale"),
     "another softmax": (
         {"blocks__0__attn__int_softmax__act_scaling_factor": 2.0**-7},
-        "blocks.0.attn.int_softmax.act_scaling_factor is 0.0078125; 3.05176e-05 is due, for 16 bits",
+        "blocks.0.attn.int_softmax.act_scaling_factor is 0.0078125, expected 3.05176e-05 for 16 bits",
     ),
     "another index": (
         {"source": "swin", "layers__0__blocks__0__attn__relative_position_index": np.zeros((16, 16))},
-        "layers.0.blocks.0.attn.relative_position_index is not that of the configuration; do img_size and window_size say",
+        "layers.0.blocks.0.attn.relative_position_index does not match the configuration; check img_size and window_size",
     ),
     "an index of another shape": (
         {"source": "swin", "layers__0__blocks__0__attn__relative_position_index": np.zeros((4, 16))},
-        "layers.0.blocks.0.attn.relative_position_index is not that of the configuration; do img_size and window_size say",
+        "layers.0.blocks.0.attn.relative_position_index does not match the configuration; check img_size and window_size",
     ),
     "a mask for another picture": (
         {"source": "swin", "meta": {"img_size": 64}},
-        "layers.0.blocks.1.attn_mask is not that of the configuration; do img_size and window_size say",
+        "layers.0.blocks.1.attn_mask does not match the configuration; check img_size and window_size",
     ),
     "another mask": (
         {"source": "swin", "layers__0__blocks__1__attn_mask": np.zeros((4, 16, 16))},
-        "layers.0.blocks.1.attn_mask is not that of the configuration",
+        "layers.0.blocks.1.attn_mask does not match the configuration",
     ),
 }
 
 
 @pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD)
-def test_what_a_checkpoint_may_not_be(changes: dict[str, Any], words: str, cli: Cli, tmp_path: Path) -> None:
+def test_invalid_checkpoints(changes: dict[str, Any], words: str, cli: Cli, tmp_path: Path) -> None:
     altered(tmp_path, **changes)
     code, out, err = cli("quantize altered.npz -o out.h5")
     assert (code, out) == (2, "")
@@ -266,7 +272,7 @@ def test_what_a_checkpoint_may_not_be(changes: dict[str, Any], words: str, cli: 
 
 
 def test_an_overflow_names_its_node(cli: Cli) -> None:
-    """One bias of the recording takes the last layer norm out of i32, which ivit computes in 64 bits and rtl forbids."""
+    """One bias of the recording takes the last layer norm out of i32; ivit computes it in 64 bits, rtl forbids it."""
     code, _, err = cli(f"quantize {MINI['deit']} --dialect rtl -o out.h5")
     assert code == 2
     assert f"{MINI['deit']}: norm: layernorm may reach [-1186531309, 2252107540], outside i32" in err
@@ -286,7 +292,9 @@ def test_an_overflow_names_its_node(cli: Cli) -> None:
         ("--report", "--report"),
     ],
 )
-def test_a_quantized_checkpoint_leaves_nothing_to_choose(options: str, named: str, cli: Cli, tmp_path: Path) -> None:
+def test_options_of_quantization_are_refused_for_a_quantized_checkpoint(
+    options: str, named: str, cli: Cli, tmp_path: Path
+) -> None:
     altered(tmp_path)
     code, _, err = cli(f"quantize altered.npz -o out.h5 {options}")
     assert code == 2
@@ -305,12 +313,14 @@ def test_a_float_checkpoint_is_not_quantized(cli: Cli, tmp_path: Path) -> None:
         "intsim: float.npz: a float checkpoint; quantize needs at least one picture to calibrate on: --calibrate PICTURE\n",
     )
     checkpoint = Checkpoint.open(Path("float.npz"))
-    with pytest.raises(FileError, match=r"a float checkpoint, it holds no \*\.weight_integer; quantize it with a picture"):
+    with pytest.raises(
+        FileError, match=r"a float checkpoint, without \*\.weight_integer; quantize it with calibration pictures"
+    ):
         import_checkpoint(checkpoint, opened(MINI["deit"])[1], dialects.IVIT)
 
 
 @both
-def test_as_typed(path: Path, cli: Cli) -> None:
+def test_quantize_and_all_commands(path: Path, cli: Cli) -> None:
     total = {"deit": "50 of 50", "swin": "106 of 106"}["deit" if path == MINI["deit"] else "swin"]
     code, out, err = cli(f"quantize {path} -o q.h5")
     assert (code, err) == (0, "")
@@ -328,7 +338,7 @@ def test_as_typed(path: Path, cli: Cli) -> None:
 
 
 def rewritten(path: Path, **changes: Any) -> Path:
-    """A recording with arrays changed (None: left out)."""
+    """A recording with arrays changed, or removed where None."""
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files} | changes
     np.savez("r.npz", **{name: value for name, value in arrays.items() if value is not None})
@@ -351,15 +361,15 @@ def test_a_difference_from_the_recording_is_an_exit_code(cli: Cli) -> None:
     ("changes", "words"),
     [
         ({"input": None}, "input is missing from the recording"),
-        ({"input": np.zeros((1, 3, 8, 8))}, "input is [1, 3, 8, 8]; due is [1, 3, 32, 32]"),
+        ({"input": np.zeros((1, 3, 8, 8))}, "input is [1, 3, 8, 8]; expected [1, 3, 32, 32]"),
         ({"input": np.full((1, 3, 32, 32), np.nan)}, "input holds values that are not finite"),
-        ({"act/head": np.array(["a"] * 10)}, "act/head: it holds <U1, numbers are due"),
-        ({"meta": np.array([1])}, "meta is not the text of a JSON table"),
-        ({"meta": np.array("{broken")}, "meta is not the text of a JSON table"),
+        ({"act/head": np.array(["a"] * 10)}, "act/head: it contains <U1, expected numbers"),
+        ({"meta": np.array([1])}, "meta is not a JSON object"),
+        ({"meta": np.array("{broken")}, "meta is not a JSON object"),
         ({"meta": np.array('{"kind": "deit", "depth": 2}')}, "meta: configuration: 'img_size' is missing"),
     ],
 )
-def test_a_recording_that_cannot_be_used_leaves_nothing(changes: dict[str, Any], words: str, cli: Cli) -> None:
+def test_an_invalid_recording_writes_nothing(changes: dict[str, Any], words: str, cli: Cli) -> None:
     rewritten(MINI["deit"], **changes)
     code, out, err = cli("quantize r.npz -o out.h5")
     assert (code, out) == (2, "")
@@ -367,7 +377,7 @@ def test_a_recording_that_cannot_be_used_leaves_nothing(changes: dict[str, Any],
     assert not Path("out.h5").exists()
 
 
-def test_what_its_maker_adds_to_a_configuration(cli: Cli) -> None:
+def test_unknown_keys_of_a_recorded_configuration_are_ignored(cli: Cli) -> None:
     with np.load(MINI["deit"]) as archive:
         config = json.loads(str(archive["meta"])) | {"seed": 7, "representation_size": None, "qk_scale": None}
     rewritten(MINI["deit"], meta=np.array(json.dumps(config).encode()))
@@ -382,7 +392,7 @@ def test_a_gamma_so_small_that_all_of_its_channel_is_zero(tmp_path: Path) -> Non
     requant = graph.by_name["blocks.0.norm1.requant"].params
     assert requant["m"][3] == 0
     assert (requant["m"][[2, 4]] != 0).all()
-    bias[3] = 2**31 - 1  # where the sum of both times the factor may pass one half, nothing may be left out
+    bias[3] = 2**31 - 1  # where the largest magnitude times the factor may exceed one half, the channel is not 0
     scales[3] = 2.0**-32.3 * 2.0**-5
     with pytest.raises(IntsimError, match=r"channel 3: dyadic: factor .* needs a shift of 63"):
         import_checkpoint(*opened(altered(tmp_path, **changes)), dialects.IVIT)

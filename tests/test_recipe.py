@@ -1,4 +1,4 @@
-"""Recipes of quantization: each choice does what it says, against what can be computed by other means."""
+"""Quantization recipes: each choice has the documented effect, verified by independent computation."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ Cli = Callable[..., tuple[int, str, str]]
 L2 = TINY | {"l2_norm": True}
 
 
-def made(config: dict[str, Any] = TINY, recipe: Recipe | None = None, **changes: NDArray) -> Graph:
-    """The tiny Segmenter by a recipe."""
+def quantized(config: dict[str, Any] = TINY, recipe: Recipe | None = None, **changes: NDArray) -> Graph:
+    """The tiny Segmenter quantized by a recipe."""
     weights = random_weights(config, 3) | {name.replace("__", "."): value for name, value in changes.items()}
     return quantize_weights(weights, config, [random_picture(config, 4)], dialects.ISEGMENTER, "random", recipe)
 
@@ -46,6 +46,12 @@ def values_of(net: RealGraph, picture: NDArray) -> dict[str, NDArray]:
     values: dict[str, NDArray] = {}
     net.run(picture, lambda node, inputs, value: values.__setitem__(node.name, value))
     return values
+
+
+def write_checkpoint() -> None:
+    """A random checkpoint of the tiny Segmenter, c.safetensors, and its configuration, c.json."""
+    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
+    Path("c.json").write_text(json.dumps(TINY))
 
 
 # --- observers ---------------------------------------------------------------------------------------------------------
@@ -71,7 +77,7 @@ DATA = {
 @pytest.mark.parametrize("x", DATA.values(), ids=DATA)
 @pytest.mark.parametrize("top", [127, 32767])
 def test_the_mse_observer_is_as_good_as_brute_force(x: NDArray, top: int) -> None:
-    """The true squared error at its clipping point is within 2 percent of the best of 400 on the data themselves."""
+    """The actual squared error at its clipping point is within 2 percent of the best of 400 candidates."""
 
     def error(clip: float) -> float:
         step = clip / top
@@ -87,12 +93,12 @@ def test_the_mse_observer_is_as_good_as_brute_force(x: NDArray, top: int) -> Non
 @pytest.mark.parametrize("x", DATA.values(), ids=DATA)
 @pytest.mark.parametrize("percent", [50, 90, 99.9, 99.99, 100])
 def test_the_percentile_observer(x: NDArray, percent: float) -> None:
-    """At least `percent` of the magnitudes lie within, and no narrower bin would do."""
+    """At least `percent` of the magnitudes are within it, and no narrower bin would suffice."""
     found = magnitudes(x).clip(Observer("percentile", percent), 127)
     share = np.mean(np.abs(x) <= found) * 100
     assert share >= percent - 1e-9
     if np.quantile(np.abs(x), percent / 100) == 0:
-        assert found == np.abs(x).max(), "a percentile of 0 says nothing of the range"
+        assert found == np.abs(x).max(), "a percentile of 0 does not define a range"
         return
     narrower = found * (1 - 2.0 ** (1 - MANTISSA_BITS))
     assert np.mean(np.abs(x) <= narrower) * 100 < percent or np.quantile(np.abs(x), percent / 100) > narrower
@@ -102,7 +108,7 @@ def test_min_max_is_the_largest_magnitude() -> None:
     assert magnitudes(np.array([1.0, -7.5]), np.array([3.0])).clip(Observer(), 127) == 7.5
 
 
-def test_what_is_not_finite_is_told() -> None:
+def test_values_that_are_not_finite_are_reported() -> None:
     for bad in (np.nan, np.inf, -np.inf):
         assert not Magnitudes().add(np.array([0.0, bad, 1.0]), counting=True)
 
@@ -118,7 +124,7 @@ def test_every_value_is_counted_in_its_bin(values: list[float]) -> None:
             assert ((np.abs(x) >= low) & (np.abs(x) < high)).sum() == count
 
 
-def test_observers_go_by_name_then_by_width() -> None:
+def test_observers_are_chosen_by_name_then_by_width() -> None:
     general, by_glob = observers_of(["mse", "*.logits=percentile:99.9", "*.residual?=mse"])
     recipe = Recipe(general, by_glob)
     assert str(recipe.observer_of("encoder.blocks.0.attn.logits", 8)) == "percentile:99.9"
@@ -128,7 +134,7 @@ def test_observers_go_by_name_then_by_width() -> None:
 
 
 def test_an_observer_changes_the_scales_it_names_and_no_other() -> None:
-    plain, named = made(), made(recipe=Recipe(observers={"*.qkv": Observer("percentile", 90)}))
+    plain, named = quantized(), quantized(recipe=Recipe(observers={"*.qkv": Observer("percentile", 90)}))
     for name in plain.by_name:
         differs = plain.scales[name] is not None and not np.array_equal(plain.scales[name], named.scales[name])
         if name.endswith(".qkv.requant"):
@@ -143,14 +149,14 @@ def test_an_observer_changes_the_scales_it_names_and_no_other() -> None:
 @pytest.mark.parametrize("kind", WIDTHS)
 def test_widths(kind: str) -> None:
     bits = 6
-    graph = made(recipe=Recipe(widths={kind: bits}))
+    graph = quantized(recipe=Recipe(widths={kind: bits}))
     if kind == "weight":
         for node in graph.nodes:
             if node.op == "linear":
                 assert np.abs(np.asarray(node.params["weight"])).max() == 31
         return
     widths = {node.name: node.params["b"] for node in graph.nodes if node.op in ("requant", "residual_add")}
-    usual = {node.name: node.params["b"] for node in made().nodes if node.op in ("requant", "residual_add")}
+    usual = {node.name: node.params["b"] for node in quantized().nodes if node.op in ("requant", "residual_add")}
     changed = {name for name in widths if widths[name] != usual[name]}
     examples = {
         "activation": {"encoder.blocks.0.attn.qkv.requant", "encoder.norm.requant", "encoder.blocks.1.mlp.act.requant"},
@@ -163,9 +169,9 @@ def test_widths(kind: str) -> None:
 
 
 def test_the_clamp_may_be_fixed_or_off() -> None:
-    for lam, due in ((40, 40), ("off", 128)):
-        graph = made(recipe=Recipe(lam=lam))
-        assert {node.params["lam"] for node in graph.nodes if node.op == "lambda_shiftgelu"} == {due}
+    for lam, expected in ((40, 40), ("off", 128)):
+        graph = quantized(recipe=Recipe(lam=lam))
+        assert {node.params["lam"] for node in graph.nodes if node.op == "lambda_shiftgelu"} == {expected}
 
 
 def test_folding_is_exact_in_real_numbers() -> None:
@@ -182,8 +188,8 @@ def test_folding_is_exact_in_real_numbers() -> None:
                 np.testing.assert_allclose(after[name], value, atol=1e-10, err_msg=name)
 
 
-def test_folding_takes_the_channels_out_of_requantization() -> None:
-    graph = made(recipe=Recipe(fold_norm=True))
+def test_folding_leaves_one_multiplier_per_norm() -> None:
+    graph = quantized(recipe=Recipe(fold_norm=True))
     for node in graph.nodes:
         if node.op == "layernorm" and node.name != "decoder.mask_norm":
             assert np.ndim(graph.by_name[f"{node.name}.requant"].params["m"]) == 0
@@ -196,24 +202,24 @@ def test_folding_takes_the_channels_out_of_requantization() -> None:
 def test_a_gamma_of_zero_is_folded_away() -> None:
     gamma = np.ones(32)
     gamma[5] = 0
-    spoilt = {"encoder__blocks__0__norm1__weight": gamma}
-    with pytest.raises(IntsimError, match=r"norm1: gamma of channel 5 is 0.*--fold-norm"):
-        made(**spoilt)
-    made(recipe=Recipe(fold_norm=True), **spoilt)
+    zero = {"encoder__blocks__0__norm1__weight": gamma}
+    with pytest.raises(IntsimError, match=r"norm1: gamma of channel 5 is 0.*fold the norm into the next linear layer"):
+        quantized(**zero)
+    quantized(recipe=Recipe(fold_norm=True), **zero)
     tiny = {"encoder__blocks__0__norm1__weight": np.where(gamma == 0, 1e-12, 1.0)}
     with pytest.raises(IntsimError, match=r"norm1: beta / gamma of channel 5 is .* outside i32"):
-        made(**tiny)
-    made(recipe=Recipe(fold_norm=True), **tiny)
+        quantized(**tiny)
+    quantized(recipe=Recipe(fold_norm=True), **tiny)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-40, 1e-12, 1e-6])
 def test_a_dead_channel_keeps_its_bias(size: float) -> None:
-    """Trained networks have channels whose weights have all but vanished, and whose bias has not."""
+    """Trained networks have channels with weights near 0 and a bias that is not."""
     weights = random_weights(TINY, 3)
     weight, bias = weights["encoder.blocks.0.mlp.fc1.weight"], weights["encoder.blocks.0.mlp.fc1.bias"]
     weight[7] *= size
     bias[7] = -0.7
-    graph = made(encoder__blocks__0__mlp__fc1__weight=weight, encoder__blocks__0__mlp__fc1__bias=bias)
+    graph = quantized(encoder__blocks__0__mlp__fc1__weight=weight, encoder__blocks__0__mlp__fc1__bias=bias)
     seen: dict[str, NDArray] = {}
     intsim.run(graph, random_picture(TINY, 5), seen.__setitem__)
     name = "encoder.blocks.0.mlp.fc1.requant"
@@ -222,19 +228,19 @@ def test_a_dead_channel_keeps_its_bias(size: float) -> None:
     assert (np.abs(others.astype(int)).max(axis=1) == 127).all()
 
 
-def test_a_small_gamma_names_the_way_out() -> None:
+def test_a_small_gamma_is_refused_with_advice() -> None:
     for gamma in (1e-12, 1e-9):
-        with pytest.raises(IntsimError, match=r"^encoder\.norm: .*--fold-norm"):
-            made(encoder__norm__weight=np.where(np.arange(32) == 3, gamma, 1.0))
-    with pytest.raises(IntsimError, match=r"^encoder\.norm: channel 3: dyadic: .*too far apart; fold it"):
-        made(encoder__norm__weight=np.where(np.arange(32) == 3, 1e-12, 1.0), encoder__norm__bias=np.zeros(32))
+        with pytest.raises(IntsimError, match=r"^encoder\.norm: .*fold the norm into"):
+            quantized(encoder__norm__weight=np.where(np.arange(32) == 3, gamma, 1.0))
+    with pytest.raises(IntsimError, match=r"^encoder\.norm: channel 3: dyadic: .*too far apart; fold the norm"):
+        quantized(encoder__norm__weight=np.where(np.arange(32) == 3, 1e-12, 1.0), encoder__norm__bias=np.zeros(32))
 
 
 # --- the class norm ----------------------------------------------------------------------------------------------------
 
 
 def test_the_patch_norm_cancels_in_the_mask_norm() -> None:
-    """Exactly so without the layer norm's epsilon, which integers do not have."""
+    """Exactly, without the layer norm's epsilon, which integers do not have."""
     rng = np.random.default_rng(0)
     masks, norms = rng.standard_normal((50, 7)), rng.uniform(0.1, 30, (50, 1))
 
@@ -257,21 +263,21 @@ def test_the_class_norm_is_in_the_multipliers() -> None:
     weights = random_weights(L2, 3)
     gain = class_gain(segmenter(SegmenterConfig.of(L2), weights), [random_picture(L2, 4)])
     for recipe in (None, Recipe(class_norm="calibrated")):
-        requant = made(L2, recipe).by_name["decoder.masks.requant"]
+        requant = quantized(L2, recipe).by_name["decoder.masks.requant"]
         factor = np.asarray(requant.params["m"]) * 2.0 ** -np.asarray(requant.params["e"])
         np.testing.assert_allclose(factor / factor[0], gain / gain[0], rtol=1e-6)
-    without = made(L2, Recipe(class_norm="none"))
-    assert without.content_hash == made(TINY).content_hash
+    without = quantized(L2, Recipe(class_norm="none"))
+    assert without.content_hash == quantized(TINY).content_hash
     assert np.ndim(without.by_name["decoder.masks.requant"].params["m"]) == 0
 
 
-def test_a_network_with_a_class_norm_runs_alike_everywhere() -> None:
-    graph, picture = made(L2), random_picture(L2, 9)
+def test_a_class_norm_is_the_same_in_both_implementations() -> None:
+    graph, picture = quantized(L2), random_picture(L2, 9)
     np.testing.assert_array_equal(intsim.run(graph, picture), intsim.run(graph, picture, face="ref"))
 
 
-def test_with_the_class_norm_integers_follow_the_published_network() -> None:
-    """Class features whose lengths differ ten times: the published network's labels need the norm."""
+def test_the_class_gain_approximates_the_published_network() -> None:
+    """With long class features, the layer norm of the masks is that of the published network."""
     weights = random_weights(L2, 3)
     weights["decoder.cls_emb"] = weights["decoder.cls_emb"] * 30
     picture = random_picture(L2, 4)
@@ -286,17 +292,17 @@ def test_with_the_class_norm_integers_follow_the_published_network() -> None:
 def test_there_must_be_a_class_norm_to_calibrate() -> None:
     for config in (TINY, L2 | {"decoder": {"name": "linear"}}):
         with pytest.raises(IntsimError, match="class norm: this network has none"):
-            made(config, Recipe(class_norm="calibrated"))
-    made(L2 | {"decoder": {"name": "linear"}})
+            quantized(config, Recipe(class_norm="calibrated"))
+    quantized(L2 | {"decoder": {"name": "linear"}})
 
 
-# --- what is recorded, and what is refused -----------------------------------------------------------------------------
+# --- provenance and refused options ------------------------------------------------------------------------------------
 
 
-def test_a_model_says_how_it_was_made() -> None:
-    assert "recipe" not in made().provenance
+def test_a_model_records_its_recipe() -> None:
+    assert "recipe" not in quantized().provenance
     recipe = Recipe(Observer("mse"), {"*.qkv": Observer("percentile", 99)}, {"residual": 8}, 50, None, True)
-    assert made(recipe=recipe).provenance["recipe"] == {
+    assert quantized(recipe=recipe).provenance["recipe"] == {
         "observer": "mse",
         "observers": {"*.qkv": "percentile:99"},
         "widths": {"weight": 8, "activation": 8, "residual": 8, "masks": 16},
@@ -306,12 +312,12 @@ def test_a_model_says_how_it_was_made() -> None:
 
 
 BAD = {
-    "--observer max": "observer 'max' is none of minmax, mse, or percentile:P",
-    "--observer percentile:101": "observer 'percentile:101' is none of",
-    "--observer percentile:": "observer 'percentile:' is none of",
-    "--observer '*.nothing=mse'": "observer for '*.nothing': no node bears such a name; 'intsim inspect'",
-    "--bits residual": "--bits 'residual': KIND=BITS is due, as in residual=8",
-    "--bits residual=x": "KIND=BITS is due",
+    "--observer max": "observer 'max' is not one of minmax, mse, or percentile:P",
+    "--observer percentile:101": "observer 'percentile:101' is not one of",
+    "--observer percentile:": "observer 'percentile:' is not one of",
+    "--observer '*.nothing=mse'": "observer for '*.nothing': no node has a matching name; 'intsim inspect'",
+    "--bits residual": "width 'residual': expected KIND=BITS, as in residual=8",
+    "--bits residual=x": "expected KIND=BITS",
     "--bits weights=8": "no kind of tensor 'weights'; the kinds are weight, activation, residual, masks",
     "--bits activation=9": "activation tensors have 2 to 8 bits, not 9",
     "--bits weight=1": "weight tensors have 2 to 8 bits, not 1",
@@ -335,8 +341,7 @@ BAD = {
 
 @pytest.mark.parametrize(("options", "words"), BAD.items(), ids=BAD)
 def test_bad_options(options: str, words: str, cli: Cli) -> None:
-    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
-    Path("c.json").write_text(json.dumps(TINY))
+    write_checkpoint()
     before = sorted(path.name for path in Path().iterdir())
     code, out, err = cli(f"quantize c.safetensors --config c.json --calibrate picture.png {options} -o q.h5")
     assert (code, out) == (2, ""), err
@@ -346,9 +351,8 @@ def test_bad_options(options: str, words: str, cli: Cli) -> None:
 
 
 def test_inputs_are_never_overwritten(cli: Cli) -> None:
-    """Checkpoint, pictures, and the configuration, named or found beside the checkpoint."""
-    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
-    Path("c.json").write_text(json.dumps(TINY))
+    """Checkpoint, pictures, and the configuration, named or found next to the checkpoint."""
+    write_checkpoint()
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
     for target in ("c.safetensors", "c.json", "picture.png"):
         for line in (f"-o {target}", f"-o {target} --config c.json"):
@@ -358,8 +362,7 @@ def test_inputs_are_never_overwritten(cli: Cli) -> None:
 
 
 def test_model_and_report_are_both_written_or_neither(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
-    Path("c.json").write_text(json.dumps(TINY))
+    write_checkpoint()
     free = SimpleNamespace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda path: free)
     code, out, err = cli("quantize c.safetensors --calibrate picture.png --report r.html -o q.h5")
@@ -380,7 +383,7 @@ def decibels(real: NDArray, integers: NDArray, scale: Any) -> float:
 
 
 def test_sensitivity_against_observed_tensors() -> None:
-    """Accumulated ratios from two ordinary runs; the noise of one operator from its operator alone."""
+    """Running ratios from two ordinary runs; the noise of one operator from that operator alone."""
     weights, pictures = random_weights(TINY, 3), [random_picture(TINY, 4), random_picture(TINY, 5)]
     recipe = Recipe(Observer("percentile", 99.0))
     net = integer_form(weights, TINY, pictures[:1], recipe)
@@ -408,13 +411,13 @@ def test_sensitivity_against_observed_tensors() -> None:
         real, scale, fmt = np.stack([v[name] for v in reals]), graph.scales[source], graph.tensors[source].fmt
         arms.append(np.clip(np.rint(real / scale), fmt.lo, fmt.hi).astype(int))
     out = intsim.ops.residual_add(*arms, **node.params, dialect=dialects.RTL)
-    due = decibels(np.stack([v[add] for v in reals]), out.astype(np.float64), graph.scales[add])
-    assert table[add].own == pytest.approx(due, abs=1e-6)
+    expected = decibels(np.stack([v[add] for v in reals]), out.astype(np.float64), graph.scales[add])
+    assert table[add].own == pytest.approx(expected, abs=1e-6)
     assert table[add].own > table[add].sqnr  # type: ignore[operator]
 
 
-def test_sensitivity_shows_what_the_class_norm_costs() -> None:
-    """Without it the masks' norm is far from the trained network's, although each operation is as exact as with it."""
+def test_sensitivity_shows_the_effect_of_the_class_norm() -> None:
+    """Without it the masks' norm differs from the trained network's, although each operation is as exact as with it."""
     weights, picture = random_weights(L2, 3), random_picture(L2, 4)
     weights["decoder.proj_classes"] *= np.exp(2 * np.random.default_rng(0).standard_normal(32))
     found = {}
@@ -428,8 +431,10 @@ def test_sensitivity_shows_what_the_class_norm_costs() -> None:
         published = values_of(segmenter(SegmenterConfig.of(L2), weights), picture)["decoder.mask_norm"]
         seen: dict[str, NDArray] = {}
         intsim.run(graph, picture, seen.__setitem__)
-        due = decibels(published, seen["decoder.mask_norm.requant"].astype(float), graph.scales["decoder.mask_norm.requant"])
-        assert found[norm].sqnr == pytest.approx(due, abs=1e-6)
+        expected = decibels(
+            published, seen["decoder.mask_norm.requant"].astype(float), graph.scales["decoder.mask_norm.requant"]
+        )
+        assert found[norm].sqnr == pytest.approx(expected, abs=1e-6)
     assert found["calibrated"].sqnr > found["none"].sqnr  # type: ignore[operator]
     assert abs(found["calibrated"].own - found["none"].own) < 6  # type: ignore[operator]
 
@@ -444,7 +449,7 @@ def test_agreement_is_with_the_network_as_it_was_trained() -> None:
     labels = intsim.run(graph, picture)
     assert agreement(trained, statistics, graph, [picture]) == (labels == trained.run(picture)).mean()
     assert agreement(net, statistics, graph, [picture]) == (labels == net.run(picture)).mean()
-    assert (trained.run(picture) != net.run(picture)).any(), "where the class norm matters"
+    assert (trained.run(picture) != net.run(picture)).any(), "the class norm must matter here"
 
 
 def net_inputs(net: RealGraph, name: str) -> tuple[str, ...]:
@@ -452,17 +457,15 @@ def net_inputs(net: RealGraph, name: str) -> tuple[str, ...]:
     return found.inputs
 
 
-def test_a_report_beside_the_model(cli: Cli) -> None:
-    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
-    Path("c.json").write_text(json.dumps(TINY))
+def test_a_report_next_to_the_model(cli: Cli) -> None:
+    write_checkpoint()
     assert cli("quantize c.safetensors --calibrate picture.png --report -o q.h5")[0] == 0
     assert "Which layer hurts" in Path("q_report.html").read_text()
 
 
 @pytest.mark.parametrize("suffix", ["html", "svg", "json"])
 def test_reports(suffix: str, cli: Cli) -> None:
-    save_file({name: value.astype(np.float32) for name, value in random_weights(TINY, 3).items()}, "c.safetensors")
-    Path("c.json").write_text(json.dumps(TINY))
+    write_checkpoint()
     line = f"quantize c.safetensors --calibrate picture.png --observer percentile:99 -o q.h5 --report r.{suffix}"
     code, out, err = cli(line)
     assert code == 0, err

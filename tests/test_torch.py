@@ -78,7 +78,7 @@ def test_every_published_size_agrees_with_torch(size: str, patch: int, decoder: 
         expected = model(pixels(picture, config))[0].permute(1, 2, 0).numpy()
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     np.testing.assert_allclose(scores_of(config, weights, picture), expected, rtol=0, atol=1e-4)
-    assert expected.std() > 0.1, "scores that do not differ prove nothing"
+    assert expected.std() > 0.1, "equal scores would prove nothing"
 
 
 @pytest.mark.parametrize("size", ["t", "s", "b"])
@@ -96,15 +96,15 @@ def test_distilled_encoders_agree_with_torch(size: str, decoder: str) -> None:
 @pytest.mark.parametrize("decoder_layers", [2, 0])
 @pytest.mark.parametrize("size", ["t", "s"])
 def test_mmsegmentation_agrees_with_torch(size: str, decoder_layers: int, tmp_path: Path) -> None:
-    """From its checkpoint file, by its names, with the configuration that its shapes tell."""
+    """From its checkpoint file, by its names, with the configuration inferred from its shapes."""
     width, heads, layers = SIZES[size]
     model = mmsegmentation_torch.Segmenter(4, 16, width, heads, layers, 150, decoder_layers).eval()
     mmsegmentation_torch.randomise(model, 3)
     path = tmp_path / "segmenter.pth"
     torch.save({"meta": {"CLASSES": ["wall"] * 150}, "state_dict": model.state_dict()}, path)
-    told = Checkpoint.open(path).own_config()
-    assert told is not None
-    config = told[0]
+    inferred = Checkpoint.open(path).own_config()
+    assert inferred is not None
+    config = inferred[0]
     assert (config["image_size"], config["n_cls"], config["n_layers"]) == ([32, 32], 150, layers)
     picture = random_picture(config, 2)
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_positions_are_resized_as_published(extra: int, old: tuple[int, int], ne
 
 
 def published(folder: Path, config: Config) -> Path:
-    """What the original implementation leaves of a training: checkpoint.pth, and variant.yml with its tuples."""
+    """The files that the original implementation writes in training: checkpoint.pth, and variant.yml with its tuples."""
     model = original(config | {"l2_norm": True})
     torch.save({"model": model.state_dict(), "optimizer": {"state": {}}, "n_cls": 5, "epoch": 63}, folder / "checkpoint.pth")
     net = {key: value for key, value in config.items() if key != "name"}
@@ -157,7 +157,7 @@ def test_a_published_checkpoint_is_read_with_its_variant(tmp_path: Path) -> None
     assert len(sha256) == 64
 
 
-def test_quantize_finds_the_variant_beside_a_checkpoint(tmp_path: Path, cli: Any) -> None:
+def test_quantize_finds_the_variant_next_to_a_checkpoint(tmp_path: Path, cli: Any) -> None:
     published(Path(), TINY)
     code, _, err = cli("quantize checkpoint.pth --calibrate picture.png -o q.h5")
     assert code == 0, err
@@ -184,7 +184,7 @@ def test_half_precision_is_read(tmp_path: Path) -> None:
 
 
 class Bomb:
-    """What a hostile pickle holds: a call."""
+    """The content of a malicious pickle: a call."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("exploded"),)
@@ -211,20 +211,20 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
         ("not a PyTorch checkpoint, or a truncated one", whole[:1000]),
         ("not a PyTorch checkpoint, or a truncated one", b""),
         ("not a PyTorch checkpoint, or a truncated one", b"hello\n" * 40),
-        ("holds no state dict", [1, 2, 3]),
-        ("holds no state dict", {"model": {}}),
+        ("contains no state dict", [1, 2, 3]),
+        ("contains no state dict", {"model": {}}),
         (
-            "not a network that is known here: its 1 tensors, such as layer1.0.conv1.weight,",
+            "not a supported network: its 1 tensors, such as layer1.0.conv1.weight,",
             {"layer1.0.conv1.weight": torch.zeros(3)},
         ),
-        ("holds none of the tensors of a Segmenter", {"encoder.layers.0.weight": torch.zeros(3)}),
+        ("contains none of the tensors of a Segmenter", {"encoder.layers.0.weight": torch.zeros(3)}),
         ("tensor decoder.cls_emb is missing", {k: v for k, v in state.items() if k != "decoder.cls_emb"}),
         ("tensor encoder.cls_token is int64", state | {"encoder.cls_token": torch.zeros(1, 1, 32, dtype=torch.int64)}),
         ("tensor encoder.cls_token is [1, 32]", state | {"encoder.cls_token": torch.zeros(1, 32)}),
         ("tensor encoder.cls_token is sparse", state | {"encoder.cls_token": torch.zeros(1, 1, 32).to_sparse()}),
         ("tensor encoder.cls_token is without values", state | {"encoder.cls_token": torch.zeros(1, 1, 32, device="meta")}),
-        ("n_cls is 9 there and 5 here", state | {"decoder.cls_emb": torch.zeros(1, 9, 32)}),
-        ("tensor encoder.blocks.7.norm1.bias has no place", state | {"encoder.blocks.7.norm1.bias": torch.zeros(32)}),
+        ("n_cls is 9 in the checkpoint and 5 in the configuration", state | {"decoder.cls_emb": torch.zeros(1, 9, 32)}),
+        ("tensor encoder.blocks.7.norm1.bias is not part", state | {"encoder.blocks.7.norm1.bias": torch.zeros(32)}),
     ]
     for words, content in cases:
         if isinstance(content, bytes):
@@ -240,8 +240,8 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
 
 
 @pytest.mark.parametrize("wrapped", ["", "model", "state_dict"])
-def test_ivits_own_file_is_its_integers(wrapped: str, tmp_path: Path) -> None:
-    """A quantization-aware state dict as torch saves it, from several processes at once, too."""
+def test_an_ivit_pytorch_file_equals_its_recording(wrapped: str, tmp_path: Path) -> None:
+    """A quantization-aware state dict as torch saves it, also of a distributed training (``module.``)."""
     recording = Path(__file__).parent.parent / "golden" / "ivit-swin-mini.npz"
     with np.load(recording) as archive:
         state = {name.removeprefix("state/"): archive[name] for name in archive.files if name.startswith("state/")}
@@ -250,5 +250,5 @@ def test_ivits_own_file_is_its_integers(wrapped: str, tmp_path: Path) -> None:
     torch.save({wrapped: tensors} if wrapped else tensors, path)
     own = Checkpoint.open(recording).own_config()
     assert own is not None
-    due = import_checkpoint(Checkpoint.open(recording), own[0], dialects.IVIT)
-    assert import_checkpoint(Checkpoint.open(path), own[0], dialects.IVIT).content_hash == due.content_hash
+    expected = import_checkpoint(Checkpoint.open(recording), own[0], dialects.IVIT)
+    assert import_checkpoint(Checkpoint.open(path), own[0], dialects.IVIT).content_hash == expected.content_hash

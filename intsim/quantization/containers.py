@@ -104,7 +104,8 @@ def recorded_configuration(path: Path) -> dict[str, Any] | None:
     if header is None:
         return None
     try:
-        text = str(npy.member(path, META).item()) if header.dtype.kind in "US" and not header.problem else ""
+        # Text or bytes: json.loads accepts both.
+        text: str | bytes = npy.member(path, META).item() if header.dtype.kind in "US" and not header.problem else ""
         found = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError):
         found = None
