@@ -62,18 +62,18 @@ class Dialect:
 
     requant_rounding: R, how requant and residual_add round after their shift
     mean_rounding: M, how layernorm and mean round a mean
-    sqrt: S, the square root of layernorm: ``newton10``, ten Newton steps from 2**16, or ``floor``, the true integer root
-    variance: the sum of squares of layernorm: ``exact``, unsigned 64 bits, or ``wrap32``, modulo 2**32, unsigned
+    sqrt: S, the square root of layernorm: ``newton10``, ten Newton steps from ``2**16``, or ``floor``, the true integer root
+    variance: the sum of squares of layernorm: ``exact``, unsigned 64 bits, or ``wrap32``, modulo ``2**32``, unsigned
     layernorm_half: the quotient ``y * f / 2`` of layernorm
     quotient: the quotient ``t / x0`` of shift_exp
     half_bit: the half bit of shift_exp: ``kept`` until after the shift, or ``dropped``: ``((r >> 1) - x0) << (n - q)``
-    x0_rounding: x0 at scale s: ``floor``, floor(-1/s), or ``trunc``, trunc(-1/s - 1)
-    exp_sum: a sum of exponentials above 2**31 - 1: ``saturate``, or ``wrap32``, two's-complement i32
+    x0_rounding: the x0 of a scale s: ``floor``, floor(-1/s), or ``trunc``, trunc(-1/s - 1)
+    exp_sum: a sum of exponentials above ``2**31 - 1``: ``saturate``, or ``wrap32``, two's-complement i32
     overflow: other i32 intermediates: ``exact``, 64 bits proved enough; ``wrap32``; or ``forbid``, proved at load
-    softmax_n: n of shiftmax; ``auto`` is the largest n <= 15 with ``tokens * -x0 * 2**n < 2**31``
-    softmax_bits: b of shiftmax
-    gelu_n: n of the GELU; ``auto`` is the largest n <= 23 with ``-x0 * 2**n < 2**31``
-    gelu_bits: b of the GELU
+    softmax_n: the precision n of shiftmax; ``auto`` is the largest n <= 15 with ``tokens * -x0 * 2**n < 2**31``
+    softmax_bits: the output width b of shiftmax
+    gelu_n: the precision n of the GELU; ``auto`` is the largest n <= 23 with ``-x0 * 2**n < 2**31``
+    gelu_bits: the width b of the sigmoid of the GELU
     gelu: the operator that computes GELU
     """
 

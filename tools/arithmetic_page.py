@@ -85,12 +85,12 @@ def power(value: int) -> str:
 def ranges(op: Op) -> str:
     """The values that an operator accepts for its parameters."""
 
-    def accepted(fmt: Format) -> str:
+    def accepted(name: str, fmt: Format) -> str:
         if fmt.name != "integer":
-            return fmt.name
-        return f"{power(fmt.lo)} {'or' if fmt.hi == fmt.lo + 1 else 'to'} {power(fmt.hi)}"
+            return f"`{name}` {fmt}"
+        return f"`{name}` 0 or 1" if (fmt.lo, fmt.hi) == (0, 1) else f"`{power(fmt.lo)} <= {name} <= {power(fmt.hi)}`"
 
-    return ", ".join(f"`{name}` {accepted(param.fmt)}" for name, param in op.params.items())
+    return ", ".join(accepted(name, param.fmt) for name, param in op.params.items())
 
 
 def bullet(label: str, text: str) -> str:
@@ -118,8 +118,9 @@ def operators() -> str:
         "Arithmetic": ([op for op in ordered if not op.moves], ""),
         "Data movement": (
             [op for op in ordered if op.moves],
-            "These operators only move values. They take any integer format; format, bounds and scale of their input do not\n"
-            "change, except that the bounds of `patches` include the zeros it adds. Formulas leave out axes that do not change.",
+            "These operators only move values. They take any integer format; format, bounds and scale of their input do\n"
+            "not change, except that the bounds of `patches` include the zeros it adds. Formulas leave out the axes that\n"
+            "do not change.",
         ),
     }
     sections = []
@@ -145,26 +146,27 @@ Point = tuple[float, float]
 STYLE = """\
 .paper { fill: #fff } .plot { fill: #f8f9fb } .grid { stroke: #e4e7ec } .axis { stroke: #98a2b3 }
 .ink { fill: #1d2129 } .soft { fill: #5d6779 } .halo { stroke: #f8f9fb; stroke-width: 3.5; paint-order: stroke }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round } .real { stroke: #98a2b3; stroke-dasharray: 1 4 }
-.a { stroke: #1f7ae0 } .b { stroke: #e8590c } .c { stroke: #12945a } text.a { fill: #1f7ae0 } text.b { fill: #d9480f } text.c { fill: #0f7a4b }
-text.a, text.b, text.c { stroke: none } .ring { fill: #f8f9fb; stroke-width: 1.6 } .dot.a { fill: #1f7ae0 } .dot.b { fill: #e8590c }
+.line { stroke-width: 2; stroke-linejoin: round; stroke-linecap: round }
+.real { stroke: #475467; stroke-width: 1.5; stroke-dasharray: 0.1 4 } .ring { stroke-width: 1.6 }
+.a { fill: #1f7ae0 } .b { fill: #d9480f } .c { fill: #0f8a52 } .ring { fill: #f8f9fb } .line { fill: none }
+.line.a, .ring.a { stroke: #1f7ae0 } .line.b, .ring.b { stroke: #d9480f } .line.c, .ring.c { stroke: #0f8a52 }
 .code { font-family: ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace }
 @media (prefers-color-scheme: dark) {
 .paper { fill: #14171c } .plot { fill: #1b1f26 } .grid { stroke: #2c323c } .axis { stroke: #667085 }
-.ink { fill: #e6e8ec } .soft { fill: #a3adbd } .halo, .ring { stroke: #1b1f26 } .ring { fill: #1b1f26 } .real { stroke: #7d879a }
-.a { stroke: #53a2ff } .b { stroke: #ff8a4c } .c { stroke: #3ecf8e } text.a { fill: #6db0ff } text.b { fill: #ff9d69 } text.c { fill: #5bd9a0 }
-.ring.a { stroke: #53a2ff } .ring.b { stroke: #ff8a4c } .dot.a { fill: #53a2ff } .dot.b { fill: #ff8a4c }
+.ink { fill: #e6e8ec } .soft { fill: #a3adbd } .halo { stroke: #1b1f26 } .real { stroke: #c3cad6 }
+.a { fill: #5aa7ff } .b { fill: #ff8a4c } .c { fill: #3ecf8e } .ring { fill: #1b1f26 } .line { fill: none }
+.line.a, .ring.a { stroke: #5aa7ff } .line.b, .ring.b { stroke: #ff8a4c } .line.c, .ring.c { stroke: #3ecf8e }
 }"""
 
 
-def escaped(text: str) -> str:
-    """`text` as XML."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def typeset(text: str) -> str:
+    """`text` as XML, with signs for minus."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("-", "\N{MINUS SIGN}")
 
 
 def exponent(value: int) -> str:
     """An integer in superscript."""
-    return str(value).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return str(value).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 @dataclass
@@ -209,10 +211,7 @@ class Panel:
     def label(self, x: float, y: float, text: str, kind: str, anchor: str = "start") -> None:
         """Text on the plot, its baseline at the point."""
         place = 'x="{:.1f}" y="{:.1f}"'.format(*self.at(x, y))
-        self.marks.append(
-            f'<text class="halo soft" {place} text-anchor="{anchor}" aria-hidden="true">{escaped(text)}</text>'
-        )
-        self.marks.append(f'<text class="{kind}" {place} text-anchor="{anchor}">{escaped(text)}</text>')
+        self.marks.append(f'<text class="halo {kind}" {place} text-anchor="{anchor}">{typeset(text)}</text>')
 
     def staircase(self, value: Callable[[IntArray], IntArray], unit: int, kind: str) -> None:
         """The steps of a function that changes at multiples of ``unit / 2`` only, evaluated at each integer ``x * unit``.
@@ -243,21 +242,21 @@ class Panel:
         for value, text in self.x_ticks.items():
             x = self.at(value, 0)[0]
             parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y2="{h:g}"/>')
-            parts.append(f'<text class="soft" x="{x:.1f}" y="{h + 14:g}" text-anchor="middle">{escaped(text)}</text>')
+            parts.append(f'<text class="soft" x="{x:.1f}" y="{h + 14:g}" text-anchor="middle">{typeset(text)}</text>')
         for value, text in self.y_ticks.items():
             y = self.at(0, value)[1]
             parts.append(f'<line class="grid" y1="{y:.1f}" y2="{y:.1f}" x2="{w:g}"/>')
-            parts.append(f'<text class="soft" x="-6" y="{y + 3.5:.1f}" text-anchor="end">{escaped(text)}</text>')
+            parts.append(f'<text class="soft" x="-6" y="{y + 3.5:.1f}" text-anchor="end">{typeset(text)}</text>')
         for axis, (lo, hi) in (("x", self.x), ("y", self.y)):
             if lo < 0 < hi:
                 place = self.at(0, 0)["xy".index(axis)]
                 other, end = ("y", h) if axis == "x" else ("x", w)
                 parts.append(f'<line class="axis" {axis}1="{place:.1f}" {axis}2="{place:.1f}" {other}2="{end:g}"/>')
         parts += self.marks
-        parts.append(f'<text class="soft" x="{w:g}" y="{h + 29:g}" text-anchor="end">{escaped(self.x_label)}</text>')
+        parts.append(f'<text class="soft" x="{w:g}" y="{h + 29:g}" text-anchor="end">{typeset(self.x_label)}</text>')
         if self.title:
             parts.append(f'<text class="ink code" x="{w:g}" y="-8" text-anchor="end" font-size="12">{self.title}</text>')
-        parts.append(f'<text class="soft" x="{-self.left + 6:g}" y="-8">{escaped(self.y_label)}</text>')
+        parts.append(f'<text class="soft" x="{-self.left + 6:g}" y="-8">{typeset(self.y_label)}</text>')
         return "\n".join([*parts, "</g>"]).replace("url(#in)", f"url(#in{w:g}x{h:g})")
 
 
@@ -287,7 +286,7 @@ def figure(name: str, *panels: Panel) -> str:
 
 def numbers(*values: float) -> dict[float, str]:
     """Ticks labelled with their value."""
-    return {value: f"{value:g}".replace("-", "−") for value in values}
+    return {value: f"{value:g}" for value in values}
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -303,7 +302,7 @@ ROUNDINGS = {
 
 def rounding(mode: Rounding) -> str:
     ticks = numbers(-2, -1, 0, 1, 2)
-    panel = Panel((-2.75, 2.75), (-2.75, 2.75), "p / 2**e", "", ticks, ticks, str(mode), 128, 128, left=24)
+    panel = Panel((-2.9, 2.9), (-3.4, 3.4), "p / 2**e", "", ticks, numbers(*range(-3, 4)), str(mode), 120, 141, left=24)
     panel.line([(-3, -3), (3, 3)], "real")
     panel.staircase(lambda p: round_shift(p, 8, mode), 256, "a")
     return figure(f"The rounding {mode}", panel)
@@ -334,7 +333,7 @@ def variance() -> str:
     rows[:, ::2] *= -1
     wide = 1 << 32
     ticks = {k: f"{k} · 2³²" if k > 1 else ("2³²" if k else "0") for k in range(0, 7)}
-    panel = Panel((0, 8192), (0, 6), "|x − mean| of each of 384 channels", "v", numbers(0, 2048, 4096, 6144, 8192), ticks)
+    panel = Panel((0, 8192), (0, 6), "|x - mean| of each of 384 channels", "v", numbers(0, 2048, 4096, 6144, 8192), ticks)
     panel.left = 50
     for kind, dialect in zip("ab", each("variance"), strict=True):
         v = ops.layernorm.steps(rows, np.zeros(384, np.int64), dialect.replace(overflow="exact"))["variance"][:, 0]
@@ -386,7 +385,7 @@ def quotient() -> str:
 
 def half_bit() -> str:
     x = np.arange(-16, 1)
-    panel = Panel((-16.6, 0.6), (0, 1.05), "x, with x0 = −5", "shift_exp(x)", numbers(*range(-16, 1, 4)), numbers(0, 0.5, 1))
+    panel = Panel((-16.6, 0.6), (0, 1.05), "x, with x0 = -5", "shift_exp(x)", numbers(*range(-16, 1, 4)), numbers(0, 0.5, 1))
     panel.line([(r, math.exp(r / 5)) for r in np.linspace(-17, 1, 91)], "real")
     kept, dropped = exponentials("half_bit", x, -5)
     compared(panel, x.tolist(), kept, dropped)
@@ -416,22 +415,22 @@ def x0_rounding() -> str:
 
 def exp_sum() -> str:
     half = 1 << 31
-    total = (np.arange(0, 6 * 64) << 26) // 2 + 1
-    ticks = {-1.0: "−2³¹", 0.0: "0", 1.0: "2³¹"}
-    panel = Panel((0, 6), (-1.15, 1.3), "sum of the exponentials", "S", {}, ticks)
-    panel.x_ticks = {0.0: "0", 1.0: "2³¹", 2.0: "2³²", 3.0: "3 · 2³¹", 4.0: "2³³", 5.0: "5 · 2³¹", 6.0: "6 · 2³¹"}
+    total = (np.arange(0, 350) << 25) + 1
+    ticks = {-1.0: "-2³¹", 0.0: "0", 1.0: "2³¹"}
+    panel = Panel((0, 5.4), (-1.15, 1.3), "sum of the exponentials", "S", {}, ticks)
+    panel.x_ticks = {0.0: "0", 1.0: "2³¹", 2.0: "2³²", 3.0: "3 · 2³¹", 4.0: "2³³", 5.0: "5 · 2³¹"}
     for kind, dialect in zip("ab", each("exp_sum"), strict=True):
         s = exponential_sum(total, dialect, "S")
         panel.broken([(int(a) / half, int(b) / half) for a, b in zip(total, s, strict=True)], kind)
-    panel.label(5.9, 1.08, "saturate", "a code", "end")
+    panel.label(5.3, 1.08, "saturate", "a code", "end")
     panel.label(2.35, 0.12, "wrap32", "b code")
     return figure("The sum of exponentials, saturated and wrapped", panel)
 
 
 def overflows() -> str:
     half = 1 << 31
-    x = [k << 25 for k in range(-128, 128)] + [(2 << 31) - 1]
-    ticks = {-1.0: "−2³¹", 0.0: "0", 1.0: "2³¹"}
+    x = sorted({*(k << 25 for k in range(-128, 129)), -half - 1, -half, half - 1, half})
+    ticks = {-1.0: "-2³¹", 0.0: "0", 1.0: "2³¹"}
     panels = []
     for rule, kind in zip((Overflow.EXACT, Overflow.WRAP32, Overflow.FORBID), "abc", strict=True):
         panel = Panel((-2, 2), (-2, 2), "exact value", "result", ticks, ticks, str(rule), 150, 150, left=38)
@@ -443,17 +442,19 @@ def overflows() -> str:
                 continue
         panel.broken(points, kind)
         if rule is Overflow.FORBID:
-            panel.label(-1.06, -1.5, "error", "soft", "end")
-            panel.label(1.06, 1.42, "error", "soft")
+            panel.circle(points[0], f"dot {kind}")
+            panel.circle(points[-1], f"dot {kind}")
+            panel.label(-1.2, -1.05, "error", "soft", "end")
+            panel.label(1.2, 0.9, "error", "soft")
         panels.append(panel)
     return figure("An i32 intermediate under exact, wrap32 and forbid", *panels)
 
 
 def gelus(panel: Panel, curves: dict[str, tuple[str, Callable[[IntArray], IntArray], float]], x: IntArray, s: float) -> None:
     """Curves of GELU operators on one row `x` at scale `s`: their function, and the scale of its result."""
-    panel.line(zip((x * s).tolist(), ops.shiftgelu.real(x * s).tolist(), strict=True), "real")
     for kind, call, scale in curves.values():
         panel.line(zip((x * s).tolist(), (call(x) * scale).tolist(), strict=True), kind)
+    panel.line(zip((x * s).tolist(), ops.shiftgelu.real(x * s).tolist(), strict=True), "real")
 
 
 def gelu_panel() -> Panel:
@@ -470,7 +471,7 @@ def gelu() -> str:
         "lambda": ("a", lambda x: ops.lambda_shiftgelu.ref(x, **given, lam=lam, dialect=ISEGMENTER), scale),
     }
     gelus(panel, curves, x, s)
-    panel.label(-3.9, 0.25, "lambda_shiftgelu, λ = 6", "a code")
+    panel.label(-3.9, 0.3, "lambda_shiftgelu", "a code")
     panel.label(-2.3, -1.5, "shiftgelu", "b code")
     panel.label(-3.9, 3.5, "GELU dotted", "soft")
     return figure("shiftgelu and lambda_shiftgelu in a row with one value of 20", panel)
@@ -481,16 +482,16 @@ def softmax_n() -> str:
     panel = Panel(
         (-14, 0),
         (-18, 1),
-        "s · (x − max)",
+        "s · (x - max)",
         "log2 of the exponential",
         numbers(*range(-14, 1, 2)),
         numbers(*range(-16, 1, 4)),
     )
-    panel.line([(-14, -14 * math.log2(math.e)), (0, 0)], "real")
     for kind, n, place in (("b", 4, (-13.9, -3.4)), ("c", 8, (-13.9, -7.4)), ("a", 15, (-13.9, -14.4))):
         e = ops.shift_exp.ref(x, x0=-20, n=n, dialect=ISEGMENTER)
         panel.line([(int(a) / 20, math.log2(int(b) / (20 << n))) for a, b in zip(x, e, strict=True)], kind)
         panel.label(*place, f"n = {n}", f"{kind} code")
+    panel.line([(-14, -14 * math.log2(math.e)), (0, 0)], "real")
     return figure("The exponential of shiftmax at n = 4, 8 and 15", panel)
 
 
@@ -520,8 +521,9 @@ def gelu_n() -> str:
         for kind, n in (("b", 8), ("c", 16), ("a", 23))
     }
     gelus(panel, curves, x, s)
-    panel.label(-3.2, -1.85, "n = 8", "b code")
-    panel.label(-3.9, 0.25, "n = 16, 23", "c code")
+    panel.label(-2.5, -1.75, "n = 8", "b code")
+    panel.label(-2.6, -0.85, "n = 16", "c code")
+    panel.label(-3.9, 0.25, "n = 23", "a code")
     return figure("shiftgelu at n = 8, 16 and 23", panel)
 
 
@@ -533,26 +535,31 @@ def gelu_bits() -> str:
         for kind, b in (("b", 3), ("c", 5), ("a", 8))
     }
     gelus(panel, curves, x, s)
-    panel.label(1.0, 0.25, "b = 3", "b code")
+    panel.label(3.2, 1.95, "b = 3", "b code")
+    panel.label(3.3, 2.78, "b = 5", "c code")
+    panel.label(3.2, 3.45, "b = 8", "a code", "end")
     return figure("shiftgelu at b = 3, 5 and 8", panel)
 
 
 CHOICE_PICTURES: dict[str, tuple[Callable[[], str], str]] = {
     "sqrt": (sqrt, "`newton10` has not converged below v of about 10**5; the true root is exact everywhere."),
-    "variance": (variance, "`wrap32` loses the multiples of 2**32, so that rows that vary more seem to vary less."),
+    "variance": (variance, "`wrap32` loses the multiples of `2**32`, so that rows that vary more seem to vary less."),
     "layernorm_half": (layernorm_half, "The two differ by 1 where the product is negative and odd."),
     "quotient": (quotient, "The two differ for x > 0 only, which shift_exp meets in a GELU whose row maximum is negative."),
     "half_bit": (
         half_bit,
-        "Where the remainder is odd, dropping its half bit first lowers the exponential by 2**(n - q - 1).",
+        "Where the remainder is odd, dropping its half bit first lowers the exponential by `2**(n - q - 1)`.",
     ),
     "x0_rounding": (x0_rounding, "The two differ only where 1/s is an integer: `trunc` is then lower by 1."),
-    "exp_sum": (exp_sum, "Above 2**31 - 1 a saturated sum stays, and a wrapped one becomes negative or small."),
+    "exp_sum": (exp_sum, "Above `2**31 - 1` a saturated sum stays, and a wrapped one becomes negative or small."),
     "overflow": (overflows, "`exact` keeps the value in 64 bits, `wrap32` keeps its low 32 bits, and `forbid` refuses it."),
-    "softmax_n": (softmax_n, "The exponential cannot fall below 2**-n of the row maximum (s = 1/20; exp is dotted)."),
-    "softmax_bits": (softmax_bits, "A probability is a multiple of 2**-(b-1), rounded down (two logits, s = 1/20, n = 15)."),
+    "softmax_n": (softmax_n, "The exponential cannot fall below `2**-n` of the row maximum (s = 1/20; exp is dotted)."),
+    "softmax_bits": (
+        softmax_bits,
+        "A probability is a multiple of `2**-(b-1)`, rounded down (two logits, s = 1/20, n = 15).",
+    ),
     "gelu_n": (gelu_n, "A small n makes the sigmoid 1/2 far below the row maximum, here 6 (s = 1/20; GELU is dotted)."),
-    "gelu_bits": (gelu_bits, "The sigmoid is a multiple of 2**-(b-1), rounded down (s = 1/20, n = 23; GELU is dotted)."),
+    "gelu_bits": (gelu_bits, "The sigmoid is a multiple of `2**-(b-1)`, rounded down (s = 1/20, n = 23; GELU is dotted)."),
     "gelu": (
         gelu,
         "One value of 20 in a row makes shiftgelu x/2 for the whole row; the clamp of lambda_shiftgelu prevents that.",

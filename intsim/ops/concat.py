@@ -1,7 +1,7 @@
 """concat(*xs, axis): tensors of one scale joined along an axis.
 
 Arguments: `xs` are equal in shape except along `axis`, which is counted from the end: -2 joins tokens.
-Result: the values of the first tensor along `axis`, then those of the next.
+Result: the values of the first tensor along `axis`, then those of the next, in the widest of their formats.
 
 >>> import intsim.ops as ops
 >>> ops.concat([[1, 2]], [[3, 4]], axis=-2)

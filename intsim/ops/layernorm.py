@@ -10,9 +10,9 @@
 Arguments: `x` is ``[..., n]``, n at most 65,536, so that the sum of a row fits i32; `bias` is ``[n]``.
 Result: i32 ``[..., n]``.
 Scale: ``gamma * sqrt(n) / 2**30`` per channel, and ``bias = floor(beta / gamma / (sqrt(n) / 2**30))``.
-Conditions: every Newton step from 2**16 stays at or above the true root, so ``|y| <= floor(sqrt(v)) <= std`` with an exact
-variance and ``|y * f / 2| <= 2**30``: only the bias can push the result out of i32. A gamma so small that the bias leaves
-i32 is an error at quantization time that names layer and channel, never a wrap.
+Conditions: every Newton step from ``2**16`` stays at or above the true root, so with an exact variance
+``|y| <= floor(sqrt(v)) <= std`` and ``|y * f / 2| <= 2**30``: only the bias can push the result out of i32. A gamma so small
+that the bias leaves i32 is an error at quantization time that names layer and channel, never a wrap.
 Source: I-ViT's I-LayerNorm. *checked*
 
 >>> import intsim.ops as ops

@@ -5,7 +5,7 @@
 Arguments: `x` is ``[..., in]``, `weight` ``[out, in]``, `bias` ``[out]``.
 Result: i32 ``[..., out]``.
 Scale: ``s_x * s_w`` per output channel, for the result and for `bias`. ``s_w = max|w| / 127`` per output channel; a channel
-without any weight above 2**-12 of the layer's median max|w| uses that bound as its max|w|.
+without any weight above ``2**-12`` of the layer's median max|w| uses that bound as its max|w|.
 Conditions: a result outside i32 is forbidden: a ValueError in a direct call, proved impossible when a graph is loaded.
 
 >>> import intsim.ops as ops
