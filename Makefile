@@ -8,14 +8,15 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test torch rtl iverilog lint wheel jit-off docs bench accuracy vectors model train clean
+.PHONY: help demo test torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests"
 	@echo "make torch    the tests that need torch: published formulas, checkpoint.pth"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
-	@echo "make lint     style, types, and the direction of imports"
+	@echo "make lint     style, spelling, types, the direction of imports, and that what is generated is current"
+	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make jit-off  the operator tests with the compiler switched off"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
@@ -48,8 +49,17 @@ iverilog:
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples/typed_client.py
 	$(BIN)/lint-imports
+	$(BIN)/python tools/make_stubs.py --check
+	$(BIN)/python tools/arithmetic_page.py --check
+
+# What is derived from the operators: the stub that type checkers read, the operators' part of docs/arithmetic.md, its pictures.
+generated: $(VENV)/.dev
+	$(BIN)/python tools/make_stubs.py
+	$(BIN)/python tools/arithmetic_page.py
 
 # A user's installation: no checkout in reach, another folder, another environment.
 wheel: $(VENV)/.dev

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,11 +16,14 @@ from ..errors import FileError, IntsimError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.status import Status
 
     from ..dialects import Dialect
     from ..engine.graph import Graph
 
 DIFFERENT = 1  # exit code: a difference was found
+Command = TypeVar("Command", bound=Callable[..., object])
+
 COMPILING = "Compiling the integer kernels for this machine (once; later runs start immediately) ..."
 PLAIN_WIDTH = 240  # of tables in files and pipes; lines are not padded to it
 EXPORT_FORMATS = ("hex", "bits", "raw", "text", "c", "npy", "npz")
@@ -51,7 +54,7 @@ dialect_option = click.option(
 )
 
 
-def output_option(what: str, default: str | None) -> Callable:
+def output_option(what: str, default: str | None) -> Callable[[Command], Command]:
     """The option ``-o`` of a command that writes `what`."""
     shown = default or "the screen"
     path = Path(default) if default else None
@@ -137,6 +140,7 @@ def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
     `total` it shows the name that the call passes.
     """
     from rich.console import Console
+    from rich.status import Status
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(stderr=True)
@@ -152,9 +156,10 @@ def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
         yield step
 
 
-def status(text: str) -> AbstractContextManager:
+def status(text: str) -> Status:
     """A spinner with `text` on the terminal's error stream, for work of unknown length."""
     from rich.console import Console
+    from rich.status import Status
 
     return Console(stderr=True).status(text)
 
@@ -187,6 +192,7 @@ def put_rich(render: Callable[[Console], None], output: Path | None) -> None:
     import io
 
     from rich.console import Console
+    from rich.status import Status
 
     if output is None:
         console = Console()

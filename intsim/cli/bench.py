@@ -70,7 +70,7 @@ def command(
         require_onnxruntime()
     announce_compiling()
     with status("preparing ...") as shown, tempfile.TemporaryDirectory() as folder:
-        baselines: dict[str, Callable] = {}
+        baselines: dict[str, Callable[[IntArray], IntArray]] = {}
         expected = None
         net: RealGraph | None = None
         if preset is not None:

@@ -105,7 +105,7 @@ def recorded_configuration(path: Path) -> dict[str, Any] | None:
         return None
     try:
         # Text or bytes: json.loads accepts both.
-        text: str | bytes = npy.member(path, META).item() if header.dtype.kind in "US" and not header.problem else ""
+        text: Any = npy.member(path, META).item() if header.dtype.kind in "US" and not header.problem else ""
         found = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError):
         found = None
