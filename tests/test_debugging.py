@@ -275,7 +275,7 @@ def test_the_rules_of_a_node_are_listed(cli: Cli) -> None:
         (f"trace golden.h5 {NODE}", "--at"),
         (f"trace golden.h5 {NODE} --at 0,0,0 -o golden.h5", "is needed as it is"),
         ("diff golden.h5 picture.png", "not an HDF5 file"),
-        ("diff golden.h5 golden.h5 --map missing.toml", "there is no such map"),
+        ("diff golden.h5 golden.h5 --map missing.toml", "no such map"),
     ],
 )
 def test_bad_input_is_one_line(line: str, words: str, cli: Cli) -> None:

@@ -1,24 +1,29 @@
-"""The map of a device's dump: which of its names is which node, and how its raw files lay out their numbers.
+"""The map of a device's dump: which node each of its names is, and how its raw files store their elements.
 
-A TOML file. ``{name}`` in `device` stands for any text without a slash and is put into `node`; of several entries that
-match, the first counts. Every key but `device` and `node` may be left out, or stand under ``[defaults]``:
+A TOML file. ``{name}`` in `device` matches any text without a slash and is inserted into `node`; of several entries that
+match, the first counts. Every key but `device` and `node` may be left out, or be given under ``[defaults]``:
 
     [defaults]
-    endian = "big"                                   # "little"
+    endian   = "big"                                 # byte order in raw files: "little" (the default) or "big"
 
     [[tensor]]
-    device = "blk{i}/probs.bin"                      # a file below the folder, an .npz key, an HDF5 path
-    node   = "encoder.blocks.{i}.attn.softmax"
-    dtype  = "int16"                                 # of the node's format; int4 to int64, uint4 to uint64
-    shape  = [257, 4, 257]                           # of the node, in the device's order of axes
-    order  = [1, 0, 2]                               # the device's axes, as numbers of the node's axes
-    tile   = [16, 16]                                # the last axes are stored block by block, padded to whole blocks
-    encoding = "bin"                                 # bin, hex and bits (words, as $readmemh and $readmemb), txt (decimal)
-    nibbles  = "low_first"                           # of two 4-bit values in a byte; or "high_first"
+    device   = "blk{i}/probs.bin"                    # a file below the folder, an .npz key, an HDF5 path
+    node     = "encoder.blocks.{i}.attn.softmax"
+    encoding = "raw"                                 # raw, hex, bits or text; by the file's suffix where left out
+    shape    = [257, 4, 257]                         # in the device's order of axes; the node's shape where left out
+    axes     = [1, 0, 2]                             # and the other keys of a layout (`testbench.layout`): bits, signed,
+    tile     = [16, 16]                              # beat, lanes, first, endian, pad
+    bits     = 16
 
-In hex a word of more digits than an element has is a beat of several elements: ``endian = "little"`` has the first one in
-its lowest digits. ``layout = "axi128"``, or a TOML file beside the map, takes the place of all keys but `encoding`: it is
-one of those that ``intsim export`` writes by (`export.layout`).
+``layout = "axi128"``, or a TOML file next to the map, replaces all keys but `encoding`: a layout of ``intsim export``.
+
+With neither `beat` nor `lanes` the elements are those of a memory: `bits` is 8, 16, 32 or 64, whichever stores the node's
+format, where it is left out; in raw files a byte holds as many smaller elements as fit; and hex words may have any width. A
+hex word of more digits than an element is a beat of several elements. `first` says where in it the first element is; where
+left out, in the lowest digits with ``endian = "little"``, in the highest with ``"big"``.
+
+Former words are still read: ``order`` (axes), ``dtype = "uint4"`` (bits and signed; int4 to int64, uint4 to uint64),
+``nibbles = "high_first"`` (first, in raw bytes of two 4-bit elements), ``encoding = "bin"`` (raw) and ``"txt"`` (text).
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,96 +40,90 @@ from ..arith import I64, Format, IntArray
 from ..errors import FileError, IntsimError
 from ..testbench import BeatLayout, Packing, layout_named
 
+OF_THE_MAP = "of the map"  # the name of a layout that an entry gives by its own keys
+PLAIN = BeatLayout(OF_THE_MAP)
+ENCODINGS = ("hex", "bits", "raw", "text")
+BEAT_KEYS = ("axes", "bits", "signed", "beat", "lanes", "first", "endian", "tile", "pad")
+LAYOUT_KEYS = ("layout", "encoding", "shape", *BEAT_KEYS)
+
+# The former words, and the keys that replace them. `_translated` is the only place that reads them.
+FORMER_KEYS = {"order": ("axes",), "dtype": ("bits", "signed"), "nibbles": ("first", "beat", "lanes")}
+FORMER_ENCODINGS = {"bin": "raw", "txt": "text"}
 DTYPES = ("int4", "uint4", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-MAP_CHOICES = {
-    "endian": ("little", "big"),
-    "encoding": ("bin", "hex", "txt", "bits"),
-    "nibbles": ("low_first", "high_first"),
-}
+SHORT_DTYPES = {"i": "int", "u": "uint"}  # i8 and u16 are common names of int8 and uint16
+NIBBLES = {"low_first": "low", "high_first": "high"}
+
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
 class DumpLayout:
-    """How a device stores one tensor. None: as the node has it (`encoding`: as the file's ending says).
+    """How a device stores one tensor: a layout, and what only a map says.
 
-    `named` is a layout of `export`, which says all the others do but `encoding`.
+    `shape` is in the device's order of axes (None: the node's shape); `encoding` is one of `ENCODINGS` (None: by the file's
+    suffix). `hex_first` is set where the elements are those of a memory, without beats of a fixed width: the end of a hex
+    word, ``low`` or ``high``, at which its first element is.
     """
 
-    dtype: str | None = None
+    beats: BeatLayout = PLAIN
     shape: tuple[int, ...] | None = None
-    order: tuple[int, ...] | None = None
-    tile: tuple[int, ...] = ()
-    endian: str = "little"
     encoding: str | None = None
-    nibbles: str = "low_first"
-    named: BeatLayout | None = None
-
-    @property
-    def axes(self) -> tuple[int, ...] | None:
-        """The device's axes as numbers of the node's; None: the same."""
-        return self.named.axes if self.named else self.order
+    hex_first: str | None = "low"
 
     @property
     def moves(self) -> bool:
-        """Whether values stand in another order than the node's."""
-        return self.axes is not None or bool(self.named.tile if self.named else self.tile)
+        """Whether values are in another order than the node's."""
+        return self.beats.axes is not None or bool(self.beats.tile)
 
     def node_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The node's shape of a tensor that the device stores as `shape`."""
-        axes = self.axes
+        axes = self.beats.axes
         if axes is None:
             return shape
         if len(axes) != len(shape):
-            raise IntsimError(f"it has {len(shape)} axes, its order names {len(axes)}")
+            raise IntsimError(f"it has {len(shape)} axes, the map names {len(axes)}: {list(axes)}")
         return tuple(shape[axes.index(axis)] for axis in range(len(shape)))
 
     def device_shape(self, node_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in the device's order of axes, before tiling."""
-        axes = self.axes
+        axes = self.beats.axes
         if self.shape is not None:
             return self.shape
         if axes is None:
             return node_shape
         if sorted(axes) != list(range(len(node_shape))):
-            raise IntsimError(f"order {list(axes)} does not name each of the node's {len(node_shape)} axes once")
+            raise IntsimError(f"the map's axes {list(axes)} do not name each of the node's {len(node_shape)} axes once")
         return tuple(node_shape[axis] for axis in axes)
 
     def rearranged(self, values: IntArray, shape: tuple[int, ...]) -> IntArray:
         """Values in the device's order, of any type, in that of a node of `shape`."""
-        tile = self.named.tile if self.named else self.tile
-        return Packing(BeatLayout("of the map", axes=self.axes, tile=tile), shape, I64).put_back(values)
+        order = BeatLayout(self.beats.name, axes=self.beats.axes, tile=self.beats.tile)
+        return Packing(order, shape, I64).put_back(values)
 
-    def stored(self, shape: tuple[int, ...], fmt: Format, digits: int = 0) -> Packing:
-        """The layout on a node of `shape` and `fmt`; `digits` are those of a word of text, 0 for bytes."""
-        if self.named is not None:
-            if self.named.lines is not None:
-                raise IntsimError(
-                    f"layout {self.named.name} spreads a tensor over files; 'intsim import' puts them together"
-                )
-            return Packing(self.named, shape, fmt)
-        kind = self.dtype or str(fmt.dtype)
-        bits = int(kind.removeprefix("u").removeprefix("int"))
-        nibbles = bits == 4 and not digits
-        lanes = 2 if nibbles else max(-(-digits * 4 // bits), 1)
-        first = self.nibbles.removesuffix("_first") if nibbles else "high" if digits and self.endian == "big" else "low"
-        layout = BeatLayout(
-            "of the map",
-            bits=bits,
-            signed=not kind.startswith("u") or bits == 64,
-            beat=-(-lanes * bits // 8) * 8,
-            lanes=lanes,
-            first=first,
-            endian=self.endian,
-            axes=self.order,
-            tile=self.tile,
-        )
-        return Packing(layout, shape, fmt)
+    def packing(self, shape: tuple[int, ...], fmt: Format, encoding: str, digits: int = 1) -> Packing:
+        """The layout on a node of `shape` and `fmt`; `digits` are those of a hex word of any width."""
+        beats = self.beats
+        if beats.lines is not None:
+            raise IntsimError(f"layout {beats.name} spreads a tensor over files; 'intsim import' puts them together")
+        if self.hex_first is not None:
+            bits = beats.bits or 8 * fmt.dtype.itemsize
+            lanes = {"raw": max(8 // bits, 1), "hex": 4 * (digits - 1) // bits + 1}.get(encoding, 1)
+            beats = replace(
+                beats,
+                bits=bits,
+                signed=fmt.dtype.kind == "i" if beats.signed is None else beats.signed,
+                beat=-(-lanes * bits // 8) * 8,
+                lanes=lanes,
+                first=self.hex_first if encoding == "hex" else beats.first,
+            )
+        if beats.signed is False and (beats.bits or fmt.bits) == 64:
+            beats = replace(beats, signed=True)  # int64 is the widest type here: a set sign bit is found when read
+        return Packing(beats, shape, fmt)
 
 
 @dataclass(frozen=True)
 class MapEntry:
-    """One line of the map."""
+    """One entry of the map."""
 
     device: str
     node: str
@@ -132,7 +131,7 @@ class MapEntry:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The device's names it stands for."""
+        """The device's names that the entry is about."""
         seen: set[str] = set()
         parts = PLACEHOLDER.split(self.device)
         text = ""
@@ -144,14 +143,14 @@ class MapEntry:
                 seen.add(part)
         return re.compile(text)
 
-    def matches(self, source: str) -> bool:
-        """Whether `source` is one of its names; ``.npy`` may be left away."""
-        return bool(self.pattern.fullmatch(source) or self.pattern.fullmatch(source.removesuffix(".npy")))
+    def match(self, source: str) -> re.Match[str] | None:
+        """How `source` matches, with or without its ``.npy``; None where it does not."""
+        return self.pattern.fullmatch(source) or self.pattern.fullmatch(source.removesuffix(".npy"))
 
     def node_of(self, source: str) -> str:
         """The node of a device's name that matches."""
-        found = self.pattern.fullmatch(source) or self.pattern.fullmatch(source.removesuffix(".npy"))
-        groups = found.groupdict() if found else {}
+        matched = self.match(source)
+        groups = matched.groupdict() if matched else {}
         return PLACEHOLDER.sub(lambda m: groups[m.group(1)], self.node)
 
 
@@ -169,72 +168,104 @@ class DumpMap:
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise FileError(f"{path}: there is no such map") from None
+            raise FileError(f"{path}: no such map") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, IsADirectoryError) as error:
             raise FileError(f"{path}: not a TOML file ({error})") from None
         _only(table, ("defaults", "tensor"), f"{path}")
         defaults, rows = table.get("defaults", {}), table.get("tensor", [])
         if not isinstance(defaults, dict) or not isinstance(rows, list) or not rows:
             raise FileError(f"{path}: a map has [[tensor]] entries, and optionally [defaults]")
-        layout_keys = ("layout", *(f.name for f in fields(DumpLayout) if f.name != "named"))
-        _only(defaults, layout_keys, f"{path}: [defaults]")
-        for key, value in defaults.items():
-            _named(value, path, f"{path}: [defaults]") if key == "layout" else _layout_value(
-                key, value, f"{path}: [defaults]"
-            )
-        return cls(
-            path,
-            tuple(_entry(row, defaults, layout_keys, path, f"{path}: [[tensor]] {i + 1}") for i, row in enumerate(rows)),
-        )
+        where = f"{path}: [defaults]"
+        _only(defaults, LAYOUT_KEYS, where, FORMER_KEYS)
+        shared = _translated(defaults, path, where)
+        return cls(path, tuple(_entry(row, shared, path, f"{path}: [[tensor]] {i + 1}") for i, row in enumerate(rows)))
 
     def entry(self, source: str) -> MapEntry | None:
-        """The first entry that stands for a device's name."""
-        return next((entry for entry in self.entries if entry.matches(source)), None)
+        """The first entry that matches a device's name."""
+        return next((entry for entry in self.entries if entry.match(source)), None)
 
     def unused(self, sources: Iterable[str]) -> list[str]:
         """The patterns that match none of the device's names."""
         names = list(sources)
-        return [entry.device for entry in self.entries if not any(entry.matches(name) for name in names)]
+        return [entry.device for entry in self.entries if not any(entry.match(name) for name in names)]
 
 
-def _only(table: dict[str, Any], allowed: tuple[str, ...], where: str) -> None:
+def _only(table: dict[str, Any], allowed: tuple[str, ...], where: str, former: Iterable[str] = ()) -> None:
     for key in table:
-        if key not in allowed:
+        if key not in (*allowed, *former):
             raise FileError(f"{where}: unknown key {key!r}; the keys are: {', '.join(allowed)}")
 
 
-def _entry(row: Any, defaults: dict[str, Any], layout_keys: tuple[str, ...], path: Path, where: str) -> MapEntry:
+def _entry(row: Any, defaults: dict[str, Any], path: Path, where: str) -> MapEntry:
+    """An entry, with the defaults for what it leaves out."""
     if not isinstance(row, dict):
         raise FileError(f"{where}: not a table")
-    _only(row, ("device", "node", *layout_keys), where)
+    _only(row, ("device", "node", *LAYOUT_KEYS), where, FORMER_KEYS)
     for key in ("device", "node"):
         if not isinstance(row.get(key), str) or not row[key]:
             raise FileError(f"{where}: its key {key!r} is missing or not text")
     if bad := [name for name in PLACEHOLDER.findall(row["device"]) if not name.isidentifier()]:
-        raise FileError(f"{where}: {{{bad[0]}}} is not a placeholder; a name of letters, digits and _ is due")
+        raise FileError(f"{where}: {{{bad[0]}}} is not a placeholder; use a name of letters, digits and _")
     if unknown := set(PLACEHOLDER.findall(row["node"])) - set(PLACEHOLDER.findall(row["device"])):
-        raise FileError(f"{where}: {{{min(unknown)}}} stands in node but not in device")
-    own = {k: v for k, v in row.items() if k in layout_keys}
-    given = {**defaults, **own}
-    said = [key for key in own if key not in ("layout", "encoding")]
-    if "layout" in own and said:
-        raise FileError(f"{where}: layout says it all but the encoding; leave out {said[0]}")
-    if said:
-        given.pop("layout", None)  # what an entry says itself takes the place of a layout among the defaults
+        raise FileError(f"{where}: {{{min(unknown)}}} is in node but not in device")
+    own = {key: value for key, value in row.items() if key not in ("device", "node")}
+    described = [key for key in own if key not in ("layout", "encoding")]
+    if "layout" in own and described:
+        raise FileError(f"{where}: layout replaces all keys but encoding; leave out {described[0]}")
+    if described:
+        defaults = {key: value for key, value in defaults.items() if key != "layout"}
+    return MapEntry(row["device"], row["node"], _layout(defaults | _translated(own, path, where)))
+
+
+def _layout(given: dict[str, Any]) -> DumpLayout:
+    """The layout of translated keys."""
+    encoding = given.get("encoding")
     if "layout" in given:
-        named = _named(given["layout"], path, where)
-        encoding = _layout_value("encoding", given["encoding"], where) if "encoding" in given else None
-        return MapEntry(row["device"], row["node"], DumpLayout(encoding=encoding, named=named))
-    for key, value in given.items():
-        given[key] = _layout_value(key, value, where)
-    order = given.get("order")
-    if order is not None and sorted(order) != list(range(len(order))):
-        raise FileError(f"{where}: order {list(order)} must name every axis from 0 to {len(order) - 1} once")
-    return MapEntry(row["device"], row["node"], DumpLayout(**given))
+        return DumpLayout(given["layout"], encoding=encoding, hex_first=None)
+    beats = {key: given[key] for key in BEAT_KEYS if key in given}
+    if given.get("beat") is not None or given.get("lanes") is not None:
+        return DumpLayout(BeatLayout.of(beats, OF_THE_MAP), given.get("shape"), encoding, hex_first=None)
+    hex_first = given.get("first", "high" if given.get("endian") == "big" else "low")
+    beats["first"] = given.get("raw_first")
+    return DumpLayout(BeatLayout.of(beats, OF_THE_MAP), given.get("shape"), encoding, hex_first)
+
+
+def _translated(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]:
+    """The layout keys of one table, checked and in present words, to be merged over the defaults; None removes a default.
+
+    Beside those of `LAYOUT_KEYS` there is `raw_first`, the end of a raw byte at which its first element is.
+    """
+    for former, keys in FORMER_KEYS.items():
+        if former in table and (twice := [key for key in keys if key in table]):
+            raise FileError(f"{where}: {former} and {twice[0]} describe the same thing; leave out {former}")
+    given: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "layout":
+            given[key] = _named(value, path, where)
+        elif key == "shape":
+            if not isinstance(value, list) or not value or not all(type(v) is int and 1 <= v < 1 << 31 for v in value):
+                raise FileError(f"{where}: {key} = {value!r} is not a list of whole numbers from 1")
+            given[key] = tuple(value)
+        elif key == "encoding":
+            modern = FORMER_ENCODINGS.get(value, value) if isinstance(value, str) else value
+            given[key] = _choice(key, modern, ENCODINGS, where)
+        elif key == "order":
+            given["axes"] = _beat_value("axes", value, where, called=key)
+        elif key == "dtype":
+            whole = re.sub(r"^[iu](?=\d)", lambda m: SHORT_DTYPES[m[0]], value) if isinstance(value, str) else value
+            kind = _choice(key, whole, DTYPES, where)
+            given |= {"bits": int(kind.removeprefix("u").removeprefix("int")), "signed": not kind.startswith("u")}
+        elif key == "nibbles":
+            given |= {"raw_first": NIBBLES[_choice(key, value, tuple(NIBBLES), where)], "beat": None, "lanes": None}
+        else:
+            given[key] = _beat_value(key, value, where, called=key)
+            if key == "first":
+                given["raw_first"] = given[key]
+    return given
 
 
 def _named(value: Any, path: Path, where: str) -> BeatLayout:
-    """A layout by its name, or from a file beside the map."""
+    """A layout by its name, or from a file next to the map."""
     if not isinstance(value, str):
         raise FileError(f"{where}: layout = {value!r} is not the name of a layout or of its file")
     beside = path.parent / value
@@ -244,15 +275,16 @@ def _named(value: Any, path: Path, where: str) -> BeatLayout:
         raise FileError(f"{where}: {error}") from None
 
 
-def _layout_value(key: str, value: Any, where: str) -> Any:
-    if key in ("shape", "order", "tile"):
-        lowest = 0 if key == "order" else 1
-        if not isinstance(value, list) or not all(type(v) is int and lowest <= v < 1 << 31 for v in value) or not value:
-            raise FileError(f"{where}: {key} = {value!r} is not a list of whole numbers from {lowest}")
-        return tuple(value)
-    allowed = DTYPES if key == "dtype" else MAP_CHOICES[key]
-    if key == "dtype" and isinstance(value, str):  # i8 and u16 are the field's words for them
-        value = re.sub(r"^i(?=\d)", "int", re.sub(r"^u(?=\d)", "uint", value))
+def _choice(key: str, value: Any, allowed: tuple[str, ...], where: str) -> str:
     if value not in allowed:
         raise FileError(f"{where}: {key} = {value!r} is not one of: {', '.join(allowed)}")
-    return value
+    return str(value)
+
+
+def _beat_value(key: str, value: Any, where: str, called: str) -> Any:
+    """A value of a key of `BeatLayout`, checked; a FileError names the key as the map calls it."""
+    try:
+        return BeatLayout.of({key: value}, OF_THE_MAP).record()[key]
+    except IntsimError as error:
+        reason = str(error).removeprefix(f"layout {OF_THE_MAP}: ").replace(key, called, 1)
+        raise FileError(f"{where}: {reason}") from None

@@ -16,8 +16,8 @@ from ..testbench.encodings import ENCODINGS, read_words, tokens
 from .compare import Sliceable
 from .dump_map import DumpLayout
 
-BY_SUFFIX = {".hex": "hex", ".mem": "hex", ".txt": "txt", ".dec": "txt", ".bits": "bits"}  # where the map says none
-ENCODING = {"bin": "raw", "txt": "text"}  # the map's words for them
+# The encoding where the map gives none; raw for any other suffix.
+BY_SUFFIX = {".hex": "hex", ".mem": "hex", ".txt": "text", ".dec": "text", ".bits": "bits"}
 
 
 @dataclass(frozen=True)
@@ -30,48 +30,53 @@ class Raw:
 
 
 def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> Raw:
-    """The tensor of a node of `shape` and `fmt` in a raw file. An IntsimError says why the file cannot be it."""
-    device = layout.device_shape(shape)
+    """The tensor of a node of `shape` and `fmt` in a raw file. An IntsimError says why the file cannot contain it."""
+    device, axes = layout.device_shape(shape), layout.beats.axes
     if math.prod(device) != math.prod(shape):
         raise IntsimError(f"the map says {list(device)}, the node is {list(shape)}")
-    if layout.axes is None and device != shape:
-        shape = device  # as many elements in another shape: to be told as such
-    elif layout.axes is not None and layout.node_shape(device) != shape:
-        raise IntsimError(f"the map says {list(device)} in order {list(layout.axes)}, the node is {list(shape)}")
-    encoding = layout.encoding or BY_SUFFIX.get(path.suffix, "bin")
-    if encoding == "hex" and layout.named is None:
-        return Raw(shape, layout.stored(shape, fmt).dtype, lambda: _beats_of_any_width(path, layout, shape, fmt))
-    stored = layout.stored(shape, fmt, digits=0 if encoding == "bin" else 1)
-    if encoding == "bin" and path.stat().st_size != stored.beats * stored.beat // 8:
-        due = f"{stored.count} elements of {stored.element} are {stored.beats * stored.beat // 8}"
-        raise IntsimError(f"it holds {path.stat().st_size} bytes; {due}")
-    if (
-        encoding == "bin"
-        and layout.dtype != "uint64"
-        and stored.lanes == 1
-        and stored.beat == stored.bits
-        and not layout.moves
-    ):
-        plain = stored.dtype.newbyteorder(">" if stored.layout.endian == "big" else "<")
-        return Raw(shape, stored.dtype, lambda: np.memmap(path, plain, "r", shape=shape))
-    read = ENCODINGS[ENCODING.get(encoding, encoding)].read
-    return Raw(shape, stored.dtype, lambda: _typed(layout, stored, read(path, stored, stored.beats)))
+    if axes is None and device != shape:
+        shape = device  # as many elements in another shape: reported as misshapen
+    elif axes is not None and layout.node_shape(device) != shape:
+        raise IntsimError(f"the map says {list(device)} with axes {list(axes)}, the node is {list(shape)}")
+    encoding = layout.encoding or BY_SUFFIX.get(path.suffix, "raw")
+    packing = layout.packing(shape, fmt, encoding)
+    if encoding == "hex" and layout.hex_first is not None:
+        return Raw(shape, packing.dtype, lambda: _hex_of_any_width(path, layout, shape, fmt))
+    if encoding == "raw":
+        size, wanted = path.stat().st_size, packing.beats * packing.beat // 8
+        if size != wanted:
+            raise IntsimError(f"it has {size} bytes; {packing.count} elements of {packing.element} are {wanted}")
+        plain = packing.lanes == 1 and packing.bits == packing.beat == 8 * packing.dtype.itemsize
+        if plain and not layout.moves and not _unsigned_64(layout, packing):
+            dtype = packing.dtype.newbyteorder(">" if packing.layout.endian == "big" else "<")
+            return Raw(shape, packing.dtype, lambda: np.memmap(path, dtype, "r", shape=shape))
+    read = ENCODINGS[encoding].read
+    return Raw(shape, packing.dtype, lambda: _restored(path, layout, packing, read(path, packing, packing.beats)))
 
 
-def _beats_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> IntArray:
-    """Hexadecimal words without a beat's width: the longest word tells it, and shorter ones lack leading zeros.
+def _hex_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> IntArray:
+    """Hexadecimal words without beats of a fixed width: the longest word has all its digits, others may lack leading zeros.
 
     Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit.
     """
     words = [word.replace("_", "").lower() for _, word in tokens(path) if not word.startswith("@")]
     prefixed = all(word.startswith("0x") for word in words)
-    widest = max((len(word) - 2 * prefixed for word in words), default=1)
-    stored = layout.stored(shape, fmt, max(widest, 1))
-    return _typed(layout, stored, read_words(path, stored, stored.beats, 16, exact=False, prefixed=prefixed))
+    digits = max((len(word) - 2 * prefixed for word in words), default=1)
+    try:
+        packing = layout.packing(shape, fmt, "hex", max(digits, 1))
+    except IntsimError as error:
+        raise FileError(f"{path}: words of {digits:,} digits: {error}") from None
+    return _restored(path, layout, packing, read_words(path, packing, packing.beats, 16, exact=False, prefixed=prefixed))
 
 
-def _typed(layout: DumpLayout, stored: Packing, stream: IntArray) -> IntArray:
-    values = stored.put_back(stream)
-    if layout.dtype == "uint64" and int(values.min()) < 0:
-        raise FileError("an unsigned value is above 2**63 - 1, which no node's format holds")
-    return values.astype(stored.dtype)
+def _restored(path: Path, layout: DumpLayout, packing: Packing, stream: IntArray) -> IntArray:
+    """The tensor of the elements of a file, in their own type."""
+    values = packing.put_back(stream)
+    if _unsigned_64(layout, packing) and int(values.min()) < 0:
+        raise FileError(f"{path}: an unsigned value is above 2**63 - 1, which no node's format holds")
+    return values.astype(packing.dtype)
+
+
+def _unsigned_64(layout: DumpLayout, packing: Packing) -> bool:
+    """Whether elements are unsigned 64-bit integers, which are read as signed ones."""
+    return layout.beats.signed is False and packing.bits == 64
