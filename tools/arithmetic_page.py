@@ -522,7 +522,7 @@ def gelu_n() -> str:
     }
     gelus(panel, curves, x, s)
     panel.label(-2.5, -1.75, "n = 8", "b code")
-    panel.label(-2.6, -0.85, "n = 16", "c code")
+    panel.label(-3.7, -0.45, "n = 16", "c code")
     panel.label(-3.9, 0.25, "n = 23", "a code")
     return figure("shiftgelu at n = 8, 16 and 23", panel)
 
@@ -532,17 +532,20 @@ def gelu_bits() -> str:
     panel = gelu_panel()
     curves = {
         str(b): (kind, lambda x, b=b: ops.shiftgelu.ref(x, x0=-12, n=23, b=b, dialect=ISEGMENTER), s / 2 ** (b - 1))
-        for kind, b in (("b", 3), ("c", 5), ("a", 8))
+        for kind, b in (("b", 2), ("c", 4), ("a", 8))
     }
     gelus(panel, curves, x, s)
-    panel.label(3.2, 1.95, "b = 3", "b code")
-    panel.label(3.3, 2.78, "b = 5", "c code")
+    panel.label(3.2, 1.15, "b = 2", "b code")
+    panel.label(3.2, 2.3, "b = 4", "c code")
     panel.label(3.2, 3.45, "b = 8", "a code", "end")
-    return figure("shiftgelu at b = 3, 5 and 8", panel)
+    return figure("shiftgelu at b = 2, 4 and 8", panel)
 
 
 CHOICE_PICTURES: dict[str, tuple[Callable[[], str], str]] = {
-    "sqrt": (sqrt, "`newton10` has not converged below v of about 10**5; the true root is exact everywhere."),
+    "sqrt": (
+        sqrt,
+        "`newton10` starts from `2**16` and has not come down to small roots in ten steps; `floor` is the true root.",
+    ),
     "variance": (variance, "`wrap32` loses the multiples of `2**32`, so that rows that vary more seem to vary less."),
     "layernorm_half": (layernorm_half, "The two differ by 1 where the product is negative and odd."),
     "quotient": (quotient, "The two differ for x > 0 only, which shift_exp meets in a GELU whose row maximum is negative."),
