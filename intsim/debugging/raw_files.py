@@ -12,7 +12,7 @@ import numpy as np
 from ..arith import Format, IntArray
 from ..errors import FileError, IntsimError
 from ..testbench import Packing
-from ..testbench.encodings import ENCODINGS, read_words, tokens
+from ..testbench.encodings import ENCODINGS, read_words, words
 from .compare import Sliceable
 from .dump_map import DumpLayout
 
@@ -63,9 +63,9 @@ def _beats_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], 
 
     Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit.
     """
-    words = [word.replace("_", "").lower() for _, word in tokens(path) if not word.startswith("@")]
-    prefixed = all(word.startswith("0x") for word in words)
-    widest = max((len(word) - 2 * prefixed for word in words), default=1)
+    numbers = [word.replace("_", "").lower() for _, word in words(path) if not word.startswith("@")]
+    prefixed = all(word.startswith("0x") for word in numbers)
+    widest = max((len(word) - 2 * prefixed for word in numbers), default=1)
     stored = layout.stored(shape, fmt, max(widest, 1))
     return _typed(layout, stored, read_words(path, stored, stored.beats, 16, exact=False, prefixed=prefixed))
 
