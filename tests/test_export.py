@@ -22,7 +22,17 @@ from intsim.cli import _common
 from intsim.engine.graph import Graph, Node, input_node
 from intsim.errors import FileError, IntsimError
 from intsim.storage.files import file_sha256
-from intsim.testbench import BEAT_LAYOUTS, FORMATS, LANGUAGES, BeatLayout, Packing, dumped, dumped_like, export, exported
+from intsim.testbench import (
+    BEAT_LAYOUTS,
+    FORMATS,
+    LANGUAGES,
+    BeatLayout,
+    Packing,
+    export,
+    read_dump,
+    read_dump_like,
+    read_export,
+)
 from intsim.testbench.encodings import ENCODINGS, npz_member, npz_value
 
 from networks import window_graph
@@ -157,7 +167,7 @@ def test_a_golden_file_comes_back(
     record = export(golden_file, folder, layers=layers, formats=sorted(formats), layout=layout).record
     jsonschema.validate(record, SCHEMA)
     for name in formats:
-        tensors, missing = exported(folder, name).tensors()
+        tensors, missing = read_export(folder, name).tensors()
         assert not missing
         with h5py.File(golden_file) as file:
             due = [name for name in file if name.startswith(("encoder.blocks.0.norm", "encoder.blocks.0.mlp."))]
@@ -265,7 +275,7 @@ def test_parameters_of_a_model(model_file: Path, graph: Graph, tmp_path: Path) -
     names = [tensor["name"] for tensor in record["tensors"]]
     qkv = "encoder.blocks.0.attn.qkv"
     assert set(names) == {f"{qkv}/weight", f"{qkv}/bias", f"{qkv}.requant/m", f"{qkv}.requant/e", "encoder.cls_token/value"}
-    tensors, _ = exported(tmp_path / "out").tensors()
+    tensors, _ = read_export(tmp_path / "out").tensors()
     assert np.array_equal(tensors[f"{qkv}/weight"], graph.by_name[qkv].params["weight"])
     assert (tmp_path / "out" / f"{qkv}-bias.bin").read_bytes() == graph.by_name[qkv].params["bias"].astype("<i4").tobytes()
 
@@ -275,7 +285,7 @@ def test_steps_inside_operators(graph: Graph, image: np.ndarray, tmp_path: Path)
     record = export(tmp_path / "steps.h5", tmp_path / "out", layers=[SOFTMAX]).record
     assert f"{SOFTMAX}:sum" in [tensor["name"] for tensor in record["tensors"]]
     assert (tmp_path / "out" / f"{SOFTMAX}-sum.hex").is_file()
-    tensors, _ = exported(tmp_path / "out").tensors()
+    tensors, _ = read_export(tmp_path / "out").tensors()
     with h5py.File(tmp_path / "steps.h5") as file:
         assert np.array_equal(tensors[f"{SOFTMAX}:sum"], file[f"{SOFTMAX}:sum"][()])
 
@@ -298,13 +308,13 @@ def test_a_dump_is_read_by_the_manifest_of_the_golden_tensors(golden_file: Path,
     (tmp_path / "dump" / f"{NORM}.hex").unlink()
     path = tmp_path / "dump" / f"{SOFTMAX}.hex"
     path.write_text("f" * 32 + "\n" + path.read_text().partition("\n")[2])
-    tensors, missing = dumped(tmp_path / "dump", tmp_path / "due" / "manifest.json").tensors()
+    tensors, missing = read_dump(tmp_path / "dump", tmp_path / "due" / "manifest.json").tensors()
     assert missing == [NORM]
     assert tensors[SOFTMAX][0, 0, :8].tolist() == [-1] * 8
-    alike, _ = dumped_like(tmp_path / "dump", golden_file, BeatLayout(beat=128, tile=(1, 8)), "hex").tensors()
+    alike, _ = read_dump_like(tmp_path / "dump", golden_file, BeatLayout(beat=128, tile=(1, 8)), "hex").tensors()
     assert np.array_equal(alike[SOFTMAX], tensors[SOFTMAX])
     with pytest.raises(FileError, match=r"is missing, but manifest\.json lists it"):
-        exported(tmp_path / "dump")
+        read_export(tmp_path / "dump")
 
 
 def test_an_existing_folder_is_written_from_within(golden_file: Path, tmp_path: Path) -> None:
@@ -325,14 +335,14 @@ def test_files_that_are_none_or_too_many(golden_file: Path, tmp_path: Path) -> N
     beyond = tmp_path / "dump" / f"{NORM}-003.hex"
     beyond.touch()
     with pytest.raises(FileError, match=r"-003\.hex: is one file too many; encoder\.blocks\.0\.norm1 takes 3"):
-        dumped(tmp_path / "dump", tmp_path / "out").tensors()
+        read_dump(tmp_path / "dump", tmp_path / "out").tensors()
     beyond.unlink()
     (tmp_path / "dump" / f"{NORM}-001.hex").unlink()
     with pytest.raises(FileError, match=r"-001\.hex: is missing; encoder\.blocks\.0\.norm1 takes 3 files"):
-        dumped(tmp_path / "dump", tmp_path / "out").tensors()
+        read_dump(tmp_path / "dump", tmp_path / "out").tensors()
     (tmp_path / "dump" / f"{NORM}-001.hex").mkdir()
     with pytest.raises(FileError, match=r"-001\.hex: is not an ordinary file"):
-        dumped(tmp_path / "dump", tmp_path / "out").tensors()
+        read_dump(tmp_path / "dump", tmp_path / "out").tensors()
 
 
 def test_what_the_golden_file_leaves_out_is_said(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
@@ -354,11 +364,11 @@ def test_words_as_other_tools_write_them(golden_file: Path, tmp_path: Path) -> N
     words[1], words[2] = f"0x{words[2 - 1]}", f"{words[2][:8]}_{words[2][8:]}"
     text = "\r\n".join(["// memory", "@0", *words[:5], "@5 /* five", "*/", *words[5:]])
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    tensors, _ = dumped(tmp_path / "dump", tmp_path / "due").tensors()
+    tensors, _ = read_dump(tmp_path / "dump", tmp_path / "due").tensors()
     assert tensors[NORM].reshape(-1).tolist() == values_of(golden_file, NORM)
     path.write_text(path.read_text(encoding="utf-8-sig").replace(words[3], f"0x{words[3][2:]}"))
     with pytest.raises(FileError, match="has unknown bits"):
-        dumped(tmp_path / "dump", tmp_path / "due").tensors()
+        read_dump(tmp_path / "dump", tmp_path / "due").tensors()
 
 
 def test_a_device_may_lack_a_tensor_in_an_npz(golden_file: Path, tmp_path: Path) -> None:
@@ -366,7 +376,7 @@ def test_a_device_may_lack_a_tensor_in_an_npz(golden_file: Path, tmp_path: Path)
     (tmp_path / "dump").mkdir()
     with np.load(tmp_path / "due" / "tensors.npz") as held:
         np.savez(tmp_path / "dump" / "tensors.npz", **{NORM: held[NORM]})
-    tensors, missing = dumped(tmp_path / "dump", tmp_path / "due").tensors()
+    tensors, missing = read_dump(tmp_path / "dump", tmp_path / "due").tensors()
     assert (list(tensors), missing) == ([NORM], [SOFTMAX])
 
 
@@ -378,7 +388,7 @@ def test_what_cannot_be_exported_is_said_first(golden_file: Path, tmp_path: Path
         export(golden_file, tmp_path / "out", formats=[])
     assert not (tmp_path / "out").exists()
     export(golden_file, tmp_path / "out", layers=[NORM], formats=["hex", "hex"])
-    assert list(exported(tmp_path / "out").tensors()[0]) == [NORM]
+    assert list(read_export(tmp_path / "out").tensors()[0]) == [NORM]
 
 
 def test_names_that_no_source_file_takes(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
@@ -390,7 +400,7 @@ def test_names_that_no_source_file_takes(graph: Graph, image: np.ndarray, tmp_pa
     for path in (tmp_path / "out").iterdir():
         assert path.read_bytes().isascii() or path.name == "manifest.json"
     assert 'DIALECT = "gr??e ?/ ??";' in (tmp_path / "out" / "encoder_blocks_0_norm1_pkg.sv").read_text()
-    assert exported(tmp_path / "out").tensors()[0][NORM].shape == graph.tensors[NORM].shape
+    assert read_export(tmp_path / "out").tensors()[0][NORM].shape == graph.tensors[NORM].shape
 
 
 # --- consumers --------------------------------------------------------------------------------------------------------
@@ -638,7 +648,7 @@ def test_a_damaged_dump(name: str, damage: Callable[[bytes], bytes], words: str,
     path = next(p for p in (tmp_path / "due").iterdir() if p.name.startswith(NORM))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(FileError, match=words) as error:
-        dumped(tmp_path / "due", tmp_path / "due" / "manifest.json").tensors()
+        read_dump(tmp_path / "due", tmp_path / "due" / "manifest.json").tensors()
     assert "\n" not in str(error.value)
     assert path.name in str(error.value)
 
@@ -670,7 +680,7 @@ def test_a_damaged_manifest(change: Callable[[dict[str, Any]], Any], words: str,
     change(record)
     path.write_text(json.dumps(record))
     with pytest.raises(FileError, match=words) as error:
-        exported(tmp_path / "out").tensors()
+        read_export(tmp_path / "out").tensors()
     assert "\n" not in str(error.value)
 
 

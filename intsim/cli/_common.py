@@ -140,7 +140,6 @@ def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
     `total` it shows the name that the call passes.
     """
     from rich.console import Console
-    from rich.status import Status
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(stderr=True)
@@ -159,7 +158,6 @@ def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
 def status(text: str) -> Status:
     """A spinner with `text` on the terminal's error stream, for work of unknown length."""
     from rich.console import Console
-    from rich.status import Status
 
     return Console(stderr=True).status(text)
 
@@ -192,7 +190,6 @@ def put_rich(render: Callable[[Console], None], output: Path | None) -> None:
     import io
 
     from rich.console import Console
-    from rich.status import Status
 
     if output is None:
         console = Console()

@@ -60,8 +60,8 @@ def command(
     beat, lanes, first, endian, axes, tile, pad, lines.
     """
     from ..testbench import export, layout_named
-    from ..testbench.drawing import render
-    from ..testbench.sources import GOLDEN, chosen, open_source
+    from ..testbench.drawing import draw_beats
+    from ..testbench.sources import GOLDEN, open_source, select_tensors
 
     layout = layout_named(layout_name or "plain")
     formats = tuple(dict.fromkeys(formats)) or (() if packages and layout_name is None else ("hex",))
@@ -69,13 +69,13 @@ def command(
         raise click.UsageError(f"--dry-run draws tensors for people; leave out {'--json' if as_json else '--package'}")
     if dry_run:
         with open_source(source) as found:
-            tensors = chosen(found, layers)
-            put_rich(lambda console: render(console, tensors, layout, DRAWN), None)
+            tensors = select_tensors(found, layers)
+            put_rich(lambda console: draw_beats(console, tensors, layout, DRAWN), None)
         return
     if not output:
         raise click.UsageError("name the folder to write with -o FOLDER")
     with open_source(source) as found:
-        count = len(chosen(found, layers)) if formats else 0
+        count = len(select_tensors(found, layers)) if formats else 0
         if model is not None and found.kind != GOLDEN:
             raise click.UsageError(f"--model says what a golden file was made from; {source} is a model itself")
     with progress("exporting", count or 1) as step:

@@ -50,7 +50,7 @@ def command(
     are listed. Values outside a node's format are kept, so that diff can show them.
     """
     from ..errors import FileError
-    from ..testbench import dumped, dumped_like, exported, layout_named
+    from ..testbench import layout_named, read_dump, read_dump_like, read_export
     from ..testbench.tensors import write_tensors
 
     if manifest_path is not None and like is not None:
@@ -58,11 +58,11 @@ def command(
     if layout_name is not None and like is None:
         raise click.UsageError("--layout goes with --like; a manifest has its own layout")
     if like is not None:
-        dump = dumped_like(folder, like, layout_named(layout_name or "plain"), encoding or "hex")
+        dump = read_dump_like(folder, like, layout_named(layout_name or "plain"), encoding or "hex")
     elif manifest_path is not None:
-        dump = dumped(folder, manifest_path, encoding)
+        dump = read_dump(folder, manifest_path, encoding)
     else:
-        dump = exported(folder, encoding)
+        dump = read_export(folder, encoding)
         if output.resolve().parent == dump.folder.resolve():
             raise FileError(f"{output}: {folder} is an export, which contains only its own files; write elsewhere")
     check_target(output, manifest_path, like, *dump.files)

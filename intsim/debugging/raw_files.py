@@ -12,7 +12,7 @@ import numpy as np
 from ..arith import Format, IntArray
 from ..errors import FileError, IntsimError
 from ..testbench import Packing
-from ..testbench.encodings import ENCODINGS, read_words, tokens
+from ..testbench.encodings import ENCODINGS, read_words, words
 from .compare import Sliceable
 from .dump_map import DumpLayout
 
@@ -59,9 +59,9 @@ def _hex_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fm
 
     Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit.
     """
-    words = [word.replace("_", "").lower() for _, word in tokens(path) if not word.startswith("@")]
-    prefixed = all(word.startswith("0x") for word in words)
-    digits = max((len(word) - 2 * prefixed for word in words), default=1)
+    numbers = [word.replace("_", "").lower() for _, word in words(path) if not word.startswith("@")]
+    prefixed = all(word.startswith("0x") for word in numbers)
+    digits = max((len(word) - 2 * prefixed for word in numbers), default=1)
     try:
         packing = layout.packing(shape, fmt, "hex", max(digits, 1))
     except IntsimError as error:

@@ -1,11 +1,11 @@
 """The golden file: the tensors a correct implementation must produce, in HDF5.
 
-Root attributes as in the model file (``config``, ``dialect``, ``provenance``), ``format`` "intsim-golden", ``version``,
-``level``, ``layers``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the library that wrote it).
-Dataset ``graph``: JSON, every node of the model in order, those left out included (``left_out`` lists them). Then one
-dataset a tensor, under its node's name, in execution order, with attributes shape, format, scale, sha256, min and max; the
-input picture is the first. At level ``steps`` the inside of operators stands under ``node:step``. At level ``digest`` the
-datasets are empty and only the attributes are there.
+Root attributes: those of the model file (``config``, ``dialect``, ``provenance``), ``format`` "intsim-golden", ``version``,
+``level``, ``layers``, ``left_out``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the version of the
+library that wrote it). Dataset ``graph``: JSON, all nodes of the model in order, including those that ``left_out`` lists.
+Then one dataset per tensor in execution order, starting with the input picture, named after its node, with attributes
+shape, format, scale, sha256, min and max. Level ``steps`` adds datasets ``node:step`` with intermediate values of operators.
+At level ``digest`` the datasets are empty and have attributes only.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ..kernels.threads import available
 from . import hdf5
 
 FORMAT, VERSION = "intsim-golden", 1
-BACKLOG = 64 << 20  # bytes of tensors that may wait to be written
+BACKLOG = 64 << 20  # bytes of tensors that may be waiting to be written
 LEVELS = {
     "boundary": "the output, and every tensor between operators that is not an accumulator (u8, i8, i16)",
-    "full": "the i32 accumulators too",
-    "steps": "also what happens inside operators: maximum, exponentials, sum, factor, square root",
-    "digest": "hashes of the full level, no values",
+    "full": "level boundary, and the i32 accumulators",
+    "steps": "level full, and intermediate values of operators: maximum, exponentials, sum, factor, square root",
+    "digest": "hashes of level full, no values",
 }
 
 
@@ -54,13 +54,13 @@ def golden(
 ) -> str:
     """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
 
-    `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` for names to leave out (none: all nodes).
-    The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library.
-    `progress(name)` is called when a node is done, written or not. A file made with an `alter` (see `run`) is no golden
-    file but a device's dump with a known fault; `remarks` are attributes that say so.
+    `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` excludes names (empty: all nodes). The same
+    arguments give the same content hash on any machine, and the same bytes with the same HDF5 library. `progress(name)` is
+    called after each node, whether it is written or not. With `alter` (see `run`) the file is not a golden file but a
+    device's dump with a known fault; `remarks` are root attributes that record this.
     """
     if level not in LEVELS:
-        raise IntsimError(f"{level!r} is not a level: {', '.join(LEVELS)}")
+        raise IntsimError(f"{level!r} is not a level; the levels are: {', '.join(LEVELS)}")
     chosen = chosen_nodes(graph, level, layers)
     with (
         hdf5.writing(path, chunk_cache=0) as file,
@@ -90,34 +90,34 @@ def golden(
 
 
 def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[str]:
-    """The nodes a golden file of this level and these globs holds. A glob that matches nothing is an IntsimError."""
+    """The nodes that a golden file of this level contains for these globs. A glob that matches nothing is an IntsimError."""
     names = [node.name for node in graph.nodes]
     require_matches(layers, names)
     chosen = {name for name in names if chooses(layers, name)}
     if level == "boundary":
         chosen = {n for n in chosen if graph.tensors[n].fmt.dtype.itemsize <= 2 or n == graph.output.name}
     if not chosen:
-        raise IntsimError(f"level {level!r} and --layers {' '.join(layers)!r} leave no tensor to write")
+        raise IntsimError(f"level {level!r} and the globs {' '.join(layers)!r} leave no tensor to write")
     return chosen
 
 
 @dataclass
 class _Pending:
-    """A tensor on its way into the file: what is being found out about it, and its chunks being deflated."""
+    """A tensor waiting to be written: its hash and range, and its compressed chunks, are computed in other threads."""
 
     name: str
     value: IntArray
     fmt: str
     scale: Any
     facts: Future[tuple[str, int, int]]
-    chunks: dict[int, Future[bytes | IntArray]]  # by their first rows
+    chunks: dict[int, Future[bytes | IntArray]]  # by first row
 
 
 class _Writer:
-    """Tensors as they come, and the one hash over all of them.
+    """Writes tensors in the order it receives them, and the content hash over all of them.
 
-    Hashing and deflating go on in the threads of `pool` while the next nodes are computed; the one thread of `scribe` writes
-    what they made into the file, in the order of the nodes.
+    The threads of `pool` hash and compress tensors while the next nodes are computed; the single thread of `scribe` writes
+    the results to the file, in the order of the nodes.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class _Writer:
     ) -> None:
         self.file, self.graph, self.values, self.pool, self.scribe = file, graph, values, pool, scribe
         self.hashes: list[list[Any]] = []
-        self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and when they are written
+        self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and the pending write
         hdf5.store_json(file, "graph", graph.record())
 
     def tensor(self, name: str, value: IntArray) -> None:
@@ -163,7 +163,7 @@ class _Writer:
             dataset.attrs["scale"] = item.scale
         dataset.attrs["sha256"] = sha256
         dataset.attrs["min"], dataset.attrs["max"] = low, high
-        if last is not None:  # after the attributes, where HDF5's chunk cache would write it
+        if last is not None:  # after the attributes, at the point where HDF5's chunk cache would write it
             hdf5.put_chunk(dataset, last, item.chunks[last].result())
         self.hashes.append([item.name, item.fmt, list(item.value.shape), sha256])
 
@@ -192,8 +192,8 @@ def _facts(value: IntArray) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class GoldenTensor:
-    """One tensor of a golden file; `values` is None at level digest, which holds hashes only. `scale` is None where it has
-    none, an array where it has one a channel.
+    """One tensor of a golden file. `values` is None at level digest, which has hashes only. `scale` is None if there is
+    none, and an array if there is one per channel.
     """
 
     name: str
@@ -204,18 +204,18 @@ class GoldenTensor:
     values: hdf5.Values | None
 
     def verified(self) -> IntArray | None:
-        """Its values, None where there are none; a FileError where they are not those that were hashed."""
+        """Its values, or None if the file has none; a FileError if they do not match the recorded hash."""
         if self.values is None:
             return None
-        found = self.values[()]
-        if digest(found) != self.sha256:
+        array = self.values[()]
+        if digest(array) != self.sha256:
             raise FileError(f"{self.values.path}: {self.name} does not match its recorded hash; the file was altered")
-        return found
+        return array
 
 
 @dataclass(frozen=True)
 class GoldenFile:
-    """An open golden file: its header, its tensors in execution order, the nodes of the model and those it leaves out."""
+    """An open golden file: its header, its tensors in execution order, the model's nodes and the names of those left out."""
 
     path: Path
     level: str
@@ -231,7 +231,7 @@ class GoldenFile:
 
 @contextmanager
 def open_golden(path: str | Path) -> Iterator[GoldenFile]:
-    """Open a golden file for reading; FileError says what is wrong with it. Values are read only when asked for."""
+    """Open a golden file for reading; FileError if it is not valid. Values are read only on access."""
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
         with hdf5.damage_named(path):
@@ -242,10 +242,10 @@ def open_golden(path: str | Path) -> Iterator[GoldenFile]:
 def _golden_file(file: h5py.File, datasets: dict[str, h5py.Dataset], path: Path) -> GoldenFile:
     nodes = hdf5.load_json(datasets, "graph", path)
     if not isinstance(nodes, list) or not all(_is_node(node) for node in nodes):
-        raise FileError(f"{path}: its graph is not a list of nodes; it is damaged")
+        raise FileError(f"{path}: its graph is not a list of nodes; the file is damaged")
     order = {node["name"]: i for i, node in enumerate(nodes)}
     names = [name for name in datasets if name != "graph"]
-    names.sort(key=lambda name: order.get(TensorName(name).node, len(order)))  # stable: steps stay with their node
+    names.sort(key=lambda name: order.get(TensorName(name).node, len(order)))  # a stable sort keeps steps with their node
     tensors = {name: _record(name, datasets[name], path) for name in names}
     stated = ("level", "model_sha256", "image_sha256", "content_sha256", "hdf5")
     texts = {name: hdf5.text_attribute(file, name, path) for name in stated}
@@ -270,16 +270,16 @@ def _record(name: str, dataset: h5py.Dataset, path: Path) -> GoldenTensor:
         if min(shape, default=1) < 1:
             raise ValueError("an empty tensor")
         fmt, sha256 = format_named(str(attributes["format"])), str(attributes["sha256"])
-        scale = np.asarray(attributes["scale"], np.float64) if "scale" in attributes else None
+        scale = hdf5.scale_of(np.asarray(attributes["scale"], np.float64)) if "scale" in attributes else None
     except (KeyError, TypeError, ValueError):
         raise FileError(
-            f"{path}: {name} lacks shape, format or sha256, or one makes no sense; intsim did not write it"
+            f"{path}: {name} has a missing or invalid shape, format or sha256; intsim did not write this file"
         ) from None
-    known = float(scale) if scale is not None and scale.ndim == 0 else scale
     if dataset.shape is None:
-        return GoldenTensor(name, shape, fmt, sha256, known, None)
+        return GoldenTensor(name, shape, fmt, sha256, scale, None)
     if dataset.shape != shape or dataset.dtype.kind not in "iu":
         raise FileError(
-            f"{path}: {name} is {dataset.dtype} {list(dataset.shape)} but says it is {fmt} {list(shape)}; it is damaged"
+            f"{path}: {name} is {dataset.dtype} {list(dataset.shape)}, but its attributes say {fmt} {list(shape)}; "
+            "the file is damaged"
         )
-    return GoldenTensor(name, shape, fmt, sha256, known, hdf5.Values(dataset, path, name))
+    return GoldenTensor(name, shape, fmt, sha256, scale, hdf5.Values(dataset, path, name))

@@ -1,7 +1,7 @@
-"""HDF5 with suspicion: what model and golden files share.
+"""Defensive HDF5 reading and reproducible writing, shared by model and golden files.
 
-Opening a file never follows a soft or external link, never loads a filter plugin, and never believes a declared size: all
-of it is checked before the first value is read.
+Files are not trusted: soft and external links are refused, filter plugins are never loaded, and declared sizes are checked
+against the file's size before any value is read.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from ..arith import IntArray
+from ..arith import FloatArray, IntArray, Scale
 from ..errors import FileError
 from .files import replacing, require_room
 
 Kind = TypeVar("Kind")
 
 PLAIN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than 1032
+DEFLATE_LIMIT = 1040  # one deflated byte expands to at most 1032 bytes
 CHUNK_BYTES = 1 << 20
-LEAST_ROOM = 1 << 20  # for what HDF5 writes beside the values
-LEVEL = 4  # of gzip; what each level costs and saves is in docs/performance.md
+LEAST_ROOM = 1 << 20  # bytes for what HDF5 writes in addition to the values
+LEVEL = 4  # of gzip; docs/performance.md compares the levels
 FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
 
 
 @contextmanager
 def writing(path: str | Path, chunk_cache: int | None = None, size: int = 0) -> Iterator[h5py.File]:
-    """A new HDF5 file that replaces `path` when complete, given room for `size` bytes. Order is kept, no times are written.
+    """A new HDF5 file that replaces `path` when complete; FileError if there is no room for `size` bytes.
 
-    With a `chunk_cache` of 0 bytes every chunk is written when it is put, wherever it was deflated.
+    Creation order is tracked, and no times are written. With a `chunk_cache` of 0 bytes, every chunk is written as soon as
+    it is put, whether or not HDF5 compressed it.
     """
     require_room(path, size + LEAST_ROOM)
-    # The 1.10 format indexes a lone chunk for nothing; the older one spends kilobytes a dataset.
+    # The 1.10 format needs no index for a single chunk; the older one takes kilobytes per dataset.
     options = {"track_order": True, "libver": ("v110", "v110"), "rdcc_nbytes": chunk_cache}
     with replacing(path) as temporary, h5py.File(temporary, "w", **options) as file:
         yield file
@@ -48,8 +49,8 @@ def writing(path: str | Path, chunk_cache: int | None = None, size: int = 0) -> 
 
 @contextmanager
 def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.File, dict[str, h5py.Dataset]]]:
-    """An intsim file of one kind, opened and searched: the file, and its datasets by path. Raises FileError."""
-    with _opened(Path(path), f"an {kind} file is due") as file:
+    """Open an intsim file of one kind and check it: the file, and its datasets by path. Raises FileError."""
+    with _opened(Path(path), f"expected an {kind} file") as file:
         with damage_named(Path(path), TypeError, ValueError):
             _check_header(file, Path(path), kind, version)
             datasets = _datasets(file, Path(path), deepest=1)
@@ -58,53 +59,57 @@ def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.Fi
 
 @contextmanager
 def reading_any(path: str | Path) -> Iterator[tuple[h5py.File, dict[str, h5py.Dataset]]]:
-    """Any HDF5 file, opened and searched with the same suspicion: its datasets by path, groups joined by ``/``."""
-    with _opened(Path(path), "an HDF5 file is due") as file:
+    """Open any HDF5 file with the same checks: the file, and its datasets by path, with groups joined by ``/``."""
+    with _opened(Path(path), "expected an HDF5 file") as file:
         with damage_named(Path(path), TypeError, ValueError):
             datasets = _datasets(file, Path(path), deepest=32)
         yield file, datasets
 
 
 @contextmanager
-def _opened(path: Path, due: str) -> Iterator[h5py.File]:
+def _opened(path: Path, expected: str) -> Iterator[h5py.File]:
     if not path.exists():
-        raise FileError(f"{path}: there is no such file")
+        raise FileError(f"{path}: no such file")
     if path.is_dir():
         raise FileError(f"{path}: is a folder, not a file")
     try:
-        # Values are read once, in whole chunks: a cache a dataset would only hold what nobody asks for again.
+        # Values are read once, in whole chunks, so a chunk cache would not help.
         file = h5py.File(path, "r", rdcc_nbytes=0)
     except OSError as error:
         if isinstance(error, PermissionError):
-            raise FileError(f"{path}: may not be read (permission denied)") from None
-        raise FileError(f"{path}: not an HDF5 file, or a truncated one; {due}") from None
+            raise FileError(f"{path}: cannot be read (permission denied)") from None
+        raise FileError(f"{path}: not an HDF5 file, or truncated; {expected}") from None
     with file:
         yield file
 
 
 def _check_header(file: h5py.File, path: Path, kind: str, version: int) -> None:
-    found = file.attrs.get("format")
-    if not isinstance(found, str) or found != kind:
-        said = f"its format is {found!r}" if isinstance(found, str) else "it says no format"
-        raise FileError(f"{path}: not an {kind} file ({said})")
+    name = file.attrs.get("format")
+    if not isinstance(name, str) or name != kind:
+        reason = f"its format is {name!r}" if isinstance(name, str) else "its format is not stated"
+        raise FileError(f"{path}: not an {kind} file ({reason})")
     stated = file.attrs.get("version")
     if not isinstance(stated, np.integer) or stated != version:
-        raise FileError(f"{path}: {kind} version {stated}; this intsim reads version {version}, a whole number")
+        raise FileError(f"{path}: {kind} version {stated}; this intsim reads version {version} only, stored as an integer")
 
 
 @contextmanager
 def damage_named(path: str | Path, *more: type[Exception]) -> Iterator[None]:
-    """Within: what h5py raises on damage becomes one line that names the file; `more` are kinds it raises, too."""
+    """Turn what h5py raises on a damaged file into a FileError that names the file; `more` are further types to catch."""
     try:
         yield
     except Exception as error:
         if isinstance(error, FileError) or not isinstance(error, (OSError, RuntimeError, KeyError, *more)):
             raise
-        raise FileError(f"{path}: damaged ({str(error).splitlines()[0]}); make it again") from None
+        raise _damaged(f"{path}:", error) from None
+
+
+def _damaged(what: str, error: Exception) -> FileError:
+    return FileError(f"{what} damaged ({str(error).splitlines()[0]}); make it again")
 
 
 class Values:
-    """A dataset read part by part; a FileError names the file and the tensor where that fails."""
+    """A dataset that is read part by part; if that fails, a FileError names the file and the tensor."""
 
     def __init__(self, dataset: h5py.Dataset, path: Path, name: str) -> None:
         self.dataset, self.path, self.name = dataset, path, name
@@ -116,24 +121,26 @@ class Values:
         try:
             return np.asarray(self.dataset[part])
         except (OSError, RuntimeError, KeyError) as error:
-            raise FileError(f"{self.path}: {self.name} is damaged ({str(error).splitlines()[0]}); make it again") from None
+            raise _damaged(f"{self.path}: {self.name} is", error) from None
 
 
 def _datasets(
     group: h5py.Group, path: Path, deepest: int, prefix: str = "", seen: frozenset[int] = frozenset()
 ) -> dict[str, h5py.Dataset]:
-    """All datasets below `group`, every link and size checked."""
+    """All datasets below `group`, with every link and size checked."""
     found: dict[str, h5py.Dataset] = {}
     here = h5py.h5o.get_info(group.id).addr
     if here in seen:
-        raise FileError(f"{path}: {prefix} leads back to a group it lies in; it is damaged")
+        raise FileError(f"{path}: {prefix} links back to a group that contains it; the file is damaged")
     for name in group:
         if not isinstance(name, str):
-            raise FileError(f"{path}: a name in it, {name!r}, is not text; it is damaged")
+            raise FileError(f"{path}: the name {name!r} in it is not text; the file is damaged")
         where = prefix + name
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise FileError(f"{path}: {where} is a soft or external link; intsim follows none, copy the data into the file")
+            raise FileError(
+                f"{path}: {where} is a soft or external link, which is not followed; copy the data into the file"
+            )
         item = group[name]
         if isinstance(item, h5py.Dataset):
             _check_storage(item, path, where)
@@ -147,9 +154,9 @@ def _datasets(
 
 def _check_storage(dataset: h5py.Dataset, path: Path, where: str) -> None:
     if dataset.is_virtual or dataset.external:
-        raise FileError(f"{path}: {where} keeps its values in other files; intsim opens none, copy the data into the file")
+        raise FileError(f"{path}: {where} stores its values in other files, which are not opened; copy them into the file")
     if dataset.shape is None or dataset.dtype.hasobject:
-        return  # no values, or strings and ragged rows, which nobody reads
+        return  # no values, or strings and variable-length rows, which are never read
     plist = dataset.id.get_create_plist()
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
     if filters - PLAIN_FILTERS:
@@ -158,11 +165,13 @@ def _check_storage(dataset: h5py.Dataset, path: Path, where: str) -> None:
     held = dataset.id.get_storage_size() * (DEFLATE_LIMIT if filters else 1)
     if declared > held or dataset.id.get_storage_size() > path.stat().st_size:
         shape = list(dataset.shape)
-        raise FileError(f"{path}: {where} declares {shape} {dataset.dtype}, more than the file can hold; it is damaged")
+        raise FileError(
+            f"{path}: {where} declares {shape} {dataset.dtype}, more than the file can hold; the file is damaged"
+        )
 
 
 def store(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
-    """Write an array: gzip and shuffle, chunks of at most a megabyte along the first axis, the same bytes every time."""
+    """Write an array with gzip and shuffle, in chunks of at most 1 MiB along the first axis; reproducible byte for byte."""
     chunk = chunk_shape(array)
     if chunk is None:
         return group.create_dataset(name, data=array, track_times=False)
@@ -170,7 +179,7 @@ def store(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
 
 
 def chunk_shape(array: IntArray) -> tuple[int, ...] | None:
-    """The chunks `store` cuts an array into; None for small ones, which are written plainly."""
+    """The shape of the chunks in which `store` writes an array; None for small arrays, which are written contiguously."""
     if array.ndim == 0 or array.nbytes < 512:
         return None
     row_bytes = max(array.nbytes // len(array), 1)
@@ -178,12 +187,12 @@ def chunk_shape(array: IntArray) -> tuple[int, ...] | None:
 
 
 def create_chunked(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
-    """The dataset `store` would make, its chunks still to be put."""
+    """The dataset that `store` would create, without its chunks; `put_chunk` writes them."""
     return group.create_dataset(name, array.shape, array.dtype, chunks=chunk_shape(array), **FILTERS)
 
 
 def put_chunk(dataset: h5py.Dataset, first: int, data: bytes | IntArray) -> None:
-    """Put the chunk whose first row is `first` in its place: already deflated, or the rows as they are."""
+    """Write the chunk that starts at row `first`: deflated bytes, or the rows themselves."""
     if isinstance(data, bytes):
         dataset.id.write_direct_chunk((first, *[0] * (dataset.ndim - 1)), data)
     else:
@@ -191,15 +200,15 @@ def put_chunk(dataset: h5py.Dataset, first: int, data: bytes | IntArray) -> None
 
 
 def chunk_of(array: IntArray, first: int, rows: int) -> bytes | IntArray:
-    """Rows of an array as one chunk for `put_chunk`: deflated, where that gives what HDF5 itself would write.
+    """Rows of an array as one chunk for `put_chunk`: deflated if that gives the same bytes as HDF5 would write.
 
-    In the caller's thread, which is what makes it worth while: HDF5 deflates in one thread alone.
+    This runs in the caller's thread and can therefore run in parallel; HDF5 itself deflates in one thread only.
     """
     return deflated(array, first, rows) if deflates_alike() else np.ascontiguousarray(array[first : first + rows])
 
 
 def deflated(array: IntArray, first: int, rows: int) -> bytes:
-    """One chunk of an array as HDF5's own filters would write it: shuffled, deflated, the last one filled with zeros."""
+    """One chunk of an array as HDF5's own filters would write it: shuffled and deflated; a last one is zero-padded."""
     part = np.ascontiguousarray(array[first : first + rows])
     octets = np.zeros((rows * part[0].size, part.itemsize), np.uint8)
     octets[: part.size] = part.reshape(-1, 1).view(np.uint8)
@@ -208,20 +217,20 @@ def deflated(array: IntArray, first: int, rows: int) -> bytes:
 
 @cache
 def deflates_alike() -> bool:
-    """Whether Python's zlib writes the same bytes as the one HDF5 was built with, so that chunks may be deflated outside."""
+    """Whether Python's zlib writes the same bytes as the zlib of HDF5, so that chunks can be deflated outside HDF5."""
     sample = np.cumsum(np.arange(1 << 15) % 1009 % 13, dtype=np.int16)
-    with h5py.File(io.BytesIO(), "w") as file:  # a file without a name: several threads may ask at once
+    with h5py.File(io.BytesIO(), "w") as file:  # in memory: several threads may call this at once
         _, raw = store(file, "probe", sample).id.read_direct_chunk((0,))
-    return raw == deflated(sample, 0, len(sample))
+    return bool(raw == deflated(sample, 0, len(sample)))
 
 
 def store_json(group: h5py.Group, name: str, content: Any) -> None:
-    """Write plain data as a JSON text dataset."""
+    """Write plain data as a dataset of JSON text."""
     store(group, name, np.frombuffer(json.dumps(content).encode(), np.uint8))
 
 
 def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) -> Any:
-    """Read what `store_json` wrote; FileError where it is missing or not JSON."""
+    """Read what `store_json` wrote; FileError if it is missing or not JSON."""
     if name not in datasets:
         raise FileError(f"{path}: its dataset {name!r} is missing")
     try:
@@ -231,20 +240,26 @@ def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) ->
 
 
 def text_attribute(file: h5py.File, name: str, path: str | Path) -> str:
-    """A root attribute holding text; FileError where it is missing or something else."""
-    value = file.attrs.get(name)
-    if not isinstance(value, str):
-        raise FileError(f"{path}: its attribute {name!r} is missing or damaged")
-    return value
+    """A root attribute that is text; FileError if it is missing or something else."""
+    return _of_type(file.attrs.get(name), str, name, path)
 
 
 def json_attribute(file: h5py.File, name: str, path: str | Path, kind: type[Kind]) -> Kind:
-    """A root attribute holding a JSON value of one kind; FileError where it is missing or anything else."""
+    """A root attribute that is a JSON value of one type; FileError if it is missing or anything else."""
     text = text_attribute(file, name, path)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
+    return _of_type(value, kind, name, path)
+
+
+def _of_type(value: Any, kind: type[Kind], name: str, path: str | Path) -> Kind:
     if not isinstance(value, kind):
         raise FileError(f"{path}: its attribute {name!r} is missing or damaged")
     return value
+
+
+def scale_of(value: FloatArray) -> Scale:
+    """A stored scale: a float if there is one per tensor, an array if there is one per channel."""
+    return value if value.ndim else float(value)

@@ -1,9 +1,9 @@
 """The model file: a graph with its parameters in HDF5, and back.
 
-Root attributes: ``format`` "intsim-model", ``version``, ``config``, ``dialect`` (every choice spelled out) and
-``provenance`` (checkpoint and calibration pictures by SHA-256, intsim's version), all three JSON, and ``content_sha256``.
-Dataset ``graph``: the nodes in order, JSON. Then one dataset a parameter, ``<node>/<parameter>``, its ``scale`` as an
-attribute. Plain integers stand in the JSON.
+Root attributes: ``format`` "intsim-model", ``version``, ``content_sha256``, and as JSON ``config``, ``dialect`` (all
+choices) and ``provenance`` (SHA-256 of the checkpoint and the calibration pictures, intsim's version). Dataset ``graph``:
+the nodes in order, JSON, including integer parameters. Then one dataset per array parameter, ``<node>/<parameter>``, with
+its ``scale`` as an attribute.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from .. import resources
-from ..arith import I8, I32, Format, Scale
+from ..arith import I8, I32, Format, IntArray, Scale
 from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
 from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
@@ -28,7 +28,7 @@ FORMAT, VERSION = "intsim-model", 1
 
 
 def save(graph: Graph, path: str | Path) -> None:
-    """Write `graph` to `path`, whole or not at all."""
+    """Write `graph` to `path` atomically."""
     size = sum(array.nbytes for node in graph.nodes for array in node.arrays().values())
     with hdf5.writing(path, size=size) as file:
         file.attrs["format"] = FORMAT
@@ -45,7 +45,7 @@ def save(graph: Graph, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Graph:
-    """The graph of a model file, checked and proved. FileError or GraphError name what is wrong with it."""
+    """The graph of a model file, with its bounds proved. FileError or GraphError if the file or the graph is not valid."""
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets), hdf5.damage_named(path):
         records = hdf5.load_json(datasets, "graph", path)
@@ -60,7 +60,7 @@ def load(path: str | Path) -> Graph:
     except IntsimError as error:
         raise type(error)(f"{path}: {error}") from None
     if graph.content_hash != content:
-        raise FileError(f"{path}: its contents do not match its content hash; it was altered, make it again")
+        raise FileError(f"{path}: its contents do not match its content hash; the file was altered, make it again")
     return graph
 
 
@@ -81,29 +81,29 @@ def model_behind(golden: GoldenFile, model: str | Path | Graph | None = None) ->
 
 
 def find(content_sha256: str, folders: Iterable[Path]) -> Path | None:
-    """The model file with this content hash: the shipped one, or one that lies in `folders`. Only headers are read."""
+    """The model file with this content hash: the shipped one, or one in `folders`. Only headers are read."""
     candidates = [resources.model(), *(path for folder in folders for path in sorted(folder.glob("*.h5")))]
     return next((path for path in candidates if _content_of(path) == content_sha256), None)
 
 
 def _content_of(path: Path) -> str | None:
-    """The content hash a model file says it has; None for anything else."""
+    """The content hash stated in a model file; None for any other file."""
     try:
         with h5py.File(path, "r") as file:
-            said = file.attrs.get("content_sha256") if file.attrs.get("format") == FORMAT else None
+            stated = file.attrs.get("content_sha256") if file.attrs.get("format") == FORMAT else None
     except (OSError, RuntimeError, KeyError, TypeError, ValueError):
         return None
-    return said if isinstance(said, str) else None
+    return stated if isinstance(stated, str) else None
 
 
 def _records(records: Any, path: Path) -> list[dict[str, Any]]:
     if not isinstance(records, list) or not all(isinstance(r, dict) and _is_node(r) for r in records):
-        raise FileError(f"{path}: its graph is not a list of nodes with name, op, inputs and params; it is damaged")
+        raise FileError(f"{path}: its graph is not a list of nodes with name, op, inputs and params; the file is damaged")
     return records
 
 
 def _is_node(record: dict[str, Any]) -> bool:
-    """Whether a record of the graph has the fields of a node, each of its type."""
+    """Whether a record of the graph has the fields of a node, with the right types."""
     names = [record.get("name"), record.get("op")]
     for key in ("inputs", "arrays"):
         listed = record.get(key)
@@ -123,30 +123,30 @@ def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path)
     for key in record["arrays"]:
         dataset = datasets.get(f"{name}/{key}")
         if dataset is None:
-            raise FileError(f"{path}: {name}: its parameter {key!r} is missing; quantize the checkpoint again")
+            raise FileError(f"{path}: {name}: parameter {key!r} is missing; quantize the checkpoint again")
         params[key] = _integers(dataset, op, name, key, path)
         if "scale" in dataset.attrs:
-            scales[key] = _scale(dataset.attrs["scale"], f"{path}: {name}: the scale of its parameter {key!r}")
+            scales[key] = _scale(dataset.attrs["scale"], f"{path}: {name}: the scale of parameter {key!r}")
     scale = scales.get("value") if op == CONSTANT else record.get("scale")
     return Node(name, op, tuple(record["inputs"]), params, scale, scales)
 
 
-def _scale(value: Any, what: str) -> Scale | None:
+def _scale(value: Any, what: str) -> Scale:
     array = np.asarray(value)
     if array.dtype.kind != "f":
         raise FileError(f"{what} is not a real number; the file is damaged")
-    return array if array.ndim else float(array)
+    return hdf5.scale_of(array)
 
 
-def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> np.ndarray:
-    due = _due(op, key)
+def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> IntArray:
     if dataset.shape is None or dataset.dtype.kind not in "iu":
         raise FileError(
-            f"{path}: {name}: its parameter {key!r} is {dataset.dtype}, {due} is due; quantize the weights first"
+            f"{path}: {name}: parameter {key!r} is {dataset.dtype}, expected {_expected(op, key)}; "
+            "quantize the weights first"
         )
     return np.asarray(dataset[()])
 
 
-def _due(op: str, key: str) -> Format:
+def _expected(op: str, key: str) -> Format:
     param = REGISTRY[op].params.get(key) if op in REGISTRY else None
     return param.fmt if param is not None and param.fmt.name != "integer" else (I8 if key == "weight" else I32)

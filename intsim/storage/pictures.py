@@ -1,4 +1,4 @@
-"""Pictures in and out: RGB pixels for a model, labels as a palette PNG, and an overlay for people."""
+"""Reads pictures and label maps; writes labels as a palette PNG and as an overlay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .files import replacing
 
 Color = Sequence[int]
 
-# What Pillow's decoders raise on damaged files, beyond what they document.
+# Exceptions of Pillow's decoders on damaged files, including undocumented ones.
 UNREADABLE = (
     Image.DecompressionBombError,
     EOFError,
@@ -35,10 +35,10 @@ UNREADABLE = (
 
 
 def read_picture(path: str | Path, height: int | None = None, width: int | None = None, resize: bool = False) -> IntArray:
-    """The picture as u8 [height, width, 3], by default of its own size: grey is spread to three channels, alpha is laid on
-    black.
+    """The picture as u8 [height, width, 3], by default at its own size. Grey becomes three equal channels, and pictures with
+    alpha are composited on black.
 
-    FileError where the file is no picture or has another size; `resize` scales it instead (bilinear).
+    FileError if the file is not a picture or has another size; with `resize` it is scaled instead (bilinear).
     """
     path = Path(path)
 
@@ -46,7 +46,7 @@ def read_picture(path: str | Path, height: int | None = None, width: int | None 
         if height is not None and opened.size != (width, height) and not resize:
             raise FileError(
                 f"{path}: is {opened.width} x {opened.height} pixels; this model takes {width} x {height} "
-                "(width x height) only. --resize scales the picture"
+                "(width x height) only; resize the picture"
             )
         return _rgb(opened, path)
 
@@ -57,10 +57,10 @@ def read_picture(path: str | Path, height: int | None = None, width: int | None 
 
 
 def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_is_none: bool = False) -> IntArray:
-    """A label map as i16 [height, width]: the class of every pixel, -1 where it has none.
+    """A label map as i16 [height, width]: the class of every pixel, or -1 for no class.
 
-    The pixel value is the class; `ignore` is a value that means none, and with `zero_is_none` 0 means none and the classes
-    count from 1. FileError where the file has several channels, or where a value is no class.
+    The pixel value is the class. The value `ignore` means no class; with `zero_is_none`, 0 means no class and classes are
+    numbered from 1. FileError if the file has several channels or a value is not a class.
     """
     path = Path(path)
     values = np.asarray(_opened(path, lambda opened: _indices(opened, path))).astype(np.int64)
@@ -73,7 +73,7 @@ def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_
         row, column = np.argwhere(outside)[0]
         value = int(values[row, column]) + zero_is_none
         from_one = not zero_is_none and int(values[~none].min()) > 0 and int(values[~none].max()) <= classes
-        way_out = "--reduce-zero-label if classes count from 1" if from_one else f"--ignore {value} leaves such pixels out"
+        way_out = "reduce the zero label if classes start at 1" if from_one else f"ignore {value} to leave such pixels out"
         raise FileError(
             f"{path}: label {value} at row {row}, column {column} is outside the {classes} classes of the model; {way_out}"
         )
@@ -81,31 +81,30 @@ def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_
 
 
 def _opened(path: Path, read: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """What `read` makes of a picture file; a FileError where it is none."""
+    """The result of `read` on a picture file; a FileError if it is not a picture."""
     if not path.exists():
-        raise FileError(f"{path}: there is no such file")
+        raise FileError(f"{path}: no such file")
     if path.is_dir():
         raise FileError(f"{path}: is a folder, not a picture")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about damage and size; both are answered here
+            warnings.simplefilter("ignore")  # about damage and size; both are handled here
             with Image.open(path) as opened:
                 if min(opened.size) < 1:
-                    raise UnidentifiedImageError  # Pillow knows the kind of file, but no pixels in it
+                    raise UnidentifiedImageError  # Pillow recognises the format, but there are no pixels
                 picture = read(opened)
                 picture.load()
                 return picture
     except FileError:
         raise
     except UNREADABLE as error:
-        known = "PNG, JPEG, BMP or another format Pillow reads is due"
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else f"not a readable picture ({error})"
-        raise FileError(f"{path}: {reason}; {known}") from None
+        raise FileError(f"{path}: {reason}; expected PNG, JPEG, BMP or another format that Pillow reads") from None
 
 
 def _indices(picture: Image.Image, path: Path) -> Image.Image:
     if picture.format == "JPEG":
-        raise FileError(f"{path}: is a JPEG, which does not keep label values; a PNG is due")
+        raise FileError(f"{path}: is a JPEG, which does not preserve label values; expected a PNG")
     if picture.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
         raise FileError(
             f"{path}: has {len(picture.getbands())} channels; a label map has one, whose pixel values are the class indices"
@@ -115,7 +114,7 @@ def _indices(picture: Image.Image, path: Path) -> Image.Image:
 
 def _rgb(picture: Image.Image, path: Path) -> Image.Image:
     if picture.mode == "F":
-        raise FileError(f"{path}: has floating-point pixels; convert it to 8 bits a channel")
+        raise FileError(f"{path}: has floating-point pixels; convert it to 8 bits per channel")
     if picture.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16-bit grey: the high byte
         wide = np.asarray(picture).astype(np.int64)
         return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
@@ -126,7 +125,7 @@ def _rgb(picture: Image.Image, path: Path) -> Image.Image:
 
 
 def check_presentation(config: Mapping[str, Any]) -> None:
-    """What a configuration says for people to see: one name and one colour a class. An IntsimError says what is due."""
+    """Check a configuration's class names and palette, one name and one colour per class. IntsimError if one is invalid."""
     classes = config["n_cls"] if "n_cls" in config else config["num_classes"]
     names, palette = config.get("class_names"), config.get("palette")
     if names is not None and not (_list_of(names, classes) and all(isinstance(name, str) for name in names)):
@@ -145,7 +144,7 @@ def _is_palette(value: Any, classes: int) -> bool:
 
 
 def palette_of(config: Mapping[str, Any], classes: int) -> list[tuple[int, int, int]]:
-    """One colour a class: the model's own, or evenly spread hues."""
+    """One colour per class: the model's own, or evenly spaced hues."""
     own = config.get("palette")
     if _is_palette(own, classes):
         return [(r, g, b) for r, g, b in own]  # type: ignore[union-attr]
@@ -154,7 +153,7 @@ def palette_of(config: Mapping[str, Any], classes: int) -> list[tuple[int, int, 
 
 
 def write_labels(path: str | Path, labels: IntArray, palette: Sequence[Color]) -> None:
-    """Labels [H, W] as PNG: a palette picture whose pixel values are the class indices; 16-bit grey above 256 classes."""
+    """Write labels [H, W] as PNG: a palette picture whose pixel values are class indices; 16-bit grey above 256 classes."""
     if len(palette) > 256:
         picture = Image.fromarray(labels.astype(np.uint16))
     else:
@@ -167,7 +166,7 @@ def write_labels(path: str | Path, labels: IntArray, palette: Sequence[Color]) -
 def write_overlay(
     path: str | Path, image: IntArray, labels: IntArray, palette: Sequence[Color], names: Sequence[str]
 ) -> None:
-    """The picture, and beside it the labels laid over it with a legend of the classes present, as PNG for people."""
+    """Write as PNG the picture, next to it the picture overlaid with its labels, and below them a legend of the classes."""
     zoom = max(1, 512 // max(image.shape[:2]))
     colors = np.asarray(palette, np.int64)[labels]
     blended = (image.astype(np.int64) * 2 + colors * 3) // 5

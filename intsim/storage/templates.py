@@ -1,4 +1,4 @@
-"""Jinja templates: every page, picture and package of constants is rendered through this one environment."""
+"""Jinja templates: the one environment that renders every page, picture and package of constants."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
 def template(package: str, name: str, *, markup: bool) -> Template:
-    """The template `name` in the folder ``templates`` of a package; `markup` escapes what HTML and SVG would interpret.
+    """The template `name` in the folder ``templates`` of a package; `markup` turns on escaping for HTML and SVG.
 
-    A variable that the template uses and the caller does not give is an error.
+    Rendering fails if the template uses a variable that the caller does not pass.
     """
     environment = Environment(
         loader=PackageLoader(package, "templates"),

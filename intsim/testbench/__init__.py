@@ -1,15 +1,15 @@
-"""Out to the test bench and back: tensors, parameters and constants as other tools read them.
+"""Export to a test bench and import from it: tensors, parameters and constants in files that other tools read.
 
-`layout` says how a tensor becomes beats, and `stored` moves values both ways; `encodings` writes beats into files and reads
-them; `sources` says what there is to export; `constants` writes packages; `manifest` describes what was written; `writing`
-and `reading` do it all, one for each direction.
+`layout` defines how a tensor becomes beats, and `packing` converts values in both directions; `encodings` writes and reads
+files of beats; `sources` lists what can be exported; `constants` generates packages; `manifest` describes the files.
+`writing` is the whole export, `reading` the whole import.
 """
 
 from .constants import LANGUAGES
 from .encodings import FORMATS
 from .layout import BEAT_LAYOUTS, BeatLayout, layout_named
-from .reading import dumped, dumped_like, exported
-from .stored import Packing
+from .packing import Packing
+from .reading import read_dump, read_dump_like, read_export
 from .writing import export
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "LANGUAGES",
     "BeatLayout",
     "Packing",
-    "dumped",
-    "dumped_like",
     "export",
-    "exported",
     "layout_named",
+    "read_dump",
+    "read_dump_like",
+    "read_export",
 ]

@@ -1,8 +1,8 @@
 """The constants of a node as a package: SystemVerilog, VHDL, or a C header.
 
-Plain parameters (x0, n, lam, b) become integers. Those that may be one a channel (m, e, bias) become arrays, one element
-where one stands for all channels. Widths, signs and shapes of all inputs and of the output are there; weights and tables are
-memories, to be exported as such, and only their shapes are.
+Plain parameters (x0, n, lam, b) become integers. Parameters that may be per channel (m, e, bias) become arrays; an array has
+one element if all channels share a value. The package has widths, signs and shapes of all inputs and of the output. Weights
+and tables are memories: they are exported as tensors, and the package has only their widths and shapes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.names import TensorName
 from ..ops._op import REGISTRY
 from ..storage.templates import template
-from .encodings import identifier, plain
+from .encodings import ascii_text, identifier
 
 LANGUAGES = {"sv": ("package.sv.j2", "_pkg.sv"), "vhdl": ("package.vhd.j2", "_pkg.vhd"), "c": ("package.h.j2", "_pkg.h")}
 
-
+# Choices of a dialect that lowering turns into parameters of nodes.
 BECOME_PARAMETERS = ("x0_rounding", "softmax_n", "softmax_bits", "gelu_n", "gelu_bits")
 
 
 @dataclass(frozen=True)
 class Port:
-    """One tensor at a node: ``IN0``, ``OUT`` or a memory's name, its format and shape."""
+    """A tensor of a node: an input (``IN0``, ...), the output (``OUT``) or a memory, with its format and shape."""
 
     name: str
     tensor: str
@@ -36,18 +36,18 @@ class Port:
 
     @property
     def bits(self) -> int:
-        """Bits of an element."""
+        """Bits per element."""
         return self.fmt.bits
 
     @property
     def signed(self) -> int:
-        """1 for two's complement, 0 for none."""
+        """1 for two's complement, 0 for unsigned."""
         return int(self.fmt.lo < 0)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A parameter of one axis: its values, each of `bits` bits in two's complement."""
+    """A parameter with one value per channel, or one for all: its values, in two's complement of `bits` bits."""
 
     name: str
     bits: int
@@ -55,7 +55,7 @@ class Table:
 
     @property
     def digits(self) -> list[str]:
-        """Every value as hexadecimal digits of its two's complement."""
+        """Every value's two's complement in hexadecimal digits."""
         return [f"{value & ((1 << self.bits) - 1):0{self.bits // 4}x}" for value in self.values]
 
 
@@ -72,13 +72,13 @@ def package(graph: Graph, node: Node, language: str) -> tuple[str, str]:
         integers=_integers(node),
         tables=_tables(node),
         ports=_ports(graph, node),
-        plain=plain,
+        ascii_text=ascii_text,
     )
     return f"{identifier(node.name)}{suffix}", text
 
 
 def _choices(graph: Graph, node: Node) -> dict[str, int | str]:
-    """The dialect's choices, but for those that became parameters of the node, whose own value counts."""
+    """The dialect's choices, except those that became parameters of the node: the node's own value applies."""
     if node.op not in REGISTRY or not REGISTRY[node.op].choices:
         return {}
     return {key: value for key, value in graph.dialect.choices().items() if key not in BECOME_PARAMETERS}
@@ -89,7 +89,7 @@ def _integers(node: Node) -> dict[str, int]:
 
 
 def _by_channel(node: Node, key: str) -> bool:
-    """Whether a parameter may be one a channel."""
+    """Whether a parameter may have one value per channel."""
     return node.op in REGISTRY and 1 in REGISTRY[node.op].params[key].ndim
 
 
@@ -98,8 +98,8 @@ def _tables(node: Node) -> list[Table]:
     for key, value in node.params.items():
         if _by_channel(node, key):
             array = np.atleast_1d(np.asarray(value, np.int64))
-            bytes_each = REGISTRY[node.op].params[key].fmt.dtype.itemsize
-            tables.append(Table(key.upper(), 8 * bytes_each, array.tolist()))
+            bits = 8 * REGISTRY[node.op].params[key].fmt.dtype.itemsize
+            tables.append(Table(key.upper(), bits, array.tolist()))
     return tables
 
 

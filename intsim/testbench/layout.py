@@ -1,20 +1,20 @@
-"""A layout: how a tensor becomes a stream of beats.
+"""A layout defines how a tensor becomes a stream of beats.
 
-A TOML file, or one of `BEAT_LAYOUTS` by name. Every key may be left out:
+It is a TOML file, or one of `BEAT_LAYOUTS` by name. Every key is optional:
 
     name   = "axi128"
-    bits   = 8             # of an element; 1 to 64, of the tensor's format where left out
-    signed = true          # two's complement; of the tensor's format where left out
-    beat   = 128           # bits a beat, a multiple of 8; where left out, one element filled up to whole bytes
-    lanes  = 16            # elements a beat; where left out, as many as it holds
-    first  = "low"         # the first element of a beat stands in its lowest bits; or "high"
-    endian = "little"      # in raw binary a beat's lowest byte comes first; or "big"
-    axes   = [1, 0, 2]     # the tensor's axes in the order they are stored, slowest first
-    tile   = [16, 16]      # the last axes block by block, each block row by row, filled up to whole blocks
-    pad    = 0             # what fills up blocks and the last beat
-    lines  = 4096          # beats a file; where left out, one file a tensor
+    bits   = 8             # per element, 1 to 64; default: as in the tensor's format
+    signed = true          # two's complement; default: as in the tensor's format
+    beat   = 128           # bits per beat, a multiple of 8; default: one element (or `lanes`), padded to whole bytes
+    lanes  = 16            # elements per beat; default: as many as fit
+    first  = "low"         # the first element of a beat is in its lowest bits; or "high"
+    endian = "little"      # in raw binary, a beat's lowest byte comes first; or "big"
+    axes   = [1, 0, 2]     # the tensor's axes in storage order, slowest first
+    tile   = [16, 16]      # store the last axes block by block, each block row by row, padded to whole blocks
+    pad    = 0             # the value that fills up blocks and the last beat
+    lines  = 4096          # beats per file; default: one file per tensor
 
-Elements stand side by side in a beat and never across two; bits that no element takes are the highest ones, and zero.
+Elements are contiguous in a beat and never cross into the next beat; unused bits are the highest ones, and zero.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WIDEST_BEAT = 1 << 16
 
 @dataclass(frozen=True)
 class BeatLayout:
-    """How tensors are stored; the keys are those of the module's description."""
+    """How tensors are stored; the module's docstring describes the fields."""
 
     name: str = "plain"
     bits: int | None = None
@@ -51,15 +51,15 @@ class BeatLayout:
         for key, value in self.record().items():
             _check(key, value, f"layout {self.name}")
         if self.axes is not None and sorted(self.axes) != list(range(len(self.axes))):
-            raise IntsimError(f"layout {self.name}: axes {list(self.axes)} must name every axis from 0 on, once each")
+            raise IntsimError(f"layout {self.name}: axes {list(self.axes)} must name every axis from 0 exactly once")
 
     def record(self) -> dict[str, Any]:
-        """As plain data; what is left out is None."""
+        """The layout as plain data; a key that is left out is None."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def of(cls, table: dict[str, Any], name: str) -> BeatLayout:
-        """A layout from plain data; an IntsimError names an unknown key, or a value that is not allowed."""
+        """A layout from plain data; an IntsimError names an unknown key or an invalid value."""
         keys = [field.name for field in dataclasses.fields(cls)]
         if unknown := [key for key in table if key not in keys]:
             raise IntsimError(f"layout {name}: unknown key {unknown[0]!r}; the keys are: {', '.join(keys)}")
@@ -69,12 +69,12 @@ class BeatLayout:
 
     @classmethod
     def load(cls, path: str | Path) -> BeatLayout:
-        """A layout from a TOML file; its name is the file's where it gives none."""
+        """A layout from a TOML file; its default name is the file's name."""
         path = Path(path)
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise FileError(f"{path}: not a TOML file ({error})") from None
+            raise FileError(f"{path}: not a valid TOML file ({error})") from None
         try:
             return cls.of(table, path.stem)
         except IntsimError as error:
@@ -82,7 +82,7 @@ class BeatLayout:
 
 
 def _check(key: str, value: Any, where: str) -> None:
-    """An IntsimError unless a key's value is allowed."""
+    """An IntsimError unless a key's value is valid."""
     ranges = {"bits": (1, 64), "lanes": (1, WIDEST_BEAT), "beat": (8, WIDEST_BEAT), "lines": (1, 1 << 31)}
     choices = {"first": ENDS, "endian": ENDIANS}
     if key in ("axes", "tile"):
@@ -104,7 +104,7 @@ def _check(key: str, value: Any, where: str) -> None:
         if type(value) is not int or not low <= value <= high:
             raise IntsimError(f"{where}: {key} = {value!r} is not a whole number from {low} to {high}")
         if key == "beat" and value % 8:
-            raise IntsimError(f"{where}: a beat of {value} bits is not whole bytes; give a multiple of 8")
+            raise IntsimError(f"{where}: a beat of {value} bits is not a whole number of bytes; give a multiple of 8")
 
 
 BEAT_LAYOUTS = {

@@ -1,4 +1,4 @@
-"""What can be exported: the tensors of a golden file, the parameters of a model file."""
+"""What can be exported: the tensors of a golden file or the parameters of a model file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOLDEN, MODEL = "golden", "model"
 
 @dataclass(frozen=True)
 class ExportTensor:
-    """One tensor to export. `name` is a node's, ``node:step`` for a step inside one, ``node/param`` for a parameter."""
+    """One tensor to export. `name`: a node's name, ``node:step`` for an intermediate value, or ``node/param``."""
 
     name: str
     node: str
@@ -38,7 +38,7 @@ class ExportTensor:
 
 @dataclass(frozen=True)
 class ExportSource:
-    """An open file to export from. `graph` is there for model files only."""
+    """An open file to export from. `graph` is set for model files only."""
 
     path: Path
     kind: str
@@ -50,16 +50,16 @@ class ExportSource:
     level: str = ""
 
     @property
-    def lacking(self) -> str:
-        """Why it lacks a node's tensor, and the way out."""
+    def why_none(self) -> str:
+        """Why the file may have no tensors of a node, and what to do."""
         if self.kind == MODEL:
-            return "such nodes have no arrays; their constants are in --package"
-        return f"such tensors were left out at level {self.level}; 'intsim golden --level full --layers' writes them"
+            return "such nodes have no arrays; their constants are exported as packages"
+        return f"such tensors were left out at level {self.level}; make a golden file at level full that selects them"
 
 
 @contextmanager
 def open_source(path: str | Path) -> Iterator[ExportSource]:
-    """Open a golden or a model file; FileError where it is neither."""
+    """Open a golden or a model file; FileError if it is neither."""
     path = Path(path)
     with hdf5.reading_any(path) as (file, _):
         kind = file.attrs.get("format")
@@ -75,33 +75,33 @@ def open_source(path: str | Path) -> Iterator[ExportSource]:
         tensors = [tensor for node in graph.nodes for tensor in _parameters(graph, node)]
         yield ExportSource(path, MODEL, file_sha256(path), graph.content_hash, list(graph.by_name), tensors, graph)
     else:
-        raise FileError(f"{path}: is neither a golden file nor a model file of intsim; 'intsim golden' makes the first")
+        raise FileError(f"{path}: is neither a golden file nor a model file of intsim; 'intsim golden' makes a golden file")
 
 
 def stem(name: str) -> str:
-    """The file name, without an ending, of a tensor; no node's name has a dash."""
+    """The file name of a tensor, without suffix. Names of nodes have no dash, so file names are distinct."""
     return TensorName(name).file_stem
 
 
-def chosen(source: ExportSource, layers: Sequence[str]) -> list[ExportTensor]:
-    """The tensors that globs choose by their own name or their node's; an IntsimError where that leaves none."""
+def select_tensors(source: ExportSource, layers: Sequence[str]) -> list[ExportTensor]:
+    """The tensors whose own name or node's name the globs match; an IntsimError if there are none."""
     require_matches(layers, [*(tensor.name for tensor in source.tensors), *source.nodes])
-    held = [name for tensor in source.tensors for name in (tensor.name, tensor.node)]
+    names = [name for tensor in source.tensors for name in (tensor.name, tensor.node)]
     for glob in layers:
-        if not matches(held, glob.removeprefix("!")):
-            raise IntsimError(f"{source.path}: --layers {glob!r}: {source.lacking}")
+        if not matches(names, glob.removeprefix("!")):
+            raise IntsimError(f"{source.path}: has no tensors of {glob!r}; {source.why_none}")
     tensors = [tensor for tensor in source.tensors if chooses(layers, tensor.name, tensor.node)]
     if not tensors:
-        raise IntsimError(f"{source.path}: --layers {' '.join(layers)!r} leave nothing to export")
+        raise IntsimError(f"{source.path}: the globs {' '.join(layers)!r} leave nothing to export")
     return tensors
 
 
 def _recorded(record: GoldenTensor, path: Path) -> ExportTensor:
     def values() -> IntArray:
-        found = record.verified()
-        if found is None:
-            raise IntsimError(f"{path}: holds only the hash of {record.name} (level digest); make a golden file with values")
-        return found
+        array = record.verified()
+        if array is None:
+            raise IntsimError(f"{path}: has only the hash of {record.name} (level digest); make a golden file with values")
+        return array
 
     node = TensorName(record.name).node
     return ExportTensor(record.name, node, record.shape, record.fmt, record.scale, record.sha256, values)

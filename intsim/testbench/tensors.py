@@ -1,4 +1,4 @@
-"""Tensors by name in one file, as ``intsim diff`` takes a device's dump."""
+"""Writes tensors by name to one file, in the form in which ``intsim diff`` reads a device's dump."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..storage.files import replacing
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, IntArray]) -> None:
-    """Write an ``.npz`` or an HDF5 file (``.h5``), whole or not at all; keys are the tensors' names."""
+    """Write an ``.npz`` or an HDF5 file (``.h5``) atomically; keys are the tensors' names."""
     path = Path(path)
     if path.suffix == ".npz":
         with replacing(path) as temporary, temporary.open("wb") as file:

@@ -1,9 +1,9 @@
-"""A golden or model file into a folder of files for a test bench, with a manifest."""
+"""Exports a golden or model file into a folder of files for a test bench, with a manifest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import __version__
 from ..engine.graph import CONSTANT, INPUT, Graph
+from ..engine.interpreter import Progress
 from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
 from ..storage.files import file_sha256, folder_replacing
@@ -22,10 +23,8 @@ from .constants import LANGUAGES, package
 from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, npz_value
 from .layout import BeatLayout, layout_named
 from .manifest import file_names
+from .packing import Packing
 from .sources import ExportSource, ExportTensor, stem
-from .stored import Packing
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -65,31 +64,31 @@ def export(
 ) -> Exported:
     """Write tensors of the golden or model file at `path` into `folder`, with a manifest.
 
-    `layers` are globs of names, ``!glob`` leaving some out. `formats` are keys of `ENCODINGS`, and ``npz``; `packages` keys
-    of `LANGUAGES`, for which a golden file needs its model: `model`, the shipped one, or one next to it. `layout` is one of
-    `BEAT_LAYOUTS` by name, a TOML file, or a BeatLayout. The folder is new, empty, or holds an earlier
-    export, which is replaced; it changes only when everything is written. `progress(name)` is called before each tensor.
+    `layers` are globs of names, ``!glob`` excludes names. `formats` are members of `FORMATS`. `packages` are keys of
+    `LANGUAGES`; for a golden file they need its model: `model`, the shipped one, or one next to it. `layout` is one of
+    `BEAT_LAYOUTS` by name, a TOML file, or a BeatLayout. The folder must be new, empty, or contain an earlier export, which
+    is replaced; it is changed only when all files are complete. `progress(name)` is called before each tensor.
     """
     layout = layout_named(layout) if isinstance(layout, str) else layout or BeatLayout()
     formats, packages = tuple(dict.fromkeys(formats)), tuple(dict.fromkeys(packages))
     for name in (*(f for f in formats if f not in FORMATS), *(p for p in packages if p not in LANGUAGES)):
         raise IntsimError(f"{name!r} is neither a format ({', '.join(FORMATS)}) nor a package ({', '.join(LANGUAGES)})")
     if not formats and not packages:
-        raise IntsimError("nothing is to be exported; name a format or a package")
+        raise IntsimError("nothing to export; name a format or a package")
     with sources.open_source(path) as source:
-        tensors = sources.chosen(source, layers) if formats else []
-        stored = {tensor.name: placed(tensor, layout) for tensor in tensors}
+        tensors = sources.select_tensors(source, layers) if formats else []
+        packings = {tensor.name: packing_of(tensor, layout) for tensor in tensors}
         if "c" in formats:
-            _require_names(tensors)
+            _require_distinct_identifiers(tensors)
         with folder_replacing(folder, manifest.NAME, _own_files) as target:
             records = []
             for tensor in tensors:
                 progress(tensor.name)
                 try:
-                    records += _write(tensor, stored[tensor.name], formats, target)
+                    records += _write(tensor, packings[tensor.name], formats, target)
                 except MemoryError:
-                    raise stored[tensor.name].too_large(tensor.name) from None
-            records += _write_npz(tensors, stored, target) if "npz" in formats else []
+                    raise packings[tensor.name].too_large(tensor.name) from None
+            records += _write_npz(tensors, packings, target) if "npz" in formats else []
             record = {
                 "schema": manifest.SCHEMA,
                 "version": manifest.VERSION,
@@ -108,49 +107,49 @@ def export(
     return Exported(Path(folder), record)
 
 
-def placed(tensor: ExportTensor, layout: BeatLayout) -> Packing:
-    """A layout on a tensor; an IntsimError names the tensor it does not fit."""
+def packing_of(tensor: ExportTensor, layout: BeatLayout) -> Packing:
+    """A layout applied to a tensor; an IntsimError names a tensor that the layout does not fit."""
     try:
         return Packing(layout, tensor.shape, tensor.fmt)
     except IntsimError as error:
         raise IntsimError(f"{tensor.name}: {error}") from None
 
 
-def _require_names(tensors: Sequence[ExportTensor]) -> None:
-    """An IntsimError where two tensors would have one name in C."""
-    taken: dict[str, str] = {}
+def _require_distinct_identifiers(tensors: Sequence[ExportTensor]) -> None:
+    """An IntsimError if two tensors would have the same identifier in C."""
+    owners: dict[str, str] = {}
     for tensor in tensors:
         word = identifier(stem(tensor.name))
-        if taken.setdefault(word, tensor.name) != tensor.name:
-            raise IntsimError(f"{tensor.name} and {taken[word]} would both be {word} in C; export them apart")
+        if owners.setdefault(word, tensor.name) != tensor.name:
+            raise IntsimError(f"{tensor.name} and {owners[word]} would both be {word} in C; export them separately")
 
 
-def _write(tensor: ExportTensor, stored: Packing, formats: Sequence[str], target: Path) -> list[dict[str, Any]]:
-    """A tensor's files of every format but ``npz``, and their records."""
-    chosen = [name for name in formats if name in ENCODINGS]
-    if not chosen:
+def _write(tensor: ExportTensor, packing: Packing, formats: Sequence[str], target: Path) -> list[dict[str, Any]]:
+    """Write a tensor's files in every format but ``npz``; returns their records."""
+    encodings = [name for name in formats if name in ENCODINGS]
+    if not encodings:
         return []
     records, values = [], tensor.values()
-    for name in chosen:
-        encoding, files = ENCODINGS[name], file_names(tensor.name, stored, name)
+    for name in encodings:
+        encoding, files = ENCODINGS[name], file_names(tensor.name, packing, name)
         if encoding.by_beats:
-            stream = stored.stream(values, tensor.name)
-            for file, (start, stop) in zip(files, stored.parts(), strict=True):
-                encoding.write(target / file, stream[start:stop], stored)
+            stream = packing.stream(values, tensor.name)
+            for file, (start, stop) in zip(files, packing.parts(), strict=True):
+                encoding.write(target / file, stream[start:stop], packing)
         else:
-            encoding.write(target / files[0], stored.arrange(values, tensor.name), stored)
-        records.append(_record(tensor, stored, name, [_described(target / file) for file in files]))
+            encoding.write(target / files[0], packing.arrange(values, tensor.name), packing)
+        records.append(_record(tensor, packing, name, [_file_record(target / file) for file in files]))
     return records
 
 
-def _write_npz(tensors: Sequence[ExportTensor], stored: dict[str, Packing], target: Path) -> list[dict[str, Any]]:
+def _write_npz(tensors: Sequence[ExportTensor], packings: Mapping[str, Packing], target: Path) -> list[dict[str, Any]]:
     path = target / NPZ_NAME
     arrays: dict[str, Any] = {
-        stem(tensor.name): npz_value(stored[tensor.name], tensor.values(), tensor.name) for tensor in tensors
+        stem(tensor.name): npz_value(packings[tensor.name], tensor.values(), tensor.name) for tensor in tensors
     }
     np.savez(path, **arrays)
-    described = _described(path)
-    return [_record(tensor, stored[tensor.name], "npz", [described]) for tensor in tensors]
+    file = _file_record(path)
+    return [_record(tensor, packings[tensor.name], "npz", [file]) for tensor in tensors]
 
 
 def _write_packages(
@@ -168,21 +167,21 @@ def _write_packages(
         with open_golden(source.path) as golden:
             graph = model_behind(golden, model)
     require_matches(layers, graph.by_name)
-    made: dict[str, str] = {}
+    owners: dict[str, str] = {}
     records = []
     for node in graph.nodes:
         if node.op in (INPUT, CONSTANT) or not chooses(layers, node.name):
             continue
         for language in languages:
             file, text = package(graph, node, language)
-            if made.setdefault(file, node.name) != node.name:
-                raise IntsimError(f"{node.name} and {made[file]} would both be the package {file}; rename one")
+            if owners.setdefault(file, node.name) != node.name:
+                raise IntsimError(f"{node.name} and {owners[file]} would both be the package {file}; rename one")
             (target / file).write_text(text, encoding="ascii", newline="\n")
-            records.append({"node": node.name, "language": language, **_described(target / file)})
+            records.append({"node": node.name, "language": language, **_file_record(target / file)})
     return records
 
 
-def _record(tensor: ExportTensor, stored: Packing, encoding: str, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _record(tensor: ExportTensor, packing: Packing, encoding: str, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scale = tensor.scale.tolist() if isinstance(tensor.scale, np.ndarray) else tensor.scale
     return {
         "name": tensor.name,
@@ -192,15 +191,15 @@ def _record(tensor: ExportTensor, stored: Packing, encoding: str, files: Sequenc
         "scale": scale,
         "values_sha256": tensor.sha256,
         "encoding": encoding,
-        **manifest.geometry(stored),
+        **manifest.geometry(packing),
         "files": list(files),
     }
 
 
-def _described(path: Path) -> dict[str, Any]:
+def _file_record(path: Path) -> dict[str, Any]:
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def _own_files(path: Path) -> list[str]:
-    """The files an earlier export says are its own."""
+    """The files that belong to an earlier export according to its manifest."""
     return [name for name, _, _ in manifest.read(path).files]

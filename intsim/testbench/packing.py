@@ -1,4 +1,4 @@
-"""A layout put on one tensor: values into beats, and beats into values again."""
+"""A layout applied to one tensor: packs values into beats, and unpacks beats into values."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..errors import IntsimError
 from .layout import BeatLayout
 
 BLOCK = 1 << 18  # elements packed at a time
-TOO_MANY = 1 << 40  # elements of a stream, for any machine
+TOO_MANY = 1 << 40  # elements of a stream, more than any machine can hold
 
 
 @dataclass(frozen=True)
 class Packing:
-    """A layout put on a tensor of one shape and format.
+    """A layout applied to a tensor of one shape and format.
 
-    `element` is the format of an element in a beat, `lanes` how many stand in one, `beat` its bits, `shape` the tensor's own
-    axes, `arranged` those it has in the stream: moved, and cut into blocks.
+    `element` is the format of an element in a beat, `lanes` the number of elements per beat, `beat` the bits per beat,
+    `shape` the tensor's own shape, `arranged` its shape in the stream, with axes moved and cut into blocks.
     """
 
     layout: BeatLayout
@@ -31,24 +31,24 @@ class Packing:
     fmt: Format
 
     def __post_init__(self) -> None:
-        named, tile, where = self.layout.axes, self.layout.tile, f"layout {self.layout.name}"
-        if named is not None and len(named) != len(self.shape):
-            raise IntsimError(f"{where}: its axes {list(named)} do not cover a tensor of shape {list(self.shape)}")
+        axes, tile, where = self.layout.axes, self.layout.tile, f"layout {self.layout.name}"
+        if axes is not None and len(axes) != len(self.shape):
+            raise IntsimError(f"{where}: its axes {list(axes)} do not cover a tensor of shape {list(self.shape)}")
         if len(tile) > len(self.shape):
             raise IntsimError(f"{where}: its tile {list(tile)} has more axes than a tensor of shape {list(self.shape)}")
         if self.bits * self.lanes > self.beat:
-            held = f"{self.lanes} elements" if self.layout.lanes else "an element"
-            raise IntsimError(f"{where}: a beat of {self.beat} bits does not hold {held} of {self.bits} bits")
+            elements = f"{self.lanes} elements" if self.layout.lanes else "an element"
+            raise IntsimError(f"{where}: a beat of {self.beat} bits does not hold {elements} of {self.bits} bits")
         if self.beats * self.lanes >= TOO_MANY:
             raise self.too_large(f"{list(self.shape)}")
         if self.bits == 64 and self.element.lo == 0:
-            raise IntsimError(f"{where}: an element without a sign has at most 63 bits")
+            raise IntsimError(f"{where}: an unsigned element has at most 63 bits")
         if not self.element.holds(self.layout.pad, self.layout.pad):
             raise IntsimError(f"{where}: its padding {self.layout.pad} does not fit {self.element}")
 
     @cached_property
     def bits(self) -> int:
-        """Bits of an element."""
+        """Bits per element."""
         return self.layout.bits or self.fmt.bits
 
     @cached_property
@@ -59,47 +59,47 @@ class Packing:
 
     @cached_property
     def dtype(self) -> np.dtype:
-        """The narrowest NumPy type for an element."""
+        """The narrowest NumPy type that holds an element."""
         unsigned = (np.dtype(kind) for kind in ("u1", "u2", "u4", "u8"))
         return self.element.dtype if self.element.lo else next(d for d in unsigned if 8 * d.itemsize >= self.bits)
 
     @cached_property
     def beat(self) -> int:
-        """Bits of a beat."""
+        """Bits per beat."""
         return self.layout.beat or -(-self.bits * (self.layout.lanes or 1) // 8) * 8
 
     @cached_property
     def lanes(self) -> int:
-        """Elements of a beat."""
+        """Elements per beat."""
         if self.layout.lanes is not None:
             return self.layout.lanes
         return max(self.layout.beat // self.bits, 1) if self.layout.beat else 1
 
     @cached_property
     def moved(self) -> tuple[int, ...]:
-        """The tensor's shape with its axes in the order they are stored."""
+        """The tensor's shape with its axes in storage order."""
         return self.shape if self.layout.axes is None else tuple(self.shape[axis] for axis in self.layout.axes)
 
     @property
     def free(self) -> int:
-        """The leading axes, which are not cut into blocks."""
+        """The number of leading axes, which are not cut into blocks."""
         return len(self.shape) - len(self.layout.tile)
 
     @cached_property
     def filled(self) -> tuple[int, ...]:
-        """That shape filled up to whole blocks."""
+        """`moved`, padded to whole blocks."""
         blocks = zip(self.moved[self.free :], self.layout.tile, strict=True)
         return (*self.moved[: self.free], *(-(-n // t) * t for n, t in blocks))
 
     @cached_property
     def arranged(self) -> tuple[int, ...]:
-        """The shape of the stream: the free axes, the number of blocks along each tiled axis, the blocks' own axes."""
+        """The shape of the stream: the free axes, the number of blocks along each tiled axis, the axes within a block."""
         blocks = zip(self.filled[self.free :], self.layout.tile, strict=True)
         return (*self.filled[: self.free], *(n // t for n, t in blocks), *self.layout.tile)
 
     @cached_property
     def count(self) -> int:
-        """Elements of the stream, before the last beat is filled up."""
+        """Elements of the stream, without the padding of the last beat."""
         return math.prod(self.filled)
 
     @cached_property
@@ -108,25 +108,23 @@ class Packing:
         return -(-self.count // self.lanes)
 
     def too_large(self, name: str) -> IntsimError:
-        """What is to be said where memory does not hold the stream of the tensor `name`."""
+        """The error for a tensor `name` whose stream does not fit in memory."""
         count = self.beats * self.lanes
-        return IntsimError(f"{name}: layout {self.layout.name} makes {count:,} elements of it, more than memory holds")
+        return IntsimError(f"{name}: layout {self.layout.name} gives a stream of {count:,} elements, more than memory holds")
 
     def parts(self) -> Iterator[tuple[int, int]]:
-        """The first beat of every file, and the one after its last."""
+        """For every file, its first beat and the beat after its last."""
         size = self.layout.lines or self.beats
         for start in range(0, self.beats, size):
             yield start, min(start + size, self.beats)
 
     def arrange(self, values: IntArray, name: str = "the tensor") -> IntArray:
-        """The tensor as `arranged`, int64. An IntsimError names the first value that an element does not hold."""
+        """The tensor in the shape `arranged`, int64. An IntsimError names the first value that does not fit an element."""
         wide = np.asarray(values).astype(np.int64, copy=False)
-        outside = (wide < self.element.lo) | (wide > self.element.hi)
-        if outside.any():
-            at = first_index(outside)
-            value = int(wide[tuple(at)])
-            way = "a sign" if value < 0 <= self.element.lo else "more bits"
-            raise IntsimError(f"{name}{at} = {value} does not fit {self.element}; give it {way}")
+        if misfit := self.misfit(wide):
+            at, value = misfit
+            remedy = "a sign" if value < 0 <= self.element.lo else "more bits"
+            raise IntsimError(f"{name}{at} = {value} does not fit {self.element}; give it {remedy}")
         moved = wide if self.layout.axes is None else wide.transpose(self.layout.axes)
         if not self.layout.tile:
             return moved
@@ -138,8 +136,16 @@ class Packing:
         order = (*range(free), *range(free, free + 2 * k, 2), *range(free + 1, free + 2 * k, 2))
         return cut.transpose(order)
 
+    def misfit(self, values: IntArray) -> tuple[list[int], int] | None:
+        """The index and value of the first value that does not fit an element; None if all fit."""
+        outside = (values < self.element.lo) | (values > self.element.hi)
+        if not outside.any():
+            return None
+        at = first_index(outside)
+        return at, int(values[tuple(at)])
+
     def put_back(self, stream: IntArray) -> IntArray:
-        """The tensor of the elements of the stream, whatever their type; padding is cut away unread."""
+        """The tensor from the elements of the stream, of the same type; padding is dropped without being checked."""
         free, k = self.free, len(self.layout.tile)
         values = stream.reshape(-1)[: self.count].reshape(self.arranged)
         if k:
@@ -149,19 +155,19 @@ class Packing:
         return values if self.layout.axes is None else np.ascontiguousarray(values.transpose(np.argsort(self.layout.axes)))
 
     def restore(self, stream: IntArray) -> IntArray:
-        """The tensor in its own format's type; where it does not hold the values, in the stream's."""
+        """The tensor in its own format's type, or in the stream's type if the format does not hold the values."""
         values = self.put_back(stream)
         fits = self.fmt.holds(int(values.min()), int(values.max()))
         return np.ascontiguousarray(values.astype(self.fmt.dtype if fits else values.dtype))
 
     def stream(self, values: IntArray, name: str = "the tensor") -> IntArray:
-        """The elements in the order they are stored, int64 [beats, lanes], the last beat filled up."""
+        """The elements in storage order, int64 [beats, lanes], with the last beat padded."""
         flat = self.arrange(values, name).reshape(-1)
         padding = np.full(self.beats * self.lanes - self.count, self.layout.pad, np.int64)
         return np.concatenate([flat, padding]).reshape(self.beats, self.lanes)
 
     def pack(self, stream: IntArray) -> NDArray[np.uint8]:
-        """Elements [beats, lanes] as the octets of each beat, lowest first: u8 [beats, beat // 8]."""
+        """Elements [beats, lanes] as the bytes of each beat, lowest first: u8 [beats, beat // 8]."""
         lanes = stream if self.layout.first == "low" else stream[:, ::-1]
         octets = np.zeros((len(lanes), self.beat // 8), np.uint8)
         if self.bits % 8 == 0:
@@ -179,7 +185,7 @@ class Packing:
         return octets
 
     def unpack(self, octets: IntArray) -> IntArray:
-        """The elements, int64 [beats, lanes], of the octets of each beat, lowest first."""
+        """The elements, int64 [beats, lanes], from the bytes of each beat, lowest first."""
         out = np.empty((len(octets), self.lanes), np.int64)
         step = max(BLOCK // self.lanes, 1)
         for start in range(0, len(octets), step):
