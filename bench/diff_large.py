@@ -1,10 +1,9 @@
-"""How long `intsim diff` takes beyond reading, and how much memory: two golden files of about SIZE megabytes on disk.
+"""Measure the time of `intsim diff` beyond reading, and its memory, on two golden files of about SIZE megabytes on disk.
 
     python bench/diff_large.py [SIZE]
 
-Files of growing size are made in a temporary folder from the attention of a random S/16 at 512x512. Reading is h5py reading
-every value of both files once, in a process of its own; then `intsim diff` compares them in another. Both run five times in
-turn; the medians are told.
+Files of increasing size are written to a temporary folder from the attention of a random S/16 at 512x512. One process reads
+every value of both files with h5py, another runs `intsim diff` on them. Both run five times in turn; medians are reported.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ RUNS = 5
 
 
 def timed(code: str, *args: Path) -> tuple[float, str]:
-    """Seconds a Python program takes as a process, and what it says on stderr."""
+    """The run time of a Python program in a new process, in seconds, and its stderr."""
     begun = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=True)
     return time.perf_counter() - begun, done.stderr
 
 
 def main() -> None:
-    """Print a line for every size."""
-    wanted = float(sys.argv[1]) if len(sys.argv) > 1 else 100.0
+    """Print one line per size."""
+    largest = float(sys.argv[1]) if len(sys.argv) > 1 else 100.0
     config = preset("seg-s16-mask@512", 150)
     picture = random_picture(config, 1)
     graph = quantize_weights(random_weights(config, 0), config, [picture], ISEGMENTER, "random")
@@ -66,7 +65,7 @@ def main() -> None:
             read, compared = statistics.median(reading), statistics.median(comparing)
             times = f"reading {read:.2f} s, diff {compared:.2f} s, {compared - read:+.2f} s beyond reading"
             print(f"{size:6.1f} MB each: {times}, peak {int(memory) / 1e3:.0f} MB", flush=True)
-            if size > wanted:
+            if size > largest:
                 return
 
 

@@ -1,11 +1,11 @@
-"""The integer product alone, checked, then timed in turn with NumPy's float32 product of the same shape.
+"""Check the integer matrix product, then time it in turn with NumPy's float32 product of the same shape.
 
     python bench/gemm.py [--isa NAME] [--rounds N] [--json]
 
-Shapes are those of Segmenter S/16 and B/16 at 512x512: 1025 tokens; `p.v` is one head's product of 16-bit probabilities with
-values. Weights are packed beforehand, as in a run. In each round each side first works for a while uncounted (the threads of
-the other spin a little after their work), then ten times for the clock. Medians are told, and the share of 440 GMAC/s, which
-a kernel written by hand for the same instructions reached on an earlier machine of two cores.
+Shapes are those of Segmenter S/16 and B/16 at 512x512: 1025 tokens; `p.v` is the product of 16-bit probabilities and values
+of one head. Weights are packed beforehand, as in a run. In each round, each side warms up for a while (the threads of the
+other still spin after their work), then runs ten timed calls. Reported are medians, and their ratio to 440 GMAC/s, the
+speed of a kernel written by hand for the same instructions on an earlier machine with two cores.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHAPES = [
     ("p.v", np.int16, 1025, 64),
 ]
 REFERENCE = 440.0
-SETTLING, COUNTED = 0.25, 10  # seconds, calls
+WARM_UP, COUNTED = 0.25, 10  # seconds, calls
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -43,16 +43,16 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def settled(work: Callable[[], object]) -> list[float]:
-    """Seconds of a few calls, after a while of calls that are not counted."""
-    end = time.perf_counter() + SETTLING
+def warmed_up(work: Callable[[], object]) -> list[float]:
+    """The times of a few calls in seconds, after a warm-up."""
+    end = time.perf_counter() + WARM_UP
     while time.perf_counter() < end:
         work()
     return [seconds(work) for _ in range(COUNTED)]
 
 
 def measured(variant: isa.Isa, rounds: int) -> list[dict[str, object]]:
-    """One record a shape: GMAC/s of the integer product and of NumPy's float32 one."""
+    """One record per shape: GMAC/s of the integer product and of NumPy's float32 product."""
     rng = np.random.default_rng(0)
     records: list[dict[str, object]] = []
     for name, dtype, depth, columns in SHAPES:
@@ -63,15 +63,15 @@ def measured(variant: isa.Isa, rounds: int) -> list[dict[str, object]]:
         with isa.using(variant):
             packed = gemm.pack(right, left.dtype)
             gemm.packed_product(left, packed, out)
-            exact = left[0].astype(np.float64) @ right[0].T.astype(np.float64)  # below 2**53: float64 is exact
+            exact = left[0].astype(np.float64) @ right[0].T.astype(np.float64)  # below 2**53, so exact in float64
             if not np.array_equal(out[0], exact):
-                raise SystemExit(f"{variant} {name}: the product is wrong; there is nothing to time")
+                raise SystemExit(f"{variant} {name}: the product is wrong; not timed")
             a, b = left[0].astype(np.float32), right[0].T.astype(np.float32)
             sides = (partial(gemm.packed_product, left, packed, out), partial(np.matmul, a, b))
             times: tuple[list[float], list[float]] = ([], [])
             for _ in range(rounds):
                 for side, work in zip(times, sides, strict=True):
-                    side += settled(work)
+                    side += warmed_up(work)
         giga = TOKENS * depth * columns / 1e9
         ours, theirs = (giga / statistics.median(side) for side in times)
         shape = f"{TOKENS} x {depth} x {columns}"

@@ -1,9 +1,9 @@
-"""What a golden file costs: each level beside the plain run, and what other chunks and compressions would cost and save.
+"""Measure the cost of a golden file: each level compared with the plain run, and other chunk sizes and compressions.
 
     python bench/golden_writing.py [MODEL.h5]
 
-Without a model a random S/16 at 512x512 is made. Levels are timed in turn, three rounds, medians told. The second table
-writes the tensors of one block again and again, in one thread, through HDF5's own filters.
+Without a model, a random S/16 at 512x512 is used. Levels are timed in turn, in three rounds; medians are reported. For the
+second table the tensors of one block are written repeatedly, in one thread, with HDF5's own filters.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def levels(graph: Graph, image: np.ndarray, folder: Path) -> None:
     works: dict[str, Callable[[], object]] = {
-        "run, nobody observes": lambda: intsim.run(graph, image),
+        "run, not observed": lambda: intsim.run(graph, image),
         "run, node by node": lambda: intsim.run(graph, image, lambda name, value: None),
         "golden, digest": lambda: intsim.golden(graph, image, folder / "digest.h5", "digest"),
         "golden, boundary": lambda: intsim.golden(graph, image, folder / "boundary.h5", "boundary"),
@@ -58,15 +58,15 @@ def levels(graph: Graph, image: np.ndarray, folder: Path) -> None:
     everything.clear()
     expected = intsim.run(graph, image)
     if not np.array_equal(expected, intsim.run(graph, image, lambda name, value: None)):
-        raise SystemExit("the two runs differ; there is nothing to time")
-    times: dict[str, list[float]] = {"SHA-256 of it all": hashing} | {name: [] for name in works}
+        raise SystemExit("the two runs differ; not timed")
+    times: dict[str, list[float]] = {"SHA-256 of all": hashing} | {name: [] for name in works}
     for _ in range(ROUNDS):
         for name, work in works.items():
             work()
             times[name].append(seconds(work))
     sizes = [int(np.prod(t.shape)) * t.fmt.dtype.itemsize for t in graph.tensors.values()]
-    print(f"{len(sizes)} tensors, {sum(sizes) / 1e6:.0f} MB; hashing them alone, in all processors, is the first row\n")
-    plain = statistics.median(times["run, nobody observes"])
+    print(f"{len(sizes)} tensors, {sum(sizes) / 1e6:.0f} MB; the first row hashes them, on all processors\n")
+    plain = statistics.median(times["run, not observed"])
     print(f"{'':<22} {'seconds':>8} {'of the plain run':>17} {'file MB':>8}")
     for name, measured in times.items():
         file = folder / f"{name.rpartition(' ')[2]}.h5"

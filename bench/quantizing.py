@@ -1,8 +1,8 @@
-"""What quantizing a large checkpoint with one picture takes: seconds, peak memory, and the size of what comes out.
+"""Measure the time and peak memory of quantizing a large checkpoint with one picture, and the size of the result.
 
     python bench/quantizing.py [PRESET ...]
 
-A random float32 checkpoint of each preset goes through `intsim quantize` in a process of its own.
+A random float32 checkpoint of each preset is quantized by `intsim quantize` in a new process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def main() -> None:
     for name in sys.argv[1:] or ["seg-s16-mask@512", "seg-b16-mask@512"]:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
-            subprocess.run([sys.executable, __file__, "--make", name, folder], check=True)  # its memory is not counted
+            subprocess.run(
+                [sys.executable, __file__, "--make", name, folder], check=True
+            )  # in another process: its memory is not counted
             begun = time.perf_counter()
             command = [*START, "quantize", "c.safetensors", "--calibrate", "picture.png", "-o", "q.h5"]
             done = subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL)

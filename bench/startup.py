@@ -1,8 +1,8 @@
-"""How long the command line takes to start: help, the first demo ever (nothing compiled), and the ones after it.
+"""Measure the start-up time of the command line: help, the first demo (nothing compiled yet), and later demos.
 
     python bench/startup.py
 
-The first demo gets an empty cache folder of its own. Each is a process of its own; help and later demos are medians of five.
+The first demo starts with an empty cache folder. Every run is a new process; help and later demos are medians of five.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small models and pictures that many tests share. Everything is random from fixed seeds and made once a run."""
+"""Small models and pictures shared by many tests, random with fixed seeds and created once per run."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def graph() -> Graph:
 
 @pytest.fixture(scope="session")
 def image() -> np.ndarray:
-    """A random picture of its size, u8 [24, 40, 3]."""
+    """A random picture for the tiny Segmenter, u8 [24, 40, 3]."""
     return random_picture(TINY, 5)
 
 
 @pytest.fixture(scope="session")
 def model_file(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny Segmenter as a model file; copy it before changing it."""
+    """The tiny Segmenter as a model file; copy it before modifying it."""
     path = tmp_path_factory.mktemp("model") / "tiny.h5"
     intsim.save(graph, path)
     return path
@@ -50,7 +50,7 @@ def picture_file(image: np.ndarray, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def golden_file(graph: Graph, image: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The golden file of the two, level full; copy it before changing it."""
+    """The golden file of this model and picture, level full; copy it before modifying it."""
     path = tmp_path_factory.mktemp("golden") / "golden.h5"
     intsim.golden(graph, image, path, "full")
     return path
@@ -65,18 +65,18 @@ def cli(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str, str]]:
-    """Type a command in a folder that holds model.h5, picture.png and golden.h5: exit code, stdout, stderr."""
+    """Run a command in a folder with model.h5, picture.png and golden.h5; returns exit code, stdout, stderr."""
     for source, name in ((model_file, "model.h5"), (picture_file, "picture.png"), (golden_file, "golden.h5")):
         shutil.copy(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
 
     def call(line: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exited:
             main.main(args=shlex.split(line), prog_name="intsim")
         assert not list(Path().rglob("*.part")), "a temporary file was left behind"
-        assert isinstance(left.value.code, int)
+        assert isinstance(exited.value.code, int)
         out, err = capsys.readouterr()
-        return left.value.code, out, err.replace(f"{COMPILING}\n", "")  # whether that is said depends on the cache
+        return exited.value.code, out, err.replace(f"{COMPILING}\n", "")  # this line depends on the state of the cache
 
     return call

@@ -1,4 +1,4 @@
-"""A tile's code as a function of its own, compiled for a processor this machine need not have."""
+"""The code of a tile as a function, compiled for any processor, whether this machine has it or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "tile"
 
 
 def tile_module(form: type[Form], vectors: int) -> str:
-    """LLVM code of ``tile(a, a_stride, b, groups, c, c_stride)``: addresses, and strides in bytes."""
+    """LLVM code of ``tile(a, a_stride, b, groups, c, c_stride)``, with strides in bytes."""
     module = ir.Module(NAME)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6), NAME)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -31,13 +31,13 @@ def _every_target() -> None:
 
 
 def machine(triple: str, features: str) -> Any:
-    """LLVM's compiler for a processor; a RuntimeError where this LLVM was built without it."""
+    """LLVM's target machine for a processor. Raises RuntimeError if this LLVM was built without it."""
     _every_target()
     return llvm.Target.from_triple(triple).create_target_machine(features=features, opt=3, reloc="pic")
 
 
 def compiled(form: type[Form], triple: str, features: str) -> Any:
-    """The optimized module and its machine: `emit_assembly` and `emit_object` take the first."""
+    """The target machine and the verified module, the argument of the machine's `emit_assembly` and `emit_object`."""
     target = machine(triple, features)
     module = llvm.parse_assembly(tile_module(form, form.SIZES[1] // form.SIZES[2]))
     module.triple = triple

@@ -1,4 +1,4 @@
-"""Small networks, for tests that need a whole one: a Segmenter of a few thousand parameters, the windows of a Swin."""
+"""Small networks for tests: a Segmenter and classifiers of a few thousand parameters, and the shifted windows of a Swin."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TINY_DEIT = {
     "num_heads": 2,
     "num_classes": 7,
 }
-# Grids of 12 x 12 and 6 x 6 in windows of 3, shifted by 1, and of 3 x 3 in one window.
+# Grids of 12 x 12 and 6 x 6 in windows of 3 x 3, shifted by 1, and a grid of 3 x 3 in one window.
 TINY_SWIN = {
     "kind": "swin",
     "name": "tiny Swin",
@@ -58,7 +58,7 @@ def tiny_graph(dialect: dialects.Dialect = dialects.ISEGMENTER, **changes: objec
 
 
 def window_graph(dialect: dialects.Dialect = dialects.ISEGMENTER) -> tuple[Graph, np.ndarray]:
-    """Swin's shifted windows, each operator once, on pixels as tokens: i8 [8, 12, 3], windows of 4 x 4."""
+    """Every operator of Swin's shifted windows once, with pixels as tokens: i8 [8, 12, 3], windows of 4 x 4; and a picture."""
     rng = np.random.default_rng(2)
     halves = {"ma": 2**30, "ea": 31, "mc": 3 * 2**29, "ec": 30}
     nodes = [

@@ -1,9 +1,9 @@
-"""An oracle for intsim: docs/arithmetic.md once more, in plain Python integers.
+"""An oracle for intsim: a second implementation of docs/arithmetic.md, in plain Python integers.
 
-It imports nothing of intsim and no NumPy, and it is written from the page, not from the code: two readings that agree
-are worth more than one. Integers here are unbounded and rounding goes through exact fractions, so nothing overflows or
-is rounded by accident. A row is a list of integers, a matrix a list of rows, a dialect a plain dict of choices.
-What the page refuses raises ValueError.
+It imports nothing of intsim and no NumPy, and it is written from docs/arithmetic.md, not from the code, so that it is an
+independent check. Integers are unbounded and rounding uses exact fractions, so nothing overflows or is rounded by accident.
+A row is a list of integers, a matrix a list of rows, a dialect a plain dict of choices. Arguments that docs/arithmetic.md
+refuses raise ValueError.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 Dialect = dict[str, Any]
 INT32_MAX = 2**31 - 1
 
-# The page's table of dialects, transposed into one dict a dialect.
+# The table of dialects in docs/arithmetic.md, transposed into one dict per dialect.
 _NAMES = ("ivit", "ivit-tvm", "isegmenter", "rtl")
 TABLE: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "requant_rounding": ("half_even", "half_up", "half_even", "half_up"),
@@ -69,7 +69,7 @@ def round_divide(a: int, n: int, mode: str) -> int:
 
 
 def divide(a: int, b: int, mode: str) -> int:
-    """The integer quotient; its two modes are two of the five roundings."""
+    """The integer quotient; its two modes are two of the five rounding modes."""
     return rounded(Fraction(a, b), mode)
 
 
@@ -91,7 +91,7 @@ def wrap(x: int, bits: int) -> int:
 
 
 def forbid(x: int, bits: int, what: str = "value") -> int:
-    """`x`, if a signed format holds it."""
+    """`x`, if it fits a signed format; otherwise raises ValueError."""
     if saturate(x, bits) != x:
         raise ValueError(f"{what} {x} is outside i{bits}")
     return x
@@ -105,7 +105,7 @@ def intermediate(x: int, dialect: Dialect, what: str) -> int:
 
 
 def isqrt(v: int, mode: str) -> int:
-    """The square root of layernorm: ten Newton steps from 2**16, or the true one."""
+    """The square root of layernorm: ten Newton steps from 2**16, or the exact floor."""
     if v < 0:
         raise ValueError(f"no square root of {v}")
     if mode == "floor":
@@ -117,9 +117,9 @@ def isqrt(v: int, mode: str) -> int:
 
 
 def dyadic(f: float) -> tuple[int, int]:
-    """``(m, e)`` with ``f ~ m * 2**-e``: the magnitude's mantissa times 2**31, ties up, then the sign."""
+    """``(m, e)`` with ``f ~ m * 2**-e``: the mantissa of the magnitude times 2**31, ties rounded up, then the sign."""
     if not math.isfinite(f):
-        raise ValueError(f"{f} is no factor")
+        raise ValueError(f"{f} is not a finite factor")
     if f == 0:
         return 0, 31
     magnitude, e = abs(Fraction(f)), 31
@@ -139,7 +139,7 @@ def dyadic(f: float) -> tuple[int, int]:
 
 
 def per_channel(value: int | list[int], channels: int) -> list[int]:
-    """A scalar parameter once a channel; a list as it is."""
+    """A scalar parameter repeated for every channel; a list unchanged."""
     return list(value) if isinstance(value, list) else [value] * channels
 
 
@@ -164,14 +164,14 @@ def residual_add(
     b: int,
     dialect: Dialect,
 ) -> list[int]:
-    """Each arm rounded by itself, then added, then saturated."""
+    """Each arm is rounded separately, then both are added and saturated."""
     mode = dialect["requant_rounding"]
     arms = multiply_shift(a, ma, ea, mode), multiply_shift(c, mc, ec, mode)
     return [saturate(left + right, b) for left, right in zip(*arms, strict=True)]
 
 
 def dot(a: list[int], b: list[int], start: int = 0) -> int:
-    """The inner product plus `start`; an error where i32 does not hold it."""
+    """The inner product plus `start`; raises ValueError if it does not fit i32."""
     return forbid(sum((x * y for x, y in zip(a, b, strict=True)), start), 32, "a sum of products,")
 
 
@@ -220,7 +220,7 @@ def mean(x: list[list[int]], dialect: Dialect) -> list[int]:
 
 
 def exponential(x: int, x0: int, n: int, dialect: Dialect) -> int:
-    """Shift-exp of one integer, with as many bits as it takes."""
+    """Shift-exp of one integer, with unbounded intermediate values."""
     t = x + math.floor(Fraction(x, 2)) - math.floor(Fraction(x, 16))
     t = max(t, n * x0)
     q = divide(t, x0, dialect["quotient"])
@@ -241,13 +241,13 @@ def shift_exp(row: list[int], x0: int, n: int, dialect: Dialect) -> list[int]:
 
 
 def refuse_wide_exponentials(x0: int, n: int, dialect: Dialect) -> None:
-    """Where overflow is forbidden, exp(0) = ``-x0 * 2**n`` must be an i32."""
+    """Raise ValueError if overflow is forbidden and exp(0) = ``-x0 * 2**n`` does not fit i32."""
     if dialect["overflow"] == "forbid" and -x0 * 2**n >= 2**31:
-        raise ValueError(f"exponentials of x0 = {x0}, n = {n} pass 2**31")
+        raise ValueError(f"exponentials of x0 = {x0}, n = {n} exceed 2**31 - 1")
 
 
 def factor(exponentials: int, dialect: Dialect) -> int:
-    """``(2**31 - 1) // S`` of a sum of exponentials, saturated or wrapped first."""
+    """``(2**31 - 1) // S`` for a sum of exponentials S, which is saturated or wrapped first."""
     s = wrap(exponentials, 32) if dialect["exp_sum"] == "wrap32" else min(exponentials, INT32_MAX)
     if s == 0:
         raise ValueError("the sum of exponentials wrapped to 0")
@@ -274,19 +274,21 @@ def shiftmax(row: list[int], x0: int, n: int, b: int, dialect: Dialect) -> list[
 def masked_shiftmax(
     x: list[list[list[list[int]]]], regions: list[list[int]], x0: int, n: int, b: int, dialect: Dialect
 ) -> list[list[list[list[int]]]]:
-    """Softmax of every row of x [windows][heads][tokens][tokens]; `regions` [windows][tokens] say who sees whom."""
+    """Softmax of every row of x [windows][heads][tokens][tokens]; tokens see each other if their `regions` [windows][tokens]
+    are equal.
+    """
     refuse_wide_exponentials(x0, n, dialect)
     out = []
     for window, region in zip(x, regions, strict=True):
         if any(len(head) != len(region) for head in window):
-            raise ValueError("logits of other tokens than the regions'")
+            raise ValueError("logits and regions have different numbers of tokens")
         rows = [[masked_row(head[i], region, i, x0, n, b, dialect) for i in range(len(region))] for head in window]
         out.append(rows)
     return out
 
 
 def masked_row(row: list[int], region: list[int], i: int, x0: int, n: int, b: int, dialect: Dialect) -> list[int]:
-    """The probabilities of token `i`: what is of another region keeps the share of the exponential's floor."""
+    """The probabilities of token `i`: a token of another region has the smallest exponential, ``-x0``."""
     pairs = list(zip(row, region, strict=True))
     highest = max(x for x, theirs in pairs if theirs == region[i])
     e = [exponential(x - highest, x0, n, dialect) if theirs == region[i] else -x0 for x, theirs in pairs]
@@ -311,7 +313,7 @@ def shiftgelu(row: list[int], x0: int, n: int, b: int, dialect: Dialect) -> list
 
 
 def lambda_shiftgelu(row: list[int], x0: int, n: int, b: int, lam: int, dialect: Dialect) -> list[int]:
-    """The same with the sigmoid's argument clamped to ``[-lam, lam]``."""
+    """shiftgelu with the argument of the sigmoid clamped to ``[-lam, lam]``."""
     g = [min(max(x, -lam), lam) for x in row]
     return [x * sig for x, sig in zip(row, sigmoid(g, x0, n, b, dialect), strict=True)]
 
@@ -325,7 +327,7 @@ def input_lut(image: list[list[list[int]]], table: list[list[int]]) -> list[list
 
 
 def patches(x: list[list[list[int]]], size: int) -> list[list[int]]:
-    """A picture [H][W][C] as patches, each channel by channel; zeros below and to the right of the picture."""
+    """A picture [H][W][C] as patches, each channel by channel, padded with zeros below and to the right."""
     height, width, channels = len(x), len(x[0]), len(x[0][0])
     out = []
     for top in range(0, height, size):
@@ -336,7 +338,7 @@ def patches(x: list[list[list[int]]], size: int) -> list[list[int]]:
 
 
 def concat(xs: list[list[list[int]]], axis: int) -> list[list[int]]:
-    """Matrices one below the other (axis -2) or side by side (axis -1)."""
+    """Matrices concatenated along rows (axis -2) or columns (axis -1)."""
     if axis == -2:
         return [row for x in xs for row in x]
     return [[value for row in rows for value in row] for rows in zip(*xs, strict=True)]
@@ -352,7 +354,7 @@ def slice(x: list[list[int]], axis: int, start: int, stop: int) -> list[list[int
 
 
 def heads(x: list[list[int]], heads: int) -> list[list[list[int]]]:
-    """Tokens of joined heads, one head after the other."""
+    """Tokens of joined heads [tokens][channels] split into heads [heads][tokens][channels / heads]."""
     d, rest = divmod(len(x[0]), heads)
     if rest:
         raise ValueError(f"{len(x[0])} channels do not split into {heads} heads")
@@ -365,7 +367,7 @@ def merge_heads(x: list[list[list[int]]]) -> list[list[int]]:
 
 
 def grid(x: list[list[int]], height: int) -> list[list[list[int]]]:
-    """A list of patches as `height` rows of them."""
+    """A list of patches as a grid of `height` rows."""
     width, rest = divmod(len(x), height)
     if rest:
         raise ValueError(f"{len(x)} patches do not fill {height} rows")
@@ -384,16 +386,16 @@ def roll(x: list[list[list[int]]], rows: int, columns: int) -> list[list[list[in
 
 
 def windows(x: list[list[list[int]]], size: int) -> list[list[list[int]]]:
-    """A grid cut into windows row by row, the tokens of each row by row."""
+    """A grid cut into windows, row by row; the tokens of each window are in row order, too."""
     height, width = len(x), len(x[0])
     if height % size or width % size:
-        raise ValueError(f"{height} x {width} is not cut into windows of {size}")
+        raise ValueError(f"{height} x {width} does not divide into windows of {size}")
     corners = [(top, left) for top in range(0, height, size) for left in range(0, width, size)]
     return [[x[top + i][left + j] for i in range(size) for j in range(size)] for top, left in corners]
 
 
 def merge_windows(x: list[list[list[int]]], height: int) -> list[list[list[int]]]:
-    """The inverse of windows: where each cell of the grid lies in them."""
+    """The inverse of windows."""
     size = math.isqrt(len(x[0]))
     down = height // size
     if size * size != len(x[0]) or down * size != height or down == 0 or len(x) % down:
@@ -405,26 +407,26 @@ def merge_windows(x: list[list[list[int]]], height: int) -> list[list[list[int]]
 
 
 def merge_patches(x: list[list[list[int]]]) -> list[list[list[int]]]:
-    """Every two by two cells side by side: above left, below left, above right, below right."""
+    """The channels of every 2 x 2 cells joined: top left, bottom left, top right, bottom right."""
     height, width = len(x), len(x[0])
     if height % 2 or width % 2:
-        raise ValueError(f"{height} x {width} does not divide into two by two")
+        raise ValueError(f"{height} x {width} does not divide into 2 x 2 cells")
     down, across = range(0, height, 2), range(0, width, 2)
     return [[x[i][j] + x[i + 1][j] + x[i][j + 1] + x[i + 1][j + 1] for j in across] for i in down]
 
 
 def relative_positions(table: list[list[int]], size: int) -> list[list[list[int]]]:
-    """[heads][tokens][tokens]: for every pair of tokens in a window the row of its displacement."""
+    """[heads][tokens][tokens]: for every pair of tokens in a window, the table row of their displacement."""
     side = 2 * size - 1
     if len(table) != side * side:
-        raise ValueError(f"{len(table)} displacements, due are {side * side}")
+        raise ValueError(f"{len(table)} displacements, expected {side * side}")
     places = [(row, column) for row in range(size) for column in range(size)]
     index = [[(r - s + size - 1) * side + c - d + size - 1 for s, d in places] for r, c in places]
     return [[[table[k][head] for k in line] for line in index] for head in range(len(table[0]))]
 
 
 def upsample_nearest(x: list[list[Any]], factor: int) -> list[list[Any]]:
-    """Every cell of a grid, a label or a list of classes, `factor` times down and across."""
+    """Every cell of a grid, a label or a list of classes, repeated `factor` times in both directions."""
     height, width = len(x) * factor, len(x[0]) * factor
     return [[x[i // factor][j // factor] for j in range(width)] for i in range(height)]
 
@@ -472,9 +474,9 @@ def gelu_parameters(scale: float, dialect: Dialect) -> dict[str, int | str]:
 
 
 def evaluate(op: str, args: dict[str, Any]) -> Any:
-    """What a vector's operator makes of its arguments; JSON in, JSON out.
+    """The result of an operator on the arguments of a vector, both as JSON values.
 
-    ``dialect`` names a dialect, ``choices`` changes some of its choices.
+    ``dialect`` is the name of a dialect, ``choices`` replaces some of its choices.
     """
     given = dict(args)
     if "dialect" in given:
@@ -488,15 +490,15 @@ def evaluate(op: str, args: dict[str, Any]) -> Any:
 
 
 def difference(call: str, got: Any, want: Any) -> str:
-    """The first place where two nested lists differ, as a sentence; an empty string where none does.
+    """A description of the first difference of two nested lists; an empty string if they are equal.
 
-    Types count: True is not 1, and 1.0 is not 1.
+    Types must be equal, too: True is not 1, and 1.0 is not 1.
     """
     if isinstance(got, (list, tuple)) and isinstance(want, (list, tuple)):
         if len(got) != len(want):
             return f"{call} has length {len(got)}, but should have {len(want)}"
         pairs = enumerate(zip(got, want, strict=True))
-        return next((found for i, pair in pairs if (found := difference(f"{call}[{i}]", *pair))), "")
+        return next((text for i, pair in pairs if (text := difference(f"{call}[{i}]", *pair))), "")
     if type(got) is type(want) and got == want:
         return ""
     return f"{call.replace('][', ',')} = {got!r}, but should be {want!r}"

@@ -1,4 +1,4 @@
-"""The pages in docs/ show what the commands on them print."""
+"""The outputs shown in docs/ are those of the commands."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ SPEC.loader.exec_module(run_docs)
 
 
 @pytest.mark.parametrize("page", run_docs.PAGES, ids=lambda page: page.name)
-def test_outputs_are_real(page: Path, tmp_path: Path) -> None:
+def test_outputs_are_up_to_date(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert run_docs.renewed(text, tmp_path) == text, "run 'make docs' and read what has changed"
+    assert run_docs.renewed(text, tmp_path) == text, "an output has changed; run 'make docs' and review the difference"

@@ -1,4 +1,4 @@
-"""The oracle stands on its own, and the committed vectors are what it says."""
+"""The oracle imports nothing of intsim, and reproduces the committed vectors."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_the_oracle_reproduces_the_committed_vectors(case: dict[str, Any]) -> No
         with pytest.raises(ValueError):
             oracle.evaluate(case["op"], case["args"])
         return
-    found = oracle.difference(f"oracle.{case['op']}(...)", oracle.evaluate(case["op"], case["args"]), case["expect"])
-    assert not found, found
+    difference = oracle.difference(f"oracle.{case['op']}(...)", oracle.evaluate(case["op"], case["args"]), case["expect"])
+    assert not difference, difference
 
 
 def test_the_oracle_imports_nothing_of_intsim() -> None:
-    # Not only by its own words: a helper it imported could bring intsim or NumPy along.
+    # Nor indirectly: only these modules of the standard library are allowed.
     tree = ast.parse(Path(oracle.__file__).read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -40,7 +40,7 @@ def test_the_oracle_imports_nothing_of_intsim() -> None:
     assert imported <= set(sys.stdlib_module_names)
 
 
-def test_difference_tells_the_first_place() -> None:
+def test_difference_names_the_first_place() -> None:
     assert oracle.difference("f(...)", [[1, 2], [3, 5]], [[1, 2], [3, 6]]) == "f(...)[1,1] = 5, but should be 6"
     assert oracle.difference("f(...)", [1, 2], [1, 2]) == ""
     assert oracle.difference("f(...)", 7, 8) == "f(...) = 7, but should be 8"
@@ -49,12 +49,12 @@ def test_difference_tells_the_first_place() -> None:
 
 
 @pytest.mark.parametrize(("got", "want"), [(True, 1), (1.0, 1), ([0], 0), (None, 0), ("1", 1)])
-def test_difference_minds_types(got: Any, want: Any) -> None:
+def test_difference_compares_types(got: Any, want: Any) -> None:
     assert oracle.difference("f()", got, want)
     assert oracle.difference("f()", [got], [want])
 
 
-# Worked by hand from the page, so that the oracle does not only agree with files made by its like.
+# Computed by hand from docs/arithmetic.md: a check of the oracle that is independent of the committed vectors.
 
 
 def test_shift_exp_by_hand() -> None:

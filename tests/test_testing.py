@@ -1,4 +1,4 @@
-"""The tester under test: it passes what is right, finds what is wrong, and says so in words that can be run."""
+"""Tests of intsim.testing: correct functions pass, wrong ones are found, and counterexamples can be pasted into Python."""
 
 from __future__ import annotations
 
@@ -30,45 +30,45 @@ from checking import searching
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
-SPEAKING = [(op, dialect) for op in ops.REGISTRY.values() if op.choices for dialect in DIALECTS]
-EVERY = SPEAKING + [(op, None) for op in ops.REGISTRY.values() if not op.choices]
+WITH_DIALECT = [(op, dialect) for op in ops.REGISTRY.values() if op.choices for dialect in DIALECTS]
+EVERY = WITH_DIALECT + [(op, None) for op in ops.REGISTRY.values() if not op.choices]
 every_operator = pytest.mark.parametrize(("op", "dialect"), EVERY, ids=lambda v: getattr(v, "name", v))
 
 
-def spoken(dialect: Any) -> dict[str, Any]:
+def dialect_argument(dialect: Any) -> dict[str, Any]:
     return {} if dialect is None else {"dialect": dialect}
 
 
-def found(*args: Any, **kwargs: Any) -> Counterexample:
+def counterexample(*args: Any, **kwargs: Any) -> Counterexample:
     with pytest.raises(Counterexample) as raised:
         check_op(*args, **kwargs)
     return raised.value
 
 
-# --- what is right passes ---------------------------------------------------------------------------------------------
+# --- correct functions pass -------------------------------------------------------------------------------------------
 
 
 @every_operator
-def test_both_faces_pass(op: ops.Op, dialect: str | None) -> None:
-    check_op(op, lambda *x, **p: op(*x, **p, **spoken(dialect)), dialect, examples=60)
-    check_op(op.name, lambda *x, **p: op.ref(*x, **p, **spoken(dialect)), dialect, examples=15, refusals=True)
+def test_both_implementations_pass(op: ops.Op, dialect: str | None) -> None:
+    check_op(op, lambda *x, **p: op(*x, **p, **dialect_argument(dialect)), dialect, examples=60)
+    check_op(op.name, lambda *x, **p: op.ref(*x, **p, **dialect_argument(dialect)), dialect, examples=15, refusals=True)
 
 
 @pytest.mark.parametrize("name", ["requant", "layernorm", "shiftmax", "lambda_shiftgelu"])
-def test_leading_axes_are_free(name: str) -> None:
+def test_any_leading_axes_are_accepted(name: str) -> None:
     op = ops.REGISTRY[name]
     for shape in ((5,), (2, 3, 4)):
         seen: set[tuple[int, ...]] = set()
 
-        def face(x: np.ndarray, op: ops.Op = op, seen: set = seen, **params: Any) -> np.ndarray:
+        def function(x: np.ndarray, op: ops.Op = op, seen: set = seen, **params: Any) -> np.ndarray:
             seen.add(x.shape)
             return op(x, **params, dialect="rtl")
 
-        check_op(name, face, "rtl", shape=shape, examples=30)
+        check_op(name, function, "rtl", shape=shape, examples=30)
         assert seen == {shape}
 
 
-# --- what is wrong is found -------------------------------------------------------------------------------------------
+# --- wrong functions are found ----------------------------------------------------------------------------------------
 
 NUMBERS = {
     "sum_bits": {"shiftmax": (31, 27), "shiftgelu": (27,), "lambda_shiftgelu": (27,), "layernorm": (24,), "mean": (24, 16)}
@@ -84,16 +84,16 @@ MUTANTS = [
     for key, _, value in (text.partition("=") for text, _ in mistakes)
     if not value.isdecimal() or int(value) in NUMBERS[key].get(name, ())
 ]
-# Choices that change no number of an operator whose arguments the reference accepts.
+# Choices that do not change any result of an operator on arguments that the reference accepts.
 EQUIVALENT = {
-    ("shiftmax", "quotient"): "differences to the maximum are not positive: the quotient never is negative",
-    ("masked_shiftmax", "quotient"): "differences to the maximum are not positive: the quotient never is negative",
-    ("layernorm", "overflow"): "whatever leaves i32 is refused",
-    ("shift_exp", "overflow=exact"): "64 bits hold it, or it is not tried",
-    ("shiftmax", "overflow=exact"): "a dialect that forbids has proved it",
-    ("masked_shiftmax", "overflow=exact"): "a dialect that forbids has proved it",
-    ("shiftgelu", "overflow=exact"): "a dialect that forbids has proved it",
-    ("lambda_shiftgelu", "overflow=exact"): "a dialect that forbids has proved it",
+    ("shiftmax", "quotient"): "differences to the maximum are not positive: the quotient is never negative",
+    ("masked_shiftmax", "quotient"): "differences to the maximum are not positive: the quotient is never negative",
+    ("layernorm", "overflow"): "results outside i32 are refused",
+    ("shift_exp", "overflow=exact"): "calls whose result does not fit 64 bits are not tried",
+    ("shiftmax", "overflow=exact"): "with overflow=forbid every value is proved to fit",
+    ("masked_shiftmax", "overflow=exact"): "with overflow=forbid every value is proved to fit",
+    ("shiftgelu", "overflow=exact"): "with overflow=forbid every value is proved to fit",
+    ("lambda_shiftgelu", "overflow=exact"): "with overflow=forbid every value is proved to fit",
 }
 DEPARTURES = [
     (name, key, value)
@@ -119,8 +119,8 @@ def twisted(name: str, key: str, value: Any) -> Callable:
 
 
 @pytest.mark.parametrize(("name", "key", "value"), MUTANTS, ids=lambda v: str(v))
-def test_every_blunder_is_found(name: str, key: str, value: Any) -> None:
-    failure = found(name, twisted(name, key, value), "rtl")
+def test_every_mistake_is_found(name: str, key: str, value: Any) -> None:
+    failure = counterexample(name, twisted(name, key, value), "rtl")
     assert failure.got is None or not np.array_equal(failure.got, failure.expected)
 
 
@@ -134,25 +134,25 @@ def test_every_other_choice_is_found(name: str, key: str, value: str) -> None:
     if (name, key) in EQUIVALENT or (name, f"{key}={value}") in EQUIVALENT:
         check_op(name, mutant, "rtl")
     else:
-        failure = found(name, mutant, "rtl")
+        failure = counterexample(name, mutant, "rtl")
         assert failure.got is None or failure.index is not None
 
 
 def test_a_branch_that_is_added_once_is_found() -> None:
-    """The second branch now and then lacks axes, and the smallest call that shows it has two rows of one element."""
+    """The second branch sometimes has fewer axes; the smallest call that shows the mistake has two rows of one element."""
 
     def mutant(a: np.ndarray, c: np.ndarray, **params: Any) -> np.ndarray:
         padded = np.zeros_like(a)
         padded.reshape(-1)[: c.size] = c.reshape(-1)
         return ops.residual_add(a, padded, **params, dialect="rtl")
 
-    failure = found("residual_add", mutant, "rtl")
+    failure = counterexample("residual_add", mutant, "rtl")
     assert [x.shape for x in failure.call.inputs] == [(2, 1), (1,)]
 
 
 def test_a_sum_of_32_bits_in_layernorm_is_found_in_long_rows() -> None:
     mutant = twisted("layernorm", "sum_bits", 27)
-    failure = found("layernorm", mutant, "rtl", columns=4096, examples=100)
+    failure = counterexample("layernorm", mutant, "rtl", columns=4096, examples=100)
     assert failure.arguments["x"].shape[-1] == 4096
 
 
@@ -163,45 +163,45 @@ def test_an_unsigned_shift_is_found() -> None:
         q = t // x0
         return np.maximum((t - q * x0 - 2 * x0 << n - q) >> 1, 0)
 
-    call = found("shift_exp", mutant, "rtl").call
+    call = counterexample("shift_exp", mutant, "rtl").call
     assert call.inputs[0].max() < 0
     assert call.inputs[0].size == 1
 
 
-def test_a_sum_register_is_found_where_the_device_is_configured_so() -> None:
-    """With x0 = -20 and n = 15 it takes 205 of the largest exponentials to pass 27 bits; that is the row found."""
-    failure = found("shiftmax", twisted("shiftmax", "sum_bits", 27), "rtl", x0=-20, n=15, b=16)
+def test_a_short_sum_register_is_found_with_fixed_parameters() -> None:
+    """With x0 = -20 and n = 15 the sum exceeds 27 bits from 205 of the largest exponentials on; that is the row found."""
+    failure = counterexample("shiftmax", twisted("shiftmax", "sum_bits", 27), "rtl", x0=-20, n=15, b=16)
     assert failure.arguments["x"].shape == (1, 205)
     assert (failure.arguments["x0"], failure.arguments["n"], failure.arguments["b"]) == (-20, 15, 16)
 
 
 def test_counterexamples_are_small() -> None:
-    half_even = found("requant", lambda x, **p: ops.requant(x, **p, dialect="ivit"), "rtl")
+    half_even = counterexample("requant", lambda x, **p: ops.requant(x, **p, dialect="ivit"), "rtl")
     assert str(half_even.call) == 'ops.requant(np.array([[1]], np.int32), m=1, e=1, b=2, dialect="rtl")'
-    root = found("layernorm", lambda x, bias: ops.layernorm(x, bias, dialect="isegmenter"), "rtl")
+    root = counterexample("layernorm", lambda x, bias: ops.layernorm(x, bias, dialect="isegmenter"), "rtl")
     assert isqrt(1, "newton10") != 1
     assert root.arguments["x"].size <= 2
-    ties = found("argmax", lambda x: x.shape[-1] - 1 - x[..., ::-1].argmax(-1), None)
+    ties = counterexample("argmax", lambda x: x.shape[-1] - 1 - x[..., ::-1].argmax(-1), None)
     assert str(ties.call) == "ops.argmax(np.array([[0, 0]], np.int8))"
 
 
-# --- what a counterexample says ---------------------------------------------------------------------------------------
+# --- the text of a counterexample -------------------------------------------------------------------------------------
 
 
 def test_the_text_of_a_counterexample() -> None:
     def mine(x: np.ndarray, x0: int, n: int, b: int) -> np.ndarray:
         return ops.shiftmax(x, x0=x0, n=n, b=b, dialect=dialects.RTL.replace(half_bit="dropped"))
 
-    failure = found("shiftmax", mine, dialect="rtl")
+    failure = counterexample("shiftmax", mine, dialect="rtl")
     title, call, first, trace = str(failure).split("\n\n", 3)
     assert title == f"{mine.__qualname__} is not shiftmax in dialect rtl"
-    due = eval(call.strip(), {"ops": ops, "np": np, "dialects": dialects})
-    assert np.array_equal(due, failure.expected)
-    assert np.array_equal(due, failure.call.due)
-    place, got = failure.index, failure.got[failure.index]
-    differing = (due != failure.got).sum()
-    assert first == f"out[{place[0]}, {place[1]}] is {got}, due {due[place]}; {differing} of {due.size} elements differ"
-    assert trace.startswith(f"out[{place[0]},{place[1]}] = {due[place]:,}, shiftmax\n\n step")
+    expected = eval(call.strip(), {"ops": ops, "np": np, "dialects": dialects})
+    assert np.array_equal(expected, failure.expected)
+    assert np.array_equal(expected, failure.call.expected)
+    (row, column), got, value = failure.index, failure.got[failure.index], expected[failure.index]
+    differing = (expected != failure.got).sum()
+    assert first == f"out[{row}, {column}] is {got}, expected {value}; {differing} of {expected.size} elements differ"
+    assert trace.startswith(f"out[{row},{column}] = {value:,}, shiftmax\n\n step")
     assert "e * f >>" in trace
     assert "\x1b" not in str(failure)
     assert set(failure.arguments) == {"x", "x0", "n", "b", "dialect"}
@@ -209,14 +209,14 @@ def test_the_text_of_a_counterexample() -> None:
 
 @searching
 @given(st.data(), strategies.dialects())
-def test_calls_are_python_and_traces_end_in_what_is_due(data: st.DataObject, dialect: Dialect) -> None:
+def test_calls_are_python_and_traces_end_in_the_expected_value(data: st.DataObject, dialect: Dialect) -> None:
     op = data.draw(st.sampled_from(list(ops.REGISTRY.values())))
     call = data.draw(strategies.arguments(op, dialect))
-    due = eval(repr(call), {"ops": ops, "np": np, "dialects": dialects})
-    np.testing.assert_array_equal(due, call.due)
-    index = tuple(data.draw(st.integers(0, n - 1)) for n in due.shape)
+    expected = eval(repr(call), {"ops": ops, "np": np, "dialects": dialects})
+    np.testing.assert_array_equal(expected, call.expected)
+    index = tuple(data.draw(st.integers(0, n - 1)) for n in expected.shape)
     last = steps(call, index).splitlines()[-1]
-    assert f"{int(due[index]):,}" in last
+    assert f"{int(expected[index]):,}" in last
 
 
 def test_arrays_of_one_value_are_written_short() -> None:
@@ -236,54 +236,56 @@ def raising(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "message"),
     [
         (raising, "it raised KeyError: 'no table'"),
-        (lambda x: None, "it returned None; integers are due"),
-        (lambda x: x / 2, r"it returned float64 \[1, 1\]; integers are due"),
-        (lambda x: x > 0, r"it returned bool \[1, 1\]; integers are due"),
-        (lambda x: "text", "it returned a str; integers are due"),
-        (lambda x: [[1], [2, 3]], "it returned a list; an array of integers is due"),
-        (lambda x: x[0], r"its shape is \[1\], due is \[1, 1\]"),
-        (lambda x: 5, r"its shape is \[\], due is \[1, 1\]"),
-        (lambda x: x, "the function returned its input as it was"),
+        (lambda x: None, "it returned None; integers are expected"),
+        (lambda x: x / 2, r"it returned float64 \[1, 1\]; integers are expected"),
+        (lambda x: x > 0, r"it returned bool \[1, 1\]; integers are expected"),
+        (lambda x: "text", "it returned a str; integers are expected"),
+        (lambda x: [[1], [2, 3]], "it returned a list; an array of integers is expected"),
+        (lambda x: x[0], r"its shape is \[1\], expected \[1, 1\]"),
+        (lambda x: 5, r"its shape is \[\], expected \[1, 1\]"),
+        (lambda x: x, "the function returned its input unchanged"),
     ],
 )
-def test_functions_that_give_nothing_to_compare(result: Callable, said: str) -> None:
-    with pytest.raises(Counterexample, match=said):
+def test_results_that_cannot_be_compared_are_found(result: Callable, message: str) -> None:
+    with pytest.raises(Counterexample, match=message):
         check_op("requant", broken(result), "rtl")
 
 
-def test_the_cause_is_kept() -> None:
-    assert isinstance(found("requant", broken(raising), "rtl").__cause__, KeyError)
+def test_the_exception_of_the_function_is_the_cause() -> None:
+    assert isinstance(counterexample("requant", broken(raising), "rtl").__cause__, KeyError)
 
 
-def test_lists_python_integers_and_wider_types_are_integers() -> None:
+def test_lists_python_integers_and_wider_types_are_accepted() -> None:
     for kind in (lambda y: y.tolist(), lambda y: y.astype(object), lambda y: y.astype(np.int64)):
         check_op("requant", lambda x, kind=kind, **p: kind(ops.requant(x, **p, dialect="rtl")), "rtl", examples=30)
 
 
-def test_a_function_may_alter_its_arguments() -> None:
+def test_a_function_may_modify_its_arguments() -> None:
     def mine(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        due = ops.layernorm(x, bias, dialect="rtl")
+        result = ops.layernorm(x, bias, dialect="rtl")
         x[:], bias[:] = 0, 0
-        return due
+        return result
 
     check_op("layernorm", mine, "rtl", examples=50)
 
 
-def test_a_function_that_changes_its_mind() -> None:
+def test_a_nondeterministic_function_is_reported() -> None:
     calls = iter(range(10**9))
-    failure = found("argmax", lambda x: ops.argmax(x) + (next(calls) == 7), None)
-    assert "gave something else" in str(failure)
+    failure = counterexample("argmax", lambda x: ops.argmax(x) + (next(calls) == 7), None)
+    assert "returned a different result" in str(failure)
 
 
 def test_differences_near_the_ends_of_64_bits() -> None:
-    due = np.array([5, -(2**63), 2**63 - 1])
-    assert difference(due, due.copy(), 0) == ("", None)
-    said, index = difference(due, np.array([5, 2**63 - 1, -(2**63)]), 2**62)
-    assert (index, said) == ((1,), "out[1] is 9223372036854775807, due -9223372036854775808; "
-                             f"2 of 3 elements differ by more than {2**62}")  # fmt: skip
+    expected = np.array([5, -(2**63), 2**63 - 1])
+    assert difference(expected, expected.copy(), 0) == ("", None)
+    message, index = difference(expected, np.array([5, 2**63 - 1, -(2**63)]), 2**62)
+    assert index == (1,)
+    assert message == (
+        f"out[1] is 9223372036854775807, expected -9223372036854775808; 2 of 3 elements differ by more than {2**62}"
+    )
     assert difference(np.array([-1]), np.array([2**64 - 1], np.uint64), 0)[1] == (0,)
 
 
@@ -292,36 +294,38 @@ def test_tolerance() -> None:
         return ops.requant(x, **params, dialect="rtl").astype(np.int64) + 1
 
     check_op("requant", one_off, "rtl", tolerance=1, examples=50)
-    assert found("requant", one_off, "rtl").index == (0, 0)
+    assert counterexample("requant", one_off, "rtl").index == (0, 0)
 
 
-# --- refusals, and what is held ---------------------------------------------------------------------------------------
+# --- refusals, fixed parameters, invalid arguments --------------------------------------------------------------------
 
 
-def test_what_the_reference_refuses_is_not_tried_unless_asked_for() -> None:
+def test_calls_that_the_reference_refuses_are_tried_only_with_refusals() -> None:
     limit = 2**31
 
     def careless(x: np.ndarray, x0: int, n: int, b: int) -> np.ndarray:
         return ops.shiftmax(x, x0=x0, n=n, b=b, dialect="rtl") if -x0 << n < limit else np.zeros_like(x)
 
     check_op("shiftmax", careless, "rtl")
-    failure = found("shiftmax", careless, "rtl", refusals=True)
+    failure = counterexample("shiftmax", careless, "rtl", refusals=True)
     assert failure.expected is None
-    assert "due is a ValueError, as the reference says: shiftmax: one exponential reaches" in str(failure)
+    assert "a ValueError is expected, as from the reference: shiftmax: one exponential reaches" in str(failure)
     check_op("shiftmax", lambda x, **p: ops.shiftmax(x, **p, dialect="rtl"), "rtl", refusals=True)
 
 
-def test_a_refusal_of_another_kind_is_found() -> None:
+def test_a_refusal_by_another_exception_is_found() -> None:
     def mine(x: np.ndarray, x0: int, n: int, b: int) -> np.ndarray:
         if -x0 << n >= 2**31:
             raise OverflowError("too much")
         return ops.shiftmax(x, x0=x0, n=n, b=b, dialect="rtl")
 
-    assert "it raised OverflowError: too much; due is a ValueError" in str(found("shiftmax", mine, "rtl", refusals=True))
+    assert "it raised OverflowError: too much; a ValueError is expected" in str(
+        counterexample("shiftmax", mine, "rtl", refusals=True)
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "held"),
+    ("name", "fixed"),
     [
         ("shiftmax", {"x0": -20, "n": 15, "b": 16, "columns": 197}),
         ("requant", {"m": [3, -5, 7], "e": [2, 3, 4], "b": 8}),
@@ -351,53 +355,59 @@ def test_a_refusal_of_another_kind_is_found() -> None:
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_what_is_held_stays(name: str, held: dict[str, Any]) -> None:
+def test_fixed_parameters_and_shapes_are_kept(name: str, fixed: dict[str, Any]) -> None:
     op, seen = ops.REGISTRY[name], []
 
-    def face(*x: np.ndarray, **params: Any) -> np.ndarray:
-        for key in held.keys() & params.keys():
-            np.testing.assert_array_equal(params[key], held[key])
-        assert x[0].shape[-1] == held.get("columns", x[0].shape[-1])
-        assert x[0].shape == held.get("shape", x[0].shape)
+    def function(*x: np.ndarray, **params: Any) -> np.ndarray:
+        for key in fixed.keys() & params.keys():
+            np.testing.assert_array_equal(params[key], fixed[key])
+        assert x[0].shape[-1] == fixed.get("columns", x[0].shape[-1])
+        assert x[0].shape == fixed.get("shape", x[0].shape)
         seen.append(x)
-        return op(*x, **params, **spoken("rtl" if op.choices else None))
+        return op(*x, **params, **dialect_argument("rtl" if op.choices else None))
 
-    check_op(name, face, "rtl", examples=30, **held)
+    check_op(name, function, "rtl", examples=30, **fixed)
     assert len(seen) >= 15
-    assert (
-        found(name, lambda *x, **p: None, "rtl", examples=5, **held).arguments.items()
-        >= {k: v for k, v in held.items() if isinstance(v, int) and k != "columns"}.items()
-    )
+    failure = counterexample(name, lambda *x, **p: None, "rtl", examples=5, **fixed)
+    assert failure.arguments.items() >= {k: v for k, v in fixed.items() if isinstance(v, int) and k != "columns"}.items()
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs", "said"),
+    ("args", "kwargs", "message"),
     [
         (("softmax",), {"dialect": "rtl"}, "there is no operator 'softmax'; there are: argmax"),
         (("shiftmax",), {"dialect": "verilog"}, "'verilog' is not a dialect: ivit"),
-        (("shiftmax",), {"dialect": None}, "shiftmax: name its dialect"),
-        (("shiftmax",), {"dialect": "rtl", "bits": 16}, "shiftmax has no parameter 'bits' to hold; it has x0, n, b"),
-        (("argmax",), {"dialect": None, "n": 16}, "argmax has no parameter 'n' to hold; it has none"),
+        (("shiftmax",), {"dialect": None}, "shiftmax: dialect=None, but its results depend on the dialect"),
+        (("shiftmax",), {"dialect": "rtl", "bits": 16}, "shiftmax has no parameter 'bits'; it has x0, n, b"),
+        (("argmax",), {"dialect": None, "n": 16}, "argmax has no parameter 'n'; it has none"),
         (("shiftmax",), {"dialect": "rtl", "x0": 3}, r"shiftmax: x0 = 3 is outside \[-1048576, -1\]"),
         (("shiftmax",), {"dialect": "rtl", "x0": -1.5}, "shiftmax: x0: expected integers"),
         (
             ("shiftmax",),
             {"dialect": "rtl", "shape": (2, 0)},
-            r"shiftmax: shape=\(2, 0\): whole numbers from 1 to 16,777,216 are due",
+            r"shiftmax: shape=\(2, 0\): a tuple of integers from 1 to 16,777,216 is expected",
         ),
-        (("shiftmax",), {"dialect": "rtl", "shape": ()}, r"shiftmax: shape=\(\): whole numbers"),
-        (("shiftmax",), {"dialect": "rtl", "shape": 5}, r"shiftmax: shape=5: whole numbers from 1 to 16,777,216 are due"),
-        (("shiftmax",), {"dialect": "rtl", "columns": 0}, "shiftmax: columns=0: a whole number from 1 to 16,777,216 is due"),
-        (("shiftmax",), {"dialect": "rtl", "columns": 10**9}, "shiftmax: columns=1000000000: a whole number"),
-        (("shiftmax",), {"dialect": "rtl", "tolerance": -1}, "shiftmax: tolerance=-1: a whole number from 0 is due"),
-        (("shiftmax",), {"dialect": "rtl", "examples": 0}, "shiftmax: examples=0: a whole number from 1 is due"),
-        (("shiftmax",), {"dialect": "rtl", "columns": 4, "shape": (2, 4)}, "give one of them"),
-        (("shiftmax",), {"dialect": "rtl", "n": 31}, "refuses every call that was tried: shiftmax: one exponential"),
-        (("layernorm",), {"dialect": "rtl", "bias": [1, 2], "columns": 3}, "refuses every call that was tried"),
+        (("shiftmax",), {"dialect": "rtl", "shape": ()}, r"shiftmax: shape=\(\): a tuple of integers"),
+        (
+            ("shiftmax",),
+            {"dialect": "rtl", "shape": 5},
+            r"shiftmax: shape=5: a tuple of integers from 1 to 16,777,216 is expected",
+        ),
+        (
+            ("shiftmax",),
+            {"dialect": "rtl", "columns": 0},
+            "shiftmax: columns=0: an integer from 1 to 16,777,216 is expected",
+        ),
+        (("shiftmax",), {"dialect": "rtl", "columns": 10**9}, "shiftmax: columns=1000000000: an integer from 1"),
+        (("shiftmax",), {"dialect": "rtl", "tolerance": -1}, "shiftmax: tolerance=-1: an integer of at least 0 is expected"),
+        (("shiftmax",), {"dialect": "rtl", "examples": 0}, "shiftmax: examples=0: an integer of at least 1 is expected"),
+        (("shiftmax",), {"dialect": "rtl", "columns": 4, "shape": (2, 4)}, "give only one of them"),
+        (("shiftmax",), {"dialect": "rtl", "n": 31}, "refuses every call tried: shiftmax: one exponential"),
+        (("layernorm",), {"dialect": "rtl", "bias": [1, 2], "columns": 3}, "refuses every call tried"),
     ],
 )
-def test_words_that_make_no_sense(args: tuple, kwargs: dict[str, Any], said: str) -> None:
-    with pytest.raises(IntsimError, match=said) as raised:
+def test_invalid_arguments_are_refused(args: tuple, kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(IntsimError, match=message) as raised:
         check_op(*args, lambda *x, **p: None, **kwargs)
     assert "\n" not in str(raised.value)
 
@@ -408,7 +418,7 @@ quick = settings(database=None, max_examples=2000, derandomize=True)
 
 
 @pytest.mark.parametrize("fmt", [I8, U8, I32])
-def test_integers_reach_their_ends(fmt: Any) -> None:
+def test_integers_include_the_ends_of_their_format(fmt: Any) -> None:
     for end in (fmt.lo, fmt.hi, 0):
         assert find(strategies.integers(fmt), lambda v, end=end: v == end, settings=quick) == end
     with pytest.raises(ValueError, match="'int8' is not a format"):
@@ -436,7 +446,7 @@ def test_rows_of_every_kind(kind: Callable) -> None:
 
 @searching
 @given(st.data())
-def test_tensors_have_the_shape_that_is_asked_for(data: st.DataObject) -> None:
+def test_tensors_have_the_requested_shape(data: st.DataObject) -> None:
     fmt = data.draw(st.sampled_from(["u8", "i8", "i16", "i32"]))
     shape = tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
     assert data.draw(strategies.tensors(fmt, shape)).shape == shape
@@ -448,15 +458,15 @@ def test_tensors_have_the_shape_that_is_asked_for(data: st.DataObject) -> None:
 
 @searching
 @given(st.data(), st.none() | st.integers(1, 9))
-def test_multipliers_are_those_of_requant(data: st.DataObject, channels: int | None) -> None:
+def test_multipliers_are_valid_for_requant(data: st.DataObject, channels: int | None) -> None:
     m, e = data.draw(strategies.multipliers(channels))
     assert np.shape(m) == np.shape(e) == (() if channels is None else (channels,))
     ops.requant([[1] * (channels or 1)], m=m, e=e, b=8, dialect="rtl")
 
 
-def test_multipliers_tie_and_have_signs() -> None:
-    for wanted in (lambda p: 3 * p[0] % 2 ** p[1] == 2 ** (p[1] - 1), lambda p: p[0] < -(2**30), lambda p: p[1] == 62):
-        find(strategies.multipliers(), wanted, settings=quick)
+def test_multipliers_include_ties_and_negative_ones() -> None:
+    for condition in (lambda p: 3 * p[0] % 2 ** p[1] == 2 ** (p[1] - 1), lambda p: p[0] < -(2**30), lambda p: p[1] == 62):
+        find(strategies.multipliers(), condition, settings=quick)
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -472,7 +482,7 @@ def test_graphs_in_a_dialect(name: str) -> None:
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_graphs_with_windows(name: str) -> None:
-    """Now and then there is attention within windows; every face computes the same."""
+    """Some graphs have attention within windows; both implementations give the same results on them."""
     graph = find(strategies.graphs(name), lambda g: any(n.op == "masked_shiftmax" for n in g.nodes), settings=quick)
     assert {"roll", "windows", "relative_positions", "merge_windows", "tokens"} <= {node.op for node in graph.nodes}
     picture = np.random.default_rng(1).integers(0, 256, graph.tensors["image"].shape).astype(np.uint8)
@@ -481,13 +491,13 @@ def test_graphs_with_windows(name: str) -> None:
     np.testing.assert_array_equal(intsim.run(graph, picture, lambda name, value: None), labels)
 
 
-def test_dialects_are_built_in_or_mixed() -> None:
+def test_dialects_are_built_in_or_mixtures() -> None:
     assert find(strategies.dialects(), lambda d: d is dialects.RTL, settings=quick) is dialects.RTL
     mixed = find(strategies.dialects(), lambda d: d.name == "mixture" and d.half_bit == "dropped", settings=quick)
     assert mixed.softmax_bits in (8, 16)
 
 
-# --- repeatable, tidy, optional ---------------------------------------------------------------------------------------
+# --- reproducible, without files, without Hypothesis ------------------------------------------------------------------
 
 
 def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -500,11 +510,11 @@ def test_the_same_calls_are_tried_every_time() -> None:
     def tried() -> list[str]:
         seen = []
 
-        def face(x: np.ndarray, **params: Any) -> np.ndarray:
+        def function(x: np.ndarray, **params: Any) -> np.ndarray:
             seen.append(f"{x.tolist()} {params}")
             return ops.requant(x, **params, dialect="rtl")
 
-        check_op("requant", face, "rtl", examples=40)
+        check_op("requant", function, "rtl", examples=40)
         return seen
 
     first = tried()
@@ -512,7 +522,7 @@ def test_the_same_calls_are_tried_every_time() -> None:
     assert tried() == first
 
 
-def test_outside_pytest_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_no_files_are_left_behind_outside_pytest(tmp_path: Path) -> None:
     code = "from intsim.testing import check_op; check_op('argmax', lambda x: x.argmax(-1) * 0, None)"
     done = python(code, tmp_path)
     assert done.returncode == 1
@@ -521,7 +531,7 @@ def test_outside_pytest_nothing_is_left_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_without_hypothesis_there_is_one_line(tmp_path: Path) -> None:
+def test_without_hypothesis_the_error_is_one_line(tmp_path: Path) -> None:
     for name in ("check_op", "strategies"):
         done = python(f"import sys; sys.modules['hypothesis'] = None; from intsim.testing import {name}", tmp_path)
         last = done.stderr.splitlines()[-1]
@@ -530,9 +540,9 @@ def test_without_hypothesis_there_is_one_line(tmp_path: Path) -> None:
     assert python("import sys; sys.modules['hypothesis'] = None; import intsim.testing.golden", tmp_path).returncode == 0
 
 
-def test_the_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
-    heavy = ["numpy", "numba", "h5py", "hypothesis", "rich"]
-    done = python(f"import sys, intsim.testing.plugin; print([m for m in {heavy} if m in sys.modules])", tmp_path)
+def test_the_plugin_imports_no_large_packages(tmp_path: Path) -> None:
+    packages = ["numpy", "numba", "h5py", "hypothesis", "rich"]
+    done = python(f"import sys, intsim.testing.plugin; print([m for m in {packages} if m in sys.modules])", tmp_path)
     assert done.stdout == "[]\n"
 
 
@@ -542,7 +552,7 @@ installed = any(point.value == "intsim.testing.plugin" for point in entry_points
 PLUGIN = ("-q", "-p", "no:cacheprovider", *(() if installed else ("-p", "intsim.testing.plugin")))
 
 
-def test_the_fixture_on_the_shipped_file(pytester: pytest.Pytester) -> None:
+def test_the_fixture_with_the_shipped_file(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import numpy as np
         import pytest
@@ -560,7 +570,7 @@ def test_the_fixture_on_the_shipped_file(pytester: pytest.Pytester) -> None:
             assert len(golden.nodes()) > 100
             golden.check(SOFTMAX, ops.shiftmax(x, **golden.params(SOFTMAX), dialect=golden.dialect))
 
-        def test_what_is_given_out_is_ones_own(golden):
+        def test_returned_arrays_are_copies(golden):
             for value in (golden[SOFTMAX], *golden.inputs(SOFTMAX)):
                 value[:] = 0
             linear = golden.nodes("linear")[0]
@@ -573,20 +583,21 @@ def test_the_fixture_on_the_shipped_file(pytester: pytest.Pytester) -> None:
             with pytest.raises(AssertionError) as raised:
                 golden.check(SOFTMAX, values)
             text = str(raised.value)
-            due = golden[SOFTMAX][2, 3, 4]
-            assert text.startswith(f"{SOFTMAX}: out[2, 3, 4] is {due + 5}, due {due}; 1 of 264,196 elements differ\\n\\n")
-            assert f"{SOFTMAX}[2,3,4] = {due:,}" in text and "e * f >>" in text
+            expected = golden[SOFTMAX][2, 3, 4]
+            differing = "1 of 264,196 elements differ"
+            assert text.startswith(f"{SOFTMAX}: out[2, 3, 4] is {expected + 5}, expected {expected}; {differing}\\n\\n")
+            assert f"{SOFTMAX}[2,3,4] = {expected:,}" in text and "e * f >>" in text
             assert raised.value.index == (2, 3, 4)
             with pytest.raises(AssertionError, match="its shape is"):
                 golden.check(SOFTMAX, values[0])
-            with pytest.raises(AssertionError, match="integers are due"):
+            with pytest.raises(AssertionError, match="integers are expected"):
                 golden.check(SOFTMAX, values / 1)
 
         @pytest.mark.parametrize("call", [
             "golden['nobody']", "golden.inputs('nobody')", "golden.params('nobody')", "golden.check('nobody', 3)",
             "golden.nodes('softmax')", "golden.nodes('shift_exp')",
         ])
-        def test_what_there_is_not(golden, call):
+        def test_unknown_names_are_refused(golden, call):
             with pytest.raises(IntsimError, match="there is no|none of its") as raised:
                 eval(call)
             assert "\\n" not in str(raised.value)
@@ -617,16 +628,16 @@ def test_another_file_and_its_model(pytester: pytest.Pytester, golden_file: Path
 
 def test_unusable_files_are_refused_before_any_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test():\n    pass")
-    (pytester.path / "text.h5").write_text("no file of intsim")
-    for arguments, said in (
-        (["--golden=nowhere.h5"], "ERROR: --golden *nowhere.h5: there is no such file"),
-        (["--golden=."], "ERROR: --golden *: it is a folder"),
-        (["--golden=text.h5"], "ERROR: --golden *text.h5: not a file of intsim; *"),
-        (["--golden-model=text.h5"], "ERROR: --golden-model *text.h5: not a file of intsim; *"),
+    (pytester.path / "text.h5").write_text("not an intsim file")
+    for arguments, message in (
+        (["--golden=nowhere.h5"], "ERROR: --golden *nowhere.h5: no such file"),
+        (["--golden=."], "ERROR: --golden *: is a folder, not a file"),
+        (["--golden=text.h5"], "ERROR: --golden *text.h5: is not an intsim file; *"),
+        (["--golden-model=text.h5"], "ERROR: --golden-model *text.h5: is not an intsim file; *"),
     ):
         done = pytester.runpytest(*PLUGIN, *arguments)
         assert done.ret == pytest.ExitCode.USAGE_ERROR
-        done.stderr.fnmatch_lines([said])
+        done.stderr.fnmatch_lines([message])
     pytester.makeini("[pytest]\nintsim_golden = nowhere.h5")
     done = pytester.runpytest(*PLUGIN)
-    done.stderr.fnmatch_lines(["ERROR: intsim_golden = *nowhere.h5: there is no such file"])
+    done.stderr.fnmatch_lines(["ERROR: intsim_golden = *nowhere.h5: no such file"])

@@ -1,9 +1,9 @@
-"""What each choice of quantization costs, measured on scenes that neither training nor calibration has seen.
+"""Measure the accuracy of each choice of quantization on scenes used neither for training nor for calibration.
 
     python tools/accuracy.py calibration | long-tail | class-norm | choices
 
-prints one table of docs/accuracy.md; `make accuracy` renews them all. `make-long-tail FILE` writes the network that has long
-tails. Needs nothing beyond intsim: the real numbers are those of its real-valued graph, which tests compare with torch.
+prints one table of docs/accuracy.md; `make accuracy` prints them all. `make-long-tail FILE` writes the network with long
+tails. Only intsim is needed: float results are those of its real-valued graph, which tests compare with torch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def calibration(count: int) -> list[NDArray]:
 
 
 def unseen(count: int) -> Scenes:
-    """Pictures and labels."""
+    """Unseen pictures with their labels."""
     return [render(EVAL_SEED + i) for i in range(count)]
 
 
@@ -65,20 +65,20 @@ def miou(label: Callable[[NDArray], NDArray], scenes: Scenes) -> float:
 
 
 def real_miou(weights: Weights, config: dict[str, Any], scenes: Scenes) -> float:
-    """Of the real-valued network, upsampled as the integers are."""
+    """The mean IoU of the real-valued network, upsampled like the integer one."""
     return miou(segmenter(SegmenterConfig.of(config), weights).run, scenes)
 
 
 def integer_miou(
     weights: Weights, config: dict[str, Any], scenes: Scenes, pictures: int = 1, recipe: Recipe | None = None
 ) -> float:
-    """Of the integer network that a recipe gives."""
+    """The mean IoU of the integer network quantized by a recipe."""
     graph = quantize_weights(weights, config, calibration(pictures), dialects.ISEGMENTER, "measured here", recipe)
     return miou(lambda picture: intsim.run(graph, picture), scenes)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table: text to the left, numbers with four digits to the right."""
+    """Print a table: the first column left-aligned, the others right-aligned, floats with four digits."""
     cells = [list(heads), *([f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
     for row in cells:
@@ -88,10 +88,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 @click.group()
 def main() -> None:
-    """Measure."""
+    """Measure the accuracy of choices of quantization."""
 
 
-scenes_option = click.option("--scenes", default=500, show_default=True, help="Unseen scenes.")
+scenes_option = click.option("--scenes", default=500, show_default=True, help="Number of unseen scenes.")
 
 
 @main.command("calibration")
@@ -117,7 +117,7 @@ def by_calibration(scenes: int) -> None:
 @main.command("long-tail")
 @scenes_option
 def by_tail(scenes: int) -> None:
-    """What the clamp is worth before GELUs with long tails."""
+    """The effect of the clamp on a network with long tails before its GELUs."""
     weights, config = checkpoint("scenes")
     seen = unseen(scenes)
     tailed = long_tailed(weights, config)
@@ -137,7 +137,7 @@ def by_tail(scenes: int) -> None:
 @main.command("make-long-tail")
 @click.argument("target", type=click.Path(path_type=Path))
 def make_long_tail(target: Path) -> None:
-    """Write the network with long tails to TARGET (safetensors), its configuration beside it."""
+    """Write the network with long tails to TARGET (safetensors), and its configuration next to it."""
     weights, config = checkpoint("scenes")
     tailed = long_tailed(weights, config)
     save_file({name: np.ascontiguousarray(value, np.float32) for name, value in tailed.items()}, target)
@@ -145,10 +145,10 @@ def make_long_tail(target: Path) -> None:
 
 
 def long_tailed(weights: Weights, config: dict[str, Any]) -> Weights:
-    """The shipped network with long tails before its GELUs, and nearly the same function.
+    """The shipped network with long tails before its GELUs; its results are nearly the same.
 
-    In every MLP the 8 hidden channels with the largest inputs get them 4 times larger (rows of fc1) and give a quarter
-    (columns of fc2): far from 0 GELU is the identity or 0, which keep their scale.
+    In every MLP, the inputs of the 8 hidden channels with the largest inputs are multiplied by 4 (rows of fc1) and their
+    outputs by 1/4 (columns of fc2): far from 0, GELU is the identity or 0, and both commute with scaling.
     """
     net = segmenter(SegmenterConfig.of(config), weights)
     names = [node.name for node in net.nodes if node.name.endswith(".fc1")]
@@ -168,20 +168,20 @@ def long_tailed(weights: Weights, config: dict[str, Any]) -> Weights:
 @main.command("class-norm")
 @scenes_option
 def by_class_norm(scenes: int) -> None:
-    """The L2 norms of a network that was trained with them; then with class features of less equal lengths."""
+    """The L2 norms of a network trained with them; then with class features of more different lengths."""
     weights, config = checkpoint("scenes_l2")
     seen = unseen(scenes)
     dimensions = SegmenterConfig.of(config)
     published = segmenter(dimensions, weights)
     for eps in (LAYER_NORM_EPS, 0.0):
-        apart, different = 0.0, 0
+        largest, different = 0.0, 0
         for picture, _ in seen[:20]:
             without = segmenter(dimensions, weights, class_gain=class_gain(published, [picture]))
             (ours, our_labels), (theirs, their_labels) = (scores(with_eps(n, eps), picture) for n in (without, published))
-            apart = max(apart, float(np.abs(ours - theirs).max()))
+            largest = max(largest, float(np.abs(ours - theirs).max()))
             different += int((our_labels != their_labels).sum())
         few = len(seen[:20])
-        print(f"patch norm left out, eps {eps:g}: scores {apart:.1e} apart, {different} labels of {few} scenes differ")
+        print(f"patch norm left out, eps {eps:g}: scores differ by {largest:.1e}, {different} labels of {few} scenes differ")
     gains = class_gain(published, calibration(1))
     print("class gains from one picture: " + ", ".join(f"{gain:.3f}" for gain in gains))
     rows: list[list[Any]] = [["float, as trained", miou(published.run, seen)]]
@@ -198,8 +198,8 @@ def by_class_norm(scenes: int) -> None:
 
 
 def stretched(spread: float, weights: Weights, config: dict[str, Any], scenes: Scenes) -> list[Any]:
-    """How often integers label as the published network does when its class features differ more in length: the channels of
-    their projection are stretched at random.
+    """The share of labels on which the integer and the published network agree if the class features differ more in length:
+    the channels of their projection are multiplied by random factors.
     """
     factors = np.exp(spread * np.random.default_rng(0).standard_normal(config["d_model"]))
     changed = weights | {"decoder.proj_classes": weights["decoder.proj_classes"] * factors}
@@ -212,13 +212,13 @@ def stretched(spread: float, weights: Weights, config: dict[str, Any], scenes: S
         graph = quantize_weights(
             changed, config, calibration(1), dialects.ISEGMENTER, "measured here", Recipe(class_norm=norm)
         )
-        alike = [(intsim.run(graph, p) == labels).mean() for (p, _), labels in zip(scenes, real, strict=True)]
-        row.append(float(np.mean(alike)))
+        equal = [(intsim.run(graph, p) == labels).mean() for (p, _), labels in zip(scenes, real, strict=True)]
+        row.append(float(np.mean(equal)))
     return row
 
 
 def with_eps(net: RealGraph, eps: float) -> RealGraph:
-    """The network with another epsilon in its mask norm; an integer layer norm has none."""
+    """The network with another epsilon in its mask norm; an integer layer norm has no epsilon."""
     return RealGraph(
         replace(node, params={**node.params, "eps": eps}) if node.name == "decoder.mask_norm" else node for node in net.nodes
     )

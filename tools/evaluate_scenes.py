@@ -1,9 +1,9 @@
-"""Measure the shipped models on scenes neither has seen: float with bilinear and nearest upsampling, and integers.
+"""Evaluate the shipped models on unseen scenes: float with bilinear and nearest upsampling, and integer.
 
     python tools/evaluate_scenes.py
 
-writes weights/evaluation.json. The float model runs in torch, written independently of intsim's own real-valued graph;
-how far the two differ is measured too. Needs the `train` extra.
+writes weights/evaluation.json. The float model is a torch implementation, independent of intsim's real-valued graph;
+the difference between the two is measured as well. Needs the `train` extra.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(count: int) -> None:
     real = segmenter(SegmenterConfig.of(config), read_checkpoint(WEIGHTS / "scenes.safetensors", config)[0])
     names = ("float_bilinear", "float_nearest", "integer")
     counts = {name: Confusion(len(CLASSES)) for name in names}
-    apart, agreeing = 0.0, 0
+    largest, agreeing = 0.0, 0
     start = time.perf_counter()
     for i in track(range(count), "evaluating"):
         image, labels = render(EVAL_SEED + i)
@@ -67,7 +67,7 @@ def main(count: int) -> None:
             counts[name].add(labels.astype(np.int16), value)
         agreeing += int((predicted["integer"] == predicted["float_nearest"]).sum())
         if i < CROSS_CHECKED:
-            apart = max(apart, _difference(real, image, scores))
+            largest = max(largest, _difference(real, image, scores))
     iou = {name: np.array(value.iou) for name, value in counts.items()}
     report = {
         "scenes": count,
@@ -76,7 +76,7 @@ def main(count: int) -> None:
         "miou": {name: round(float(value.mean()), 4) for name, value in iou.items()},
         "class_iou": {n: dict(zip(CLASSES, (round(float(x), 4) for x in v), strict=True)) for n, v in iou.items()},
         "integer_equals_float_nearest": round(agreeing / (count * config["image_size"][0] * config["image_size"][1]), 4),
-        "largest_difference_torch_to_real_graph": float(f"{apart:.2g}"),
+        "largest_difference_torch_to_real_graph": float(f"{largest:.2g}"),
     }
     (WEIGHTS / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))

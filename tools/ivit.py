@@ -1,11 +1,12 @@
-"""The tables of docs/ivit.md: I-ViT's published PyTorch arithmetic beside its integers, and its two dialects side by side.
+"""The tables of docs/ivit.md: I-ViT's published PyTorch arithmetic compared with integers, and its two dialects compared.
 
     python tools/ivit.py float32            the three nonlinear operators, simulated in float32 as published
     python tools/ivit.py dialects [FILE]    ivit and ivit-tvm on one network, node by node
-    python tools/ivit.py names KIND         the node that gives what each module gives; KIND is deit or swin
+    python tools/ivit.py names KIND         the node that corresponds to each module; KIND is deit or swin
 
 The float32 forms below follow the formulas of the published modules (IntSoftmax, IntGELU, IntLayerNorm), whose tensors are
-floats that stand for ``integer * scale``. Their sums are rounded once, from float64: kinder than any order of adding.
+floats that represent ``integer * scale``. Sums are computed in float64 and rounded once, which is more exact than float32
+additions in any order.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from intsim.quantization.ivit_records import offset_pixels
 MINI = Path(__file__).parent.parent / "golden" / "ivit-deit-mini.npz"
 ONE = np.float32(1)
 LARGEST = np.float32(2**31 - 1)
-# A power of two, at which x / s is the integer again, and ordinary ones: the largest of 127 is 6.3, 12.7, 4.1.
+# A power of two, for which x / s is exactly the integer, and typical ones: 127 represents 6.3, 12.7, 4.1.
 SCALES = (2.0**-4, 6.3 / 127, 12.7 / 127, 4.1 / 127)
 ROWS = 2000
 
@@ -52,7 +53,7 @@ def int_exp_shift(x: NDArray, s: np.float32, n: int) -> NDArray:
 
 
 def int_softmax(x: NDArray, s: np.float32) -> NDArray:
-    """IntSoftmax of 16 bits in float32: the integers it takes its output for."""
+    """IntSoftmax with 16 bits in float32: its output as integers."""
     x = x / s
     e = int_exp_shift(x - x.max(axis=-1, keepdims=True), s, 15)
     factor = np.floor(LARGEST / np.minimum(summed(e), LARGEST))
@@ -60,7 +61,7 @@ def int_softmax(x: NDArray, s: np.float32) -> NDArray:
 
 
 def int_gelu(x: NDArray, s: np.float32) -> NDArray:
-    """IntGELU of 8 bits in float32."""
+    """IntGELU with 8 bits in float32."""
     x = x / s
     top = x.max(axis=-1, keepdims=True)
     narrow = s * np.float32(1.702)
@@ -80,7 +81,7 @@ def int_layernorm(x: NDArray, s: np.float32) -> NDArray:
 
 
 def cases() -> Iterator[tuple[str, float, NDArray, NDArray]]:
-    """Operator, scale, what float32 gives and what the integers are."""
+    """Operator, scale, results in float32, and the expected integers."""
     rng = np.random.default_rng(1)
     logits = np.clip(np.rint(rng.normal(0, 30, (ROWS, 197))), -128, 127).astype(np.int8)
     hidden = np.clip(np.rint(rng.normal(0, 25, (ROWS // 8, 1536))), -128, 127).astype(np.int8)
@@ -88,16 +89,16 @@ def cases() -> Iterator[tuple[str, float, NDArray, NDArray]]:
     for scale in SCALES:
         s = np.float32(scale)
         params = softmax_parameters(float(s), 197, dialects.IVIT)
-        due = ops.shiftmax(logits, **params, dialect=dialects.IVIT)
-        yield "shiftmax", scale, int_softmax(logits.astype(np.float32) * s, s), due
+        expected = ops.shiftmax(logits, **params, dialect=dialects.IVIT)
+        yield "shiftmax", scale, int_softmax(logits.astype(np.float32) * s, s), expected
     for scale in SCALES:
         s = np.float32(scale)
-        due = ops.shiftgelu(hidden, **gelu_parameters(float(s), dialects.IVIT), dialect=dialects.IVIT)
-        yield "shiftgelu", scale, int_gelu(hidden.astype(np.float32) * s, s), due
+        expected = ops.shiftgelu(hidden, **gelu_parameters(float(s), dialects.IVIT), dialect=dialects.IVIT)
+        yield "shiftgelu", scale, int_gelu(hidden.astype(np.float32) * s, s), expected
     for scale in SCALES:
         s = np.float32(scale / 256)
-        due = ops.layernorm(stream, np.zeros(stream.shape[-1], np.int32), dialect=dialects.IVIT)
-        yield "layernorm", scale / 256, int_layernorm(stream.astype(np.float32) * s, s), due
+        expected = ops.layernorm(stream, np.zeros(stream.shape[-1], np.int32), dialect=dialects.IVIT)
+        yield "layernorm", scale / 256, int_layernorm(stream.astype(np.float32) * s, s), expected
 
 
 @click.group()
@@ -107,24 +108,24 @@ def main() -> None:
 
 @main.command("float32")
 def float32() -> None:
-    """Share of elements that a float32 simulation gets otherwise than the integers."""
+    """The share of elements for which a float32 simulation differs from the integers."""
     click.echo(
         f"{'operator':<10} {'scale':>10} {'elements':>9} {'not whole':>9} {'differ':>7} {'largest':>9} {'of the range':>12}"
     )
-    for name, scale, simulated, due in cases():
-        error = simulated.astype(np.float64) - due
+    for name, scale, simulated, expected in cases():
+        error = simulated.astype(np.float64) - expected
         broken = np.mean(simulated != np.floor(simulated))
         worst = np.abs(error).max()
         click.echo(
-            f"{name:<10} {scale:>10.6f} {due.size:>9,} {broken:>9.1%} {np.mean(error != 0):>7.1%} {worst:>9,.4g} "
-            f"{worst / np.abs(due.astype(np.float64)).max():>12.1e}"
+            f"{name:<10} {scale:>10.6f} {expected.size:>9,} {broken:>9.1%} {np.mean(error != 0):>7.1%} {worst:>9,.4g} "
+            f"{worst / np.abs(expected.astype(np.float64)).max():>12.1e}"
         )
 
 
 @main.command("dialects")
 @click.argument("file", type=click.Path(path_type=Path), default=MINI)
 def side_by_side(file: Path) -> None:
-    """Every node under ivit-tvm, on the inputs it has under ivit, and as the whole network runs."""
+    """Every node in ivit-tvm: on its inputs in ivit, and in a run of the whole network."""
     first, picture = network(file, dialects.IVIT)
     second, _ = network(file, dialects.IVIT_TVM)
     a, b = values(first, picture), values(second, picture)
@@ -132,14 +133,16 @@ def side_by_side(file: Path) -> None:
     for node in second.nodes:
         if node.op in (INPUT, CONSTANT) or first.by_name[node.name].op != node.op or moves(node.op):
             continue
-        due, scales = a[node.name], (first.scales[node.name], second.scales[node.name])
+        expected, scales = a[node.name], (first.scales[node.name], second.scales[node.name])
         own, largest = "", ""
-        if all(same_scale(first, second, name) for name in node.inputs):  # else its multipliers are for other inputs
+        if all(same_scale(first, second, name) for name in node.inputs):  # otherwise its multipliers are for other inputs
             alone = replay(second, node, [a[name] for name in node.inputs])
-            coarse = due if same_scale(first, second, node.name) else due >> 8  # probabilities of 16 bits as those of 8
+            coarse = (
+                expected if same_scale(first, second, node.name) else expected >> 8
+            )  # 16-bit probabilities as 8-bit ones
             error = alone.astype(np.int64) - coarse.astype(np.int64)
             own, largest = f"{np.mean(error != 0):.1%}", f"{np.abs(error).max():,}"
-        real = [value * scale for value, scale in zip((due, b[node.name]), scales, strict=True)]
+        real = [value * scale for value, scale in zip((expected, b[node.name]), scales, strict=True)]
         noise = np.sqrt(np.mean((real[0] - real[1]) ** 2) / np.mean(real[0] ** 2))
         share = f"{np.mean(real[0] != real[1]):.1%}"
         click.echo(f"{node.name:<32} {node.op:<13} {own:>9} {largest:>13} {share:>14} {noise:>8.2%}")
@@ -150,7 +153,7 @@ def network(file: Path, dialect: dialects.Dialect) -> tuple[Graph, NDArray]:
     checkpoint = Checkpoint.open(file)
     own = checkpoint.own_config()
     if own is None:
-        raise click.ClickException(f"{file}: says no configuration")
+        raise click.ClickException(f"{file}: contains no configuration")
     scale = input_scale(checkpoint)
     with np.load(file) as archive:
         integers = archive["act/qact_input"][0].astype(np.int64)
@@ -160,14 +163,14 @@ def network(file: Path, dialect: dialects.Dialect) -> tuple[Graph, NDArray]:
 
 
 def values(graph: Graph, picture: NDArray) -> dict[str, NDArray]:
-    """Every tensor."""
-    found: dict[str, NDArray] = {}
-    run(graph, picture, lambda name, value: found.__setitem__(name, np.array(value)))
-    return found
+    """Every tensor of a run, by name."""
+    tensors: dict[str, NDArray] = {}
+    run(graph, picture, lambda name, value: tensors.__setitem__(name, np.array(value)))
+    return tensors
 
 
 def same_scale(first: Graph, second: Graph, name: str) -> bool:
-    """Whether a tensor stands for real numbers at the same scale in both."""
+    """Whether a tensor has the same scale in both networks."""
     return np.array_equal(np.asarray(first.scales[name], np.float64), np.asarray(second.scales[name], np.float64))
 
 
@@ -179,7 +182,7 @@ def moves(op: str) -> bool:
 @main.command("names")
 @click.argument("kind", type=click.Choice(["deit", "swin"]))
 def names(kind: str) -> None:
-    """The modules of I-ViT's network and our nodes, blocks and stages numbered {i} and {j}."""
+    """The modules of I-ViT's network and the corresponding nodes; stages and blocks are numbered {i} and {j}."""
     own = Checkpoint.open(MINI.with_name(f"ivit-{kind}-mini.npz")).own_config()
     assert own is not None
     seen: dict[str, str] = {}

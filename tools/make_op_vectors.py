@@ -2,9 +2,9 @@
 
     python tools/make_op_vectors.py [path]
 
-The answers come from tests/oracle.py alone, plain Python integers written from the page: neither intsim nor NumPy takes
-part. The file is the same, byte for byte, on every machine. It complements golden/ops/ops-v1.json; together they notice
-a change of any single choice of any dialect (tests/test_vectors.py holds them to that).
+The answers are computed by tests/oracle.py in plain Python integers, according to docs/arithmetic.md, without intsim and
+NumPy. The file is the same, byte for byte, on every machine. It complements golden/ops/ops-v1.json; together they detect a
+change of any single choice of any dialect (checked by tests/test_vectors.py).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ TARGET = ROOT / "golden" / "ops" / "choices-v1.json"
 NOTE = "Computed in plain Python integers by tests/oracle.py; `x` is one row unless the operator takes a matrix."
 I32_LOW, I32_HIGH = -(2**31), 2**31 - 1
 
-# Every flag: why such cases exist, and which bug in an implementation they catch.
+# For every flag: why such cases exist, and which bug of an implementation they catch.
 FLAGS: dict[str, dict[str, str]] = runpy.run_path(str(ROOT / "intsim" / "vectors" / "flags.py"))["NOTES"]
 
 
 def draws(count: int, low: int, high: int, seed: int) -> list[int]:
-    """`count` integers in ``[low, high]`` from a linear congruential generator of our own: the same for ever."""
+    """`count` integers in ``[low, high]`` from a linear congruential generator defined here, so that they never change."""
     state, out = seed, []
     for _ in range(count):
         state = (6364136223846793005 * state + 1442695040888963407) % 2**64
@@ -38,13 +38,13 @@ def draws(count: int, low: int, high: int, seed: int) -> list[int]:
 
 
 class Vectors:
-    """The cases so far; each is answered by the oracle as it is added."""
+    """The cases added so far, each with the answer of the oracle."""
 
     def __init__(self) -> None:
         self.cases: list[dict[str, Any]] = []
 
     def add(self, op: str, flags: str, note: str = "", **args: Any) -> None:
-        """One case; `flags` are separated by spaces."""
+        """Add a case; `flags` are separated by spaces."""
         case: dict[str, Any] = {"id": len(self.cases) + 1, "op": op, "flags": flags.split(), "args": args}
         try:
             case["expect"] = oracle.evaluate(op, args)
@@ -179,7 +179,7 @@ def lowering(v: Vectors, dialect: str) -> None:
 
 
 def roundings(v: Vectors) -> None:
-    """requant and the layernorm's mean under each of the five roundings, whatever the dialect."""
+    """requant and the mean of layernorm with each of the five roundings, independent of the dialect."""
     flags = "TieRoundingPositive TieRoundingNegative NegativeDividend"
     for mode in ("floor", "trunc", "half_up", "half_even", "half_away"):
         choices: dict[str, Any] = {"dialect": "isegmenter", "choices": {"requant_rounding": mode}}
@@ -201,7 +201,7 @@ def roundings(v: Vectors) -> None:
 
 
 def products(v: Vectors) -> None:
-    """linear and matmul, which speak no dialect."""
+    """linear and matmul, which use no dialect."""
     x, weight = [-128, 127, 0, 5], [[-128, 127, 1, 2], [127, -128, 0, -7], [0, 0, 0, 0]]
     v.add("linear", "AccumulatorEnds", "", x=x, weight=weight, bias=[0, -100, I32_HIGH])
     v.add(
@@ -257,7 +257,7 @@ def movement(v: Vectors) -> None:
 
 
 def windows_of_tokens(v: Vectors, dialect: str) -> None:
-    """mean and masked_shiftmax; appended, so that the cases before them keep their numbers."""
+    """mean and masked_shiftmax; appended, so that earlier cases keep their ids."""
     for tokens in (1, 2, 3, 4):
         sums = list(range(-2 * tokens, 2 * tokens + 1))
         x = [sums, *[[0] * len(sums)] * (tokens - 1)]
@@ -289,7 +289,7 @@ def windows_of_tokens(v: Vectors, dialect: str) -> None:
 
 
 def shifted_windows(v: Vectors) -> None:
-    """The movements of shifted windows."""
+    """The operators of shifted windows that move values."""
     cells = [[[100 * i + 10 * j, -i - j] for j in range(4)] for i in range(4)]
     wide = [[[10 * i + j] for j in range(6)] for i in range(4)]
     for rows, columns in ((1, 0), (0, 1), (-1, 2), (5, -7), (0, 0)):
@@ -315,7 +315,7 @@ def shifted_windows(v: Vectors) -> None:
 
 
 def document() -> str:
-    """The whole file: one case a line, so that a change of one answer is one line of a diff."""
+    """The whole file, one case per line, so that a change of one answer is one line of a diff."""
     v = Vectors()
     for dialect in oracle.DIALECTS:
         for part in (requantization, normalization, exponentials, lowering):

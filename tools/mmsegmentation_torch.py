@@ -1,4 +1,4 @@
-"""mmsegmentation's Segmenter in plain torch, with the parameter names of its checkpoints: a second opinion on both."""
+"""mmsegmentation's Segmenter in plain torch, with the parameter names of its checkpoints, for comparison with intsim."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """The wrapper that gives names such as attn.attn.in_proj_weight."""
+    """The wrapper that yields names such as attn.attn.in_proj_weight."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Names such as ffn.layers.0.0.weight and ffn.layers.1.weight."""
+    """The MLP, with names such as ffn.layers.0.0.weight and ffn.layers.1.weight."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """One transformer layer, norms first."""
+    """One pre-norm transformer layer."""
 
     def __init__(self, width: int, heads: int, eps: float) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Layer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The vision transformer; its class token is cut off at the end."""
+    """The vision transformer; its class token is removed at the end."""
 
     def __init__(self, patches: int, patch: int, width: int, heads: int, depth: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class MaskHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """FCNHead without convolutions: a convolution of one pixel."""
+    """FCNHead without convolutions: a 1x1 convolution."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class LinearHead(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Pictures [1, 3, H, W] to scores [1, patches, classes]; `depth` of the decoder 0 is the linear head."""
+    """Pictures [1, 3, H, W] to scores [1, patches, classes]; `decoder_layers=0` selects the linear head."""
 
     def __init__(
         self, patches: int, patch: int, width: int, heads: int, layers: int, classes: int, decoder_layers: int
@@ -112,7 +112,7 @@ class Segmenter(nn.Module):
 
 
 def randomise(model: nn.Module, seed: int) -> None:
-    """Random values that keep activations alive: matrices by fan-in, norms about 1, the rest small."""
+    """Random values that keep activations in range: matrices scaled by fan-in, norms about 1, the rest small."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

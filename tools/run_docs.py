@@ -1,9 +1,9 @@
-"""Run the commands on a page of docs/ and put their real output beneath them; with --check, say where it has changed.
+"""Run the commands on the pages of docs/ and insert their output; with --check, only report the pages that have changed.
 
     python tools/run_docs.py [--check] [--show] [--only=TEXT] [PAGE ...]
 
-Only blocks marked ``console`` are run, with --only those whose commands contain TEXT; lines that start with ``$ `` are
-commands, the rest is what they print. --show prints both as they come.
+Only blocks marked ``console`` are run, with --only those whose commands contain TEXT. Lines that start with ``$ `` are
+commands, the others are their output. --show prints both as they are run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
 def renewed(text: str, folder: Path, only: str = "", show: bool = False) -> str:
-    """A page with the output of its commands as they print it now, run one after the other in `folder`."""
+    """The text of a page with the present output of its commands, which are run one after the other in `folder`."""
     for name in ("bench", "docs", "examples", "golden", "tools", "weights"):
         (folder / name).symlink_to(ROOT / name)
     starter = folder / "bin" / "intsim"
@@ -36,17 +36,17 @@ def renewed(text: str, folder: Path, only: str = "", show: bool = False) -> str:
         commands = [line for line in match.group().splitlines() if line.startswith("$ ")]
         if only not in "\n".join(commands):
             return match.group()
-        shown = []
+        lines = []
         for command in commands:
             done = subprocess.run(
                 command[2:], shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
             )
-            shown += [command, *(line.rstrip() for line in done.stdout.splitlines())]
+            lines += [command, *(line.rstrip() for line in done.stdout.splitlines())]
             if show:
                 print(command, done.stdout, sep="\n", flush=True)
             if done.returncode not in (0, 1):
                 raise SystemExit(f"{command}: exit code {done.returncode}: {done.stderr}")
-        return "\n".join(shown) + "\n"
+        return "\n".join(lines) + "\n"
 
     return BLOCK.sub(run, text)
 
@@ -63,7 +63,7 @@ def main() -> None:
             changed.append(page.name)
             if "--check" not in sys.argv:
                 page.write_text(new, encoding="utf-8")
-    print(f"changed: {', '.join(changed)}" if changed else "every output is as it stands")
+    print(f"changed: {', '.join(changed)}" if changed else "every output is up to date")
     sys.exit(bool(changed) and "--check" in sys.argv)
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 CLASSES = ("sky", "building", "road", "grass", "tree", "vehicle", "person")
 SKY, BUILDING, ROAD, GRASS, TREE, VEHICLE, PERSON = range(len(CLASSES))
 
-# Lightness differs between neighbours, so the map also reads without colour vision.
+# Neighbours differ in lightness, so the map is also readable without colour vision.
 PALETTE = (
     (150, 206, 236),
     (166, 146, 140),
@@ -28,14 +28,14 @@ PALETTE = (
     (190, 44, 106),
 )
 
-# Seeds of the scenes for each purpose; the ranges do not meet.
+# Seeds of the scenes for each purpose; the ranges do not overlap.
 TRAIN_SEED, TRAIN_SCENES = 0, 12_000
 EVAL_SEED, EVAL_SCENES = 1_000_000, 200
 CALIBRATION_SEED = 2_000_000
 EXAMPLE_SEED, EXAMPLES = 3_000_000, 6
 
 OVERSAMPLE = 4
-# Storeys and kerbs keep to this grid, give or take a slope, so that a map with one
+# Storeys and kerbs are aligned with this grid, up to a slope, so that a map with one
 # label per 8 x 8 patch can describe a street well; everything else is placed freely.
 STOREY = 8.0
 UNITS = 128  # all coordinates below are in a 128 x 128 frame, whatever the output size
@@ -111,7 +111,7 @@ class _Canvas:
         return r, g, b
 
     def poly(self, points: Sequence[Point], color: Color, cls: int | None = None, glow: bool = False) -> None:
-        """Fill a polygon; without a class it is a detail of what is already there."""
+        """Fill a polygon; without a class the labels do not change."""
         xy = [(x * self.scale, y * self.scale) for x, y in points]
         self._paint.polygon(xy, fill=self._ink(color, glow))
         if cls is not None:
@@ -180,7 +180,7 @@ def _tone(color: Color, k: float) -> Color:
 
 
 def _pick(rng: Rng, colors: Sequence[Color], spread: float = 14.0) -> Color:
-    """One of the colours, moved a little."""
+    """One of the colours, varied slightly."""
     base = colors[int(rng.integers(len(colors)))]
     shift = rng.uniform(-spread, spread, 3) + rng.uniform(-spread, spread)
     return tuple(c + d for c, d in zip(base, shift, strict=True))

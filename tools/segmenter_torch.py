@@ -1,8 +1,8 @@
 """Segmenter (Strudel et al., ICCV 2021) in plain torch, with the published parameter names.
 
-A second opinion, written independently of intsim's own real-valued graph. `l2_norm` normalises patch and class features
-before their product, as published; the shipped checkpoint was trained without, where the mask norm alone sets the scale of
-the scores.
+Written independently of intsim's real-valued graph, for comparison. `l2_norm` normalises patch and class features before
+their product, as published; the shipped checkpoint was trained without it, so that only the mask norm sets the scale of the
+scores.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PatchEmbedding(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Vision transformer; gives the normalised patch tokens, without the class token (and a DeiT's distillation token)."""
+    """Vision transformer; returns the normalised patch tokens, without the class token and DeiT's distillation token."""
 
     def __init__(
         self, n_patches: int, patch_size: int, d_model: int, n_heads: int, n_layers: int, distilled: bool, eps: float
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Class embeddings attend to the patches; masks are their scalar products."""
+    """Class embeddings attend to the patches; masks are scalar products of both."""
 
     def __init__(self, n_cls: int, d_model: int, n_heads: int, n_layers: int, l2_norm: bool) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class LinearDecoder(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Encoder and decoder; `decoder_layers=None` takes the linear decoder.
+    """Encoder and decoder; `decoder_layers=None` selects the linear decoder.
 
     Input: pictures [B, 3, H, W], normalised by `normalize`.  Output: scores on the
     patch grid, [B, n_cls, H / patch_size, W / patch_size].

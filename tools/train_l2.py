@@ -1,9 +1,9 @@
-"""Train on from the shipped checkpoint with the L2 normalisation of published Segmenters.
+"""Fine-tune the shipped checkpoint with the L2 normalisation of published Segmenters.
 
     python tools/train_l2.py
 
-writes weights/scenes_l2.safetensors (float16) and weights/scenes_l2.json. What `--class-norm` is worth is measured on it:
-docs/accuracy.md. Needs the `train` extra.
+writes weights/scenes_l2.safetensors (float16) and weights/scenes_l2.json. The effect of `--class-norm` is measured on it,
+see docs/accuracy.md. Needs the `train` extra.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PEAK_LR = 3e-4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=750, help="optimizer steps")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch, and rendering processes")
+    parser.add_argument("--threads", type=int, default=2, help="number of torch threads and of rendering processes")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -38,7 +38,7 @@ def main() -> None:
     before = float(evaluate(model.eval(), *unseen)["nearest"].mean())
     images, labels = render_all(TRAIN_SEED, TRAIN_SCENES, args.threads)
     train(model.train(), images, patch_shares(labels), args.steps, seed=1, peak_lr=PEAK_LR)
-    model.half().float()  # measured as stored
+    model.half().float()  # evaluated with the precision of the file
     after = float(evaluate(model.eval(), *unseen)["nearest"].mean())
     print(f"mIoU with L2 norm, nearest: {before:.4f} before, {after:.4f} after {args.steps} steps")
 

@@ -1,11 +1,11 @@
-"""Train the shipped segmenter on procedural street scenes and measure it.
+"""Train the shipped segmenter on procedural street scenes and evaluate it.
 
     python tools/train_scenes.py
 
 writes weights/scenes.safetensors, weights/scenes.json, weights/training.json and
 examples/scenes/.  Needs torch, numpy, Pillow and safetensors.
 
-The model gives one score vector per patch.  Under nearest upsampling the mean
+The model computes one score vector per patch.  Under nearest upsampling the mean
 cross-entropy over all pixels equals the cross-entropy of the patch scores against
 the histogram of labels in each patch, so training never upsamples.
 """
@@ -79,7 +79,7 @@ def patch_shares(labels: Tensor) -> Tensor:
 
 
 def augment(images: Tensor, shares: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror half of the batch; change gain and offset of each colour a little."""
+    """Mirror half of the batch; vary the gain and offset of each colour slightly."""
     n = len(images)
     mirrored = torch.rand(n, generator=generator) < 0.5
     images, shares = (torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x) for x in (images, shares))
@@ -101,7 +101,7 @@ def parameter_groups(model: nn.Module) -> list[dict]:
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """Factor on the peak: linear warm-up, then a cosine to zero."""
+    """The factor on the peak learning rate: linear warm-up, then a cosine to zero."""
     warm_up = min(WARM_UP, max(1, steps // 10))
     if step < warm_up:
         return (step + 1) / warm_up
@@ -152,7 +152,7 @@ def class_iou(predicted: Tensor, labels: Tensor) -> Tensor:
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """IoU per class in float32, for nearest and bilinear upsampling.
 
-    "patch_oracle" is the majority label of every patch: what a perfect patch map scores.
+    "patch_oracle" is the majority label of every patch: the score of a perfect patch map.
     """
     scores = torch.cat([model(normalize(chunk)) for chunk in images.split(50)])
     size = (SIZE, SIZE)
@@ -181,7 +181,7 @@ def norm_health(model: nn.Module) -> dict[str, float]:
 
 
 def write_examples(folder: Path) -> None:
-    """The calibration picture and example pictures, each with its labels."""
+    """Write the calibration picture and the example pictures, each with its labels."""
     folder.mkdir(parents=True, exist_ok=True)
     names = {"calibration": CALIBRATION_SEED} | {f"scene_{i:02d}": EXAMPLE_SEED + i for i in range(EXAMPLES)}
     for name, seed in names.items():
@@ -189,7 +189,7 @@ def write_examples(folder: Path) -> None:
 
 
 def write_scene(folder: Path, name: str, seed: int) -> None:
-    """A picture, and beside it its labels."""
+    """Write a picture, and its labels next to it."""
     image, labels = render(seed)
     Image.fromarray(image).save(folder / f"{name}.png", optimize=True)
     indexed = Image.fromarray(labels)
@@ -202,8 +202,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=7000, help="optimizer steps")
     parser.add_argument("--seed", type=int, default=0, help="initialisation, order and augmentation")
-    parser.add_argument("--out", type=Path, default=root, help="folder that receives weights/ and examples/")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch, and rendering processes")
+    parser.add_argument("--out", type=Path, default=root, help="folder in which weights/ and examples/ are written")
+    parser.add_argument("--threads", type=int, default=2, help="number of torch threads and of rendering processes")
     args = parser.parse_args()
 
     start = time.perf_counter()

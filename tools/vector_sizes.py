@@ -1,8 +1,8 @@
-"""How large conformance vectors are, and how long making and scoring them takes.
+"""Measure the size of conformance vectors and the time to generate and score them.
 
     python tools/vector_sizes.py [DIALECT]
 
-Prints a table in Markdown, one operator a row. Times are of this machine, without the start of Python.
+Prints a Markdown table, one row per operator. Times are measured on this machine, without the start of Python.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from intsim.vectors.generator import MAKERS
 def main() -> None:
     """Print the table."""
     dialect = resolve(sys.argv[1] if len(sys.argv) > 1 else "isegmenter")
-    for op in MAKERS:  # once for the compiler
+    for op in MAKERS:  # compiles the kernels
         score(generate(op, dialect, 1, 0))
     print("| operator | level 1: cases | kB | ms | mutants killed | ms | level 2: cases | kB | ms |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -31,8 +31,8 @@ def main() -> None:
             columns += [str(len(document.cases)), f"{size / 1000:,.0f}", f"{1000 * (time.perf_counter() - begun):.0f}"]
             if level == 1:
                 begun = time.perf_counter()
-                found = score(document)
-                columns += [f"{len(found.killed)} of {found.counted}", f"{1000 * (time.perf_counter() - begun):.0f}"]
+                result = score(document)
+                columns += [f"{len(result.killed)} of {result.counted}", f"{1000 * (time.perf_counter() - begun):.0f}"]
         print(f"| {op} | {' | '.join(columns)} |")
 
 

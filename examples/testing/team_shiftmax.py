@@ -1,4 +1,4 @@
-"""A team's own shiftmax, as its hardware computes it: 16 exponentials at once, a 32-bit accumulator, one divider a row."""
+"""A team's own shiftmax, as its hardware computes it: 16 exponentials at a time, a 32-bit sum, one division per row."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ LANES = 16
 
 
 def exponential(x, x0, n):
-    """exp of differences to the row's maximum, in shifts and one division."""
+    """exp of the differences to the row maximum, by shifts and one division."""
     t = np.maximum(x + (x >> 1) - (x >> 4), n * x0)
     q = t // x0
     r = t - q * x0
@@ -19,12 +19,12 @@ def shiftmax(x, x0, n, b):
 
 
 def first_shiftmax(x, x0, n, b):
-    """The first version. Its register of the row's maximum is reset to 0."""
+    """The first version. It initialises the register of the row maximum to 0."""
     return normalised(x.astype(np.int64), x.max(axis=-1, keepdims=True, initial=0), x0, n, b)
 
 
 def normalised(x, top, x0, n, b):
-    """Exponentials over their sum."""
+    """Exponentials divided by their sum."""
     e = exponential(x - top, x0, n)
     total = np.zeros(e.shape[:-1], np.int64)
     for first in range(0, e.shape[-1], LANES):

@@ -1,4 +1,4 @@
-"""The first version: `check_op` finds its mistake, one picture does not."""
+"""The first version: `check_op` finds its mistake, a golden file of one picture does not."""
 
 from team_shiftmax import first_shiftmax
 
@@ -10,7 +10,7 @@ def test_first_shiftmax():
 
 
 def test_on_one_picture(golden):
-    """The golden file does not: every row of its logits has one above 0."""
+    """The golden file does not show the mistake: every row of its logits has an element above 0."""
     for node in golden.nodes("shiftmax"):
         (x,) = golden.inputs(node)
         golden.check(node, first_shiftmax(x, **golden.params(node)))

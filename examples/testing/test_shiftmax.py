@@ -1,4 +1,4 @@
-"""The team's shiftmax: against the reference, on a golden file, and in properties of the team's own."""
+"""The team's shiftmax: compared with the reference, checked on a golden file, and by the team's own property test."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,13 +15,13 @@ def test_as_the_device_is_configured():
     check_op("shiftmax", shiftmax, dialect="rtl", n=15, b=16, columns=197, examples=100)
 
 
-def test_what_is_refused_is_refused():
+def test_refusals():
     check_op("shiftmax", refusing, dialect="rtl", refusals=True)
 
 
 def refusing(x, x0, n, b):
     if -x0 << n >= 2**31:
-        raise ValueError(f"x0 = {x0} and n = {n} pass 32 bits")
+        raise ValueError(f"x0 = {x0} and n = {n} exceed 32 bits")
     return shiftmax(x, x0, n, b)
 
 

@@ -1,7 +1,7 @@
-"""For teams that test arithmetic of their own: `check_op` searches a function's smallest counterexample, `strategies` are
-the inputs it is searched in, `plugin` gives pytest the tensors of a golden file.
+"""Tools for teams that test their own arithmetic: `check_op` searches for the smallest counterexample of a function,
+`strategies` generates the inputs it is searched on, `plugin` gives pytest tests access to the tensors of a golden file.
 
-`check_op` and `strategies` need Hypothesis, which ``pip install 'intsim[testing]'`` brings along; the plugin does not.
+`check_op` and `strategies` need Hypothesis, which ``pip install 'intsim[testing]'`` installs; the plugin does not.
 """
 
 from importlib import import_module

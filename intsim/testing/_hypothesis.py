@@ -1,4 +1,4 @@
-"""Hypothesis, or one line that says how to come by it."""
+"""Imports Hypothesis, or raises an ImportError of one line that says how to install it."""
 
 try:
     from hypothesis import HealthCheck, Phase, Verbosity, configuration, given, reject, seed, settings

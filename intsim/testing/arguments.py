@@ -1,8 +1,8 @@
-"""The strategy `arguments`: calls of any operator, inputs and parameters that fit together."""
+"""The strategy `arguments`: calls of any operator, with inputs and parameters that fit together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,16 @@ from ..dialects import Dialect, resolve
 from ..errors import IntsimError
 from ..ops import REGISTRY, Op
 from ._hypothesis import st
-from .calls import Call
+from .calls import Call, unknown_operator
 from .draft import CallDraft, plain
 from .drafts import DRAFTS
 
-MOST = 1 << 24  # elements of an axis
+MAX_LENGTH = 1 << 24  # of an axis
 
 
 @dataclass(frozen=True)
 class Domain:
-    """Where calls are searched: an operator, its dialect (None: it speaks none), and what is held still."""
+    """The search space of calls: an operator, its dialect (None if it uses none), and what is kept fixed."""
 
     op: Op
     dialect: Dialect | None
@@ -38,35 +38,35 @@ class Domain:
         columns: int | None,
         fixed: Mapping[str, Any],
     ) -> Domain:
-        """The domain in these words; an IntsimError says what is wrong with them."""
+        """The domain described by the arguments of `check_op`. Raises IntsimError for invalid arguments."""
         name = op.name if isinstance(op, Op) else op
         if name not in REGISTRY:
-            raise IntsimError(f"there is no operator {name!r}; there are: {', '.join(sorted(REGISTRY))}")
-        found = REGISTRY[name]
-        if dialect is None and found.choices:
-            raise IntsimError(f"{name}: name its dialect; implementations differ in it")
+            raise unknown_operator(name, sorted(REGISTRY))
+        operator = REGISTRY[name]
+        if dialect is None and operator.choices:
+            raise IntsimError(f"{name}: dialect=None, but its results depend on the dialect; name one")
         for key in fixed:
-            if key not in found.params:
-                listed = f"has {', '.join(found.params)}" if found.params else "has none"
+            if key not in operator.params:
+                listed = f"has {', '.join(operator.params)}" if operator.params else "has none"
                 raise IntsimError(
-                    f"{name} has no parameter {key!r} to hold; it {listed} (columns= and shape= hold the input)"
+                    f"{name} has no parameter {key!r}; it {listed} (columns= and shape= fix the input's shape)"
                 )
         if shape is not None and columns is not None:
-            raise IntsimError(f"{name}: columns= is the last number of shape=; give one of them")
+            raise IntsimError(f"{name}: columns= is the last number of shape=; give only one of them")
         if shape is not None and not (isinstance(shape, tuple) and shape and all(map(_is_length, shape))):
-            raise IntsimError(f"{name}: shape={shape!r}: whole numbers from 1 to {MOST:,} are due, in a tuple")
+            raise IntsimError(f"{name}: shape={shape!r}: a tuple of integers from 1 to {MAX_LENGTH:,} is expected")
         if columns is not None and not _is_length(columns):
-            raise IntsimError(f"{name}: columns={columns!r}: a whole number from 1 to {MOST:,} is due")
+            raise IntsimError(f"{name}: columns={columns!r}: an integer from 1 to {MAX_LENGTH:,} is expected")
         try:
-            held = {key: found.checked_param(key, value) for key, value in fixed.items()}
+            checked = {key: operator.checked_param(key, value) for key, value in fixed.items()}
         except (TypeError, ValueError) as error:
             raise IntsimError(str(error)) from None
-        spoken = resolve(dialect) if found.choices and dialect is not None else None
-        return cls(found, spoken, tuple(shape) if shape is not None else None, columns, held)
+        resolved = resolve(dialect) if operator.choices and dialect is not None else None
+        return cls(operator, resolved, tuple(shape) if shape is not None else None, columns, checked)
 
 
 def _is_length(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= MOST
+    return type(value) is int and 1 <= value <= MAX_LENGTH
 
 
 def arguments(
@@ -77,21 +77,20 @@ def arguments(
     columns: int | None = None,
     **fixed: Any,
 ) -> st.SearchStrategy[Call]:
-    """Calls of `op` that the reference accepts, and whose results 64 bits hold.
+    """Calls of `op` that the reference accepts and whose results fit 64 bits.
 
-    `shape` is the shape of the first input, `columns` its last axis alone; parameters in `fixed` are held (``x0=-20``).
-    Where nothing is said an input has the axes its operator needs, two at least. `dialect` is None for operators that speak
-    none. Raises IntsimError where these words make no sense.
+    `shape` is the shape of the first input, `columns` only the length of its last axis; `fixed` gives parameters a fixed
+    value (``x0=-20``). By default an input has the axes its operator needs, and at least two. `dialect` is None for
+    operators that use none. Raises IntsimError for invalid arguments.
     """
     return calls(Domain.of(op, dialect, shape, columns, fixed)).filter(lambda call: call.accepted)
 
 
 @st.composite
 def calls(draw: st.DrawFn, domain: Domain, wild: bool = False) -> Call:
-    """Calls of a domain, the reference may refuse some; `wild` parameters may be anything in their own range."""
+    """Calls of a domain, of which the reference may refuse some; with `wild`, parameters may have any value in range."""
     op = domain.op
     draft = CallDraft(draw, op, domain.dialect, domain.shape, domain.columns, domain.fixed, wild)
-    make: Callable = DRAFTS.get(op.name, plain)
-    inputs, params = make(draft)
+    inputs, params = DRAFTS.get(op.name, plain)(draft)
     checked = {key: op.checked_param(key, params[key]) for key in op.params}
     return Call(op.name, tuple(np.ascontiguousarray(x) for x in inputs), checked, domain.dialect)

@@ -1,4 +1,4 @@
-"""`check_op`: does a function do what an operator does?"""
+"""`check_op`: does a function compute the same results as an operator?"""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .calls import Call
 from .failures import Counterexample, Fault, judged
 from .shrinking import shrunk
 
-SHRINKING = 100  # calls Hypothesis tries once it has found a counterexample
-SEED = 8  # of the search; one program and one version of Hypothesis try the same calls everywhere
+SHRINKING = 100  # calls Hypothesis tries after it has found a counterexample
+SEED = 8  # of the search; the same program and Hypothesis version try the same calls on every machine
 
 
 def check_op(
     op: str | Op,
-    function: Callable,
+    function: Callable[..., Any],
     dialect: Dialect | str | None,
     *,
     tolerance: int = 0,
@@ -43,37 +43,45 @@ def check_op(
     columns: int | None = None,
     **fixed: Any,
 ) -> None:
-    """Search a call at which `function` and the operator's reference differ; the smallest one is raised as a Counterexample.
+    """Search for a call on which `function` and the operator's reference differ; raise the smallest as a Counterexample.
 
-    `function` is called like the operator, without the dialect: ``function(x, x0=-20, n=15, b=16)``, with NumPy arrays in
-    the types of the operator's ports, which it may alter, and returns integers of the right shape. An element may be off by
-    `tolerance`. `examples` calls are tried, the same ones every time. Parameters in `fixed` are held (``x0=-20``), `shape`
-    is that of the first input, `columns` its last axis alone. Calls the reference refuses are tried only with `refusals`:
-    then `function` must raise a ValueError, too. `dialect` is None for operators that speak none.
+    `function` is called like the operator, without the dialect: ``function(x, x0=-20, n=15, b=16)``. It gets NumPy arrays
+    in the types of the operator's ports, which it may modify, and returns integers of the expected shape. Every element may
+    differ by up to `tolerance`. `examples` calls are tried, the same ones every time. `fixed` gives parameters a fixed value
+    (``x0=-20``), `shape` is the shape of the first input, `columns` only the length of its last axis. Calls that the
+    reference refuses are tried only with `refusals`; `function` must then raise a ValueError, too. `dialect` is None for
+    operators that use none.
 
-    Raises IntsimError where these words make no sense, or leave no call to try.
+    Raises IntsimError if an argument is invalid, or if the reference refuses every call tried.
     """
     __tracebackhide__ = True
     domain = Domain.of(op, dialect, shape, columns, fixed)
     if not callable(function):
-        raise IntsimError(f"{domain.op.name}: {function!r} is no function to be checked")
+        raise IntsimError(f"{domain.op.name}: {function!r} is not callable")
     for key, value, least in (("tolerance", tolerance, 0), ("examples", examples, 1)):
         if type(value) is not int or value < least:
-            raise IntsimError(f"{domain.op.name}: {key}={value!r}: a whole number from {least} is due")
+            raise IntsimError(f"{domain.op.name}: {key}={value!r}: an integer of at least {least} is expected")
     failure = _searched(domain, function, tolerance, examples, refusals)
     if failure is not None:
         raise failure
 
 
 class _FoundError(Exception):
-    """Tells Hypothesis that a call is a counterexample."""
+    """Reports a counterexample to Hypothesis."""
 
 
-class _Enough(BaseException):
-    """Tells Hypothesis to stop."""
+class _Stop(BaseException):
+    """Stops Hypothesis."""
 
 
-def _searched(domain: Domain, function: Callable, tolerance: int, examples: int, refusals: bool) -> Counterexample | None:
+def _is_tried(call: Call, refusals: bool) -> bool:
+    """Whether the reference's outcome can be compared: a result that fits 64 bits or, with `refusals`, a refusal."""
+    return call.accepted or (refusals and bool(call.refusal))
+
+
+def _searched(
+    domain: Domain, function: Callable[..., Any], tolerance: int, examples: int, refusals: bool
+) -> Counterexample | None:
     faults: list[Fault] = []
     refused: list[str] = []
     tried = since = 0
@@ -95,9 +103,9 @@ def _searched(domain: Domain, function: Callable, tolerance: int, examples: int,
         nonlocal tried, since
         since += bool(faults)
         if since > SHRINKING:
-            raise _Enough
-        if not call.accepted and not (refusals and call.refusal):
-            refused.append(call.refusal or f"{call}: 64 bits do not hold what it gives")
+            raise _Stop
+        if not _is_tried(call, refusals):
+            refused.append(call.refusal or f"{call}: its result does not fit 64 bits")
             reject()
         tried += 1
         if (fault := judged(call, function, tolerance)) is not None:
@@ -107,23 +115,24 @@ def _searched(domain: Domain, function: Callable, tolerance: int, examples: int,
     with _no_folder():
         try:
             search()
-        except (_FoundError, _Enough, Unsatisfiable):
+        except (_FoundError, _Stop, Unsatisfiable):
             pass
         except Flaky:
-            return faults[-1].counterexample(function, "Called again with the same arguments, it gave something else.")
+            return faults[-1].counterexample(
+                function, "Called again with the same arguments, it returned a different result."
+            )
     if faults:
         return _smallest(faults[-1], domain, function, tolerance, refusals).counterexample(function)
     if not tried:
-        raise IntsimError(f"the reference refuses every call that was tried: {refused[-1]}")
+        raise IntsimError(f"the reference refuses every call tried: {refused[-1]}")
     return None
 
 
-def _smallest(fault: Fault, domain: Domain, function: Callable, tolerance: int, refusals: bool) -> Fault:
-    """The fault at the smallest call that has one."""
+def _smallest(fault: Fault, domain: Domain, function: Callable[..., Any], tolerance: int, refusals: bool) -> Fault:
+    """The fault of the smallest call that has one."""
 
     def fails(call: Call) -> bool:
-        tried = call.accepted or (refusals and bool(call.refusal))
-        return tried and judged(call, function, tolerance) is not None
+        return _is_tried(call, refusals) and judged(call, function, tolerance) is not None
 
     kept = frozenset(domain.shape or () if domain.columns is None else (domain.columns,))
     smallest = shrunk(fault.call, fails, domain.fixed, kept)
@@ -132,11 +141,11 @@ def _smallest(fault: Fault, domain: Domain, function: Callable, tolerance: int, 
 
 @contextmanager
 def _no_folder() -> Iterator[None]:
-    """Within: what Hypothesis keeps on disk, it keeps in a folder that vanishes."""
-    before = getattr(configuration, "__hypothesis_home_directory", None)
+    """A context in which Hypothesis keeps its files in a temporary folder."""
+    previous = getattr(configuration, "__hypothesis_home_directory", None)
     with tempfile.TemporaryDirectory(prefix="intsim-") as folder:
         configuration.set_hypothesis_home_dir(folder)
         try:
             yield
         finally:
-            configuration.set_hypothesis_home_dir(before)
+            configuration.set_hypothesis_home_dir(previous)

@@ -1,7 +1,7 @@
-"""How the arguments of each operator are drawn: `DRAFTS` maps its name to a function of a `CallDraft`.
+"""Generates the arguments of each operator: `DRAFTS` maps an operator's name to a function of a `CallDraft`.
 
-They fit together by construction wherever that is simple; the operator's own door decides the rest. Those of the operators
-that only move values are in `moving`.
+Where it is simple, the arguments fit together by construction; otherwise the operator's own checks accept or refuse them.
+The operators that only move values are in `moving`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .values import LONGEST, integers, lengths, pattern, tensors
 
 WIDTHS = st.integers(2, 16) | st.sampled_from([8, 16, 32])
 BITS = st.integers(2, 16) | st.sampled_from([8, 16])
-HALF = Format("half of i32", -(2**30), 2**30 - 1)  # a bias that cannot carry a normalised value out of i32
+HALF = Format("half of i32", -(2**30), 2**30 - 1)  # a bias that cannot move a normalised value out of i32
 
 
 def _requant(d: CallDraft) -> Arguments:
@@ -31,8 +31,8 @@ def _requant(d: CallDraft) -> Arguments:
 def _residual_add(d: CallDraft) -> Arguments:
     fmt = d.draw(st.sampled_from([I16, I32]))
     a = d.tensor(fmt, last=d.last("ma", "ea", "mc", "ec"))
-    lacking = d.draw(st.sampled_from([0, 0, 0, *range(1, a.ndim)]))
-    c = d.draw(tensors(fmt, a.shape[lacking:]))
+    missing = d.draw(st.sampled_from([0, 0, 0, *range(1, a.ndim)]))
+    c = d.draw(tensors(fmt, a.shape[missing:]))
     arms = d.multiplier("ma", "ea", a.shape[-1]) | d.multiplier("mc", "ec", a.shape[-1])
     return [x.astype(np.int32) for x in (a, c)], {**arms, "b": d.param("b", WIDTHS)}
 
@@ -42,26 +42,26 @@ def _mean(d: CallDraft) -> Arguments:
 
 
 def _layernorm(d: CallDraft) -> Arguments:
-    kind = d.draw(st.sampled_from(["any", "any", "any", "any", "beside a square", "below a tie"]))
-    if kind == "below a tie" and d.shape is None and d.columns is None and "bias" not in d.held:
+    kind = d.draw(st.sampled_from(["any", "any", "any", "any", "near a square", "below a tie"]))
+    if kind == "below a tie" and d.shape is None and d.columns is None and "bias" not in d.fixed:
         x = _below_a_tie(d.draw(st.integers(32600, 32700)))
     else:
         x = d.tensor(I16, last=d.last("bias"))
-        if kind == "beside a square" and x.shape[-1] >= 8:
-            x.reshape(-1, x.shape[-1])[0] = _beside_a_square(2 * d.draw(st.integers(2050, 16000)) + 1, x.shape[-1])
+        if kind == "near a square" and x.shape[-1] >= 8:
+            x.reshape(-1, x.shape[-1])[0] = _near_a_square(2 * d.draw(st.integers(2050, 16000)) + 1, x.shape[-1])
     fmt = d.draw(st.sampled_from([HALF, HALF, I32]))
     return [x], {"bias": _bias(d, fmt, x.shape[-1])}
 
 
-def _beside_a_square(k: int, n: int) -> IntArray:
-    """A row of `n` whose mean is 0 and whose variance is one less than the square of an odd `k`: of more than 24 bits."""
+def _near_a_square(k: int, n: int) -> IntArray:
+    """A row [n] with mean 0 whose variance, of more than 24 bits, is one less than the square of an odd `k`."""
     row = np.zeros(n, np.int16)
     row[:8] = [x for part in four_squares((k * k - 1) // 2) for x in (part, -part)]
     return row
 
 
 def _below_a_tie(mean: int) -> IntArray:
-    """A row [1, 520] whose sum is odd, takes 25 bits, and is one less than where the mean ends in one half."""
+    """A row [1, 520] whose sum is odd, needs 25 bits, and is one less than the sum at which the mean is a tie."""
     return np.array([[mean + 1] * 259 + [mean] * 261], np.int16)
 
 
@@ -73,7 +73,7 @@ def _bias(d: CallDraft, fmt: Format, channels: int) -> Any:
 
 def _linear(d: CallDraft) -> Arguments:
     x = d.tensor(I8, last=d.last("weight", axis=1))
-    outputs = len(d.held["bias"]) if "bias" in d.held else d.side()
+    outputs = len(d.fixed["bias"]) if "bias" in d.fixed else d.side()
     weight = d.param("weight", tensors(I8, (outputs, x.shape[-1])))
     return [x], {"weight": weight, "bias": _bias(d, d.draw(st.sampled_from([HALF, I32])), len(weight))}
 
@@ -86,7 +86,7 @@ def _matmul(d: CallDraft) -> Arguments:
 
 
 def _shift_exp(d: CallDraft) -> Arguments:
-    # Inside shiftmax x is a difference to the maximum: 0 or below. Above, 64 bits are soon too few.
+    # In shiftmax x is a difference to the maximum, at most 0. Larger values soon exceed 64 bits.
     fmt = d.draw(st.sampled_from([Format("difference", -255, 0), I8, I16]))
     return [d.tensor(fmt, last=d.last()).astype(np.int16)], d.exponential(bounded=False)
 
@@ -96,7 +96,7 @@ def _shiftmax(d: CallDraft) -> Arguments:
 
 
 def _masked_shiftmax(d: CallDraft) -> Arguments:
-    tokens, windows = d.last("regions", longest=50, axis=1), len(d.held["regions"]) if "regions" in d.held else d.side()
+    tokens, windows = d.last("regions", longest=50, axis=1), len(d.fixed["regions"]) if "regions" in d.fixed else d.side()
     x = d.tensor(I8, windows, d.side(3), tokens, last=tokens)
     places = (x.shape[-4] if x.ndim > 3 else 1, x.shape[-1])
     regions = d.param("regions", tensors(Format("regions", 0, 2), places) | tensors(I8, places))

@@ -1,4 +1,4 @@
-"""What is raised where numbers differ: the call, the first wrong element, and the steps that lead to the right one."""
+"""The errors raised for different results: the call, the first wrong element, and the steps to its expected value."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..tracing.table import render
 from ..tracing.tracers import TRACERS, Element
 from .calls import Call
 
-WIDTH = 240  # of a table of steps, which is not filled up to it
+MAX_WIDTH = 240  # of a table of steps, in characters
 
 
 class Difference(AssertionError):
-    """Values that are not those due. `expected` and `got` hold them, `index` is the first element that differs (None: the
+    """Values that differ from the expected ones: `expected`, `got`, and `index`, the first element that differs (None if the
     values could not be compared).
     """
 
@@ -31,8 +31,8 @@ class Difference(AssertionError):
 
 
 class Counterexample(Difference):
-    """The smallest call found at which a function does not do what its operator does: `call`, and its `arguments` by name.
-    `expected` is None where the reference refuses the call, `got` is None where the function raised.
+    """The smallest `call` found on which a function differs from its operator, with its `arguments` by name. `expected` is
+    None if the reference refuses the call, `got` is None if the function raised an exception.
     """
 
     def __init__(self, text: str, call: Call, expected: IntArray | None, got: Any, index: tuple[int, ...] | None) -> None:
@@ -42,7 +42,7 @@ class Counterexample(Difference):
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a function at a call: in words, what it returned, the first wrong element, what it raised."""
+    """A function's wrong outcome on a call: its description, the value returned, the first wrong element, the exception."""
 
     call: Call
     problem: str
@@ -50,74 +50,73 @@ class Fault:
     index: tuple[int, ...] | None = None
     cause: Exception | None = None
 
-    def counterexample(self, function: Callable, remark: str = "") -> Counterexample:
-        """The fault as it is raised."""
+    def counterexample(self, function: Callable[..., Any], remark: str = "") -> Counterexample:
+        """The error to raise for this fault."""
         call = self.call
-        spoken = f" in dialect {call.dialect.name}" if call.dialect is not None else ""
+        dialect = f" in dialect {call.dialect.name}" if call.dialect is not None else ""
         name = getattr(function, "__qualname__", None) or getattr(function, "name", None) or repr(function)
-        parts = [f"{name} is not {call.op}{spoken}", f"    {call}", self.problem]
+        parts = [f"{name} is not {call.op}{dialect}", f"    {call}", self.problem]
         if self.index is not None:
             parts.append(steps(call, self.index))
         text = "\n\n".join([*parts, remark] if remark else parts)
-        found = Counterexample(text, call, None if call.refusal else call.due, self.got, self.index)
-        found.__cause__ = self.cause
-        return found
+        error = Counterexample(text, call, None if call.refusal else call.expected, self.got, self.index)
+        error.__cause__ = self.cause
+        return error
 
 
-def judged(call: Call, function: Callable, tolerance: int) -> Fault | None:
-    """What is wrong with what `function` makes of a call; None where it is right, or refuses what the reference refuses."""
+def judged(call: Call, function: Callable[..., Any], tolerance: int) -> Fault | None:
+    """The fault of `function` on a call; None if its result is right, or if it refuses a call that the reference refuses."""
     refusal = call.refusal
-    wanted = f"; due is a ValueError, as the reference says: {refusal}" if refusal else ""
+    expectation = f"; a ValueError is expected, as from the reference: {refusal}" if refusal else ""
     try:
         got = call.apply(function)
-    except Exception as error:  # noqa: BLE001  whatever it raises is what is wrong with it
+    except Exception as error:  # noqa: BLE001  any exception of the function under test is a fault
         if refusal and isinstance(error, ValueError):
             return None
-        return Fault(call, f"it raised {type(error).__name__}: {error}{wanted}", cause=error)
+        return Fault(call, f"it raised {type(error).__name__}: {error}{expectation}", cause=error)
     if refusal:
-        return Fault(call, f"it returned {_kind(got)}{wanted}", got)
-    problem, index = difference(call.due, got, tolerance)
+        return Fault(call, f"it returned {_kind(got)}{expectation}", got)
+    problem, index = difference(call.expected, got, tolerance)
     if not problem:
         return None
     if index is not None and np.array_equal(np.asarray(got), call.inputs[0]):
-        problem += "; the function returned its input as it was"
+        problem += "; the function returned its input unchanged"
     return Fault(call, problem, got, index)
 
 
-def difference(due: IntArray, got: Any, tolerance: int) -> tuple[str, tuple[int, ...] | None]:
-    """What is wrong with `got` in words, "" where nothing is, and the first element that differs."""
+def difference(expected: IntArray, got: Any, tolerance: int) -> tuple[str, tuple[int, ...] | None]:
+    """A description of how `got` differs, "" if it does not, and the first element that differs."""
     try:
         values = np.asarray(got)
     except ValueError:
-        return f"it returned {_kind(got)}; an array of integers is due", None
-    whole = values.dtype.kind in "iu" or (
+        return f"it returned {_kind(got)}; an array of integers is expected", None
+    integral = values.dtype.kind in "iu" or (
         values.dtype == object and got is not None and all(isinstance(v, (int, np.integer)) for v in values.flat)
     )
-    if not whole:
-        return f"it returned {_kind(got)}; integers are due", None
-    if values.shape != due.shape:
-        return f"its shape is {list(values.shape)}, due is {list(due.shape)}", None
-    apart = _apart(values, due)
-    wrong = apart > tolerance
+    if not integral:
+        return f"it returned {_kind(got)}; integers are expected", None
+    if values.shape != expected.shape:
+        return f"its shape is {list(values.shape)}, expected {list(expected.shape)}", None
+    wrong = _distance(values, expected) > tolerance
     if not wrong.any():
         return "", None
     index = tuple(first_index(wrong))
     place = f"out[{', '.join(map(str, index))}]" if index else "out"
     differing, within = int(wrong.sum()), f" by more than {tolerance}" if tolerance else ""
-    count = f"{differing:,} of {due.size:,} elements differ{within}"
-    return f"{place} is {int(values[index])}, due {int(due[index])}; {count}", index
+    count = f"{differing:,} of {expected.size:,} elements differ{within}"
+    return f"{place} is {int(values[index])}, expected {int(expected[index])}; {count}", index
 
 
-def _apart(values: IntArray, due: IntArray) -> IntArray:
-    """How far two arrays are apart, exactly: in Python integers where 64 bits might not do."""
+def _distance(values: IntArray, expected: IntArray) -> IntArray:
+    """The exact absolute differences of two arrays, in Python integers where they might exceed 64 bits."""
     half = I64.hi // 2
-    if values.dtype != object and all(-half <= int(end) <= half for x in (values, due) for end in (x.min(), x.max())):
-        return np.asarray(np.abs(values.astype(np.int64) - due.astype(np.int64)))
-    return np.asarray(abs(values.astype(object) - due.astype(object)))
+    if values.dtype != object and all(-half <= int(end) <= half for x in (values, expected) for end in (x.min(), x.max())):
+        return np.asarray(np.abs(values.astype(np.int64) - expected.astype(np.int64)))
+    return np.asarray(abs(values.astype(object) - expected.astype(object)))
 
 
 def _kind(got: Any) -> str:
-    """What was returned, in a word or two."""
+    """A short description of a returned value."""
     if isinstance(got, (np.ndarray, np.generic)):
         return f"{got.dtype} {list(got.shape)}" if got.shape else str(got.dtype)
     return "None" if got is None else f"a {type(got).__name__}"
@@ -141,5 +140,5 @@ def table(trace: Trace) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    render(Console(file=text, width=WIDTH, force_terminal=False, color_system=None), trace)
+    render(Console(file=text, width=MAX_WIDTH, force_terminal=False, color_system=None), trace)
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").splitlines())

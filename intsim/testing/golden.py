@@ -1,4 +1,4 @@
-"""The tensors of a golden file for a test: values, inputs, parameters, and a check that shows the steps to the first
+"""Access to a golden file from tests: values, inputs, parameters, and a comparison that shows the steps to the first
 wrong element."""
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arith import IntArray
@@ -20,11 +19,12 @@ from ..ops import REGISTRY
 from ..storage.golden_file import GoldenFile, open_golden
 from ..storage.model_file import model_behind
 from ..tracing.core import trace_element
+from .calls import copied, unknown_operator
 from .failures import Difference, difference, table
 
 
 class Golden:
-    """An open golden file and the model behind it. Every array given out is the caller's own."""
+    """An open golden file and its model. Every array it returns is a copy."""
 
     def __init__(self, file: GoldenFile, graph: Graph) -> None:
         self.file, self.graph = file, graph
@@ -35,11 +35,11 @@ class Golden:
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect it was computed in."""
+        """The dialect in which the file was computed."""
         return self.graph.dialect
 
     def __getitem__(self, name: str) -> IntArray:
-        """The output of a node, in its own type; recomputed where the file leaves it out."""
+        """The output of a node, in its own type; recomputed if the file leaves it out."""
         self._node(name)
         return self._value(name).copy()
 
@@ -49,33 +49,32 @@ class Golden:
 
     def params(self, name: str) -> dict[str, Any]:
         """The parameters of a node by name, as its operator takes them."""
-        params = self._node(name).params
-        return {key: v.copy() if isinstance(v, np.ndarray) else v for key, v in params.items()}
+        return copied(self._node(name).params)
 
     def nodes(self, op: str | None = None) -> tuple[str, ...]:
-        """The names of all nodes in execution order, or of those of one operator. None at all is an IntsimError."""
+        """The names of all nodes in execution order, or of those of one operator. Raises IntsimError if there are none."""
         known = (*sorted(REGISTRY), INPUT, CONSTANT)
         if op is not None and op not in known:
-            raise IntsimError(f"there is no operator {op!r}; there are: {', '.join(known)}")
+            raise unknown_operator(op, known)
         names = tuple(node.name for node in self.graph.nodes if op in (None, node.op))
         if not names:
             raise IntsimError(f"{self.file.path}: none of its {len(self.graph.nodes)} nodes is a {op}")
         return names
 
     def check(self, name: str, values: ArrayLike) -> None:
-        """Compare a node's output with `values`, bit for bit. A Difference shows the first wrong element, how many
-        there are, and the steps to the right one.
+        """Compare a node's output with `values`, bit for bit. Raises a Difference that shows the first wrong element, the
+        number of wrong elements, and the steps to the expected value.
         """
         __tracebackhide__ = True
         self._node(name)
-        due = self._value(name)
-        problem, index = difference(due, values, 0)
+        expected = self._value(name)
+        problem, index = difference(expected, values, 0)
         if not problem:
             return
         text = f"{name}: {problem}"
         if index is not None:
             text += f"\n\n{table(trace_element(self.graph, self.file, name, index))}"
-        raise Difference(text, due.copy(), values, index)
+        raise Difference(text, expected.copy(), values, index)
 
     def _node(self, name: str) -> Node:
         if name not in self.graph.by_name:
@@ -84,14 +83,14 @@ class Golden:
 
     def _value(self, name: str) -> IntArray:
         record = self.file.tensors.get(name)
-        held = record.verified() if record is not None else None
-        if held is not None:
-            return held
+        stored = record.verified() if record is not None else None
+        if stored is not None:
+            return stored
         if name not in self._recomputed:
             node = self.graph.by_name[name]
             if node.op == INPUT:
                 raise IntsimError(
-                    f"{self.file.path}: holds no values of {name} nor of what follows it; write level boundary"
+                    f"{self.file.path}: contains no values of {name} or of the nodes after it; write it at level boundary"
                 )
             self._recomputed[name] = replay(self.graph, node, [self._value(source) for source in node.inputs])
         return self._recomputed[name]
@@ -99,6 +98,6 @@ class Golden:
 
 @contextmanager
 def open_with_model(path: Path, model: Path | None = None) -> Iterator[Golden]:
-    """Open a golden file with the model behind it: `model`, or else the shipped one or one that lies beside the file."""
+    """Open a golden file with its model: `model`, or by default the shipped one or one in the folder of the file."""
     with open_golden(path) as file:
         yield Golden(file, model_behind(file, model))

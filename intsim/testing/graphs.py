@@ -1,4 +1,4 @@
-"""The strategy `graphs`: whole random networks of valid nodes, any multipliers, untamed by calibration."""
+"""The strategy `graphs`: whole random networks of valid nodes, with any multipliers and without calibration."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ._hypothesis import reject, st
 from .values import dialects
 
 CLASSES, SIDE = 5, 4
-ATTEMPTS = 10  # at a graph that proves free of overflow; most do at once
+ATTEMPTS = 10  # to generate a graph proved free of overflow; most need one
 
 
 class _Builder:
-    """Nodes so far; every method appends some and says the name of the last."""
+    """The nodes generated so far; every method appends some and returns the name of the last."""
 
     def __init__(self, draw: st.DrawFn, scale: int) -> None:
         self.draw, self.scale = draw, scale
@@ -30,7 +30,7 @@ class _Builder:
         return name
 
     def multiplier(self, columns: int, typical: int) -> dict[str, Any]:
-        """One multiplier and shift, or one a channel; negative ones, and shifts that saturate or leave nothing, too."""
+        """One multiplier and shift, or one per channel; some negative, some that saturate every value or round it to 0."""
         size = self.draw(st.sampled_from([None, columns]))
         m = self.rng.integers(-(2**31), 2**31, size)
         e = np.clip(typical + self.rng.integers(-3, 4, size), 1, 62)
@@ -38,6 +38,10 @@ class _Builder:
 
     def requant(self, x: str, columns: int, typical: int, b: int) -> str:
         return self.add("requant", x, **self.multiplier(columns, typical), b=b)
+
+    def arms(self, columns: int) -> dict[str, Any]:
+        """Both multipliers of a residual_add."""
+        return {f"{key}{arm}": value for arm in "ac" for key, value in self.multiplier(columns, 31).items()}
 
     def linear(self, x: str, depth: int, columns: int, b: int) -> str:
         weight = self.rng.integers(-128, 128, (columns, depth)).astype(np.int8)
@@ -51,34 +55,39 @@ class _Builder:
 
     def attention(self, x: str, width: int) -> str:
         heads = self.draw(st.sampled_from([1, 2]))
-        x = self.add("heads", self.linear(x, width, 3 * width, 8), heads=3 * heads)
-        q, k, v = (self.add("slice", x, axis=-3, start=i * heads, stop=(i + 1) * heads) for i in range(3))
+        q, k, v = self.qkv(x, width, heads)
         logits = self.add("matmul", q, k, transpose_b=1)
         tokens = (SIDE * self.scale) ** 2
         x0, n = -self.draw(st.integers(1, 60)), self.draw(st.integers(1, 15))
         p = self.add("shiftmax", self.requant(logits, tokens, 38, 8), x0=x0, n=n, b=self.draw(st.sampled_from([8, 13, 16])))
+        return self.context(p, v, width, heads)
+
+    def qkv(self, x: str, width: int, heads: int) -> list[str]:
+        """Queries, keys and values, each split into heads."""
+        x = self.add("heads", self.linear(x, width, 3 * width, 8), heads=3 * heads)
+        return [self.add("slice", x, axis=-3, start=i * heads, stop=(i + 1) * heads) for i in range(3)]
+
+    def context(self, p: str, v: str, width: int, heads: int) -> str:
+        """Probabilities times values, the heads merged and projected."""
         context = self.requant(self.add("matmul", p, v, transpose_b=0), width // heads, 44, 8)
         return self.linear(self.add("merge_heads", context), width, width, 16)
 
     def window_attention(self, x: str, width: int) -> str:
-        """Attention within shifted windows: a bias of relative positions, and masks of any regions."""
+        """Attention within shifted windows, with a relative position bias and masks of any regions."""
         side, heads, size = SIDE * self.scale, self.draw(st.sampled_from([1, 2])), self.draw(st.sampled_from([2, 4]))
         shift, tokens, windows = self.draw(st.integers(0, size - 1)), size * size, (side // size) ** 2
         x = self.add("roll", self.add("grid", x, height=side), rows=-shift, columns=-shift)
-        x = self.add("heads", self.linear(self.add("windows", x, size=size), width, 3 * width, 8), heads=3 * heads)
-        q, k, v = (self.add("slice", x, axis=-3, start=i * heads, stop=(i + 1) * heads) for i in range(3))
+        q, k, v = self.qkv(self.add("windows", x, size=size), width, heads)
         table = f"n{len(self.nodes)}_table"
         values = self.rng.integers(-128, 128, ((2 * size - 1) ** 2, heads)).astype(np.int8)
         self.nodes.append(constant_node(table, values, 1.0))
         logits = self.requant(self.add("matmul", q, k, transpose_b=1), tokens, 38, 8)
-        arms = {f"{key}{arm}": value for arm in "ac" for key, value in self.multiplier(tokens, 31).items()}
+        arms = self.arms(tokens)
         logits = self.add("residual_add", logits, self.add("relative_positions", table, size=size), **arms, b=8)
         regions = self.rng.integers(0, self.draw(st.integers(1, 3)), (windows, tokens)).astype(np.int8)
         x0, n = -self.draw(st.integers(1, 60)), self.draw(st.integers(1, 15))
         p = self.add("masked_shiftmax", logits, regions=regions, x0=x0, n=n, b=self.draw(st.sampled_from([8, 13, 16])))
-        context = self.requant(self.add("matmul", p, v, transpose_b=0), width // heads, 44, 8)
-        x = self.linear(self.add("merge_heads", context), width, width, 16)
-        x = self.add("merge_windows", x, height=side)
+        x = self.add("merge_windows", self.context(p, v, width, heads), height=side)
         return self.add("tokens", self.add("roll", x, rows=shift, columns=shift))
 
     def mlp(self, x: str, width: int) -> str:
@@ -92,26 +101,26 @@ class _Builder:
         return self.linear(self.requant(x, hidden, 38, 8), hidden, width, 16)
 
     def residual(self, a: str, c: str, width: int) -> str:
-        arms = {f"{key}{arm}": v for arm in "ac" for key, v in self.multiplier(width, 31).items()}
+        arms = self.arms(width)
         a, c = self.draw(st.permutations([a, c]))
         return self.add("residual_add", a, c, **arms, b=self.draw(st.sampled_from([16, 16, 8])))
 
 
 def graphs(dialect: Dialect | str | None = None) -> st.SearchStrategy[Graph]:
-    """Small transformers of random parts, proved free of overflow, with labels at the end: in `dialect`, or in any.
+    """Small random transformers, proved free of overflow, whose output is labels: in `dialect`, or in any dialect.
 
-    The picture is the node ``image``; it is as large as ``graph.tensors["image"].shape`` says.
+    The picture is the node ``image``; its shape is ``graph.tensors["image"].shape``.
     """
     return _graphs(dialects() if dialect is None else st.just(resolve(dialect)))
 
 
 @st.composite
-def _graphs(draw: st.DrawFn, spoken: st.SearchStrategy[Dialect]) -> Graph:
-    dialect = draw(spoken)
+def _graphs(draw: st.DrawFn, allowed: st.SearchStrategy[Dialect]) -> Graph:
+    dialect = draw(allowed)
     for _ in range(ATTEMPTS):
         try:
             return Graph(_nodes(draw), dialect)
-        except GraphError:  # not every choice can be proved; another draw
+        except GraphError:  # not proved free of overflow; try another
             continue
     return reject()
 

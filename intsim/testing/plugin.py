@@ -1,6 +1,6 @@
-"""The pytest plugin: ``--golden PATH``, ``--golden-model PATH``, the ini value ``intsim_golden``, the fixture ``golden``.
+"""The pytest plugin: ``--golden PATH``, ``--golden-model PATH``, the ini option ``intsim_golden``, the fixture ``golden``.
 
-pytest loads it by itself wherever intsim is installed, so nothing heavy is imported before the fixture is used.
+pytest loads it automatically wherever intsim is installed, so expensive imports wait until the fixture is used.
 """
 
 from __future__ import annotations
@@ -15,36 +15,39 @@ import pytest
 if TYPE_CHECKING:
     from .golden import Golden
 
-HDF5_START = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options and the ini value."""
+    """Add the command-line options and the ini option."""
     group = parser.getgroup("intsim", "golden tensors of intsim")
     group.addoption(
-        "--golden", metavar="PATH", default=None, help="Golden file of the fixture `golden`; otherwise the ini value's."
+        "--golden",
+        metavar="PATH",
+        default=None,
+        help="Golden file of the fixture `golden`; by default the one of the ini option intsim_golden.",
     )
     group.addoption(
         "--golden-model",
         metavar="PATH",
         default=None,
-        help="Model it was made from; otherwise the shipped one, or one beside the golden file.",
+        help="Model of the golden file; by default the shipped one, or one in the same folder.",
     )
-    parser.addini("intsim_golden", "Golden file of the fixture `golden`; otherwise the shipped one.", default="")
+    parser.addini("intsim_golden", "Golden file of the fixture `golden`; by default the shipped one.", default="")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse what cannot be a golden file or a model before any test runs."""
+    """Refuse files that cannot be a golden file or a model before any test runs."""
     for path, source in (_golden(session.config), _model(session.config)):
         if path is None:
             continue
         if not path.is_file():
-            said = "it is a folder" if path.is_dir() else "there is no such file"
-            raise pytest.UsageError(f"{source} {path}: {said}")
+            problem = "is a folder, not a file" if path.is_dir() else "no such file"
+            raise pytest.UsageError(f"{source} {path}: {problem}")
         with path.open("rb") as stream:
-            if stream.read(len(HDF5_START)) != HDF5_START:
+            if stream.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
                 raise pytest.UsageError(
-                    f"{source} {path}: not a file of intsim; 'intsim golden' and 'intsim quantize' write them"
+                    f"{source} {path}: is not an intsim file; 'intsim golden' and 'intsim quantize' write them"
                 )
 
 
@@ -61,19 +64,19 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
     with ExitStack() as stack:
         problem = ""
         try:
-            found = stack.enter_context(open_with_model(path, model))
+            opened = stack.enter_context(open_with_model(path, model))
         except IntsimError as error:
             named = isinstance(error, (ModelMismatch, ModelNotFound))
             problem = f"{error}; name its own with --golden-model" if named else str(error)
-        if problem:  # outside the except: pytest would show both
+        if problem:  # outside the except block, where pytest would show both errors
             pytest.fail(problem, pytrace=False)
-        yield found
+        yield opened
 
 
 def _golden(config: pytest.Config) -> tuple[Path | None, str]:
-    """The golden file that was named, and where."""
+    """The golden file that was named (None if none was), and the option that named it."""
     if (named := config.getoption("golden")) == "":
-        raise pytest.UsageError("--golden names no file")
+        raise pytest.UsageError("--golden: the path is empty; name a golden file")
     if named is not None:
         return config.invocation_params.dir / named, "--golden"
     if named := config.getini("intsim_golden"):
@@ -82,5 +85,6 @@ def _golden(config: pytest.Config) -> tuple[Path | None, str]:
 
 
 def _model(config: pytest.Config) -> tuple[Path | None, str]:
+    """The model that was named (None if none was), and the option that named it."""
     named = config.getoption("golden_model")
     return (None if named is None else config.invocation_params.dir / named), "--golden-model"

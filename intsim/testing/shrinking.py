@@ -1,4 +1,4 @@
-"""The last step to the smallest call: Hypothesis shrinks what it drew, here the arguments themselves are made smaller."""
+"""Shrinks a failing call: Hypothesis has shrunk its own choices, here the arguments themselves are made smaller."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ BUDGET = 1500  # calls tried
 ONE_BY_ONE = 48  # arrays up to this size are made smaller element by element
 
 
-def shrunk(call: Call, fails: Callable[[Call], bool], held: Mapping[str, Any], extents: frozenset[int]) -> Call:
+def shrunk(call: Call, fails: Callable[[Call], bool], fixed: Mapping[str, Any], extents: frozenset[int]) -> Call:
     """The smallest call found that still `fails`: fewer elements, numbers nearer to 0.
 
-    `held` are parameters that stay as they are, `extents` lengths of axes that do.
+    The parameters `fixed` and axes of the lengths `extents` are not changed.
     """
     left = BUDGET
-    found = True
-    while found and left:
-        found = False
-        for smaller in _smaller(call, held, extents):
+    shrinks = True
+    while shrinks and left:
+        shrinks = False
+        for smaller in _smaller(call, fixed, extents):
             left -= 1
             if fails(smaller):
-                call, found = smaller, True
+                call, shrinks = smaller, True
                 break
             if not left:
                 break
     return call
 
 
-def _smaller(call: Call, held: Mapping[str, Any], extents: frozenset[int]) -> Iterator[Call]:
-    """Calls that are smaller in one respect, the greatest steps first."""
-    free = {key: value for key, value in call.params.items() if key not in held}
+def _smaller(call: Call, fixed: Mapping[str, Any], extents: frozenset[int]) -> Iterator[Call]:
+    """Calls that are smaller in one respect, the largest steps first."""
+    free = {key: value for key, value in call.params.items() if key not in fixed}
     arrays = [*call.inputs, *(v for v in free.values() if isinstance(v, np.ndarray))]
-    lengths = {n for x in arrays for n in x.shape if n > 1} - extents - {n for v in held.values() for n in np.shape(v)}
+    lengths = {n for x in arrays for n in x.shape if n > 1} - extents - {n for v in fixed.values() for n in np.shape(v)}
     for n in sorted(lengths, reverse=True):
         for part in _cuts(n):
             inputs, params = [_cut(x, n, part) for x in call.inputs], {k: _cut(v, n, part) for k, v in free.items()}
-            rows = [_cut(x, n, part, x.ndim - 1) for x in call.inputs]  # which may be as many as there are columns
+            rows = [_cut(x, n, part, x.ndim - 1) for x in call.inputs]  # there may be as many as columns
             cuts = (_with(call, inputs, params), _with(call, rows, {}), _with(call, call.inputs, params))
             yield from (cut for cut in cuts if _size(cut) < _size(call))
     for key, value in free.items():
@@ -63,12 +63,12 @@ def _with(call: Call, inputs: Any, params: Mapping[str, Any]) -> Call:
 
 
 def _size(call: Call) -> int:
-    """How many numbers a call has."""
+    """The number of integers in a call."""
     return sum(int(np.size(value)) for value in (*call.inputs, *call.params.values()))
 
 
 def _cuts(n: int) -> Iterator[slice]:
-    """Parts of an axis of `n` to leave out, the longest first."""
+    """Parts to leave out of an axis of length `n`, the longest first."""
     count = n - 1
     while count:
         places = range(n - count + 1) if n <= ONE_BY_ONE else (0, n - count)
@@ -77,7 +77,7 @@ def _cuts(n: int) -> Iterator[slice]:
 
 
 def _cut(value: Any, n: int, part: slice, axes: int = 8) -> Any:
-    """An array with a part of its first `axes` left out where they have the length `n`."""
+    """An array without a part of those of its first `axes` axes that have the length `n`."""
     for axis in range(min(np.ndim(value), axes)):
         if value.shape[axis] == n:
             value = np.delete(value, part, axis)
@@ -96,7 +96,7 @@ def _arrays(value: IntArray) -> Iterator[IntArray]:
 
 
 def _numbers(value: int) -> Iterator[int]:
-    """Numbers nearer to 0, and 1 and -1 before larger ones."""
+    """Numbers nearer to 0 than `value`: 0 first, then 1 or -1, then larger ones."""
     sign, most = (1 if value > 0 else -1), abs(value)
     steps = [0, sign, *(value - sign * (most >> k) for k in range(1, most.bit_length()))]
     yield from dict.fromkeys(v for v in steps if abs(v) < most)

@@ -1,10 +1,10 @@
-"""Hypothesis strategies for integer arithmetic: ends, ties and degenerate rows come more often than chance would have them.
+"""Hypothesis strategies for integer arithmetic; ends of formats, ties and degenerate rows are more frequent than by chance.
 
 >>> from hypothesis import given
 >>> from intsim.testing import strategies
 >>> @given(strategies.arguments("requant", "rtl"))
 ... def test_mine(call):
-...     assert (call.apply(mine) == call.due).all()
+...     assert (call.apply(mine) == call.expected).all()
 """
 
 from .arguments import arguments

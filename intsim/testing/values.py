@@ -1,4 +1,4 @@
-"""Strategies for numbers, rows, tensors, multipliers, dialects. The simplest comes first: Hypothesis shrinks towards it."""
+"""Strategies for integers, rows, tensors, multipliers, dialects. The simplest comes first: Hypothesis shrinks towards it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from ..dialects import CHOICES, DIALECTS, Dialect
 from ..errors import IntsimError
 from ._hypothesis import st
 
-LONGEST = 1025  # elements a row: the tokens of 512 x 512 pixels in patches of 16, and the class token
-FREE = 16  # so many elements of a row are drawn one by one; longer rows repeat them
-DISTINCT = 4  # so many rows of a tensor are drawn; further ones repeat them
+LONGEST = 1025  # elements of a row: the tokens of 512 x 512 pixels in patches of 16, and the class token
+FREE = 16  # elements of a row generated one by one; longer rows repeat them
+DISTINCT = 4  # rows of a tensor generated one by one; further ones repeat them
 SMALL = 40
-NOT_ARITHMETIC = ("softmax_n", "softmax_bits", "gelu_n", "gelu_bits", "gelu")  # these became parameters
+NOT_ARITHMETIC = (
+    "softmax_n",
+    "softmax_bits",
+    "gelu_n",
+    "gelu_bits",
+    "gelu",
+)  # these set parameters when a network is lowered
 
 
 def _format(fmt: Format | str) -> Format:
@@ -23,7 +29,7 @@ def _format(fmt: Format | str) -> Format:
 
 
 def integers(fmt: Format | str) -> st.SearchStrategy[int]:
-    """Integers of a format (``"i8"``): small ones, any, and its ends and zero's neighbours."""
+    """Integers of a format (``"i8"``): small ones, any, and the values near its ends and near 0."""
     fmt = _format(fmt)
     ends = [v for v in (0, -1, 1, fmt.lo, fmt.hi, fmt.lo + 1, fmt.hi - 1, -2, 2) if fmt.holds(v, v)]
     small = st.integers(min(max(fmt.lo, -SMALL), fmt.hi), max(min(fmt.hi, SMALL), fmt.lo))
@@ -31,7 +37,7 @@ def integers(fmt: Format | str) -> st.SearchStrategy[int]:
 
 
 def lengths(longest: int) -> st.SearchStrategy[int]:
-    """Lengths of a row: mostly short ones."""
+    """Lengths of a row, mostly short ones."""
     return st.integers(1, min(8, longest)) | st.integers(1, min(40, longest)) | st.integers(1, longest)
 
 
@@ -42,7 +48,7 @@ def rows(draw: st.DrawFn, fmt: Format | str, max_length: int = LONGEST) -> IntAr
     """
     fmt = _format(fmt)
     if max_length < 1:
-        raise IntsimError(f"rows of up to {max_length} elements: one is the least")
+        raise IntsimError(f"rows of up to {max_length} elements: at least 1 is expected")
     return row(draw, fmt, draw(lengths(max_length)))
 
 
@@ -54,8 +60,8 @@ def tensors(
     columns: int | None = None,
     max_length: int = LONGEST,
 ) -> IntArray:
-    """An array in the format's NumPy type: of `shape`, of 1 to 3 rows of `columns` elements, or of rows of one length up to
-    `max_length`. Its rows are like those of `rows`, or its elements count up from the first to the last.
+    """An array in the format's NumPy type: of `shape`, [1 to 3, columns], or [1 to 3, up to max_length]. Its rows are like
+    those of `rows`, or its elements count up from the first to the last.
     """
     fmt = _format(fmt)
     if shape is None:
@@ -67,8 +73,8 @@ def tensors(
         start = draw(integers(fmt))
         counted = fmt.lo + (start - fmt.lo + np.arange(size)) % (fmt.hi - fmt.lo + 1)
         return counted.astype(fmt.dtype).reshape(shape)
-    drawn = np.stack([row(draw, fmt, n) for _ in range(min(size // n, DISTINCT))])
-    return np.resize(drawn, shape)
+    distinct = np.stack([row(draw, fmt, n) for _ in range(min(size // n, DISTINCT))])
+    return np.resize(distinct, shape)
 
 
 def row(draw: st.DrawFn, fmt: Format, n: int) -> IntArray:
@@ -90,21 +96,21 @@ def row(draw: st.DrawFn, fmt: Format, n: int) -> IntArray:
 
 
 def pattern(draw: st.DrawFn, element: st.SearchStrategy[int], n: int) -> IntArray:
-    """`n` int64 elements, of which at most the first `FREE` are drawn and the others repeat them."""
+    """`n` int64 elements: at most the first `FREE` are generated, the others repeat them."""
     period = draw(st.integers(1, min(n, FREE)))
     return np.resize(np.array(draw(st.lists(element, min_size=period, max_size=period)), np.int64), n)
 
 
 @st.composite
 def multipliers(draw: st.DrawFn, channels: int | None = None) -> tuple[Any, Any]:
-    """A multiplier and a shift ``(m, e)`` of requant: two integers, or i32 and i8 arrays of `channels` values.
+    """A multiplier and a shift ``(m, e)`` of requant: two integers, or i32 and i8 arrays [channels].
 
-    Signed powers of two whose products tie, full 31-bit mantissas as `arith.dyadic` makes them, and the ends of both.
+    Signed powers of two whose products tie, full 31-bit mantissas as from `arith.dyadic`, and the ends of both ranges.
     """
     if channels is None:
         return draw(_multiplier)
     if channels < 1:
-        raise IntsimError(f"multipliers({channels}): one channel is the least")
+        raise IntsimError(f"multipliers({channels}): at least 1 channel is expected")
     count = min(channels, DISTINCT)
     pairs = draw(st.lists(_multiplier, min_size=count, max_size=count))
     m, e = (np.resize(np.array(part), channels) for part in zip(*pairs, strict=True))
@@ -113,7 +119,7 @@ def multipliers(draw: st.DrawFn, channels: int | None = None) -> tuple[Any, Any]
 
 @st.composite
 def _tying(draw: st.DrawFn) -> tuple[int, int]:
-    """Plus or minus 2**k, shifted by a little more: every odd number is a tie where it is one more."""
+    """A multiplier of plus or minus 2**k and a shift by 1 to 4 more; with a shift of k + 1 every odd number ties."""
     k = draw(st.integers(0, 30))
     return draw(st.sampled_from([1, -1])) << k, k + draw(st.integers(1, 4))
 
