@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BESIDE = "<beside the model>"
 DIFFERENT = 1
-GUESSED_SIZE = ", img_size"  # among what was taken for granted
+GUESSED_SIZE = ", img_size"  # among the assumptions
 NOISIEST = 5  # tensors that are told when there is a report
 
 
