@@ -460,7 +460,7 @@ def net_inputs(net: RealGraph, name: str) -> tuple[str, ...]:
 def test_a_report_next_to_the_model(cli: Cli) -> None:
     write_checkpoint()
     assert cli("quantize c.safetensors --calibrate picture.png --report -o q.h5")[0] == 0
-    assert "Which layer hurts" in Path("q_report.html").read_text()
+    assert "Sensitivity of each layer" in Path("q_report.html").read_text()
 
 
 @pytest.mark.parametrize("suffix", ["html", "svg", "json"])
