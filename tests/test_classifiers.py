@@ -68,11 +68,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 def attention(
     x: np.ndarray, w: dict[str, np.ndarray], name: str, heads: int, bias: Any = None, seen: Any = None
 ) -> np.ndarray:
-<<<<<<< HEAD
     """Attention among the rows of `x`; `bias(h, i, j)` is added to the logits, `seen(i, j)` is whether i sees j."""
-=======
-    """Attention among the rows of `x`; `bias(h, i, j)` is added to the logits, `seen(i, j)` is whether j is visible to i."""
->>>>>>> quantization
     tokens, channels = x.shape
     qkv = dense(x, w, f"{name}.qkv").reshape(tokens, 3, heads, channels // heads)
     out = np.zeros((tokens, heads, channels // heads))

@@ -29,13 +29,7 @@ if TYPE_CHECKING:
     from ..quantization.pipeline import Quantized
 
 BESIDE = "<beside the model>"
-<<<<<<< HEAD
 NOISIEST = 5  # tensors that are printed when there is a report
-=======
-DIFFERENT = 1
-GUESSED_SIZE = ", img_size"  # among the assumptions
-NOISIEST = 5  # tensors that are told when there is a report
->>>>>>> quantization
 
 
 @click.command(
