@@ -32,6 +32,14 @@ class UnknownNode(IntsimError):
         self.name = name
 
 
+class UnmatchedGlob(IntsimError):
+    """A glob of node names that matches none."""
+
+    def __init__(self, glob: str) -> None:
+        super().__init__(f"{glob!r} matches no node; 'intsim inspect' lists their names")
+        self.glob = glob
+
+
 class ModelMismatch(IntsimError):
     """`golden`, a golden file, was made from the model with the hash `expected`; `found` is the hash of another model.
 

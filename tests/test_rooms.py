@@ -14,7 +14,7 @@ import intsim
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LAYERS = [layer.split(" | ") for layer in PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]]
+LAYERS = [layer.split(" | ") for layer in PROJECT["tool"]["importlinter"]["contracts"][0]["layers"][1:]]  # below __main__
 ROOMS = {path.stem if path.is_file() else path.name for path in (ROOT / "intsim").iterdir() if not path.name.startswith("_")}
 NOT_CODE = {"py", "shipped"}  # py.typed, and what a wheel carries
 

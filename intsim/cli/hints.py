@@ -9,6 +9,7 @@ from ..errors import (
     ModelMismatch,
     ModelNotFound,
     PicturesMissing,
+    UnmatchedGlob,
 )
 
 HINTS: dict[type[IntsimError], str] = {
@@ -21,6 +22,8 @@ HINTS: dict[type[IntsimError], str] = {
 
 
 def with_hint(error: IntsimError) -> str:
-    """The message, and the option that helps where there is one."""
+    """The message, and the option that it is about or that helps, where there is one."""
+    if isinstance(error, UnmatchedGlob):
+        return f"--layers {error}"
     hint = HINTS.get(type(error))
     return f"{error}; {hint}" if hint else str(error)

@@ -39,7 +39,7 @@ def inject(
             raise UnknownNode(name)
     record = reference.tensors.get(graph.input.name)
     if record is None or record.values is None:
-        raise IntsimError(f"{reference.path}: holds no picture to run the faulty device on; make it without --layers")
+        raise IntsimError(f"{reference.path}: holds no picture to run the faulty device on; write one that contains it")
     wrong: dict[str, int] = {}
 
     def alter(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 
-from ..errors import IntsimError
+from ..errors import UnmatchedGlob
 
 
 class TensorName(str):
@@ -55,7 +55,7 @@ def require_matches(globs: Sequence[str], names: Iterable[str]) -> None:
     known = list(names)
     for glob in globs:
         if not matches(known, glob.removeprefix("!")):
-            raise IntsimError(f"--layers {glob!r} matches no node; 'intsim inspect' lists their names")
+            raise UnmatchedGlob(glob)
 
 
 def matches(names: Iterable[str], *globs: str) -> bool:
