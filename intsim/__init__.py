@@ -9,8 +9,7 @@ used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
-NUMERICS = "0.1.0"  # the last release that changed any number; model files record it, so that they reproduce byte for byte
+from ._version import NUMERICS, __version__
 
 if TYPE_CHECKING:
     from .debugging.core import diff

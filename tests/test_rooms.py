@@ -24,13 +24,13 @@ def test_the_picture_of_the_rooms_is_the_order_of_imports(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     picture = next(block for block in re.findall(r"```text\n(.*?)```", text, re.DOTALL) if " for people " in block)
     drawn = [sorted(set(re.findall(r"\w+", line[16:51])) & ROOMS) for line in picture.splitlines()]
-    assert drawn == [sorted(layer) for layer in LAYERS]
+    assert drawn == [sorted(room for room in layer if not room.startswith("_")) for layer in LAYERS]
 
 
 def test_every_room_has_its_line_in_the_guide() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = {name for line in text.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)(?:/|\.py)`", line)}
-    assert {room for layer in LAYERS for room in layer} <= rows
+    assert {room for layer in LAYERS for room in layer if not room.startswith("_")} <= rows
 
 
 def test_the_guide_names_files_that_exist() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import __version__, resources
+from .. import resources
+from .._version import __version__
 from ..errors import FileError
 from ._common import (
     DIFFERENT,

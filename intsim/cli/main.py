@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from .. import __version__
+from .._version import __version__
 from ..errors import IntsimError
 from .hints import with_hint
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import NUMERICS
+from .._version import NUMERICS
 from ..arith import I8, I32, AnyArray, Format, Overflow, Scale
 from ..dialects import Dialect
 from ..engine.graph import Graph

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .. import __version__
+from .._version import __version__
 from ..engine.graph import CONSTANT, Graph
 from ..errors import FileError
 from ..storage.templates import template

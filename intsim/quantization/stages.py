@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import NUMERICS
+from .._version import NUMERICS
 from ..arith import AnyArray
 from ..dialects import Dialect
 from ..engine.graph import Graph, digest

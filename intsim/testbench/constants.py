@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import __version__
+from .._version import __version__
 from ..arith import Format
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.names import TensorName

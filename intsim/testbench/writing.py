@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
+from .._version import __version__
 from ..engine.graph import CONSTANT, INPUT, Graph
 from ..engine.interpreter import Progress
 from ..engine.names import chooses, require_matches

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from ... import __version__
+from ..._version import __version__
 from ...arith import IntArray
 from ...storage.files import replacing
 from ...storage.templates import template
