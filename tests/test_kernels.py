@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import resolve_name
 from pathlib import Path
+from types import CodeType
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import intsim
 from intsim import dialects
 from intsim.arith import I8, Rounding, round_shift, rounding_terms, saturate, signed
-from intsim.arith.jit import kernel
+from intsim.arith.jit import KERNELS, kernel, kernel_sources
 from intsim.errors import IntsimError
 from intsim.kernels import forms, gemm, isa
 from intsim.kernels.attention import attention
@@ -187,14 +194,91 @@ def test_every_form_of_a_variant_is_compiled_somewhere() -> None:
     assert used == {*PROCESSORS, forms.PlainWords}
 
 
-def test_a_generator_is_no_kernel() -> None:
-    """From the disk Numba would not know how to resume it."""
+def test_a_generator_cannot_be_a_kernel() -> None:
+    """Numba cannot resume a generator that it loaded from the cache."""
 
     def counting(stop: int) -> Iterator[int]:
         yield from range(stop)
 
     with pytest.raises(TypeError, match="counting is a generator"):
         kernel(counting)
+
+
+PACKAGE = Path(intsim.__file__).parent
+COMPILED = re.compile(r"^@(kernel|overload|intrinsic)\b", re.MULTILINE)  # decorators of code that Numba compiles
+
+
+def compiled_modules() -> list[str]:
+    """The modules that define compiled code."""
+    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if COMPILED.search(path.read_text(encoding="utf-8")))
+    return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths]
+
+
+def test_the_cache_key_covers_every_module_that_kernels_import() -> None:
+    """Compiled code can contain constants of any module loaded with it; a change there must invalidate the cache."""
+    code = """if True:
+        import sys
+        from importlib import import_module
+        for module in sys.argv[1:]:
+            import_module(module)
+        # intsim/__init__.py is exempt: it defines the version and lazy re-exports, and no kernel imports a name from it.
+        print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("intsim.")), sep="\\n")
+    """
+    command = [sys.executable, "-c", code, "intsim.ops", *compiled_modules()]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+    assert len(loaded) > 30
+    covered = {path.resolve() for path in kernel_sources()}
+    assert not [path for path in loaded if Path(path).resolve() not in covered]
+
+
+@cache
+def imports(module: str) -> dict[str, tuple[str, str]]:
+    """The names that a module imports with ``from .. import ..``, each with the module and the name it has there."""
+    tree = ast.parse(Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8"))
+    return {
+        alias.asname or alias.name: (
+            resolve_name("." * node.level + (node.module or ""), sys.modules[module].__package__),
+            alias.name,
+        )
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def origins(module: str, name: str) -> Iterator[str]:
+    """The modules of intsim through which a module gets a global name, down to the one that defines it."""
+    if module.partition(".")[0] != "intsim":
+        return
+    yield module
+    if name in imports(module):
+        source, imported = imports(module)[name]
+        if f"{source}.{imported}" in sys.modules:
+            yield f"{source}.{imported}"
+        else:
+            yield from origins(source, imported)
+
+
+def names_of(code: CodeType) -> set[str]:
+    """The global names and attributes that code uses, with those of the functions inside it."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(names_of, inner))
+
+
+def test_the_cache_key_covers_the_origin_of_every_name_in_a_kernel() -> None:
+    modules = compiled_modules()
+    for module in modules:
+        import_module(module)
+    used: dict[str, str] = {}
+    for each in KERNELS:
+        function = getattr(each, "py_func", each)  # with the compiler disabled, a kernel is the function itself
+        assert function.__module__ in modules
+        for name in names_of(function.__code__) & function.__globals__.keys():
+            for module in origins(function.__module__, name):
+                used[module] = f"{function.__module__}.{function.__name__} uses {name}"
+    assert {"intsim.arith.compiled", "intsim.arith.contracts", "intsim.kernels.tile", "intsim.ops.shiftmax"} <= used.keys()
+    covered = {path.resolve() for path in kernel_sources()}
+    assert not {m: use for m, use in used.items() if Path(str(sys.modules[m].__file__)).resolve() not in covered}
 
 
 def test_the_generic_variant_is_always_there() -> None:

@@ -85,6 +85,13 @@ def kernel(function: F) -> F:
     return compiled
 
 
+def overload(function: Callable[..., Any]) -> Callable[[F], F]:
+    """`numba.extending.overload` without the check of argument names, which would require equal annotations, too."""
+    untyped: Any = numba.extending.overload
+    decorator: Callable[[F], F] = untyped(function, strict=False)
+    return decorator
+
+
 def intrinsic(*, prefer_literal: bool = False) -> Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Any]]:
     """`numba.extending.intrinsic`, typed as kernels call the result: without the typing context."""
     untyped: Any = numba.extending.intrinsic

@@ -14,10 +14,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils as _cgutils
-from numba.extending import overload
 
 from ..arith import IntArray
-from ..arith.jit import intrinsic
+from ..arith.jit import intrinsic, overload
 from .forms import emit_call
 from .isa import Isa, chosen, features
 

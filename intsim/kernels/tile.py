@@ -12,10 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import overload
 
 from ..arith import IntArray
-from ..arith.jit import intrinsic
+from ..arith.jit import intrinsic, overload
 from .forms import I32, Form, PlainWords
 
 I64 = ir.IntType(64)
