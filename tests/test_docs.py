@@ -1,8 +1,10 @@
-"""The pages in docs/ show what the commands on them print."""
+"""The pages in docs/ show what the commands on them print; what is written by a tool is current."""
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,10 @@ SPEC.loader.exec_module(run_docs)
 def test_outputs_are_real(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert run_docs.renewed(text, tmp_path) == text, "run 'make docs' and read what has changed"
+
+
+@pytest.mark.parametrize("tool", ["arithmetic_page.py", "make_stubs.py"])
+def test_what_a_tool_writes_is_current(tool: str) -> None:
+    command = [sys.executable, str(ROOT / "tools" / tool), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
