@@ -1,8 +1,10 @@
-"""The outputs shown in docs/ are those of the commands."""
+"""The pages in docs/ show what the commands on them print; what is written by a tool is current."""
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,4 +20,11 @@ SPEC.loader.exec_module(run_docs)
 @pytest.mark.parametrize("page", run_docs.PAGES, ids=lambda page: page.name)
 def test_outputs_are_up_to_date(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert run_docs.renewed(text, tmp_path) == text, "an output has changed; run 'make docs' and review the difference"
+    assert run_docs.renewed(text, tmp_path) == text, "run 'make docs' and read what has changed"
+
+
+@pytest.mark.parametrize("tool", ["arithmetic_page.py", "make_stubs.py"])
+def test_what_a_tool_writes_is_current(tool: str) -> None:
+    command = [sys.executable, str(ROOT / "tools" / tool), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -608,7 +608,7 @@ def choices() -> str:
         listed = ", ".join(f"`{value}`" for value in allowed if isinstance(value, str))
         whole = [value for value in allowed if isinstance(value, int)]
         listed = ", ".join(filter(None, [listed, f"{whole[0]} to {whole[-1]}" if whole else ""]))
-        lines = [f"#### {key}", "", f"{meaning[0].upper()}{meaning[1:]}. Values: {listed}.", ""]
+        lines = [f"### {key}", "", f"{meaning[0].upper()}{meaning[1:]}. Values: {listed}.", ""]
         if key in CHOICE_PICTURES:
             lines += [f"![{key}](pictures/{key}.svg)", "", CHOICE_PICTURES[key][1]]
         else:
