@@ -1,4 +1,4 @@
-"""From a dump to the culprit as a user types it: diff, synth-fault, trace, and the reports."""
+"""From a dump to the culprit on the command line: diff, synth-fault, trace, and the reports."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ OTHER = "encoder.blocks.0.norm2.requant"
 
 @pytest.fixture
 def faulty(cli: Cli) -> Cli:
-    """A folder that also holds dut.h5, the dump of a device with one fault."""
+    """A folder that also has dut.h5, the dump of a device with one fault."""
     assert cli(f"synth-fault golden.h5 --node {NODE} --rule {RULE} -o dut.h5")[0] == 0
     return cli
 
 
 def report(cli: Cli, line: str) -> tuple[int, dict[str, Any]]:
-    """A diff as JSON that fits its schema."""
+    """A diff as JSON, which must match its schema."""
     code, out, err = cli(f"{line} --json")
     assert err == ""
     record = json.loads(out)
@@ -43,7 +43,7 @@ def report(cli: Cli, line: str) -> tuple[int, dict[str, Any]]:
     return code, record
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -75,10 +75,10 @@ def test_no_explain(faulty: Cli) -> None:
     assert record["culprits"] == [NODE]
     assert record["explanations"] == []
     assert faulty("diff golden.h5 dut.h5 --no-explain")[0] == 2
-    assert report(faulty, "diff golden.h5 dut.h5 --explain")[1]["culprits"] == [NODE], "explaining takes isolation"
+    assert report(faulty, "diff golden.h5 dut.h5 --explain")[1]["culprits"] == [NODE], "explaining implies isolation"
 
 
-def test_the_culprit_on_the_screen(faulty: Cli) -> None:
+def test_the_culprit_on_the_terminal(faulty: Cli) -> None:
     code, out, err = faulty("diff golden.h5 dut.h5 --isolated")
     assert (code, err) == (1, "")
     lines = out.splitlines()
@@ -86,12 +86,12 @@ def test_the_culprit_on_the_screen(faulty: Cli) -> None:
     assert re.search(r"rule +the output equals half_bit `dropped` instead of `kept` on 100% of 512 elements", out)
     assert re.search(rf"{re.escape(NODE)} +culprit", out)
     assert "inherited" in out
-    assert "more that only pass on an error" in out
+    assert "more that only propagate an error" in out
     assert "heat map" in out
 
 
-def test_the_model_is_found_beside_the_golden_file(faulty: Cli, tmp_path: Path) -> None:
-    """model.h5 lies there under any name; without it the way out is named."""
+def test_the_model_is_found_next_to_the_golden_file(faulty: Cli, tmp_path: Path) -> None:
+    """model.h5 is there under any name; where it is missing, the message says how to give it."""
     Path("model.h5").rename("some_name.h5")
     assert faulty("diff golden.h5 dut.h5 --isolated")[0] == 1
     Path("some_name.h5").rename(tmp_path.parent / "elsewhere.h5")
@@ -155,7 +155,7 @@ def test_junit(faulty: Cli) -> None:
 
 
 class Page(HTMLParser):
-    """Checks that tags close, and collects what a page refers to."""
+    """Checks that tags are closed, and collects the links of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_html_is_one_page_that_needs_nothing(faulty: Cli) -> None:
+def test_html_is_one_self_contained_page(faulty: Cli) -> None:
     assert faulty("diff golden.h5 dut.h5 --isolated --html page.html")[0] == 1
     text = Path("page.html").read_text()
     page = Page()
@@ -179,14 +179,14 @@ def test_html_is_one_page_that_needs_nothing(faulty: Cli) -> None:
     assert page.open == []
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
     assert "http" not in text.replace("http-equiv", "")
-    assert text.count("data:image/png") == 1, "a heat map a culprit"
+    assert text.count("data:image/png") == 1, "one heat map per culprit"
     assert f'id="{NODE}"' in text
     assert "<code>dropped</code>" in text
     with h5py.File("golden.h5") as file:
         assert all(text.count(name) for name in file if name != "graph"), "the table lists every tensor"
 
 
-def test_html_escapes_what_a_device_wrote(cli: Cli) -> None:
+def test_html_escapes_names_from_the_device(cli: Cli) -> None:
     shutil.copy("golden.h5", "dut.h5")
     with h5py.File("dut.h5", "r+") as file:
         file["<script>alert(1)<"] = np.zeros(3, np.int8)
@@ -220,7 +220,7 @@ def test_reports_of_every_outcome(options: str, cli: Cli) -> None:
         assert page.open == []
 
 
-def test_reports_never_replace_what_is_read_or_each_other(faulty: Cli) -> None:
+def test_reports_never_replace_an_input_or_each_other(faulty: Cli) -> None:
     for options in ("--html dut.h5", "--junit golden.h5", "--html a.txt --junit a.txt", "--html a.txt -o a.txt"):
         code, _, err = faulty(f"diff golden.h5 dut.h5 {options}")
         assert code == 2, options
@@ -231,7 +231,7 @@ def test_reports_never_replace_what_is_read_or_each_other(faulty: Cli) -> None:
 # --- synth-fault ------------------------------------------------------------------------------------------------------
 
 
-def test_a_fault_is_recorded_and_carried_on(faulty: Cli, graph: Graph) -> None:
+def test_a_fault_is_recorded_and_propagated(faulty: Cli, graph: Graph) -> None:
     with h5py.File("dut.h5") as dut, h5py.File("golden.h5") as golden:
         assert json.loads(dut.attrs["fault"]) == {NODE: [RULE]}
         different = [name for name in golden if name != "graph" and (golden[name][()] != dut[name][()]).any()]
@@ -242,7 +242,7 @@ def test_a_fault_is_recorded_and_carried_on(faulty: Cli, graph: Graph) -> None:
         assert list(dut) == list(golden)
 
 
-def test_a_fault_that_does_not_show(cli: Cli) -> None:
+def test_a_fault_without_effect(cli: Cli) -> None:
     code, out, _ = cli(f"synth-fault golden.h5 --node {NODE} --rule quotient=trunc -o dut.h5")
     assert code == 0
     assert "shows nowhere" in out
@@ -318,7 +318,7 @@ def test_trace(cli: Cli) -> None:
 
 
 def test_trace_of_a_faulty_device(faulty: Cli) -> None:
-    """On the device's dump the steps start from its own inputs, and show what it should have got."""
+    """On the device's dump the steps start from its own inputs and show the expected result."""
     _, record = report(faulty, "diff golden.h5 dut.h5 --isolated")
     first = record["first"]
     code, out, _ = faulty(f"trace dut.h5 {NODE} --at {','.join(map(str, first['index']))}")
@@ -332,7 +332,7 @@ def test_the_wrong_model_is_named(cli: Cli) -> None:
     assert "golden.h5: was made from model" in err
 
 
-def test_a_report_file_is_plain(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_file_has_no_colours(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert cli("trace golden.h5 labels --at 0,0 -m model.h5 -o trace.txt")[0] == 0
     assert "\x1b" not in Path("trace.txt").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a device may dump: every container, names by pattern, raw layouts, and everything that can be wrong with it."""
+"""Dumps of a device: every container, names by pattern, raw layouts, and every fault in them."""
 
 from __future__ import annotations
 
@@ -122,11 +122,11 @@ def test_a_batch_of_one(write: Callable[[Tensors, Path], Path], tensors: Tensors
 
 
 def states(result: Diff) -> dict[str, str]:
-    """The tensors that are not simply compared."""
+    """The tensors with a state other than match and missing."""
     return {node.name: node.accumulated for node in result.nodes if node.accumulated not in ("match", "missing")}
 
 
-def test_what_is_wrong_is_said_tensor_by_tensor(tensors: Tensors, golden_file: Path, graph: Graph, tmp_path: Path) -> None:
+def test_problems_are_reported_per_tensor(tensors: Tensors, golden_file: Path, graph: Graph, tmp_path: Path) -> None:
     folder = to_npy(tensors, tmp_path)
     np.save(folder / f"{SOFTMAX}.npy", tensors[SOFTMAX][:, :-1])
     np.save(folder / f"{LOGITS}.npy", tensors[LOGITS].astype(np.float32))
@@ -147,12 +147,12 @@ def test_what_is_wrong_is_said_tensor_by_tensor(tensors: Tensors, golden_file: P
         notes = {node.name: node.remark for node in result.nodes}
         assert "truncated" in notes["encoder.patches"]
         assert "never loaded" in notes[NORM]
-        assert "float32 stands where i8 is due" in notes[LOGITS]
-        assert "[2, 16, 16] became [2, 15, 16]" in notes[SOFTMAX]
+        assert "its type is float32, expected i8" in notes[LOGITS]
+        assert "its shape is [2, 15, 16], expected [2, 16, 16]" in notes[SOFTMAX]
         assert result.only_golden == ["encoder.tokens"]
         assert result.only_dut == ["unheard_of.npy"]
         assert not result.identical
-    assert result.culprits == [], "what cannot be read cannot be judged, and the rest is right"
+    assert result.culprits == [], "unreadable tensors cannot be judged, and the rest is right"
 
 
 def test_a_damaged_npz_member(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_damaged_npz_member(tensors: Tensors, golden_file: Path, tmp_path: Pat
     assert "damaged" in result.differing[0].remark
 
 
-def test_an_npz_that_declares_more_than_it_holds(golden_file: Path, tmp_path: Path) -> None:
+def test_an_npz_that_declares_more_than_it_contains(golden_file: Path, tmp_path: Path) -> None:
     header = np.lib.format.magic(1, 0) + (lambda h: len(h).to_bytes(2, "little") + h)(
         b"{'descr': '<i2', 'fortran_order': False, 'shape': (2, 16, 16), }".ljust(117) + b"\n"
     )
@@ -220,7 +220,7 @@ def raw_dump(tensors: Tensors, folder: Path) -> Path:
         tiles = padded.reshape(16, 1, 4, 2, 8).swapaxes(2, 3)
         tiles.astype(">i2").tofile(folder / f"blk{i}/probs.bin")
         logits = tensors[f"encoder.blocks.{i}.attn.logits.requant"].reshape(-1, 8)
-        lines = ["// eight elements a beat, the first one in the highest digits", "@0"]
+        lines = ["// eight elements per beat, the first one in the highest digits", "@0"]
         lines += ["".join(f"{int(v) & 255:02x}" for v in beat) for beat in logits]
         (folder / f"blk{i}/logits.hex").write_text("\n".join(lines))
         np.savetxt(folder / f"blk{i}/norm1.txt", tensors[f"encoder.blocks.{i}.norm1"], fmt="%d", delimiter=", ")
@@ -405,7 +405,7 @@ def test_elements_of_any_width(tmp_path: Path) -> None:
 
 
 def test_unsigned_64_bits(tmp_path: Path) -> None:
-    """They are read as far as int64 holds them, in a map's words and in a layout's."""
+    """They are read up to the highest int64, in either words of a map."""
     for content, highest in ((b"\xff" * 16, None), (b"\1" + bytes(15), 1)):
         (tmp_path / "x.bin").write_bytes(content)
         for entry in ('dtype = "uint64"', "bits = 64\nsigned = false", "bits = 64\nsigned = false\nbeat = 128"):
@@ -549,7 +549,7 @@ def test_patterns() -> None:
     assert entry.match("a1_2/1.bin")
     assert entry.node_of("a1_2/1.bin") == "n.2.1"
     assert not entry.match("a1_2/3.bin"), "one placeholder means one text"
-    assert not entry.match("a1/5_2/1.bin"), "a placeholder holds no slash"
+    assert not entry.match("a1/5_2/1.bin"), "a placeholder matches no slash"
 
 
 def written(text: str) -> Path:

@@ -1,4 +1,4 @@
-"""Isolation and explanation: the faulty node and no other, and the rule it broke."""
+"""Isolation and explanation: the faulty node and no other is found, and the rule that it broke."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def shipped_golden(shipped: Graph, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def dut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a device's dump is written."""
+    """The path of a device's dump."""
     return tmp_path_factory.mktemp("dut") / "dut.h5"
 
 
 def fault(graph: Graph, golden: Path, dut: Path, *faults: tuple[str, str]) -> dict[str, int]:
-    """A dump with faults given as node and rule; how many elements each node gets wrong by itself."""
+    """Write a dump with faults given as node and rule; how many elements each node gets wrong by itself."""
     rules: dict[str, list] = {}
     for name, rule in faults:
         rules.setdefault(name, []).append(named(graph, graph.by_name[name], rule))
@@ -57,7 +57,7 @@ def fault(graph: Graph, golden: Path, dut: Path, *faults: tuple[str, str]) -> di
 
 
 def shown_by(graph: Graph, golden: Path, dut: Path, node: str, rule: str) -> int | None:
-    """How many elements a fault gets wrong; None where no device could compute it, dividing by a sum of 0, say."""
+    """How many elements a fault gets wrong; None where it cannot be computed, for example a division by a sum of 0."""
     try:
         return fault(graph, golden, dut, (node, rule))[node]
     except IntsimError as error:
@@ -76,7 +76,7 @@ def names(result: Diff, position: int = 0) -> list[str]:
 
 
 def every_rule(graph: Graph) -> Iterator[tuple[str, str]]:
-    """Every rule of every operator once, at one of the nodes where it is possible."""
+    """Every rule of every operator once, at one of the nodes that have it."""
     seen: set[tuple[str, str]] = set()
     for node in graph.nodes:
         for rule in catalogue(graph, node):
@@ -86,7 +86,7 @@ def every_rule(graph: Graph) -> Iterator[tuple[str, str]]:
 
 
 def test_every_rule_is_found_again(graph: Graph, golden_file: Path, dut: Path) -> None:
-    """Each single-rule fault that shows: exactly its node is named, and its rule."""
+    """For each single-rule fault with an effect exactly its node is reported, and its rule."""
     shown = missed = refused = 0
     for node, rule in every_rule(graph):
         wrong = shown_by(graph, golden_file, dut, node, rule)
@@ -106,7 +106,7 @@ def test_every_rule_is_found_again(graph: Graph, golden_file: Path, dut: Path) -
 
 
 def test_every_rule_of_shifted_windows_is_found_again(dut: Path, tmp_path: Path) -> None:
-    """The same for the operators of a Swin, in particular a bias that lacks an axis, whose rows are not sampled."""
+    """The same for the operators of a Swin, in particular for a bias that lacks an axis, whose rows are not sampled."""
     graph, picture = window_graph()
     golden = tmp_path / "golden.h5"
     intsim.golden(graph, picture, golden, "full")
@@ -128,17 +128,17 @@ def test_every_rule_of_shifted_windows_is_found_again(dut: Path, tmp_path: Path)
     assert {"mean_rounding=floor", "sum_bits=8"} <= shown["mean"]
 
 
-def test_a_fault_in_a_bias_nobody_dumped(dut: Path, tmp_path: Path) -> None:
-    """The segment holds an arm of fewer axes: every row must be looked at."""
+def test_a_fault_in_a_bias_that_was_not_dumped(dut: Path, tmp_path: Path) -> None:
+    """The segment has a branch of fewer axes: every row must be compared."""
     graph, picture = window_graph()
     golden = tmp_path / "golden.h5"
     intsim.golden(graph, picture, golden, "full")
-    for node, rule, told in (("bias", "pairs=transposed", "biased"), ("biased", "repeat=row_by_row", "biased")):
+    for node, rule, seen_at in (("bias", "pairs=transposed", "biased"), ("biased", "repeat=row_by_row", "biased")):
         assert fault(graph, golden, dut, (node, rule))[node]
         with h5py.File(dut, "r+") as file:
             del file["bias"]
         result = isolated(graph, golden, dut)
-        assert [e.tensor for e in result.explanations] == [told]
+        assert [e.tensor for e in result.explanations] == [seen_at]
         assert rule in names(result)
         assert result.culprits == [node]
 
@@ -170,7 +170,7 @@ def test_random_faults_in_the_shipped_model(data: st.DataObject, shipped: Graph,
     ],
 )
 def test_a_fault_the_device_did_not_dump(node: str, rule: str, shipped: Graph, dut: Path) -> None:
-    """The committed golden file holds no accumulators and leaves nodes out: the verdict covers a segment, and the
+    """The committed golden file has no accumulators and leaves nodes out: the verdict covers a segment, and the
     explanation finds the node inside it.
     """
     assert fault(shipped, resources.golden_file(), dut, (node, rule))[node]
@@ -194,7 +194,7 @@ def test_two_faults_in_one_run(shipped: Graph, shipped_golden: Path, dut: Path) 
     assert result.culprits == [early, late]
     assert [explanation.fits[0].name for explanation in result.explanations] == ["requant_rounding=floor", "softmax_bits=15"]
     inherited = [node for node in result.nodes if node.accumulated == "differ" and node.isolated == "match"]
-    assert len(inherited) > 50, "what lies between and behind only passes the errors on"
+    assert len(inherited) > 50, "the nodes between and after them only propagate the errors"
 
 
 def test_two_rules_broken_at_one_node(shipped: Graph, shipped_golden: Path, dut: Path) -> None:
@@ -206,7 +206,7 @@ def test_two_rules_broken_at_one_node(shipped: Graph, shipped_golden: Path, dut:
     assert any(pair == {b.rule.name for b in candidate.broken} for candidate in explanation.fits)
 
 
-def test_what_no_rule_explains(shipped: Graph, shipped_golden: Path, dut: Path) -> None:
+def test_a_fault_that_no_rule_explains(shipped: Graph, shipped_golden: Path, dut: Path) -> None:
     node = "encoder.blocks.1.mlp.fc1.requant"
     fault(shipped, shipped_golden, dut, (node, "requant_rounding=floor"))
     with h5py.File(dut, "r+") as file:
@@ -239,7 +239,7 @@ def test_constants_and_the_picture_can_be_wrong(graph: Graph, golden_file: Path,
         assert rule in names(result)
 
 
-def test_a_device_that_is_right_has_no_culprit(graph: Graph, golden_file: Path) -> None:
+def test_a_correct_device_has_no_culprit(graph: Graph, golden_file: Path) -> None:
     result = isolated(graph, golden_file, golden_file)
     assert result.culprits == []
     assert result.identical
@@ -253,8 +253,8 @@ def dumped(golden: Path, dut: Path, wanted: list[str], change: dict[str, np.ndar
             file[name] = (change or {}).get(name, source[name][()])
 
 
-def test_golden_values_stand_in_where_no_ancestor_was_dumped(graph: Graph, golden_file: Path, dut: Path) -> None:
-    """Only one block was dumped: what it starts from is the golden file's, and that is said."""
+def test_golden_values_are_used_where_no_ancestor_was_dumped(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """Only one block was dumped: its inputs are the golden file's, and the verdict records that."""
     block = [node.name for node in graph.nodes if node.name.startswith("encoder.blocks.1.attn")]
     kept = [name for name in block if graph.tensors[name].fmt.dtype.itemsize <= 2]
     dumped(golden_file, dut, kept)
@@ -273,7 +273,7 @@ def test_golden_values_stand_in_where_no_ancestor_was_dumped(graph: Graph, golde
 
 
 def kept(graph: Graph, golden: Path, dut: Path, names: list[str], *faults: tuple[str, str]) -> Diff:
-    """A faulty device that dumped no more than `names`, isolated."""
+    """A faulty device that dumped only `names`, isolated."""
     fault(graph, golden, dut, *faults)
     partial = dut.with_name("partial.h5")
     with h5py.File(dut) as source, h5py.File(partial, "w") as file:
@@ -282,8 +282,8 @@ def kept(graph: Graph, golden: Path, dut: Path, names: list[str], *faults: tuple
     return isolated(graph, golden, partial)
 
 
-def test_one_fault_nobody_dumped_is_one_culprit(graph: Graph, golden_file: Path, dut: Path) -> None:
-    """It shows in several tensors; what explains all of them is named, once."""
+def test_one_fault_that_was_not_dumped_is_one_culprit(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """It shows in several tensors; the node that explains all of them is reported once."""
     names = ["image", f"{ATTENTION}.qkv.requant", f"{ATTENTION}.logits", f"{ATTENTION}.softmax", f"{ATTENTION}.context"]
     result = kept(graph, golden_file, dut, names, (f"{ATTENTION}.heads", "heads=interleaved"))
     assert [node.name for node in result.nodes if node.isolated == "differ"] == [
@@ -294,7 +294,7 @@ def test_one_fault_nobody_dumped_is_one_culprit(graph: Graph, golden_file: Path,
     assert [explanation.fits[0].name for explanation in result.explanations] == ["heads=interleaved"] * 2
 
 
-def test_nothing_is_founded_on_golden_values_once_they_are_in_doubt(graph: Graph, golden_file: Path, dut: Path) -> None:
+def test_no_verdict_is_based_on_golden_values_once_they_are_in_doubt(graph: Graph, golden_file: Path, dut: Path) -> None:
     """The device's position embedding is wrong, and neither it nor what it is added to was dumped."""
     names = [f"{ATTENTION}.qkv.requant", "encoder.blocks.0.residual1", "encoder.blocks.0.mlp.fc1.requant"]
     result = kept(graph, golden_file, dut, names, ("encoder.pos_embed", "reverse-tokens"))
@@ -305,13 +305,13 @@ def test_nothing_is_founded_on_golden_values_once_they_are_in_doubt(graph: Graph
     assert first.verdict.golden_inputs
     assert second is not None
     assert second.isolated == "unjudged"
-    assert f"since {names[0]} came out wrong" in second.remark
+    assert f"which the device may not have had: {names[0]} is wrong" in second.remark
     assert third is not None
     assert third.isolated == "match"
 
 
-def test_a_dump_in_another_order_whose_device_is_right(graph: Graph, golden_file: Path, dut: Path) -> None:
-    """Only the dump is permuted: what the device computed from it is right, and nothing is called a culprit."""
+def test_a_correct_device_whose_dump_is_permuted(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """Only the dump is permuted: what the device computed from it is right, and there is no culprit."""
     node = f"{ATTENTION}.qkv.requant"
     with h5py.File(golden_file) as file:
         everything = [name for name in file if name != "graph"]
@@ -328,7 +328,7 @@ def test_a_dump_in_another_order_whose_device_is_right(graph: Graph, golden_file
 
 
 def test_values_beyond_the_format(graph: Graph, golden_file: Path, dut: Path) -> None:
-    """A device's i8 tensor that holds 200: wrong there, and judged with what is due from there on."""
+    """A device's i8 tensor with a value of 200: wrong there, and replaced by the expected values from there on."""
     node = f"{ATTENTION}.logits.requant"
     with h5py.File(golden_file) as file:
         everything = [name for name in file if name != "graph"]
@@ -339,7 +339,7 @@ def test_values_beyond_the_format(graph: Graph, golden_file: Path, dut: Path) ->
 
 
 def test_a_device_that_works_on_values_beyond_the_format(graph: Graph, golden_file: Path, dut: Path) -> None:
-    """Its softmax is wrong on top of that: found, not explained, and no reason to give up the whole comparison."""
+    """Its softmax is wrong as well: that is found but not explained, and does not stop the comparison."""
     node, after = f"{ATTENTION}.logits.requant", f"{ATTENTION}.softmax"
     with h5py.File(golden_file) as file:
         wide, other = file[node][()].astype(np.int16), file[after][()]
@@ -350,15 +350,15 @@ def test_a_device_that_works_on_values_beyond_the_format(graph: Graph, golden_fi
     assert "outside their formats" in result.explanations[1].sentence()
 
 
-def test_bits_of_a_whole_accumulator_are_not_looked_for() -> None:
-    """A dialect with exact overflow may keep 64 bits."""
+def test_bits_of_an_exact_accumulator_are_not_searched() -> None:
+    """With exact accumulators a dialect may use 64 bits."""
     a = np.arange(4, dtype=np.int64)
     assert bits_changed(a, a ^ 1) == []
     assert bits_changed(a.astype(np.int8), (a ^ 1).astype(np.int8)) == [Bit("bitflip", 0)]
 
 
 def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
-    """A device that dumps what happens inside: the wrong step is named."""
+    """A device that dumps the steps of an operator: the wrong step is reported."""
     golden, dut = tmp_path / "golden.h5", tmp_path / "dut.h5"
     intsim.golden(graph, image, golden, "steps", (f"{ATTENTION}.softmax", f"{ATTENTION}.logits.requant"))
     with open_golden(golden) as file:
@@ -372,14 +372,14 @@ def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Pat
     assert [node.name for node in result.nodes if node.isolated == "differ"] == [f"{ATTENTION}.softmax:sum"]
 
 
-def test_isolation_takes_the_model(golden_file: Path, shipped: Graph) -> None:
+def test_isolation_needs_the_model(golden_file: Path, shipped: Graph) -> None:
     with pytest.raises(IntsimError, match="--model"):
         diff(golden_file, golden_file, isolated=True)
     with pytest.raises(IntsimError, match="was made from model"):
         diff(golden_file, golden_file, shipped, isolated=True)
 
 
-def test_rules_are_refused_with_those_there_are(graph: Graph) -> None:
+def test_unknown_rules_are_refused_with_a_list_of_the_rules(graph: Graph) -> None:
     requant, softmax = (graph.by_name[name] for name in (f"{ATTENTION}.logits.requant", f"{ATTENTION}.softmax"))
     for node, text in ((requant, "half_bit=dropped"), (softmax, "nonsense"), (requant, "requant_rounding=half_even")):
         with pytest.raises(IntsimError, match="its rules are: "):

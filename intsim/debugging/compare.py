@@ -1,7 +1,7 @@
 """Exact comparison of one tensor with another, block by block, and the statistics of where and how they differ.
 
-A tensor is anything that has a shape and gives slices of its first axis: an array, a memory map, an HDF5 dataset. One
-block of each is in memory at a time. Differences are counted in LSB: device minus expected.
+A tensor is anything with a shape that can be sliced along its first axis: an array, a memory map, an HDF5 dataset. One
+block of each is in memory at a time. Differences are in LSB: device minus expected.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from ..arith import FloatArray, Format, IntArray, first_index
 
 BLOCK_BYTES = 4 << 20
-SINGLE_BINS = 8  # differences up to this many LSB are counted one by one, beyond it by powers of two
+SINGLE_BINS = 8  # differences up to this many LSB have a bin each, larger ones are binned by powers of two
 WORST = 5
-HEAT_SIDE = 96  # cells of a heat map, at most, in either direction
+HEAT_SIDE = 96  # at most so many cells of a heat map in either direction
 
 
 class Sliceable(Protocol):
@@ -27,7 +27,7 @@ class Sliceable(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its axes."""
+        """The length of each axis."""
 
     @property
     def dtype(self) -> Any:
@@ -47,7 +47,7 @@ class Divergence:
     fmt: Format
 
     def hexadecimal(self, value: int) -> str:
-        """A value in two's complement, as many digits as the format has."""
+        """A value in two's complement, with as many digits as the format has."""
         if not self.fmt.holds(value, value):
             return f"outside {self.fmt}"
         low_bits = self.fmt.hi - self.fmt.lo
@@ -114,11 +114,11 @@ class Comparison:
 
     @property
     def one_sided(self) -> bool:
-        """Whether all differences have one sign, and there are enough of them to tell."""
+        """Whether all differences have one sign, and there is more than one."""
         return self.differing > 1 and (self.lowest > 0 or self.highest < 0)
 
     def worst(self, axis: int) -> list[tuple[int, int]]:
-        """The places along `axis` with most differing elements, and how many: the worst first."""
+        """The positions along `axis` with the most differing elements, with their numbers of them, the worst first."""
         counts = self.by_axis[axis]
         order = np.argsort(-counts, kind="stable")[:WORST]
         return [(int(i), int(counts[i])) for i in order if counts[i]]
@@ -140,7 +140,7 @@ class Comparison:
 
 
 def axis_names(shape: tuple[int, ...]) -> list[str]:
-    """What the axes of a tensor are called in a report. Pictures end in an axis of 3 channels."""
+    """The names of a tensor's axes in a report. Pictures end in an axis of 3 channels."""
     if len(shape) == 3 and shape[-1] == 3:
         return ["row", "column", "channel"]
     names = ["head", "row", "column"][-len(shape) :]
@@ -169,14 +169,14 @@ def sha256_of(tensor: Sliceable, fmt: Format) -> str:
 
 
 def _blocks(a: Sliceable, b: Sliceable) -> Iterator[tuple[int, IntArray, IntArray]]:
-    """Parts of both along the first axis, each of a few megabytes, and where they start."""
+    """Blocks of both along the first axis, each of a few megabytes, and their first index."""
     if not a.shape:
         yield 0, np.reshape(a[()], 1), np.reshape(b[()], 1)
         return
     row_bytes = max(math.prod(a.shape[1:]) * max(a.dtype.itemsize, b.dtype.itemsize), 1)
     rows = max(BLOCK_BYTES // row_bytes, 1)
     chunks = getattr(a, "chunks", None)
-    if chunks:  # whole chunks, so that none is unpacked twice
+    if chunks:  # whole chunks, so that none is decompressed twice
         rows = max(rows // chunks[0], 1) * chunks[0]
     for start in range(0, a.shape[0], rows):
         first = np.asarray(a[start : start + rows])
@@ -249,7 +249,7 @@ class _Tally:
 
 
 def _edges() -> IntArray:
-    """The upper ends of the bins: ..., -17, -9, -8, -7, ..., 8, 16, 32, ..."""
+    """The upper limits of the bins: ..., -17, -9, -8, -7, ..., 8, 16, 32, ..."""
     powers = [SINGLE_BINS << k for k in range(1, 60)]
     return np.array([*(-p - 1 for p in reversed(powers)), *range(-SINGLE_BINS - 1, SINGLE_BINS + 1), *powers], np.int64)
 
@@ -262,13 +262,13 @@ def _binned(error: IntArray, lowest: int, highest: int) -> IntArray:
     bins = len(_EDGES) + 1
     if highest - lowest >= len(error):
         return np.bincount(np.searchsorted(_EDGES, error), minlength=bins)
-    counts = np.bincount(error - lowest)  # few different ones: count them first
+    counts = np.bincount(error - lowest)  # few distinct values: count each of them first
     places = np.searchsorted(_EDGES, np.arange(lowest, highest + 1))
     return np.bincount(places, weights=counts, minlength=bins).astype(np.int64)
 
 
 class _Heat:
-    """The share of differing elements in a grid over the last two axes; a picture's channels lie over one another."""
+    """The share of differing elements in a grid over the last two axes; a picture's channels are added up."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.picture = axis_names(shape)[-1] == "channel"
@@ -276,7 +276,7 @@ class _Heat:
         self.grid = min(self.size[0], HEAT_SIDE), min(self.size[1], HEAT_SIDE)
         self.counts = np.zeros(self.grid, np.int64)
         self.per_place = math.prod(shape) // math.prod(self.size)
-        self.by_rows = len(shape) == 2 or self.picture  # whether blocks are cut along the rows of the map
+        self.by_rows = len(shape) == 2 or self.picture  # whether blocks are cut along the rows of the heat map
 
     def add(self, start: int, unequal: IntArray) -> None:
         if self.picture:
@@ -294,5 +294,5 @@ class _Heat:
         self.counts[row[0] : row[-1] + 1, column[0] : column[-1] + 1] += down
 
     def share(self) -> FloatArray:
-        held = [np.bincount(np.arange(n) * g // n, minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
-        return self.counts / (np.outer(*held) * self.per_place)
+        sizes = [np.bincount(np.arange(n) * g // n, minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
+        return self.counts / (np.outer(*sizes) * self.per_place)

@@ -1,7 +1,7 @@
-"""A device's dump against a golden file: every tensor as it is, and every node by itself.
+"""A device's dump against a golden file: every tensor, and every node by itself.
 
-Two verdicts a node. *Accumulated*: its tensor against the golden one. *Isolated*: its tensor against what the reference
-makes of the device's own inputs (`isolate`), and for the wrong ones the rule that was broken (`explain`).
+Two verdicts per node. *Accumulated*: its tensor against the golden one. *Isolated*: its tensor against the result of the
+reference on the device's own inputs (`isolate`), and for the wrong ones the rule that was broken (`explain`).
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def diff(
 
 
 def _due(reference: GoldenFile, graph: Graph | None) -> Mapping[str, tuple[tuple[int, ...], Format] | None]:
-    """Every name a dump may use, with shape and format where they are known."""
-    due: dict[str, tuple[tuple[int, ...], Format] | None] = {node["name"]: None for node in reference.nodes}
+    """Every name that a dump may use, with the expected shape and format where they are known."""
+    expected: dict[str, tuple[tuple[int, ...], Format] | None] = {node["name"]: None for node in reference.nodes}
     if graph is not None:
-        due |= {name: (tensor.shape, tensor.fmt) for name, tensor in graph.tensors.items()}
-    return due | {name: (record.shape, record.fmt) for name, record in reference.tensors.items()}
+        expected |= {name: (tensor.shape, tensor.fmt) for name, tensor in graph.tensors.items()}
+    return expected | {name: (record.shape, record.fmt) for name, record in reference.tensors.items()}
 
 
 def _compared(
@@ -72,7 +72,7 @@ def _compared(
         raise IntsimError(_nothing_in_common(reference, dump))
     warnings: list[str] = []
     if dump.image_sha256 and dump.image_sha256 != reference.image_sha256:
-        warnings.append("the two files were made from different pictures; everything that follows may differ for that")
+        warnings.append("the two files were made from different pictures; every tensor may differ because of that")
     verdicts = isolate(graph, reference, dump, progress) if isolated and graph is not None else {}
     ops = {node["name"]: node["op"] for node in reference.nodes}
     nodes = []
@@ -111,24 +111,24 @@ def _same_model(reference: GoldenFile, dump: Dump) -> None:
 
 
 def _nothing_in_common(reference: GoldenFile, dump: Dump) -> str:
-    said = f"{reference.path} and {dump.path} have no tensor in common; nothing was compared"
+    message = f"{reference.path} and {dump.path} have no tensor in common; nothing was compared"
     if dump.tensors:
-        return f"{said}. The dump holds {next(iter(dump.tensors))}, which the golden file leaves out"
+        return f"{message}. The dump holds {next(iter(dump.tensors))}, which is not in the golden file"
     if dump.foreign:
-        due = next(iter(reference.tensors))
-        return f"{said}. The dump holds {dump.foreign[0]}; names like {due} are due, or a --map from one to the other"
-    return said
+        known = next(iter(reference.tensors))
+        return f"{message}. The dump holds {dump.foreign[0]}; use names like {known}, or map the names to nodes (map.toml)"
+    return message
 
 
 def _in_order(reference: GoldenFile, dump: Dump) -> list[str]:
-    """The tensors of both sides in execution order; the steps inside a node with it."""
+    """The tensors of both sides in execution order; with each node the steps inside it."""
     order = {node["name"]: i for i, node in enumerate(reference.nodes)}
     names = dict.fromkeys([*reference.tensors, *dump.tensors])
     return sorted(names, key=lambda name: order.get(TensorName(name).node, len(order)))
 
 
 def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdict | None, warnings: list[str]) -> NodeDiff:
-    """One tensor as it is."""
+    """One tensor, accumulated."""
     record, dumped = reference.tensors.get(name), dump.tensors.get(name)
     if record is None:
         shape = dumped.shape if dumped else ()
@@ -138,13 +138,13 @@ def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdic
 
 
 def _against(record: GoldenTensor, dumped: DumpedTensor, warnings: list[str]) -> tuple[str, Comparison | None, str]:
-    """The verdict on a tensor as it is, its comparison where there is one, and what is to be said."""
+    """The accumulated verdict on a tensor, its comparison where there is one, and a note."""
     if dumped.problem:
         return UNREADABLE, None, f"{dumped.source}: {dumped.problem}"
     if dumped.shape != record.shape:
-        return MISSHAPEN, None, f"shape {list(record.shape)} became {list(dumped.shape)}"
+        return MISSHAPEN, None, f"its shape is {list(dumped.shape)}, expected {list(record.shape)}"
     if dumped.values is not None and dumped.dtype.kind not in "iu":
-        return MISTYPED, None, f"{dumped.dtype} stands where {record.fmt} is due; dump the integers"
+        return MISTYPED, None, f"its type is {dumped.dtype}, expected {record.fmt}; dump the integers"
     if record.values is None or dumped.values is None:
         return _by_hash(record, dumped)
     try:
@@ -159,7 +159,7 @@ def _against(record: GoldenTensor, dumped: DumpedTensor, warnings: list[str]) ->
 
 
 def _by_hash(record: GoldenTensor, dumped: DumpedTensor) -> tuple[str, None, str]:
-    """Two tensors of which at least one is there as a hash only."""
+    """The verdict on two tensors of which at least one is given by its hash only."""
     try:
         theirs = sha256_of(dumped.values(), record.fmt) if dumped.values is not None else dumped.sha256
     except FileError as error:
@@ -167,27 +167,27 @@ def _by_hash(record: GoldenTensor, dumped: DumpedTensor) -> tuple[str, None, str
     ours = sha256_of(record.values, record.fmt) if record.values is not None else record.sha256
     if ours == theirs:
         return MATCH, None, ""
-    return DIFFER, None, "hashes differ; one file holds no values (level digest)"
+    return DIFFER, None, "the hashes differ; one of the files has no values (level digest)"
 
 
 def _with_layout(nodes: list[NodeDiff], reference: GoldenFile, dump: Dump) -> list[NodeDiff]:
-    """The first tensor that differs, and all of another shape, looked at for right values in the wrong place."""
+    """The nodes, with a diagnosis of right values in the wrong place for the first that differs and all of another shape."""
     first = next((node.name for node in nodes if node.accumulated == DIFFER), None)
-    found = []
+    diagnosed = []
     for node in nodes:
         if (node.name == first or node.accumulated == MISSHAPEN) and node.fmt is not None:
             record, dumped = reference.tensors[node.name], dump.tensors[node.name]
             if record.values is not None and dumped.values is not None and dumped.dtype.kind in "iu":
                 size = int(np.prod(dumped.shape, dtype=object))
                 if size == node.total:
-                    layout = diagnose(record.values[()], np.asarray(dumped.values()[()]), node.fmt)
-                    node = replace(node, diagnosis=layout)
-        found.append(node)
-    return found
+                    diagnosis = diagnose(record.values[()], np.asarray(dumped.values()[()]), node.fmt)
+                    node = replace(node, diagnosis=diagnosis)
+        diagnosed.append(node)
+    return diagnosed
 
 
 def _culprits(reference: GoldenFile, verdicts: Mapping[str, Verdict], explanations: Sequence[Explanation]) -> list[str]:
-    """The nodes whose own arithmetic is wrong, in execution order: where an explanation names one inside a segment, that."""
+    """The nodes whose own arithmetic is wrong, in execution order: inside a segment, the one that the explanation names."""
     named = {explanation.tensor: explanation.culprit for explanation in explanations}
     wrong = {named.get(name, TensorName(name).node) for name, verdict in verdicts.items() if verdict.wrong}
     return [node["name"] for node in reference.nodes if node["name"] in wrong]

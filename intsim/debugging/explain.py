@@ -1,8 +1,8 @@
 """Explanation: which rule a device broke.
 
-A wrong tensor is computed again under every single rule of the catalogue, at its own node and at every node of the segment
-behind it, and under pairs of rules where no single one fits; what reproduces the device's values to the last element is
-named. Rows are tried on a sample first, and what fits the sample on all elements.
+A wrong tensor is computed again under every single rule of the catalogue, at its own node and at every node of its segment,
+and under pairs of rules where no single one fits. The rules that reproduce every element of the device are reported. Rules
+that act row by row are tried on a sample of rows first, and on all elements where they fit the sample.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .isolate import Verdict, value_of
 from .segment import Attempt, Broken, Segment, feeds_of
 
 BEST = 3
-PAIRS, FEW_PAIRS = 2000, 200  # so many pairs are tried at most; the few, where each takes long
+PAIRS, FEW_PAIRS = 2000, 200  # at most so many pairs are tried; the fewer where each takes long
 SMALL = 1 << 18  # elements
 
 
@@ -36,7 +36,7 @@ class Candidate:
     broken: Attempt
     reproduced: int
     total: int
-    wrong_reproduced: int  # of the elements the reference gets otherwise
+    wrong_reproduced: int  # of the elements that differ from the reference
     wrong: int
 
     @property
@@ -55,7 +55,7 @@ class Candidate:
         return " and ".join(b.rule.name for b in self.broken)
 
     def label(self, tensor: str) -> str:
-        """The rules by name, and where, if that is elsewhere than at `tensor`."""
+        """The rules by name, each with its node where that is not `tensor`."""
         return " and ".join(b.rule.name + (f" at {b.node}" if b.node != tensor else "") for b in self.broken)
 
     def record(self) -> dict[str, Any]:
@@ -72,9 +72,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What may be wrong at a tensor: what reproduces it exactly, likeliest first; where nothing does, what comes nearest.
+    """Why a tensor is wrong: the candidates that reproduce it exactly, most likely first; where there is none, the closest.
 
-    `tensor` is the dumped one, `tried` the number of alternatives computed.
+    `tensor` is the dumped tensor, `tried` the number of alternatives that were computed.
     """
 
     tensor: str
@@ -84,21 +84,21 @@ class Explanation:
 
     @property
     def culprit(self) -> str:
-        """The node whose rule was broken; the tensor itself where nothing, or nothing single, explains it."""
+        """The node whose rule was broken, of several the last; the tensor itself where nothing explains it."""
         return self.fits[0].broken[-1].node if self.fits else self.tensor
 
     def sentence(self) -> str:
-        """One line for people."""
+        """The explanation in one line."""
         if self.fits:
             first = self.fits[0]
             rules = " and ".join(f"{b.rule}" + (f" at {b.node}" if b.node != self.tensor else "") for b in first.broken)
             return f"the output equals {rules} on 100% of {first.total:,} elements"
         if not self.tried:
-            return "not explained: values the device worked on are outside their formats"
+            return "not explained: the device's inputs have values outside their formats"
         if not self.best:
-            return f"no rule explains it: none of {self.tried:,} alternatives comes nearer than the reference does"
+            return f"no rule explains it: none of {self.tried:,} alternatives is closer than the reference"
         near = ", ".join(f"{c.name} ({c.wrong_reproduced / c.wrong:.1%})" for c in self.best)
-        return f"no rule explains it; of the {self.best[0].wrong:,} wrong elements these reproduce most: {near}"
+        return f"no rule explains it; of the {self.best[0].wrong:,} wrong elements these reproduce the most: {near}"
 
     def record(self) -> dict[str, Any]:
         """As plain data."""
@@ -119,7 +119,7 @@ class Explanation:
 
 
 def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> Explanation:
-    """Explain a wrong verdict of `isolate`; the tensors it needs are read from the files again."""
+    """Explain a wrong verdict of `isolate`; the tensors that this needs are read from the files again."""
     device = value_of(dump.tensors[verdict.name], graph, verdict.name)
     feeds = feeds_of(graph, golden, dump, verdict)
     if device is None or feeds is None:
@@ -136,12 +136,12 @@ def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> E
 
 
 def reconciled(explanations: Sequence[Explanation]) -> list[Explanation]:
-    """The explanations of one device: of those that fit a tensor, the ones that explain other tensors, too, come first.
+    """The explanations of one device: of those that fit a tensor, the ones that also explain other tensors come first.
 
-    A fault at a node nobody dumped shows in every tensor computed from it; one fault is likelier than several alike.
+    A fault at a node that was not dumped shows in every tensor computed from it, and one fault is likelier than several.
     """
-    seen = Counter(_key(fit) for explanation in explanations for fit in explanation.fits)
-    ranked = (sorted(explanation.fits, key=lambda fit: -seen[_key(fit)]) for explanation in explanations)
+    frequency = Counter(_key(fit) for explanation in explanations for fit in explanation.fits)
+    ranked = (sorted(explanation.fits, key=lambda fit: -frequency[_key(fit)]) for explanation in explanations)
     return [replace(explanation, fits=tuple(fits)) for explanation, fits in zip(explanations, ranked, strict=True)]
 
 
@@ -157,10 +157,10 @@ def _single(graph: Graph, segment: Segment) -> list[Broken]:
 
 
 def bits_changed(expected: IntArray, device: IntArray) -> list[Bit]:
-    """The single-bit faults that make `device` of `expected`: flipped in one element or all, or stuck."""
+    """The single-bit faults that turn `expected` into `device`: a bit flipped in one element or in all, or stuck."""
     bits = 8 * expected.dtype.itemsize
     if bits > 32:
-        return []  # an accumulator kept whole by a dialect that forbids nothing: no register of a known width
+        return []  # an exact accumulator, in a dialect without an overflow limit: its register has no known width
     a, b = expected.astype(np.int64), device.astype(np.int64)
     changed = a ^ b
     differing = changed[changed != 0] & ((1 << bits) - 1)
@@ -177,16 +177,16 @@ def bits_changed(expected: IntArray, device: IntArray) -> list[Bit]:
 
 
 class _Search:
-    """Attempts to explain a segment: which fit, and which come near."""
+    """Attempts to explain a segment: which fit, and which are close."""
 
     def __init__(self, whole: Segment) -> None:
         self.whole, self.sample = whole, whole.sampled()
         self.tried = 0
         self.near: list[tuple[float, Attempt]] = []
-        self.single: dict[bytes, Broken] = {}  # one rule for every different outcome
+        self.single: dict[bytes, Broken] = {}  # one rule per distinct outcome
 
     def fitting(self, attempts: Iterable[Attempt]) -> list[Candidate]:
-        """The attempts that reproduce every element; the others are remembered by how near they come."""
+        """The attempts that reproduce every element; the others are recorded with the share that they reproduce."""
         fits = []
         for attempt in attempts:
             self.tried += 1
@@ -205,7 +205,7 @@ class _Search:
         return fits
 
     def pairs(self) -> Iterator[Attempt]:
-        """Two rules at once, of those that change anything by themselves."""
+        """Pairs of the rules that change something on their own."""
         order = [node.name for node in self.whole.nodes]
         limit = PAIRS if self.sample is not None or self.whole.device.size < SMALL else FEW_PAIRS
         pairs = (pair for pair in combinations(self.single.values(), 2) if _independent(*pair))
@@ -213,15 +213,15 @@ class _Search:
             yield (a, b) if order.index(a.node) <= order.index(b.node) else (b, a)
 
     def nearest(self) -> list[Candidate]:
-        """The attempts that reproduce most, if more than the reference does."""
+        """The attempts that reproduce the most elements, if more than the reference does."""
         self.near.sort(key=lambda item: -item[0])
-        found: list[Candidate] = []
+        candidates: list[Candidate] = []
         for _, attempt in self.near[: 4 * BEST]:
             value = self.whole.under(attempt)
             if value is not None:
-                found.append(self.candidate(attempt, value))
-        found = [c for c in found if c.reproduced > c.total - c.wrong]
-        return sorted(found, key=lambda c: -c.reproduced)[:BEST]
+                candidates.append(self.candidate(attempt, value))
+        better = [c for c in candidates if c.reproduced > c.total - c.wrong]
+        return sorted(better, key=lambda c: -c.reproduced)[:BEST]
 
     def candidate(self, attempt: Attempt, value: IntArray) -> Candidate:
         """How well a computed tensor reproduces the device's."""

@@ -1,4 +1,4 @@
-"""Fault injection: the dump of a device that breaks known rules at known nodes, and is right everywhere else."""
+"""Fault injection: the dump of a device that breaks given rules at given nodes and is correct everywhere else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import IntsimError, UnknownNode
 from ..rules import Rule, compute, work_of
 from ..storage.golden_file import GoldenFile, golden
 
-FAULT = "fault"  # the root attribute that says what was injected
+FAULT = "fault"  # the root attribute that records what was injected
 
 
 def inject(
@@ -29,17 +29,19 @@ def inject(
 ) -> dict[str, int]:
     """Run `graph` on the picture of a golden file with rules broken, and write what the device would dump to `path`.
 
-    `faults` maps nodes to the rules they break; consequences are carried on to the last node. The file holds what the golden
-    file holds (or another `level`), and its attribute ``fault`` says what was done. Returns how many elements each faulty
-    node gets wrong by itself: 0 means that the fault does not show on this picture. Raises IntsimError for a node that does
-    not exist, a golden file without its picture, or a fault that cannot be computed.
+    `faults` maps nodes to the rules they break; the consequences are computed up to the last node. The file has the tensors of
+    the golden file (or of another `level`), and its attribute ``fault`` records the faults. Returns how many elements each
+    faulty node gets wrong by itself: 0 means that the fault has no effect on this picture. Raises IntsimError for a node
+    that does not exist, a golden file without its picture, or a fault that cannot be computed.
     """
     for name in faults:
         if name not in graph.by_name:
             raise UnknownNode(name)
     record = reference.tensors.get(graph.input.name)
     if record is None or record.values is None:
-        raise IntsimError(f"{reference.path}: holds no picture to run the faulty device on; write one that contains it")
+        raise IntsimError(
+            f"{reference.path}: has no picture to run the faulty device on; it must include {graph.input.name}"
+        )
     wrong: dict[str, int] = {}
 
     def alter(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:
@@ -49,7 +51,7 @@ def inject(
         for rule in faults[node.name]:
             work = rule.alter(work)
         try:
-            # A picture and a constant have no inputs: the fault is put on their own values.
+            # A picture and a constant have no inputs: the fault is applied to their own values.
             altered = compute(graph, node, work, inputs if node.inputs else [value])
         except ValueError as error:
             names = " and ".join(rule.name for rule in faults[node.name])
@@ -57,8 +59,8 @@ def inject(
         wrong[node.name] = int(np.count_nonzero(altered != value))
         return altered
 
-    said = json.dumps({name: [rule.name for rule in rules] for name, rules in faults.items()})
+    injected = json.dumps({name: [rule.name for rule in rules] for name, rules in faults.items()})
     chosen = level or ("full" if reference.level == "digest" else reference.level)
     picture = record.values[()]
-    golden(graph, picture, path, chosen, reference.layers, progress=progress, alter=alter, remarks={FAULT: said})
+    golden(graph, picture, path, chosen, reference.layers, progress=progress, alter=alter, remarks={FAULT: injected})
     return wrong

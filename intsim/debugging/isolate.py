@@ -1,10 +1,10 @@
-"""Isolation: which nodes are wrong by themselves, and which only pass on an error.
+"""Isolation: which nodes are wrong by themselves, and which only propagate an error.
 
-One walk over the graph with the device's own tensors. At every tensor the device dumped, the reference recomputes it from
-the device's own inputs, the two are compared, and the walk goes on with what the device had. So an error is seen once,
-where it arises. What the device did not dump (accumulators, mostly) is recomputed from its nearest dumped ancestors; the
-verdict then covers that segment of nodes. Only where no ancestor was dumped do values of the golden file stand in; once such
-a verdict is wrong, the device may have had other values there, and no later one is founded on them.
+One walk over the graph with the device's own tensors. Every tensor that the device dumped is recomputed from the device's
+own inputs and compared, and the walk continues with the device's values. So an error is reported once, where it arises. A
+tensor that the device did not dump (mostly accumulators) is recomputed from its nearest dumped ancestors; the verdict then
+covers that segment of nodes. Only where no ancestor was dumped are values of the golden file used; once such a
+verdict is wrong, the device may have had other values there, and no later verdict is based on them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ DEVICE, GOLDEN, MODEL = "device", "golden", "model"
 
 @dataclass(frozen=True)
 class Verdict:
-    """A dumped tensor against what the reference makes of the device's own inputs.
+    """A dumped tensor against the result of the reference on the device's own inputs.
 
-    `comparison` is None where it could not be judged (`note` says why). `segment` are the nodes recomputed, this one
-    last; `feeds` the tensors they started from and whose values those were: the device's, the golden file's, the model's.
+    `comparison` is None where it could not be judged (`note` says why). `segment` are the recomputed nodes, this one last.
+    `feeds` maps each tensor they were computed from to the origin of its values: the device, the golden file, the model.
     """
 
     name: str
@@ -45,20 +45,20 @@ class Verdict:
 
     @property
     def wrong(self) -> bool:
-        """Whether the device's own arithmetic is wrong here (and not merely the way it was dumped)."""
+        """Whether the device's own arithmetic is wrong here (and not only the layout of its dump)."""
         return self.comparison is not None and self.comparison.differing > 0 and not self.dump_only
 
     @property
     def golden_inputs(self) -> list[str]:
-        """The tensors for which golden values stood in."""
+        """The tensors for which golden values were used."""
         return [name for name, source in self.feeds.items() if source == GOLDEN]
 
 
 @dataclass(frozen=True)
 class _Held:
-    """What the walk knows of a tensor: its value (None: in neither file), and how far back the device's own values are.
+    """What the walk knows of a tensor: its value (None: in neither file), and the segment back to the device's own values.
 
-    `meant` is what the value should be where the device's is only laid out differently.
+    `meant` is the value as the device should have dumped it, where only the layout of its dump may be wrong.
     """
 
     value: IntArray | None
@@ -82,20 +82,20 @@ def isolate(
 
 
 def value_of(dumped: DumpedTensor, graph: Graph, name: str) -> IntArray | None:
-    """The device's values in the node's own type, or None where they are none of it."""
+    """The device's values, in the node's type where they fit its format; None where they cannot be compared."""
     tensor = graph.tensors[name]
     if dumped.problem or dumped.values is None or dumped.shape != tensor.shape or dumped.dtype.kind not in "iu":
         return None
     try:
         value = np.asarray(dumped.values()[()])
     except FileError:
-        return None  # the accumulated comparison says so
+        return None  # the accumulated comparison reports it
     fits = tensor.fmt.holds(int(value.min()), int(value.max()))
     return value.astype(tensor.fmt.dtype, copy=False) if fits else value
 
 
 def golden_value(golden: GoldenFile, name: str) -> IntArray | None:
-    """The golden file's values of a node, if it holds them."""
+    """The golden file's values of a node, None where it has none."""
     record = golden.tensors.get(name)
     return None if record is None or record.values is None else record.values[()]
 
@@ -104,7 +104,7 @@ class _Walker:
     def __init__(self, graph: Graph, golden: GoldenFile, dump: Dump) -> None:
         self.graph, self.golden, self.dump = graph, golden, dump
         self.verdicts: dict[str, Verdict] = {}
-        self.doubt = ""  # the first wrong tensor whose verdict rests on golden values: the device may have had others
+        self.doubt = ""  # the first wrong tensor whose verdict is based on golden values: the device may have had others
         self.steps: dict[str, list[str]] = {}
         for name in dump.tensors:
             if TensorName(name).step:
@@ -116,9 +116,9 @@ class _Walker:
         dumped = self.dump.tensors.get(name)
         device = value_of(dumped, self.graph, name) if dumped is not None else None
         if device is None and name not in self.steps and DEVICE not in feeds.values():
-            stand_in = golden_value(self.golden, name)
-            if stand_in is not None and node.op != CONSTANT:
-                return _Held(stand_in)
+            substitute = golden_value(self.golden, name)
+            if substitute is not None and node.op != CONSTANT:
+                return _Held(substitute)
         expected, note = self._expected(node, [held.value for held in inputs])
         meant = None
         if any(held.meant is not None for held in inputs):
@@ -126,7 +126,7 @@ class _Walker:
         self._judge_steps(node, inputs, segment, feeds)
         if device is None:
             if dumped is not None:
-                self.verdicts[name] = Verdict(name, None, segment, feeds, note="its values are not there to judge")
+                self.verdicts[name] = Verdict(name, None, segment, feeds, note="its values are not available")
             return _Held(expected, segment, feeds, meant)
         if expected is None:
             self.verdicts[name] = Verdict(name, None, segment, feeds, note=note)
@@ -138,8 +138,8 @@ class _Walker:
             verdict = replace(verdict, comparison=compare(meant, device, self.graph.tensors[name].fmt))
         if verdict.wrong and verdict.golden_inputs:
             if self.doubt:
-                stood_in, since = ", ".join(verdict.golden_inputs), f"since {self.doubt} came out wrong"
-                note = f"rests on golden values of {stood_in}, which the device may not have had, {since}"
+                golden_inputs = ", ".join(verdict.golden_inputs)
+                note = f"based on golden values of {golden_inputs}, which the device may not have had: {self.doubt} is wrong"
                 verdict = replace(verdict, comparison=None, note=note)
             self.doubt = self.doubt or name
         self.verdicts[name] = verdict
@@ -147,7 +147,7 @@ class _Walker:
         return _Held(usable, meant=expected if verdict.wrong and verdict.diagnosis else None)
 
     def _origin(self, node: Node, inputs: Sequence[_Held]) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The nodes recomputed on the way to this one, and the tensors they start from."""
+        """The nodes recomputed up to this one, and the tensors they are computed from."""
         within: set[str] = {node.name}
         feeds: dict[str, str] = {}
         for name, held in zip(node.inputs, inputs, strict=True):
@@ -163,7 +163,7 @@ class _Walker:
     def _expected(self, node: Node, inputs: list[IntArray | None]) -> tuple[IntArray | None, str]:
         if node.op == INPUT:
             picture = golden_value(self.golden, node.name)
-            return picture, "" if picture is not None else "the golden file holds no picture to compare it with"
+            return picture, "" if picture is not None else "the golden file has no picture to compare it with"
         known = [value for value in inputs if value is not None]
         if len(known) < len(inputs):
             missing = [name for name, value in zip(node.inputs, inputs, strict=True) if value is None]
@@ -171,7 +171,7 @@ class _Walker:
         try:
             return replay(self.graph, node, known), ""
         except GraphError as error:
-            return None, f"the reference refuses the device's inputs: {error}"
+            return None, f"the reference rejects the device's inputs: {error}"
 
     def _judge(
         self, node: Node, expected: IntArray, device: IntArray, segment: tuple[str, ...], feeds: dict[str, str]
@@ -197,11 +197,11 @@ class _Walker:
                 continue
             self.verdicts[name] = Verdict(name, compare(step, dumped.values(), I64), segment, feeds)
 
-    def _usable(self, name: str, device: IntArray, otherwise: IntArray) -> IntArray:
-        """The device's values, if they are of the node's format; the walk goes on with something else where not."""
+    def _usable(self, name: str, device: IntArray, substitute: IntArray) -> IntArray:
+        """The device's values where they are in the node's format, `substitute` where not: the walk continues with them."""
         fmt = self.graph.tensors[name].fmt
-        return device if device.dtype == fmt.dtype and fmt.holds(int(device.min()), int(device.max())) else otherwise
+        return device if device.dtype == fmt.dtype and fmt.holds(int(device.min()), int(device.max())) else substitute
 
     def _laid_out(self, feeds: Mapping[str, str]) -> list[str]:
-        """The tensors a segment starts from whose dump is permuted."""
+        """The tensors a segment is computed from whose dump is permuted."""
         return [name for name in feeds if name in self.verdicts and self.verdicts[name].diagnosis is not None]

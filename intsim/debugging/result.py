@@ -1,4 +1,4 @@
-"""What a diff found, as data: a record for every tensor, the culprits, their explanations."""
+"""The result of a diff as data: a record per tensor, the culprits, their explanations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BAD = (DIFFER, MISSHAPEN, MISTYPED, UNREADABLE)
 @dataclass(frozen=True)
 class NodeDiff:
     """One tensor. `accumulated` is one of match, differ, misshapen, mistyped, unreadable, missing (from the dump), extra
-    (not in the golden file); `comparison` is there where elements could be compared, `verdict` where it was isolated.
+    (not in the golden file). `comparison` is set where elements could be compared, `verdict` where it was isolated.
     """
 
     name: str
@@ -53,7 +53,7 @@ class NodeDiff:
 
     @property
     def differing(self) -> int | None:
-        """How many elements differ; None where that cannot be said."""
+        """How many elements differ; None where that is not known."""
         if self.comparison is not None:
             return self.comparison.differing
         return 0 if self.accumulated == MATCH else None
@@ -62,6 +62,11 @@ class NodeDiff:
     def bad(self) -> bool:
         """Whether anything is wrong with it."""
         return self.accumulated in BAD or self.isolated == DIFFER
+
+    @property
+    def best_comparison(self) -> Comparison | None:
+        """The accumulated comparison; where there is none, the isolated one."""
+        return self.comparison or (self.verdict.comparison if self.verdict else None)
 
     def record(self) -> dict[str, Any]:
         """As plain data."""
@@ -89,30 +94,30 @@ class NodeDiff:
                 "statistics": own.record() if own and own.differing else None,
                 "dump_only": self.verdict.dump_only,
             }
-        if found := self.layout:
-            record["layout"] = {"name": found.name, "says": found.says}
-        if note := self.remark:
-            record["note"] = note
+        if self.layout is not None:
+            record["layout"] = {"name": self.layout.name, "says": self.layout.says}
+        if self.remark:
+            record["note"] = self.remark
         return record
 
     @property
     def layout(self) -> Diagnosis | None:
-        """The layout fault found."""
+        """The layout fault that was found."""
         return self.verdict.diagnosis if self.verdict is not None and self.verdict.diagnosis else self.diagnosis
 
     @property
     def remark(self) -> str:
-        """What is to be said of it."""
-        own = "only its dump is laid out otherwise: what follows was computed with the right order"
-        said = [self.note, self.layout.says if self.layout else ""]
+        """The notes on it, in one line."""
+        dump_only = "only its dump has another layout: the device computed the following tensors from the right order"
+        notes = [self.note, self.layout.says if self.layout else ""]
         if self.verdict is not None:
-            said += [self.verdict.note, own if self.verdict.dump_only else ""]
-        return "; ".join(text for text in said if text)
+            notes += [self.verdict.note, dump_only if self.verdict.dump_only else ""]
+        return "; ".join(note for note in notes if note)
 
 
 @dataclass(frozen=True)
 class Diff:
-    """A dump compared. `nodes` are in execution order; `culprits` is None where nothing was isolated."""
+    """A compared dump. `nodes` are in execution order; `culprits` is None where nothing was isolated."""
 
     golden: Path
     dut: Path
@@ -128,7 +133,7 @@ class Diff:
 
     @property
     def compared(self) -> list[NodeDiff]:
-        """The tensors both sides hold."""
+        """The tensors that both sides have."""
         return [node for node in self.nodes if node.accumulated not in (MISSING, EXTRA)]
 
     @property
@@ -143,12 +148,12 @@ class Diff:
 
     @property
     def only_dut(self) -> list[str]:
-        """What the golden file lacks: nodes it leaves out, and what bears no node's name."""
+        """What the golden file lacks: nodes that it leaves out, and names that are not of a node."""
         return [node.name for node in self.nodes if node.accumulated == EXTRA] + self.foreign
 
     @property
     def identical(self) -> bool:
-        """Whether everything compared is equal, and where completeness was asked for, everything was compared."""
+        """Whether all compared tensors are equal and, if `complete`, all were compared."""
         return not self.differing and not (self.complete and self.only_golden)
 
     def node(self, name: str) -> NodeDiff | None:

@@ -1,4 +1,4 @@
-"""A segment of nodes, computed again and again under other rules and compared with what the device has at its end."""
+"""A segment of nodes, computed repeatedly under other rules and compared with the device's values at its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Attempt = tuple[Broken, ...]
 
 
 def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, IntArray] | None:
-    """The tensors a segment starts from; None where the device's own are outside their formats."""
+    """The tensors a segment is computed from; None where the device's values are outside their formats."""
     values: dict[str, IntArray] = {}
     for name, source in verdict.feeds.items():
         node = graph.by_name[name]
@@ -46,7 +46,7 @@ def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> 
 
 
 class Segment:
-    """Nodes to compute again under other rules, what they start from, and the device's values at their end."""
+    """Nodes to compute again under other rules, the tensors they are computed from, and the device's values at their end."""
 
     def __init__(self, graph: Graph, nodes: list[Node], feeds: dict[str, IntArray], device: IntArray) -> None:
         self.graph, self.nodes, self.feeds, self.device = graph, nodes, feeds, device
@@ -84,7 +84,7 @@ class Segment:
         return compute(self.graph, node, work, inputs)
 
     def sampled(self) -> Segment | None:
-        """Some rows of it, most of them wrong ones; None where rows are not independent, or not worth choosing from."""
+        """Some of its rows, most of them wrong ones; None where rows are not independent, or too few to select from."""
         rows = self.wrong.reshape(-1, self.wrong.shape[-1])
         if not all(node.op in ROW_WISE for node in self.nodes) or len(rows) <= 2 * SAMPLE:
             return None

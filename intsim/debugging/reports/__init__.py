@@ -1,4 +1,4 @@
-"""A diff as people and machines read it: on the terminal, as JUnit XML, as one HTML page. (JSON is `Diff.record`.)"""
+"""Reports of a diff: on the terminal, as JUnit XML, as one HTML page. (JSON is `Diff.record`.)"""
 
 from .html import write_html
 from .junit import write_junit

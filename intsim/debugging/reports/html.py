@@ -1,4 +1,4 @@
-"""A diff as one HTML page that needs nothing else: no network, no other file."""
+"""A diff as one self-contained HTML page: it loads nothing from the network or from other files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ...arith import IntArray
 from ...storage.files import replacing
 from ...storage.templates import template
 from ..compare import Comparison, axis_names
-from ..result import Diff, NodeDiff
+from ..result import MATCH, Diff, NodeDiff
 from . import words
 from .words import Finding
 
 TEMPLATE = "page.html.j2"
-# From "none" to "all": a sequential scale from pale to dark red, even in lightness.
+# From none to the largest share: a sequential scale from pale to dark red, of even steps in lightness.
 SCALE = ((255, 245, 240), (254, 187, 161), (251, 106, 74), (203, 24, 29), (103, 0, 13))
 TIMES = " \N{MULTIPLICATION SIGN} "
-CELL = 4  # pixels of a heat map's cell, at least
+CELL = 4  # least width of a heat map's cell, in pixels
 
 
 def write_html(path: str | Path, diff: Diff) -> None:
-    """Write the page to `path`, whole or not at all."""
+    """Write the page to `path`, atomically."""
     page = template(__package__, TEMPLATE, markup=True).render(
         diff=diff,
         headline=words.headline(diff),
@@ -48,8 +48,8 @@ LEGEND = {
     "culprit": "wrong by itself",
     "symptom": "shows a culprit that the dump leaves out",
     "differs": "differs",
-    "inherited": "differs, but only passes on an error",
-    "unusable": "of another shape or type, or unreadable",
+    "inherited": "differs, but only propagates an error",
+    "unusable": "of another shape or type, or not readable",
     "match": "identical",
     "missing": "not in the dump",
     "extra": "not in the golden file",
@@ -68,9 +68,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "explained": _with_code(explanation.sentence()) if explanation else "",
         "fits": bool(explanation and explanation.fits),
         "equivalent": [c.label(node.name) for c in explanation.fits[1:]] if explanation else [],
-        "tried": explanation.tried if explanation else 0,
         "layout": node.layout.says if node.layout else "",
-        "due": "due" if node.isolated else "golden",
+        "expected": "expected" if node.isolated else "golden",
         "first": first and {"index": first.index, "golden": _value(first.golden, first), "dut": _value(first.dut, first)},
         "wrong": f"{comparison.differing:,} of {comparison.total:,} elements ({words.share(comparison.share)})",
         "errors": words.errors(comparison),
@@ -87,13 +86,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _axes(shape: tuple[int, ...]) -> list[str]:
-    """What runs down and across a heat map."""
+    """The axes that run down and across a heat map."""
     names = axis_names(shape)
     return names[:2] if names[-1] == "channel" else ["", *names][-2:]
 
 
 def _with_code(sentence: str) -> Markup:
-    """A sentence whose words in backquotes are set as code."""
+    """A sentence with its words in backquotes as code."""
     parts = sentence.split("`")
     return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
@@ -103,7 +102,7 @@ def _value(value: int, first: Any) -> str:
 
 
 def _heat(comparison: Comparison) -> str:
-    """The heat map as the text of a PNG."""
+    """The heat map as a PNG in a data URL."""
     if comparison.heat is None:
         return ""
     shares = comparison.heat / comparison.heat.max()
@@ -122,7 +121,7 @@ def _coloured(shares: IntArray) -> IntArray:
 
 
 def _sections(diff: Diff) -> list[dict[str, Any]]:
-    """The whole graph, part by part, a cell a node."""
+    """The whole graph, part by part, one cell per node."""
     states = {node.name: words.state(node, diff) for node in diff.nodes}
     culprits = set(diff.culprits or ())
     sections: list[dict[str, Any]] = []
@@ -136,14 +135,14 @@ def _sections(diff: Diff) -> list[dict[str, Any]]:
 
 
 def _part(name: str) -> str:
-    """``encoder.blocks.0`` for what is inside a block, the first word for the rest."""
+    """``encoder.blocks.0`` for nodes inside a block, the first word of the name for others."""
     words_of = name.split(".")
     numbered = next((i for i, word in enumerate(words_of) if word.isdecimal()), None)
     return ".".join(words_of[: numbered + 1]) if numbered is not None else words_of[0]
 
 
 def _row(node: NodeDiff, diff: Diff) -> dict[str, Any]:
-    comparison = node.comparison or (node.verdict.comparison if node.verdict else None)
+    comparison = node.best_comparison
     differing = comparison is not None and comparison.differing > 0
     return {
         "name": node.name,
@@ -151,10 +150,7 @@ def _row(node: NodeDiff, diff: Diff) -> dict[str, Any]:
         "shape": TIMES.join(map(str, node.shape)),
         "format": str(node.fmt or ""),
         "state": words.state(node, diff),
-        "isolated": node.isolated or "",
-        "differing": f"{comparison.differing:,}"
-        if comparison and differing
-        else ("0" if node.accumulated == "match" else ""),
+        "differing": f"{comparison.differing:,}" if comparison and differing else "0" if node.accumulated == MATCH else "",
         "total": f"{node.total:,}",
         "share": words.share(comparison.share) if comparison and differing else "",
         "mean": f"{comparison.mean_of_differing:+.2f}" if comparison and differing else "",

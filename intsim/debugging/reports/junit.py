@@ -1,4 +1,4 @@
-"""A diff as JUnit XML: one test case a tensor, so that a CI server shows which one broke."""
+"""A diff as JUnit XML: one test case per tensor, so that a CI server shows which one broke."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 from xml.etree import ElementTree as xml
 
 from ...storage.files import replacing
-from ..result import BAD, DIFFER, MISSING, Diff, NodeDiff
+from ..result import BAD, DIFFER, MATCH, MISSING, Diff, NodeDiff
 from . import words
 
 
 def write_junit(path: str | Path, diff: Diff) -> None:
-    """Write the report to `path`. Tensors the dump lacks are skipped cases, or failures where completeness was asked for."""
+    """Write the report to `path`. Tensors that the dump lacks are skipped cases, or failures if the diff is `complete`."""
     suite = xml.Element("testsuite", name="intsim diff", tests=str(len(diff.nodes)), errors="0")
     xml.SubElement(xml.SubElement(suite, "properties"), "property", name="golden", value=str(diff.golden))
     failed = skipped = 0
@@ -19,14 +19,14 @@ def write_junit(path: str | Path, diff: Diff) -> None:
     for node in diff.nodes:
         group, _, name = node.name.rpartition(".")
         case = xml.SubElement(suite, "testcase", classname=group or "graph", name=name, time="0")
-        lacking = node.accumulated == MISSING
-        if node.bad or (lacking and diff.complete):
+        missing = node.accumulated == MISSING
+        if node.bad or (missing and diff.complete):
             failed += 1
             failure = xml.SubElement(case, "failure", type=words.state(node, diff), message=_message(node))
             failure.text = "\n".join(text for text in (explained.get(node.name, ""), *_details(node)) if text)
-        elif lacking or node.accumulated not in ("match", *BAD):
+        elif missing or node.accumulated not in (MATCH, *BAD):
             skipped += 1
-            xml.SubElement(case, "skipped", message=f"only in the {'golden file' if lacking else 'dump'}")
+            xml.SubElement(case, "skipped", message=f"only in the {'golden file' if missing else 'dump'}")
     suite.set("failures", str(failed))
     suite.set("skipped", str(skipped))
     suites = xml.Element("testsuites", tests=str(len(diff.nodes)), failures=str(failed))
@@ -40,7 +40,7 @@ def _message(node: NodeDiff) -> str:
     if node.isolated == DIFFER:
         return "wrong by itself"
     if node.differing:
-        own = "; right by itself" if node.isolated == "match" else ""
+        own = "; right by itself" if node.isolated == MATCH else ""
         return f"{node.differing:,} of {node.total:,} elements differ{own}"
     return node.remark or node.accumulated
 
@@ -50,4 +50,4 @@ def _details(node: NodeDiff) -> list[str]:
     if comparison is None or comparison.first is None:
         return [node.remark]
     first = comparison.first
-    return [f"first at {first.index}: due {first.golden}, dut {first.dut}", words.errors(comparison), node.remark]
+    return [f"first at {first.index}: expected {first.golden}, dut {first.dut}", words.errors(comparison), node.remark]

@@ -1,4 +1,4 @@
-"""A diff on the terminal: what is wrong and why, then the table."""
+"""A diff on the terminal: what is wrong and why, then a table of the tensors."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ STYLES = {
     "match": "green",
 }
 MAP_ROWS, MAP_COLUMNS = 10, 48
-FULL = 5  # findings shown in full
-INHERITED = 6  # rows of what only passes on an error
+FULL = 5  # findings that are shown in full
+INHERITED = 6  # rows of tensors that only propagate an error
 
 
 def render(console: Console, diff: Diff) -> None:
     """Write the report to `console`."""
     colour = "green" if diff.identical else "red"
-    said = words.headline(diff) + (f": {words.compared(diff)}" if diff.identical else "")
-    title, colon, rest = said.partition(":")
+    headline = words.headline(diff) + (f": {words.compared(diff)}" if diff.identical else "")
+    title, colon, rest = headline.partition(":")
     console.print(f"[bold {colour}]{title}[/]{colon}{escape(rest)}", highlight=False, soft_wrap=True)
     if diff.identical:
         return
-    found = words.findings(diff)
-    for finding in found[:FULL]:
+    findings = words.findings(diff)
+    for finding in findings[:FULL]:
         _finding(console, finding)
-    for finding in found[FULL:]:
+    for finding in findings[FULL:]:
         explained = f": {finding.explanation.sentence()}" if finding.explanation else ""
         console.print(f"\n[bold]{escape(finding.culprit)}[/]{escape(explained)}", highlight=False, soft_wrap=True)
     console.print()
@@ -58,12 +58,13 @@ def _finding(console: Console, finding: Finding) -> None:
         lines.append(("rule", finding.explanation.sentence()))
         also = [candidate.label(node.name) for candidate in finding.explanation.fits[1:6]]
         if also:
-            lines.append(("also", f"{', '.join(also)} give the same on this picture"))
+            lines.append(("also", f"{', '.join(also)} give the same values on this picture"))
     if node.layout is not None:
         lines.append(("layout", node.layout.says))
     if first := comparison.first:
-        due, got = (f"{value} ({first.hexadecimal(value)})" for value in (first.golden, first.dut))
-        lines.append(("first", f"index {first.index}: {'due' if node.isolated else 'golden'} {due}, dut {got}"))
+        expected, actual = (f"{value} ({first.hexadecimal(value)})" for value in (first.golden, first.dut))
+        source = "expected" if node.isolated else "golden"
+        lines.append(("first", f"index {first.index}: {source} {expected}, dut {actual}"))
     wrong = f"{comparison.differing:,} of {comparison.total:,} ({words.share(comparison.share)})"
     lines.append(("wrong", f"{wrong}, {words.errors(comparison)}"))
     lines += [("worst" if i == 0 else "", text) for i, text in enumerate(words.worst(comparison))]
@@ -75,7 +76,7 @@ def _finding(console: Console, finding: Finding) -> None:
 
 
 def _pictures(console: Console, comparison: Comparison) -> None:
-    """The histogram of differences, and beside it the heat map of the last two axes."""
+    """The histogram of differences, and next to it the heat map of the last two axes."""
     bars = []
     largest = max(b.count for b in comparison.histogram)
     for part in sorted(comparison.histogram, key=lambda b: -b.count)[:MAP_ROWS]:
@@ -113,24 +114,24 @@ def _table(console: Console, diff: Diff) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
     rows = diff.differing
-    passing = [node for node in rows if words.state(node, diff) == "inherited"]
-    for node in passing[INHERITED:]:
+    inherited = [node for node in rows if words.state(node, diff) == "inherited"]
+    for node in inherited[INHERITED:]:
         rows.remove(node)
     for node in rows:
         table.add_row(*_row(node, diff))
     console.print(table)
-    if len(passing) > INHERITED:
-        more = f"and {len(passing) - INHERITED} more that only pass on an error"
+    if len(inherited) > INHERITED:
+        more = f"and {len(inherited) - INHERITED} more that only propagate an error"
         console.print(f"[dim]{more}; --json and --html list them[/]", highlight=False, soft_wrap=True)
 
 
 def _row(node: NodeDiff, diff: Diff) -> list[str]:
-    standing = words.state(node, diff)
-    style = STYLES[standing]
-    comparison = node.comparison or (node.verdict.comparison if node.verdict else None)
+    state = words.state(node, diff)
+    style = STYLES[state]
+    comparison = node.best_comparison
     if comparison is None:
         counts = ["?", f"{node.total:,}", "", ""]
     else:
         mean = f"{comparison.mean_of_differing:+.2f}" if comparison.differing else ""
         counts = [f"{comparison.differing:,}", f"{comparison.total:,}", words.share(comparison.share), mean]
-    return [escape(node.name), f"[{style}]{standing}[/]", *counts, escape(node.remark)]
+    return [escape(node.name), f"[{style}]{state}[/]", *counts, escape(node.remark)]
