@@ -58,7 +58,7 @@ def tiny_graph(dialect: dialects.Dialect = dialects.ISEGMENTER, **changes: objec
 
 
 def window_graph(dialect: dialects.Dialect = dialects.ISEGMENTER) -> tuple[Graph, np.ndarray]:
-    """Every operator of Swin's shifted windows once, with pixels as tokens: i8 [8, 12, 3], windows of 4 x 4; and a picture."""
+    """Each operator of Swin's shifted windows, on pixels as tokens: i8 [8, 12, 3], windows of 4 x 4; and a picture."""
     rng = np.random.default_rng(2)
     halves = {"ma": 2**30, "ea": 31, "mc": 3 * 2**29, "ec": 30}
     nodes = [
