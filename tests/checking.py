@@ -1,4 +1,4 @@
-"""What the operator tests share: how inputs are drawn, and how two faces are compared with the oracle."""
+"""Shared by the operator tests: strategies for inputs, and the comparison of both implementations with the oracle."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ searching = settings(derandomize=True, deadline=None, max_examples=80, suppress_
 
 
 def shown(name: str, params: dict[str, Any], face: str) -> str:
-    """A call as a failure shows it."""
+    """A call as it is shown in a failure message."""
     words = [f"{k}={v.name if isinstance(v, Dialect) else v}" for k, v in params.items() if np.ndim(v) == 0]
     return f"ops.{name}{face}(..., {', '.join(words)})"
 
 
 def rows(function: Callable[[list[int]], Any], x: Any) -> Any:
-    """`function` of every row of nested lists."""
+    """`function` applied to every row of nested lists."""
     return function(x) if not isinstance(x[0], list) else [rows(function, part) for part in x]
 
 
 def check(name: str, arrays: list[Any], params: dict[str, Any], want: Callable[[], Any], dtype: Any = None) -> None:
-    """Both faces give what the oracle gives, or both refuse what it refuses."""
+    """Assert that both implementations return the result of the oracle, `want`, or that both refuse what it refuses."""
     op = getattr(ops, name)
     try:
         expected = want()
@@ -47,30 +47,30 @@ def check(name: str, arrays: list[Any], params: dict[str, Any], want: Callable[[
     results = {"": op(*arrays, **params), ".ref": op.ref(*arrays, **params)}
     for face, result in results.items():
         assert isinstance(result, np.ndarray)
-        found = oracle.difference(shown(name, params, face), result.tolist(), expected)
-        assert not found, found
+        difference = oracle.difference(shown(name, params, face), result.tolist(), expected)
+        assert not difference, difference
         assert result.shape == np.shape(np.array(expected, object))
-        assert dtype is None or result.dtype == dtype, f"{shown(name, params, face)} is {result.dtype}, due is {dtype}"
+        assert dtype is None or result.dtype == dtype, f"{shown(name, params, face)} is {result.dtype}, expected {dtype}"
     assert results[""].dtype == results[".ref"].dtype
 
 
 def narrowest(b: int) -> Any:
-    """The type that stores `b` bits."""
+    """The narrowest type for `b` bits."""
     return np.int8 if b <= 8 else np.int16 if b <= 16 else np.int32
 
 
-# --- drawing ----------------------------------------------------------------------------------------------------------
+# --- strategies -------------------------------------------------------------------------------------------------------
 
 
 def integers(low: int, high: int) -> st.SearchStrategy[int]:
-    """Integers of a format, its ends and zero's neighbours more often than chance would have them."""
+    """Integers of a format, with its ends and the values near 0 more frequent than by chance."""
     ends = sorted({v for v in (low, low + 1, -2, -1, 0, 1, 2, high - 1, high) if low <= v <= high})
     return st.one_of(st.sampled_from(ends), st.integers(max(low, -40), min(high, 40)), st.integers(low, high))
 
 
 @st.composite
 def shaped(draw: st.DrawFn, fmt: tuple[int, int], columns: int | None = None) -> Any:
-    """Nested lists: rows of one length under none, one or two leading axes."""
+    """Nested lists: rows of one length, with none, one or two leading axes."""
     leading = draw(st.sampled_from([(), (1,), (3,), (2, 2), (1, 3)]))
     n = columns or draw(st.sampled_from([1, 2, 3, 5, 8, 17]))
     size = int(np.prod([*leading, n]))
@@ -95,7 +95,7 @@ ALLOWED = {
 
 @st.composite
 def dialects(draw: st.DrawFn) -> tuple[Dialect, dict[str, Any]]:
-    """One of the four dialects, or any mixture of their choices: for intsim, and for the oracle."""
+    """One of the four dialects, or any mixture of their choices, as intsim's and as the oracle's type."""
     base = draw(st.sampled_from(list(DIALECTS)))
     choices: dict[str, Any] = {}
     if draw(st.booleans()):
@@ -110,9 +110,9 @@ X0S = st.sampled_from([-1, -2, -3, -7, -12, -20, -40, -77, -1024, -(2**20)]) | s
 
 
 def per_channel(strategy: st.SearchStrategy[int], n: int) -> st.SearchStrategy[Any]:
-    """One value, or one a channel."""
+    """One value, or one per channel."""
     return strategy | st.lists(strategy, min_size=n, max_size=n)
 
 
-def test_the_mixtures_mix_every_choice() -> None:
+def test_mixtures_vary_every_choice() -> None:
     assert list(ALLOWED) == ARITHMETIC

@@ -1,4 +1,4 @@
-"""The primitives, NumPy and compiled, against Python's own exact fractions: whole grids, and the ends."""
+"""The primitives, NumPy and compiled, compared with Python's exact fractions: on whole grids, and at the ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import oracle
 HALF = Fraction(1, 2)
 I64_MIN, I64_MAX = -(2**63), 2**63 - 1
 
-# What the modes mean, in Python's words; `round` of a Fraction is to nearest, ties to even.
+# The modes in terms of Python functions; `round` of a Fraction is to nearest, ties to even.
 MEANING: dict[str, Callable[[Fraction], int]] = {
     "floor": math.floor,
     "trunc": math.trunc,
@@ -33,12 +33,12 @@ ENDS = sorted({x for p in POWERS for x in (-p, p, 3) if I64_MIN <= x <= I64_MAX}
 
 
 def check(call: str, got: Any, want: Any) -> None:
-    """Fail with a sentence that names the call, what it gave and what is due."""
-    if found := oracle.difference(call, got, want):
-        pytest.fail(found)
+    """Fail with a message that shows the call, its result and the expected result."""
+    if difference := oracle.difference(call, got, want):
+        pytest.fail(difference)
 
 
-def test_the_modes_are_the_five_of_the_page() -> None:
+def test_the_names_of_the_modes() -> None:
     assert list(Rounding) == list(MEANING)
     assert list(Division) == ["floor", "trunc"]
     assert list(Sqrt) == ["newton10", "floor"]
@@ -60,7 +60,7 @@ def test_round_shift_on_a_whole_grid(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MEANING)
 def test_round_shift_to_the_ends_of_64_bits(mode: str) -> None:
-    # Beside the ends: ties and their neighbours at every shift, of both signs and both parities.
+    # In addition to the ends: ties and their neighbours at every shift, of both signs and both parities.
     code = Rounding.of(mode).code
     for e in range(63):
         middles = [(2 * k + 1) * 2**e // 2 + d for k in (-3, -2, -1, 0, 1, 2) for d in (-1, 0, 1)]
@@ -159,7 +159,7 @@ def test_isqrt_of_unsigned_64_bits(v: int, mode: str) -> None:
     check(f"isqrt({v}, {mode!r})", int(arith.isqrt(np.uint64(v), mode)), oracle.isqrt(v, mode))
 
 
-def test_the_true_root_is_the_true_root() -> None:
+def test_isqrt_floor_is_the_exact_floor() -> None:
     for v in VARIANCES:
         root = int(arith.isqrt(v, "floor"))
         assert root * root <= v < (root + 1) ** 2, f"isqrt({v}, 'floor') = {root}"
@@ -186,7 +186,7 @@ JUST_BELOW_ONE = [math.nextafter(1.0, 0.0), 1 - 2.0**-32, 1 - 2.0**-33, 1 - 2.0*
         (0.0, 0, 31),
         (-0.0, 0, 31),
         (TIE, 2**30 + 1, 31),  # ties go up ...
-        (-TIE, -(2**30) - 1, 31),  # ... in magnitude: the sign comes after
+        (-TIE, -(2**30) - 1, 31),  # ... in magnitude: the sign is applied afterwards
         (math.nextafter(TIE, 0), 2**30, 31),
         (math.nextafter(1.0, 0.0), 2**30, 30),  # the mantissa rounds to 2**31, which becomes 2**30
         (2.0**-32, 2**30, 62),  # the largest shift
@@ -217,14 +217,14 @@ def test_dyadic_keeps_the_shape_of_a_sequence() -> None:
 
 
 @pytest.mark.parametrize("factor", [math.inf, -math.inf, math.nan, 2.0**30, 1e300, -(2.0**30), 2.0**-33, 5e-324])
-def test_dyadic_refuses_what_no_shift_expresses(factor: float) -> None:
+def test_dyadic_refuses_factors_without_a_valid_shift(factor: float) -> None:
     with pytest.raises(ValueError, match="dyadic"):
         arith.dyadic(factor)
     with pytest.raises(ValueError):
         oracle.dyadic(factor)
 
 
-# --- the exponential kernels share ------------------------------------------------------------------------------------
+# --- the exponential shared by the kernels ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wraps", [False, True])
@@ -234,14 +234,14 @@ def test_compiled_shift_exp(quotient: Division, half_bit: HalfBit, wraps: bool) 
     dialect = {"quotient": quotient, "half_bit": half_bit, "overflow": "wrap32" if wraps else "exact"}
     xs, x0s = [*range(-255, 130, 3), -16, 0, 1, 127, 128], (-1, -2, -7, -20, -77, -4096)
     for x, x0, n in product(xs, x0s, (1, 15, 23, 30)):
-        # Kept whole, the kernel saturates somewhere from 2**61 on: far beyond every sum it enters.
+        # Without wrapping, the kernel saturates somewhere above 2**61, far above every sum it is added to.
         want = min(oracle.exponential(x, x0, n, dialect), 2**61)
         got = min(int(compiled.shift_exp(x, x0, n, quotient.code, half_bit.code, wraps)), 2**61)
         check(f"compiled.shift_exp({x}, {x0}, {n}, {quotient}, {half_bit}, wraps={wraps})", got, want)
 
 
 @pytest.mark.parametrize("wraps", [False, True])
-def test_exponentials_may_be_summed_term_by_term(wraps: bool) -> None:
+def test_exponentials_are_summed_term_by_term(wraps: bool) -> None:
     terms = [2**30, 2**30, 5, 2**31 - 1, 0, 3]
     total = 0
     for i, term in enumerate(terms):
@@ -250,7 +250,7 @@ def test_exponentials_may_be_summed_term_by_term(wraps: bool) -> None:
         check(f"sum of {terms[: i + 1]}", total, oracle.wrap(whole, 32) if wraps else min(whole, 2**31 - 1))
 
 
-# --- the door ---------------------------------------------------------------------------------------------------------
+# --- invalid arguments ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_exponentials_may_be_summed_term_by_term(wraps: bool) -> None:
     ],
 )
 @pytest.mark.parametrize("x", [1.0, [0.5], np.float32(1), np.array([2.0]), True, np.array([True]), "1", None, 1j])
-def test_only_integers_enter(call: Callable[[Any], Any], x: Any) -> None:
+def test_only_integers_are_accepted(call: Callable[[Any], Any], x: Any) -> None:
     with pytest.raises(TypeError, match="expected integers"):
         call(x)
 
@@ -291,18 +291,18 @@ def test_only_integers_enter(call: Callable[[Any], Any], x: Any) -> None:
         (lambda: arith.isqrt(1, "newton"), "newton10, floor"),
     ],
 )
-def test_refusals_say_what_is_due(call: Callable[[], Any], words: str) -> None:
+def test_messages_of_refusals(call: Callable[[], Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
 
 
 @pytest.mark.parametrize("name", ["u16", "i1", "i65", "i", "x8", "", "i8 ", "I8"])
-def test_format_named_refuses(name: str) -> None:
+def test_format_named_refuses_unknown_names(name: str) -> None:
     with pytest.raises(ValueError, match="is not a format"):
         arith.format_named(name)
 
 
-def test_a_choice_is_its_name_and_its_position() -> None:
+def test_choices_are_found_by_name_and_coded_by_position() -> None:
     for choice in (Rounding, Division, Sqrt, HalfBit):
         assert issubclass(choice, Choice)
         for position, member in enumerate(choice):

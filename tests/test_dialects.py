@@ -1,4 +1,4 @@
-"""The built-in dialects are the page's table, a dialect survives TOML, and a wrong one is told what is allowed."""
+"""The built-in dialects equal the table in docs/arithmetic.md; dialects in TOML files; messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intsim.dialects import CHOICES, DIALECTS, Dialect
 
 import oracle
 
-# What each choice may be, written out: a value added to the code without a word in the page must fail here.
+# The values of each choice, listed again on purpose: a value that is added to the code must be added here and documented.
 ROUNDINGS = ["floor", "trunc", "half_up", "half_even", "half_away"]
 ALLOWED: dict[str, list[Any]] = {
     "requant_rounding": ROUNDINGS,
@@ -37,18 +37,18 @@ ALLOWED: dict[str, list[Any]] = {
 
 
 def toml_of(choices: dict[str, Any]) -> str:
-    """A dialect file as a person writes it."""
+    """The text of a dialect file, as a user would write it."""
     return "".join(f"{k} = {v}\n" if isinstance(v, int) else f'{k} = "{v}"\n' for k, v in choices.items())
 
 
-def test_the_table_of_the_page() -> None:
+def test_built_in_dialects_equal_the_table() -> None:
     assert list(DIALECTS) == list(oracle.DIALECTS)
     for name, table in oracle.DIALECTS.items():
         assert DIALECTS[name].name == name
         assert DIALECTS[name].choices() == table
 
 
-def test_the_names_of_the_module() -> None:
+def test_built_in_dialects_are_module_constants() -> None:
     named = {
         "ivit": dialects.IVIT,
         "ivit-tvm": dialects.IVIT_TVM,
@@ -58,7 +58,7 @@ def test_the_names_of_the_module() -> None:
     assert named == DIALECTS
 
 
-def test_what_each_choice_may_be() -> None:
+def test_values_of_each_choice() -> None:
     assert {key: list(values) for key, values in CHOICES.items()} == ALLOWED
     fields = [field.name for field in dataclasses.fields(Dialect)]
     assert fields == ["name", *ALLOWED]
@@ -77,7 +77,7 @@ def test_toml_round_trip(name: str, tmp_path: Path) -> None:
     assert dialects.load(str(path)) == DIALECTS[name]
 
 
-def test_a_file_without_a_name_lends_its_own(tmp_path: Path) -> None:
+def test_a_file_without_a_name_key_gives_its_file_name(tmp_path: Path) -> None:
     path = tmp_path / "our-chip.toml"
     path.write_text(toml_of(dialects.RTL.choices()), encoding="utf-8")
     loaded = dialects.load(path)
@@ -96,7 +96,7 @@ def test_every_allowed_value_is_accepted_and_kept(key: str, value: Any, tmp_path
     assert dialects.from_choices(dialects.RTL.choices() | {key: value}, "mine").choices() == expected
 
 
-WRONG: dict[str, list[Any]] = {
+INVALID: dict[str, list[Any]] = {
     "requant_rounding": ["half-even", "HALF_EVEN", "nearest", "", "wrap32", 0, 1, 3, True, 0.5],
     "mean_rounding": ["half_down", 2],
     "sqrt": ["newton", "exact"],
@@ -116,14 +116,14 @@ WRONG: dict[str, list[Any]] = {
 
 
 def listed(key: str) -> list[str]:
-    """What an error must offer for a choice: every name, and the range of its numbers."""
+    """What an error message must list for a choice: every name, and the range of its numbers."""
     names = [v for v in ALLOWED[key] if isinstance(v, str)]
     numbers = [v for v in ALLOWED[key] if isinstance(v, int)]
     return names + ([f"{numbers[0]} to {numbers[-1]}"] if numbers else [])
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
-def test_a_wrong_value_is_told_what_is_allowed(key: str, value: Any) -> None:
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in INVALID.items() for value in values])
+def test_an_invalid_value_is_reported_with_the_allowed_ones(key: str, value: Any) -> None:
     with pytest.raises(ValueError) as caught:
         dialects.from_choices(dialects.RTL.choices() | {key: value}, "mine")
     message = str(caught.value)
@@ -135,12 +135,12 @@ def test_a_wrong_value_is_told_what_is_allowed(key: str, value: Any) -> None:
         dialects.RTL.replace(**{key: value})
 
 
-def test_every_choice_has_wrong_values_here() -> None:
-    assert list(WRONG) == list(ALLOWED)
+def test_every_choice_has_invalid_values_here() -> None:
+    assert list(INVALID) == list(ALLOWED)
 
 
 @pytest.mark.parametrize("key", ALLOWED)
-def test_a_missing_choice_is_named_with_its_values(key: str) -> None:
+def test_a_missing_choice_is_reported_with_its_values(key: str) -> None:
     choices = dialects.ISEGMENTER.choices()
     del choices[key]
     with pytest.raises(ValueError) as caught:
@@ -151,17 +151,17 @@ def test_a_missing_choice_is_named_with_its_values(key: str) -> None:
     assert all(str(value) in message for value in ALLOWED[key]), message
 
 
-@pytest.mark.parametrize("typo", ["requant_roundin", "Sqrt", "softmax-n", ""])
-def test_a_typo_lists_the_choices(typo: str) -> None:
+@pytest.mark.parametrize("key", ["requant_roundin", "Sqrt", "softmax-n", ""])
+def test_an_unknown_choice_is_reported_with_the_known_ones(key: str) -> None:
     with pytest.raises(ValueError) as caught:
-        dialects.from_choices(dialects.ISEGMENTER.choices() | {typo: "floor"}, "mine")
+        dialects.from_choices(dialects.ISEGMENTER.choices() | {key: "floor"}, "mine")
     message = str(caught.value)
-    assert repr(typo) in message
-    assert all(key in message for key in ALLOWED), message
+    assert repr(key) in message
+    assert all(choice in message for choice in ALLOWED), message
 
 
 @pytest.mark.parametrize("text", [b"requant_rounding = half_even", b"\xff\xfe", b"[", b"a = 1\na = 2"])
-def test_what_is_no_toml_is_refused_by_path(text: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused_with_its_path(text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_bytes(text)
     with pytest.raises(ValueError, match=r"broken\.toml: not a TOML file"):
@@ -177,7 +177,7 @@ def test_errors_of_a_file_start_with_its_path(tmp_path: Path) -> None:
     assert "newton10, floor" in str(caught.value)
 
 
-def test_a_missing_file_is_an_error_of_the_file_system(tmp_path: Path) -> None:
+def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         dialects.load(tmp_path / "none.toml")
 
@@ -191,7 +191,7 @@ def test_resolve() -> None:
     assert all(name in str(caught.value) for name in DIALECTS)
 
 
-def test_a_dialect_does_not_change() -> None:
+def test_a_dialect_is_immutable() -> None:
     changed = dialects.RTL.replace(exp_sum="wrap32")
     assert changed.exp_sum is ExpSum.WRAP32
     assert dialects.RTL.exp_sum is ExpSum.SATURATE
@@ -202,7 +202,7 @@ def test_a_dialect_does_not_change() -> None:
 
 # --- lowering ---------------------------------------------------------------------------------------------------------
 
-# 1/s whole, a hair beside whole, far apart, coarser than 1, and the finest a row of tokens still has an n for.
+# Scales with 1/s integral, nearly integral and not integral, above 1, and so small that hardly any n fits.
 SCALES = [1 / 20, 0.05000001, 0.04999999, 1 / 3, 0.013, 1 / 77, 1.0, 2.5, 1e-4, 2.0**-10, 0.1, 0.3, 1 / 49]
 
 
@@ -220,14 +220,14 @@ def test_lowering_agrees_with_the_oracle(name: str, scale: float) -> None:
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("tokens", [1, 197, 1025, 4097])
 def test_auto_n_is_the_largest_that_fits(scale: float, tokens: int) -> None:
-    found = dialects.softmax_parameters(scale, tokens, dialects.ISEGMENTER)
-    assert 1 <= found["n"] <= 15
-    assert tokens * -found["x0"] * 2 ** found["n"] < 2**31
-    assert found["n"] == 15 or tokens * -found["x0"] * 2 ** (found["n"] + 1) >= 2**31
-    found = dialects.gelu_parameters(scale, dialects.ISEGMENTER)
-    assert 1 <= found["n"] <= 23
-    assert -found["x0"] * 2 ** found["n"] < 2**31
-    assert found["n"] == 23 or -found["x0"] * 2 ** (found["n"] + 1) >= 2**31
+    params = dialects.softmax_parameters(scale, tokens, dialects.ISEGMENTER)
+    assert 1 <= params["n"] <= 15
+    assert tokens * -params["x0"] * 2 ** params["n"] < 2**31
+    assert params["n"] == 15 or tokens * -params["x0"] * 2 ** (params["n"] + 1) >= 2**31
+    params = dialects.gelu_parameters(scale, dialects.ISEGMENTER)
+    assert 1 <= params["n"] <= 23
+    assert -params["x0"] * 2 ** params["n"] < 2**31
+    assert params["n"] == 23 or -params["x0"] * 2 ** (params["n"] + 1) >= 2**31
 
 
 def test_no_n_fits() -> None:
@@ -240,21 +240,21 @@ def test_no_n_fits() -> None:
 
 
 @pytest.mark.parametrize(("rounding", "x0"), [("floor", -20), ("trunc", -21)])
-def test_x0_where_it_is_whole(rounding: str, x0: int) -> None:
-    # -1/s = -20 exactly: floor keeps it, trunc(-1/s - 1) goes one further.
+def test_x0_of_an_integral_quotient(rounding: str, x0: int) -> None:
+    # -1/s is exactly -20: floor gives -20, trunc(-1/s - 1) gives -21.
     dialect = dialects.RTL.replace(x0_rounding=rounding)
     assert dialects.softmax_parameters(0.05, 10, dialect)["x0"] == x0
 
 
 @pytest.mark.parametrize("rounding", ["floor", "trunc"])
-def test_x0_where_it_is_not_whole(rounding: str) -> None:
-    # -1/s = -20.5: floor gives -21, and so does trunc of -21.5.
+def test_x0_of_a_fractional_quotient(rounding: str) -> None:
+    # -1/s = -20.5: floor gives -21, and so does trunc(-21.5).
     dialect = dialects.RTL.replace(x0_rounding=rounding)
     assert dialects.softmax_parameters(1 / 20.5, 10, dialect)["x0"] == -21
 
 
-def test_the_example_spells_out_every_choice_and_what_is_allowed() -> None:
-    """The comment behind each choice of examples/dialect.toml lists exactly the names that are allowed."""
+def test_the_example_file_lists_every_choice_and_its_allowed_values() -> None:
+    """The comment after each choice in examples/dialect.toml lists exactly the allowed values."""
     path = Path(__file__).parent.parent / "examples" / "dialect.toml"
     dialect = dialects.load(path)
     assert dialect.name == "mine"

@@ -1,4 +1,4 @@
-"""The graph: what is checked and proved when it is made, and what the interpreter does with it."""
+"""The graph: the checks and proofs when it is constructed, and its execution by the interpreter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def changed(graph: Graph, name: str, **params: Any) -> list[Node]:
     return [dataclasses.replace(n, params={**n.params, **params}) if n.name == name else n for n in graph.nodes]
 
 
-def test_every_tensor_keeps_the_promised_shape_format_and_bounds(graph: Graph, image: np.ndarray) -> None:
+def test_every_tensor_has_the_declared_shape_format_and_bounds(graph: Graph, image: np.ndarray) -> None:
     seen = []
 
     def observe(name: str, value: np.ndarray) -> None:
@@ -70,9 +70,9 @@ def test_concurrent_runs_with_different_threads_agree(graph: Graph, image: np.nd
     assert all((result == expected).all() for result in results)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_has_threads_of_its_own(graph: Graph, image: np.ndarray) -> None:
+def test_a_forked_child_starts_its_own_threads(graph: Graph, image: np.ndarray) -> None:
     expected = intsim.run(graph, image, threads=2)
     with get_context("fork").Pool(1) as pool:
         child = pool.apply_async(intsim.run, (graph, image), {"threads": 2})
@@ -88,7 +88,7 @@ def test_tensors_are_released_after_their_last_use(graph: Graph) -> None:
     assert sorted(n for names in graph.released.values() for n in names) == sorted(set(order) - {graph.output.name})
 
 
-def test_a_bias_that_could_overflow_is_refused_with_node_and_bound(graph: Graph) -> None:
+def test_a_bias_that_could_overflow_is_refused_with_node_and_bounds(graph: Graph) -> None:
     name = "encoder.blocks.1.mlp.fc1"
     bias = np.zeros(128, np.int32)
     bias[7] = 2**31 - 1
@@ -96,7 +96,7 @@ def test_a_bias_that_could_overflow_is_refused_with_node_and_bound(graph: Graph)
         Graph(changed(graph, name, bias=bias), graph.dialect)
 
 
-def test_a_layernorm_bias_is_forbidden_exact_or_wrapped_by_the_dialect(graph: Graph) -> None:
+def test_overflow_of_a_layernorm_bias_follows_the_dialect(graph: Graph) -> None:
     name = "encoder.norm"
     bias = np.full(32, 2**31 - 1, np.int32)
     nodes = [node for node in changed(graph, name, bias=bias) if node.name != "unused"]
@@ -108,7 +108,7 @@ def test_a_layernorm_bias_is_forbidden_exact_or_wrapped_by_the_dialect(graph: Gr
     assert wrapped.tensors[name].fmt is I32
 
 
-def test_exact_accumulators_beyond_32_bits_run_through(graph: Graph, image: np.ndarray) -> None:
+def test_exact_values_beyond_32_bits_are_computed(graph: Graph, image: np.ndarray) -> None:
     nodes = changed(graph, "encoder.norm", bias=np.full(32, 2**31 - 1, np.int32))
     exact = Graph(nodes, dialects.ISEGMENTER.replace(overflow="exact"))
     values: dict[str, np.ndarray] = {}
@@ -119,7 +119,7 @@ def test_exact_accumulators_beyond_32_bits_run_through(graph: Graph, image: np.n
 
 
 def matmul_graph(depth: int) -> list[Node]:
-    """A product of two constants with `depth` terms."""
+    """The nodes of a product of two constants, with `depth` terms per sum."""
     a, b = np.full((1, depth), 32767, np.int16), np.full((depth, 1), 127, np.int8)
     return [
         input_node("image", 1, 1, 1.0),
@@ -130,14 +130,14 @@ def matmul_graph(depth: int) -> list[Node]:
 
 
 def test_the_longest_provable_matmul_is_accepted_and_one_more_term_refused() -> None:
-    most = (2**31 - 1) // (32767 * 127)
-    assert Graph(matmul_graph(most), dialects.RTL).tensors["product"].hi == most * 32767 * 127
+    longest = (2**31 - 1) // (32767 * 127)
+    assert Graph(matmul_graph(longest), dialects.RTL).tensors["product"].hi == longest * 32767 * 127
     with pytest.raises(BoundError, match="product: matmul may reach"):
-        Graph(matmul_graph(most + 1), dialects.RTL)
+        Graph(matmul_graph(longest + 1), dialects.RTL)
 
 
-def test_probabilities_prove_long_attention_rows() -> None:
-    """By their range alone 1025 probabilities times 128 would pass i32; their sum proves they do not."""
+def test_the_sum_of_probabilities_bounds_long_attention_rows() -> None:
+    """By their range alone, 1025 probabilities times 128 could exceed i32; the bound of their sum excludes it."""
     p = REGISTRY["shiftmax"].output([TensorBound.full((1025, 1025), I8)], {"x0": -20, "n": 15, "b": 16}, dialects.ISEGMENTER)
     out = REGISTRY["matmul"].output([p, TensorBound.full((1025, 64), I8)], {"transpose_b": 0}, None)
     assert I32.hi < 1025 * 32767 * 128
@@ -147,7 +147,7 @@ def test_probabilities_prove_long_attention_rows() -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.data())
 def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
-    """Every operator with a bound of its own, at the ends of its input's format."""
+    """Every operator that computes bounds, on values at the ends of its input formats."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     n = data.draw(st.integers(1, 40))
     dialect = data.draw(st.sampled_from(list(dialects.DIALECTS.values())))
@@ -183,26 +183,25 @@ def test_bounds_hold_for_extreme_inputs(data: st.DataObject) -> None:
         params = {k: op.checked_param(k, v) for k, v in raw.items()}
         formats = {"layernorm": I16, "requant": I32, "mean": I16, "residual_add": I32}
         tensors = [TensorBound.full(a.shape, formats.get(name, I8)) for a in arrays]
-        spoken = dialect
-        promised = op.output(tensors, params, spoken)
+        declared = op.output(tensors, params, dialect)
         if name in ("shiftmax", "masked_shiftmax", "shiftgelu") and dialect.exp_sum == "wrap32":
-            continue  # a wrapped sum may be 0, which is raised, not proved
-        out = op.compute("fast", arrays, params, spoken, promised)
-        settled = promised.settled(dialect.overflow)
+            continue  # a wrapped sum may be 0, which is an error at run time
+        out = op.compute("fast", arrays, params, dialect, declared)
+        settled = declared.settled(dialect.overflow)
         assert settled.lo <= int(out.min()), (name, dialect.name)
         assert int(out.max()) <= settled.hi, (name, dialect.name)
-        if promised.row_sum is not None:
-            assert int(np.abs(out.astype(np.int64)).sum(axis=-1).max()) <= promised.row_sum
+        if declared.row_sum is not None:
+            assert int(np.abs(out.astype(np.int64)).sum(axis=-1).max()) <= declared.row_sum
 
 
 @pytest.mark.parametrize("rounding", ["floor", "trunc", "half_up", "half_even", "half_away"])
 def test_a_mean_keeps_the_bounds_of_its_tokens(rounding: str) -> None:
-    """Whichever way it is rounded: neither end is passed, and both are reached."""
+    """With any rounding, a mean stays within the bounds of its tokens and reaches both."""
     op, dialect = REGISTRY["mean"], dialects.RTL.replace(mean_rounding=rounding)
-    promised = op.output([TensorBound((3, 2), I16, -7, 5)], {}, dialect)
-    assert (promised.shape, promised.fmt, promised.lo, promised.hi) == ((2,), I16, -7, 5)
+    declared = op.output([TensorBound((3, 2), I16, -7, 5)], {}, dialect)
+    assert (declared.shape, declared.fmt, declared.lo, declared.hi) == ((2,), I16, -7, 5)
     for tokens in ([-7, -7, -6], [-7, -7, -7], [5, 5, 4], [5, 5, 5]):
-        out = op.compute("fast", [np.array([tokens, tokens], np.int16).T], {}, dialect, promised)
+        out = op.compute("fast", [np.array([tokens, tokens], np.int16).T], {}, dialect, declared)
         assert -7 <= int(out.min()) <= int(out.max()) <= 5
     for size, fits in ((1, True), (65536, True), (65537, False), (0, False)):
         if fits:
@@ -212,8 +211,8 @@ def test_a_mean_keeps_the_bounds_of_its_tokens(rounding: str) -> None:
                 op.output([TensorBound.full((size, 2), I16)], {}, dialect)
 
 
-def test_masked_probabilities_prove_windows_of_attention() -> None:
-    """What is not seen has its share of the row's sum: the bounds are shiftmax's."""
+def test_masked_shiftmax_has_the_bounds_of_shiftmax() -> None:
+    """Masked tokens contribute to the sum of a row, too, so the bounds are those of shiftmax."""
     params = {"regions": np.zeros((4, 49), np.int8), "x0": -20, "n": 15, "b": 16}
     p = REGISTRY["masked_shiftmax"].output([TensorBound.full((4, 3, 49, 49), I8)], params, dialects.ISEGMENTER)
     plain = {key: value for key, value in params.items() if key != "regions"}
@@ -227,27 +226,27 @@ def test_masked_probabilities_prove_windows_of_attention() -> None:
 
 def test_windows_that_do_not_fit_name_their_node() -> None:
     graph, _ = window_graph()
-    for name, change, said in (
+    for name, change, message in (
         ("softmax", {"regions": np.zeros((6, 15), np.int8)}, r"softmax: regions are \[6, 15\], expected \[6, 16\]"),
         ("cut", {"size": 5}, "cut: 8 x 12 does not divide into windows of 5 x 5"),
         ("back", {"height": 16}, "back: 6 windows of 4 x 4 do not fill 16 rows"),
         ("bias", {"size": 3}, "bias: windows of 3 x 3 have 25 displacements, the table 49"),
     ):
-        with pytest.raises(GraphError, match=f"^{said}"):
+        with pytest.raises(GraphError, match=f"^{message}"):
             Graph(changed(graph, name, **change), graph.dialect)
 
 
-def test_a_wrapped_sum_kept_exact_may_reach_the_lowest_value() -> None:
+def test_an_exact_product_with_a_wrapped_sum_may_reach_the_lowest_value() -> None:
     op, dialect = REGISTRY["shiftmax"], dialects.IVIT.replace(exp_sum="wrap32")
     params = {"x0": -1000, "n": 20, "b": 3}
-    promised = op.output([TensorBound.full((3,), I8)], params, dialect)
-    out = op.compute("fast", [np.zeros(3, np.int8)], params, dialect, promised)
+    declared = op.output([TensorBound.full((3,), I8)], params, dialect)
+    out = op.compute("fast", [np.zeros(3, np.int8)], params, dialect, declared)
     assert out.tolist() == [-4, -4, -4]
-    assert promised.lo <= -4
+    assert declared.lo <= -4
 
 
-def test_padding_is_part_of_the_proof() -> None:
-    """Pixels that are never 0 beside padding that is: the bias fits the pixels alone, and not the padding."""
+def test_bounds_include_padding() -> None:
+    """Pixels are never 0, padding is: the bias fits i32 with the sums of pixels, but not with those of padding."""
     weight = np.full((1, 12), 127, np.int8)
     weight[0, [0, 4, 8]] = -128
     nodes = [
@@ -261,7 +260,7 @@ def test_padding_is_part_of_the_proof() -> None:
 
 
 @pytest.mark.parametrize("face", ["fast", "ref"])
-def test_joined_formats_never_wrap(face: str) -> None:
+def test_concat_of_different_formats_does_not_wrap(face: str) -> None:
     op = REGISTRY["concat"]
     call = op.ref if face == "ref" else op
     for pair in (
@@ -272,7 +271,7 @@ def test_joined_formats_never_wrap(face: str) -> None:
             call(*pair, axis=-1)
 
 
-def test_two_arms_that_could_pass_64_bits_are_refused() -> None:
+def test_residual_arms_that_could_exceed_64_bits_are_refused() -> None:
     arm = TensorBound((1, 1), I64, -(2**63 - 1), 2**63 - 1)
     params = {"ma": 1, "ea": 1, "mc": 1, "ec": 1, "b": 16}
     with pytest.raises(ValueError, match="may pass 64 bits"):
@@ -280,7 +279,7 @@ def test_two_arms_that_could_pass_64_bits_are_refused() -> None:
 
 
 def broken(graph: Graph, **change: Any) -> list[Node]:
-    """The graph with one field of its fourth node replaced."""
+    """The nodes of `graph`, with some fields of the fourth one replaced."""
     return [dataclasses.replace(n, **change) if i == 3 else n for i, n in enumerate(graph.nodes)]
 
 
@@ -323,7 +322,7 @@ def test_a_picture_of_another_size_or_type_is_refused(graph: Graph, image: np.nd
         intsim.run(graph, image / 255)
 
 
-def test_content_hash_follows_every_number(graph: Graph) -> None:
+def test_content_hash_depends_on_every_number(graph: Graph) -> None:
     assert tiny_graph().content_hash == graph.content_hash
     different = [
         Graph(changed(graph, "encoder.patch_embed.proj.requant", b=15), graph.dialect),
@@ -333,13 +332,13 @@ def test_content_hash_follows_every_number(graph: Graph) -> None:
     assert len({g.content_hash for g in (graph, *different)}) == 4
 
 
-def test_scales_follow_the_graph(graph: Graph) -> None:
-    """What requantization does in integers is what the scales say in reals."""
+def test_requantization_matches_the_scales(graph: Graph) -> None:
+    """The multiplier of every requant equals the ratio of its scales."""
     for node in graph.nodes:
         if node.op == "requant":
             ratio = np.asarray(graph.scales[node.inputs[0]]) / graph.scales[node.name]
             m, e = (np.asarray(node.params[k], np.float64) for k in ("m", "e"))
-            # the attention factor head_dim**-0.5 lives in the multiplier of the logits alone
+            # only the multiplier of the logits includes the attention factor head_dim**-0.5
             gain = 16**-0.5 if node.name.endswith("logits.requant") else 1.0
             np.testing.assert_allclose(m * 2.0**-e, ratio * gain, rtol=1e-9, err_msg=node.name)
     assert all(graph.scales[n.name] is not None for n in graph.nodes if n.op != "argmax")

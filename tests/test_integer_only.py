@@ -1,4 +1,4 @@
-"""Promise 2: integers only. The whole reference run with arrays that raise on float, and compiled code read for floats."""
+"""Integers only: the reference runs on arrays that raise an error on floats, and compiled code is searched for floats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IDENTIFIER = re.compile(r'[%@]("[^"]*"|[\w.$-]+)')
 
 
 class NoFloat(np.ndarray):
-    """An array that raises as soon as an operation takes or makes anything that is not an integer."""
+    """An array whose operations raise an error if an input or a result is not an integer."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):  # type: ignore[no-untyped-def,override]
         plain = [_integer(x) for x in inputs]
@@ -37,11 +37,13 @@ class NoFloat(np.ndarray):
     def __array_function__(self, func, types, args, kwargs):  # type: ignore[no-untyped-def,override]
         result = super().__array_function__(func, types, args, kwargs)
         _integer(result)
-        return result.view(NoFloat) if isinstance(result, np.ndarray) else result  # np.where, for one, forgets the class
+        return (
+            result.view(NoFloat) if isinstance(result, np.ndarray) else result
+        )  # np.where, for example, does not keep the class
 
 
 def _integer(x):  # type: ignore[no-untyped-def]
-    """`x` as a plain array, if it is integer or boolean."""
+    """`x` as a plain array if it is integer or boolean; otherwise raises AssertionError."""
     if isinstance(x, (float, complex, np.inexact)) or (isinstance(x, np.ndarray) and x.dtype.kind not in "iub"):
         raise AssertionError(f"floating point: {x!r}")
     return x.view(np.ndarray) if isinstance(x, np.ndarray) else x
@@ -56,13 +58,13 @@ def test_the_guard_catches_floats(operation) -> None:  # type: ignore[no-untyped
 
 
 def networks(dialect: dialects.Dialect) -> list[tuple[Graph, np.ndarray]]:
-    """A Segmenter and the windows of a Swin, each with a picture."""
+    """A Segmenter and the shifted windows of a Swin, each with a picture."""
     return [(tiny_graph(dialect), random_picture(TINY, 5)), window_graph(dialect)]
 
 
 @pytest.mark.parametrize("position", [0, 1], ids=["segmenter", "windows"])
 @pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
-def test_the_reference_never_touches_a_float(dialect: dialects.Dialect, position: int) -> None:
+def test_the_reference_uses_no_floats(dialect: dialects.Dialect, position: int) -> None:
     graph, image = networks(dialect)[position]
     guarded_nodes = [
         dataclasses.replace(n, params={k: v.view(NoFloat) if isinstance(v, np.ndarray) else v for k, v in n.params.items()})
@@ -76,16 +78,16 @@ def test_the_reference_never_touches_a_float(dialect: dialects.Dialect, position
         seen.append(isinstance(value, NoFloat))
 
     labels = intsim.run(guarded, image.view(NoFloat), observe, face="ref")
-    assert sum(seen) > 0.9 * len(seen), "the guard got lost on the way"
+    assert sum(seen) > 0.9 * len(seen), "most tensors are not of the guarded class"
     np.testing.assert_array_equal(labels.view(np.ndarray), intsim.run(graph, image))
 
 
 def float_lines(code: str) -> list[str]:
-    """The lines of LLVM code that name a floating-point type or instruction."""
+    """The lines of LLVM code that contain a floating-point type or instruction."""
     return [line for line in code.splitlines() if FLOAT_CODE.search(IDENTIFIER.sub("", line))]
 
 
-def test_the_reader_finds_floats() -> None:
+def test_floats_in_compiled_code_are_found() -> None:
     @numba.njit
     def half(x: int) -> float:
         return x / 2
@@ -95,7 +97,7 @@ def test_the_reader_finds_floats() -> None:
 
 
 def test_no_float_in_any_compiled_kernel(tmp_path: Path) -> None:
-    """In a fresh process with an empty cache: code that comes from the cache cannot be read."""
+    """In a new process with an empty cache, because the code of cached kernels cannot be inspected."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     result = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -103,7 +105,7 @@ def test_no_float_in_any_compiled_kernel(tmp_path: Path) -> None:
 
 
 def _read_all_kernels() -> int:
-    """Compile every kernel by running a network in every dialect, then read them all; the number of kernels read."""
+    """Compile every kernel by running networks in every dialect, inspect them all, and return their number."""
     from intsim import ops
     from intsim.arith import I64
     from intsim.arith.jit import KERNELS
@@ -117,10 +119,10 @@ def _read_all_kernels() -> int:
                     intsim.run(graph, picture)  # fused
                     intsim.run(graph, picture, lambda name, value: None)  # node by node
     ops.shift_exp([1, -1], x0=-2, n=3, dialect="ivit")
-    # Without tables: a probability might leave its format.
+    # Without tables, because a probability might leave its format.
     window, regions, careful = [[[[0, 1], [2, 3]]]], [[0, 1]], dialects.IVIT.replace(exp_sum="wrap32")
     ops.masked_shiftmax(window, regions=regions, x0=-2, n=3, b=16, dialect=careful)
-    # Kernels for what no format holds: a device's values, or a result that is not proved.
+    # Kernels for values outside every format: those of a device, or results without proved bounds.
     wide = np.array([[1 << 40, -5]])
     ivit = dialects.IVIT
     scales = {"ma": 1, "ea": 1, "mc": 1, "ec": 1, "b": 16}
@@ -131,11 +133,10 @@ def _read_all_kernels() -> int:
         ("linear", [wide], {"weight": np.ones((1, 2), np.int8), "bias": np.zeros(1, np.int32)}),
     ):
         op = REGISTRY[name]
-        spoken = ivit
         shape = (1, 1) if name == "linear" else (1, 2)
-        op.compute("fast", inputs, params, spoken, TensorBound.full(shape, I64))
-    unread = [f"{k.py_func.__module__}.{k.py_func.__name__}" for k in KERNELS if not k.signatures]
-    assert not unread, f"{unread} were never compiled; run them here"
+        op.compute("fast", inputs, params, ivit, TensorBound.full(shape, I64))
+    uncompiled = [f"{k.py_func.__module__}.{k.py_func.__name__}" for k in KERNELS if not k.signatures]
+    assert not uncompiled, f"{uncompiled} were not compiled; run them here"
     for compiled in KERNELS:
         name = f"{compiled.py_func.__module__}.{compiled.py_func.__name__}"
         for code in compiled.inspect_llvm().values():
@@ -144,4 +145,4 @@ def _read_all_kernels() -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{_read_all_kernels()} kernels read\n")
+    sys.stdout.write(f"{_read_all_kernels()} kernels inspected\n")

@@ -1,4 +1,4 @@
-"""The hot loops, every variant this machine has, against sums in plain int64."""
+"""The kernels of matrix products and attention in every variant of this machine, compared with sums in int64."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sums(left: np.ndarray, right: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def check(left: np.ndarray, right: np.ndarray, bias: np.ndarray) -> None:
-    """Every way through the tiles gives the sums, and the sums requantized."""
+    """All kernels give the exact sums, or the requantized sums."""
     expected = sums(left, right, bias)
     assert abs(expected).max() < 2**31
     packed = gemm.pack(right, left.dtype, bias)
@@ -78,8 +78,8 @@ def test_products_are_exact(variant: isa.Isa, dtype: type, shape: tuple[int, int
 @VARIANTS
 @pytest.mark.parametrize("a", [-128, -1, 127])
 @pytest.mark.parametrize("b", [-128, 127])
-def test_no_instruction_saturates_on_the_way(variant: isa.Isa, a: int, b: int) -> None:
-    """Pairs and quadruples of the largest products pass 16 bits, where vpmaddubsw would stop."""
+def test_no_intermediate_sum_saturates(variant: isa.Isa, a: int, b: int) -> None:
+    """Sums of two or four of the largest products exceed 16 bits, at which vpmaddubsw would saturate."""
     left, right = np.full((1, 13, 300), a, np.int8), np.full((1, 70, 300), b, np.int8)
     right[0, :, 1::2] = -right[0, :, 1::2] if b > 0 else b
     with isa.using(variant):
@@ -88,8 +88,8 @@ def test_no_instruction_saturates_on_the_way(variant: isa.Isa, a: int, b: int) -
 
 
 @VARIANTS
-def test_a_sum_may_leave_32_bits_on_the_way(variant: isa.Isa) -> None:
-    """The unsigned form's sums, or a bias, may wrap as long as the result does not."""
+def test_partial_sums_may_exceed_32_bits(variant: isa.Isa) -> None:
+    """The sums of the unsigned form, or sums with a bias, may wrap if the result fits."""
     depth = 100_000
     left, right = np.full((1, 1, depth), 127, np.int8), np.full((1, 3, depth), 127, np.int8)
     bias = np.full(3, -(2**31), np.int32)
@@ -97,7 +97,7 @@ def test_a_sum_may_leave_32_bits_on_the_way(variant: isa.Isa) -> None:
         check(left, right, bias)
 
 
-def test_wider_values_go_through_the_plain_product() -> None:
+def test_wider_values_use_the_plain_product() -> None:
     left, right = np.full((1, 2, 9), 1 << 40), np.full((1, 2, 9), -3, np.int8)
     assert not gemm.packs(left, right)
     out = np.empty((1, 2, 2), np.int64)
@@ -120,8 +120,8 @@ def test_views_of_any_strides_are_packed(variant: isa.Isa) -> None:
     mode=st.sampled_from(Rounding),
     near=st.integers(-2, 2),
 )
-def test_rounding_terms_make_every_mode_one_formula(p: int, e: int, mode: Rounding, near: int) -> None:
-    tie = ((p >> e) << e) + (1 << (e - 1)) + near  # at a tie, and beside it
+def test_rounding_terms_express_every_mode_in_one_formula(p: int, e: int, mode: Rounding, near: int) -> None:
+    tie = ((p >> e) << e) + (1 << (e - 1)) + near  # at a tie or near it
     for value in (p, tie if abs(tie) <= 2**62 else p):
         add, odd, neg = rounding_terms(np.int64(e), mode)
         found = (value + int(add) + ((value >> e) & odd) + (int(neg) if value < 0 else 0)) >> e
@@ -131,7 +131,7 @@ def test_rounding_terms_make_every_mode_one_formula(p: int, e: int, mode: Roundi
 @VARIANTS
 @pytest.mark.parametrize("tokens", [1, 2, 63, 64, 65, 128, 200, 257])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_attention_is_its_operators(variant: isa.Isa, tokens: int, bits: int) -> None:
+def test_fused_attention_equals_its_operators(variant: isa.Isa, tokens: int, bits: int) -> None:
     rng = np.random.default_rng(tokens)
     q, k, v = (rng.integers(-128, 128, (3, tokens, 16)).astype(np.int8) for _ in range(3))
     dialect = dialects.ISEGMENTER
@@ -175,8 +175,8 @@ PROCESSORS = {
 
 
 @pytest.mark.parametrize("form", PROCESSORS, ids=lambda form: form.__name__)
-def test_a_tile_is_made_of_its_instruction(form: type[forms.Form]) -> None:
-    """Compiled for its processor, whichever this one is: a product for each register of sums, and none that saturates."""
+def test_a_tile_uses_its_instruction(form: type[forms.Form]) -> None:
+    """Compiled for its processor, a tile has one product per register of sums, and none that saturates."""
     triple, features, instruction = PROCESSORS[form]
     try:
         target, module = compiled(form, triple, features)
@@ -221,8 +221,8 @@ def test_the_cache_key_covers_every_module_that_kernels_import() -> None:
         from importlib import import_module
         for module in sys.argv[1:]:
             import_module(module)
-        # intsim/__init__.py is exempt: it defines the version and lazy re-exports, and no kernel imports a name from it.
-        print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("intsim.")), sep="\\n")
+        # intsim/__init__.py is exempt: it defines lazy re-exports and, from _version.py, the version; no kernel uses them.
+        print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("intsim.") and name != "intsim._version"), sep="\\n")
     """
     command = [sys.executable, "-c", code, "intsim.ops", *compiled_modules()]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
@@ -291,7 +291,7 @@ def test_a_variant_this_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch
         isa.chosen()
 
 
-def test_no_instructions_are_presumed_where_numba_compiles_for_another_processor() -> None:
+def test_only_generic_is_available_if_numba_compiles_for_another_processor() -> None:
     code = "from intsim.kernels import isa; print(*isa.available())"
     environment = {**os.environ, "NUMBA_CPU_NAME": "generic"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -300,7 +300,7 @@ def test_no_instructions_are_presumed_where_numba_compiles_for_another_processor
 
 @VARIANTS
 def test_a_run_forced_to_a_variant_gives_the_shipped_golden_file(variant: isa.Isa, tmp_path: Path) -> None:
-    """As a user forces it: by the environment, in a fresh process, through the command line."""
+    """The variant is forced by the environment variable, in a new process of the command line."""
     code = "from intsim.cli.main import main; main(prog_name='intsim')"
     environment = {**os.environ, isa.VARIABLE: str(variant)}
     command = [sys.executable, "-c", code, "demo", "-o", str(tmp_path)]

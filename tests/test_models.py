@@ -1,4 +1,4 @@
-"""The shipped model, end to end: its golden file reproduced, its faults found, its accuracy on pictures it never saw."""
+"""The shipped model, end to end: its golden file is reproduced, faults are found, its accuracy on unseen pictures."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def scene() -> np.ndarray:
 
 
 def intsim_command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command line in a fresh process."""
+    """Run the command line in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     call = [sys.executable, "-c", COMMAND, *map(str, arguments)]
     return subprocess.run(call, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_golden_file_is_reproduced_in_a_fresh_process(threads: int, tmp_path: Path) -> None:
+def test_the_golden_file_is_reproduced_in_a_new_process(threads: int, tmp_path: Path) -> None:
     made = tmp_path / "golden.h5"
     with open_golden(resources.golden_file()) as committed:
         level, layers, content, library = committed.level, committed.layers, committed.content_sha256, committed.hdf5
@@ -53,11 +53,11 @@ def test_the_golden_file_is_reproduced_in_a_fresh_process(threads: int, tmp_path
     assert result.returncode == 0, result.stderr
     with open_golden(made) as again:
         assert again.content_sha256 == content
-    if library == h5py.version.hdf5_version:  # another library may pack the same content into other bytes
+    if library == h5py.version.hdf5_version:  # another version may write the same content as different bytes
         assert made.read_bytes() == resources.golden_file().read_bytes()
 
 
-def test_the_golden_file_is_small_and_says_what_it_leaves_out(shipped: Graph) -> None:
+def test_the_golden_file_is_small_and_lists_what_it_leaves_out(shipped: Graph) -> None:
     assert resources.golden_file().stat().st_size < 5_000_000
     with open_golden(resources.golden_file()) as golden:
         assert golden.model_sha256 == shipped.content_hash
@@ -104,11 +104,11 @@ def test_inspect_proves_no_accumulator_can_overflow(shipped: Graph) -> None:
         assert shipped.tensors[node.name].fmt.dtype.itemsize <= 4
 
 
-def test_demo_runs_anywhere_and_says_so(tmp_path: Path) -> None:
+def test_demo_runs_in_any_folder(tmp_path: Path) -> None:
     result = intsim_command("demo", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "bit-exact" in result.stdout
-    assert len(result.stdout.splitlines()) <= 24, "one screen"
+    assert len(result.stdout.splitlines()) <= 24, "more than one screen"
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert made == {"golden.h5", "labels.png", "overlay.png"}
     assert diff(resources.golden_file(), tmp_path / "out" / "golden.h5").identical
@@ -119,10 +119,8 @@ def test_demo_runs_anywhere_and_says_so(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "labels.png")), golden["labels"][()])
 
 
-def test_demo_reports_a_wrong_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    """A build that computes something else must not say bit-exact."""
+def test_demo_reports_wrong_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """A build that computes different results must not report bit-exact."""
     from intsim.cli.main import main
 
     altered = tmp_path / "altered.h5"
@@ -130,14 +128,14 @@ def test_demo_reports_a_wrong_machine(
     with h5py.File(altered, "r+") as file:
         file["encoder.embedded"][3, 5] += 1
     monkeypatch.setattr(resources, "golden_file", lambda: altered)
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main(["demo", "-o", str(tmp_path / "out")])
-    assert left.value.code == 1
+    assert exited.value.code == 1
     assert "encoder.embedded" in capsys.readouterr().out
 
 
 def test_unseen_scenes_are_labelled_well(shipped: Graph) -> None:
-    """The held-out scenes in examples/, far too few for a figure, but enough to notice a broken model."""
+    """The unseen scenes in examples/: too few for a measurement, but enough to detect a broken model."""
     right = total = 0
     for picture in sorted((ROOT / "examples" / "scenes").glob("scene_??.png")):
         labels = np.asarray(Image.open(picture.with_name(f"{picture.stem}_labels.png")))
@@ -148,8 +146,8 @@ def test_unseen_scenes_are_labelled_well(shipped: Graph) -> None:
     assert right / total > 0.85
 
 
-def test_the_shipped_model_is_what_its_checkpoint_gives(tmp_path: Path) -> None:
-    """One calibration picture, and the same integers again."""
+def test_the_shipped_model_is_reproduced_from_its_checkpoint(tmp_path: Path) -> None:
+    """Quantized with the same calibration picture, the integers are the same."""
     made = tmp_path / "again.h5"
     arguments = ["quantize", ROOT / "weights/scenes.safetensors", "--config", ROOT / "weights/scenes.json"]
     result = intsim_command(*arguments, "--calibrate", ROOT / "examples/scenes/calibration.png", "-o", made)
@@ -162,11 +160,11 @@ def test_the_shipped_model_is_what_its_checkpoint_gives(tmp_path: Path) -> None:
         twin = again.by_name[node.name]
         assert (twin.op, twin.inputs) == (node.op, node.inputs)
         for key, array in node.arrays().items():
-            # Calibration sums in float64, whose last bit may differ between machines; integers may then be one apart.
+            # The float64 sums of calibration may differ in the last bit between machines, and integers then by 1.
             assert np.abs(array.astype(np.int64) - twin.params[key].astype(np.int64)).max() <= 1, (node.name, key)  # type: ignore[union-attr]
 
 
-def test_measured_figures_meet_the_promise() -> None:
+def test_measured_accuracy_meets_the_stated_one() -> None:
     figures = json.loads((ROOT / "weights/evaluation.json").read_text())["miou"]
     assert figures["float_nearest"] >= 0.75
     assert abs(figures["float_nearest"] - figures["integer"]) <= 0.02

@@ -1,4 +1,4 @@
-"""Every operator: reference = fast = Python-integer oracle, in values, shape and type, its ends included."""
+"""Every operator: both implementations equal the oracle in value, shape and type, also at the ends of formats."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_residual_add(data: st.DataObject, a: Any, b: int, spoken: tuple[Dialect
 
 @searching
 @given(st.data(), st.sampled_from([(2, 3), (1, 4), (2, 2, 3), (3, 1, 2, 2)]), st.integers(2, 32), dialects())
-def test_a_branch_without_leading_axes_is_added_all_along_them(
+def test_a_branch_without_leading_axes_is_broadcast(
     data: st.DataObject, shape: tuple[int, ...], b: int, spoken: tuple[Dialect, dict[str, Any]]
 ) -> None:
     dialect, choices = spoken
-    lacking = data.draw(st.integers(0, len(shape) - 1), label="lacking")
+    missing = data.draw(st.integers(0, len(shape) - 1), label="missing")
     a, c = (
         np.reshape(data.draw(st.lists(integers(*I32), min_size=size, max_size=size)), own)
-        for own in (shape, shape[lacking:])
+        for own in (shape, shape[missing:])
         for size in [int(np.prod(own))]
     )
     pairs = [(f"m{arm}", MULTIPLIERS) for arm in "ac"] + [(f"e{arm}", SHIFTS) for arm in "ac"]
@@ -97,7 +97,7 @@ def test_requant_at_the_ends(dialect: Dialect, choices: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("dialect", "choices"), BUILT_IN, ids=list(DIALECTS))
 def test_residual_add_at_the_ends(dialect: Dialect, choices: dict[str, Any]) -> None:
-    # i32 arms: two of the largest products there are, halved and added, are the ends of what 64 bits must hold.
+    # i32 arms: the sum of two of the largest products, halved, must fit 64 bits.
     pairs = list(product([*I32, -1, 0, 1], repeat=2))
     a, c = [left for left, _ in pairs], [right for _, right in pairs]
     for ma, mc, e in product((I32[0], -1, 1, I32[1]), (I32[0], 3, I32[1]), (1, 2, 31, 62)):
@@ -141,8 +141,8 @@ def test_matmul(data: st.DataObject, leading: tuple[int, ...], transposed: bool)
     check("matmul", [a, b], {"transpose_b": int(transposed)}, want, np.int32)
 
 
-def test_products_pass_i32_on_the_way_and_come_back() -> None:
-    # Partial sums leave i32, the result does not: only the result counts.
+def test_partial_sums_may_exceed_i32() -> None:
+    # Only the result must fit i32.
     a, b = [[-32768] * 600 + [32767] * 600], [[-128]] * 1200
     check("matmul", [a, b], {}, lambda: oracle.matmul(a, b), np.int32)
     x, weight, bias = [-128, 127], [[-128, 127], [127, -128]], [I32[1] - 32513, I32[0] + 32512]
@@ -195,7 +195,7 @@ def test_layernorm_at_the_ends(row: list[int], dialect: Dialect, choices: dict[s
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("row", [[I16[0]] * 65536, [*I16] * 32768, [I16[1]] * 65535 + [I16[0]]], ids=["low", "both", "one"])
 def test_layernorm_of_the_longest_row(row: list[int], name: str) -> None:
-    # The sum comes to -2**31 and close to 2**31, the variance to 2**48.
+    # The sum reaches -2**31 and nearly 2**31, the variance 2**48.
     want = oracle.layernorm(row, [5] * len(row), oracle.DIALECTS[name])
     check("layernorm", [row, [5] * len(row)], {"dialect": name}, lambda: want, None if name == "ivit" else np.int32)
 
@@ -216,7 +216,7 @@ def test_mean(x: Any, tokens: int, spoken: tuple[Dialect, dict[str, Any]]) -> No
 
 @pytest.mark.parametrize("rounding", ["floor", "trunc", "half_up", "half_even", "half_away"])
 @pytest.mark.parametrize("leading", [(), (2,), (2, 1)])
-def test_ties_of_a_mean_and_its_ends(leading: tuple[int, ...], rounding: str) -> None:
+def test_mean_at_ties_and_ends(leading: tuple[int, ...], rounding: str) -> None:
     # Halves, quarters and thirds of both signs, one token alone, the ends of i16.
     choices = oracle.DIALECTS["rtl"] | {"mean_rounding": rounding}
     dialect = DIALECTS["rtl"].replace(mean_rounding=rounding)
@@ -224,7 +224,7 @@ def test_ties_of_a_mean_and_its_ends(leading: tuple[int, ...], rounding: str) ->
         sums = [*range(-2 * tokens, 2 * tokens + 1)]
         x = np.zeros((*leading, tokens, len(sums) + 4), np.int64)
         x[..., 0, :-4] = sums
-        x[..., :-4] += np.arange(len(sums)) % 3 - 1  # the same for every token, which moves a mean by as much
+        x[..., :-4] += np.arange(len(sums)) % 3 - 1  # the same for every token, so the mean changes by as much
         x[..., -4:] = [*I16, I16[0], I16[1]]
         x[..., -1, -1] -= 1
         x[..., -1, -2] += 1
@@ -233,7 +233,7 @@ def test_ties_of_a_mean_and_its_ends(leading: tuple[int, ...], rounding: str) ->
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_the_mean_of_the_most_tokens(name: str) -> None:
+def test_the_mean_of_the_largest_number_of_tokens(name: str) -> None:
     x = np.array([[I16[0], I16[1]]] * 65535 + [[I16[1], I16[0]]])
     check("mean", [x], {"dialect": name}, lambda: oracle.mean(x.tolist(), oracle.DIALECTS[name]), np.int16)
     check("mean", [x[:1]], {"dialect": name}, lambda: list(I16), np.int16)
@@ -242,8 +242,8 @@ def test_the_mean_of_the_most_tokens(name: str) -> None:
 # --- exponentials -----------------------------------------------------------------------------------------------------
 
 
-def refuses_by_itself(choices: dict[str, Any], x0: int, n: int) -> bool:
-    """A corner the operators refuse and the page leaves open: an exact exponential past i32 in a sum that wraps."""
+def refused_by_operators_only(choices: dict[str, Any], x0: int, n: int) -> bool:
+    """Refused by the operators, left open in docs/arithmetic.md: exact exponentials outside i32, a wrapping sum."""
     return choices["overflow"] == "exact" and choices["exp_sum"] == "wrap32" and -x0 * 2**n >= 2**31
 
 
@@ -252,7 +252,7 @@ def refuses_by_itself(choices: dict[str, Any], x0: int, n: int) -> bool:
 @example([*I16, *I8, -1, 0, 1], -1, 30, BUILT_IN[0])
 @example([*I16, *I8, -1, 0, 1], -1, 30, BUILT_IN[1])
 @example([[-16, -17], [0, 1]], -(2**20), 30, BUILT_IN[1])
-@example([[-32768], [1476]], -40, 2, BUILT_IN[0])  # near 2**61, where one face may go over to Python integers alone
+@example([[-32768], [1476]], -40, 2, BUILT_IN[0])  # near 2**61, where only one implementation may change to Python integers
 def test_shift_exp(x: Any, x0: int, n: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
     dialect, choices = spoken
     params = {"x0": x0, "n": n, "dialect": dialect}
@@ -261,8 +261,8 @@ def test_shift_exp(x: Any, x0: int, n: int, spoken: tuple[Dialect, dict[str, Any
 
 @pytest.mark.parametrize(("dialect", "choices"), BUILT_IN, ids=list(DIALECTS))
 @pytest.mark.parametrize(("x0", "n"), [(-1, 15), (-3, 31), (-500, 15)])
-def test_shift_exp_passes_64_bits(x0: int, n: int, dialect: Dialect, choices: dict[str, Any]) -> None:
-    # One value at a time, from 2**50 to 2**80: each face must go over to Python integers in time by itself.
+def test_shift_exp_beyond_64_bits(x0: int, n: int, dialect: Dialect, choices: dict[str, Any]) -> None:
+    # One value at a time, from 2**50 to 2**80: each implementation must change to Python integers in time.
     params = {"x0": x0, "n": n, "dialect": dialect}
     step = -x0 * 16 // 23 or 1
     for x in range(0, 60 * step, max(step // 4, 1)):
@@ -273,8 +273,8 @@ def test_shift_exp_passes_64_bits(x0: int, n: int, dialect: Dialect, choices: di
 @given(shaped(I8), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
 def test_shiftmax(x: Any, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
     dialect, choices = spoken
-    assume(not refuses_by_itself(choices, x0, n))
-    # Nothing bounds p beforehand where an exact product meets a wrapped sum, so its type may be wider than its format.
+    assume(not refused_by_operators_only(choices, x0, n))
+    # With an exact product and a wrapped sum p has no bound known beforehand, so its type may be wider than its format.
     unbounded = (choices["overflow"], choices["exp_sum"]) == ("exact", "wrap32")
     params = {"x0": x0, "n": n, "b": b, "dialect": dialect}
     want = lambda: rows(lambda row: oracle.shiftmax(row, x0, n, b, choices), x)  # noqa: E731
@@ -285,7 +285,7 @@ def test_shiftmax(x: Any, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[s
 @given(shaped(I8), X0S, st.integers(0, 31), st.integers(2, 16), st.integers(0, 130) | st.just(2**31 - 1), dialects())
 def test_the_gelus(x: Any, x0: int, n: int, b: int, lam: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
     dialect, choices = spoken
-    assume(not refuses_by_itself(choices, x0, n))
+    assume(not refused_by_operators_only(choices, x0, n))
     dtype = None if choices["overflow"] == "exact" else np.int32
     params = {"x0": x0, "n": n, "b": b, "dialect": dialect}
     check("shiftgelu", [x], params, lambda: rows(lambda row: oracle.shiftgelu(row, x0, n, b, choices), x), dtype)
@@ -313,7 +313,7 @@ def test_probabilities_at_the_ends_of_their_format(row: list[int], overflow: str
     check("shiftmax", [row], params, lambda: oracle.shiftmax(row, -4, 23, 16, choices))
 
 
-def test_the_wrapped_sums_are_what_they_say() -> None:
+def test_the_wrapped_sums_have_their_stated_values() -> None:
     choices = oracle.DIALECTS["ivit"]
     sums = [oracle.wrap(sum(oracle.shift_exp(row, -4, 23, choices)), 32) for row in WRAPPED_SUMS.values()]
     assert sums == [2**25, 33488896, -(2**25), -33095680, 4]
@@ -364,13 +364,13 @@ def test_a_wide_lambda_is_shiftgelu(x: Any, x0: int, n: int, lam: int, name: str
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_row_of_probabilities(name: str) -> None:
-    # What the page promises of p: not negative, below 2**(b-1), larger x never less, the sum not above one.
+    # Properties of p stated in docs/arithmetic.md: not negative, below 2**(b-1), monotonic in x, a sum of at most 1.
     x = np.arange(-128, 128, 3)
     p = ops.shiftmax(x, x0=-20, n=15, b=16, dialect=name).astype(int)
     assert p.min() >= 0
     assert p.max() < 2**15
     assert p.sum() <= 2**15
-    if DIALECTS[name].half_bit == "kept":  # dropping the half bit costs monotony
+    if DIALECTS[name].half_bit == "kept":  # with the half bit dropped p is not monotonic
         assert (np.diff(p) >= 0).all()
 
 
@@ -378,18 +378,18 @@ def test_a_row_of_probabilities(name: str) -> None:
 
 
 def masked(x: Any, regions: Any, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]], dtype: Any = None) -> None:
-    """Both faces of masked_shiftmax against the oracle."""
+    """Compare both implementations of masked_shiftmax with the oracle."""
     dialect, choices = spoken
     array, params = np.asarray(x), {"regions": regions, "x0": x0, "n": n, "b": b, "dialect": dialect}
-    known = np.asarray(regions).tolist()
-    want = lambda: each(lambda part: oracle.masked_shiftmax(part, known, x0, n, b, choices), array, 4)  # noqa: E731
+    nested = np.asarray(regions).tolist()
+    want = lambda: each(lambda part: oracle.masked_shiftmax(part, nested, x0, n, b, choices), array, 4)  # noqa: E731
     check("masked_shiftmax", [array], params, want, dtype)
 
 
 @searching
 @given(st.data(), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
 def test_masked_shiftmax(data: st.DataObject, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    assume(not refuses_by_itself(spoken[1], x0, n))
+    assume(not refused_by_operators_only(spoken[1], x0, n))
     leading = data.draw(st.sampled_from([(), (1,), (2,), (2, 2)]))
     count, heads, tokens = (data.draw(st.sampled_from([1, 2, 3, 5])) for _ in range(3))
     size = int(np.prod(leading)) * count * heads * tokens * tokens
@@ -404,7 +404,7 @@ def test_masked_shiftmax(data: st.DataObject, x0: int, n: int, b: int, spoken: t
 
 
 MASKED = {
-    "nothing but oneself": ([[9, 20, -3], [40, 0, 127], [-128, 127, -128]], [0, 1, 2]),
+    "every token sees only itself": ([[9, 20, -3], [40, 0, 127], [-128, 127, -128]], [0, 1, 2]),
     "all of one region": ([[9, 20, -3], [40, 0, 127], [-128, 127, -128]], [5, 5, 5]),
     "all -128": ([[-128] * 4] * 4, [0, 1, 0, 1]),
     "unseen logits above the maximum": ([[-128, 127, -127], [127, -128, 127], [-90, 127, -91]], [0, 1, 0]),
@@ -416,7 +416,7 @@ MASKED = {
 
 @pytest.mark.parametrize("spoken", BUILT_IN, ids=list(DIALECTS))
 @pytest.mark.parametrize("name", MASKED)
-def test_masks_at_the_ends(name: str, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+def test_masked_shiftmax_at_the_ends(name: str, spoken: tuple[Dialect, dict[str, Any]]) -> None:
     window, region = MASKED[name]
     for x0, n, b in product((-1, -20, -255, -1024, -(2**20)), (0, 1, 15, 20, 30), (2, 8, 16)):
         masked([[window, window[::-1]]], [region], x0, n, b, spoken, narrowest(b))
@@ -424,7 +424,7 @@ def test_masks_at_the_ends(name: str, spoken: tuple[Dialect, dict[str, Any]]) ->
 
 @pytest.mark.parametrize("spoken", BUILT_IN, ids=list(DIALECTS))
 @pytest.mark.parametrize("tokens", [1, 49, 64, 257])
-def test_masks_of_long_rows(tokens: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+def test_masked_shiftmax_of_long_rows(tokens: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
     draw = np.random.default_rng(tokens)
     x = draw.integers(-128, 128, (2, 1, tokens, tokens))
     masked(x, draw.integers(0, 3, (2, tokens)), -20, 15, 16, spoken)
@@ -434,7 +434,7 @@ def test_masks_of_long_rows(tokens: int, spoken: tuple[Dialect, dict[str, Any]])
 @pytest.mark.parametrize("overflow", ["exact", "forbid", "wrap32"])
 @pytest.mark.parametrize("row", WRAPPED_SUMS.values(), ids=WRAPPED_SUMS.keys())
 def test_masked_probabilities_at_the_ends_of_their_format(row: list[int], overflow: str) -> None:
-    # One region, row after row, in a window without tables; then with one token that nobody sees.
+    # One region, computed row by row without tables; then with one token that no other token sees.
     mixture = {"exp_sum": "wrap32", "overflow": overflow}
     spoken = DIALECTS["ivit"].replace(**mixture), oracle.DIALECTS["ivit"] | mixture
     for extra in ([], [1]):
@@ -444,28 +444,30 @@ def test_masked_probabilities_at_the_ends_of_their_format(row: list[int], overfl
 
 @searching
 @given(st.data(), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
-def test_one_region_is_shiftmax(data: st.DataObject, x0: int, n: int, b: int, spoken: tuple[Dialect, Any]) -> None:
+def test_masked_shiftmax_with_one_region_is_shiftmax(
+    data: st.DataObject, x0: int, n: int, b: int, spoken: tuple[Dialect, Any]
+) -> None:
     tokens, params = data.draw(st.sampled_from([1, 2, 5])), {"x0": x0, "n": n, "b": b, "dialect": spoken[0]}
     size = 6 * tokens * tokens
     x = np.reshape(data.draw(st.lists(integers(*I8), min_size=size, max_size=size)), (3, 2, tokens, tokens))
     regions = np.repeat(data.draw(st.lists(integers(*I8), min_size=3, max_size=3)), tokens).reshape(3, tokens)
     for face in ("fast", "ref"):
-        plain, own = (
+        plain, masked_op = (
             getattr(ops, name) if face == "fast" else getattr(ops, name).ref for name in ("shiftmax", "masked_shiftmax")
         )
         try:
-            due = plain(x, **params)
+            expected = plain(x, **params)
         except ValueError:
             with pytest.raises(ValueError, match="masked_shiftmax"):
-                own(x, regions, **params)
+                masked_op(x, regions, **params)
             continue
-        found = own(x, regions, **params)
-        assert found.dtype == due.dtype
-        assert found.tolist() == due.tolist()
+        result = masked_op(x, regions, **params)
+        assert result.dtype == expected.dtype
+        assert result.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_what_is_not_seen_does_not_matter(name: str) -> None:
+def test_masked_tokens_do_not_change_the_result(name: str) -> None:
     draw = np.random.default_rng(3)
     x, regions = draw.integers(-128, 128, (2, 2, 6, 6)), np.array([[0, 0, 1, 1, 2, 0], [3, 4, 3, 4, 3, 3]])
     unseen = (regions[:, :, None] != regions[:, None, :])[:, None]
@@ -473,7 +475,9 @@ def test_what_is_not_seen_does_not_matter(name: str) -> None:
     want = ops.masked_shiftmax(x, **params)
     for value in I8:
         assert ops.masked_shiftmax(np.where(unseen, value, x), **params).tolist() == want.tolist()
-    assert ops.masked_shiftmax(x, **params | {"regions": 9 - 4 * regions}).tolist() == want.tolist()  # only equality counts
+    assert (
+        ops.masked_shiftmax(x, **params | {"regions": 9 - 4 * regions}).tolist() == want.tolist()
+    )  # only the equality of regions matters
 
 
 # --- data movement ----------------------------------------------------------------------------------------------------
@@ -487,7 +491,7 @@ def numbered(*shape: int) -> np.ndarray:
 
 
 def each(function: Callable[[Any], Any], x: np.ndarray, axes: int) -> Any:
-    """`function` of every part of `x` that has `axes` axes."""
+    """`function` applied to every part of `x` that has `axes` axes."""
     return function(x.tolist()) if x.ndim == axes else [each(function, part, axes) for part in x]
 
 
@@ -503,7 +507,7 @@ def test_patches(leading: tuple[int, ...], shape: tuple[int, ...], size: int) ->
 
 @pytest.mark.parametrize("leading", LEADING)
 @pytest.mark.parametrize("heads", [1, 2, 3, 6])
-def test_heads_there_and_back(leading: tuple[int, ...], heads: int) -> None:
+def test_heads_and_merge_heads(leading: tuple[int, ...], heads: int) -> None:
     x = numbered(*leading, 4, 6)
     check("heads", [x], {"heads": heads}, lambda: each(lambda part: oracle.heads(part, heads), x, 2))
     split = ops.heads(x, heads=heads)
@@ -539,13 +543,13 @@ def test_roll(leading: tuple[int, ...], shape: tuple[int, ...], rows: int, colum
 
 @pytest.mark.parametrize("leading", LEADING)
 @pytest.mark.parametrize(("shape", "size"), [((4, 4, 2), 2), ((2, 6, 1), 2), ((6, 3, 2), 3), ((3, 5, 1), 1), ((4, 4, 3), 4)])
-def test_windows_there_and_back(leading: tuple[int, ...], shape: tuple[int, ...], size: int) -> None:
+def test_windows_and_merge_windows(leading: tuple[int, ...], shape: tuple[int, ...], size: int) -> None:
     x = numbered(*leading, *shape)
     check("windows", [x], {"size": size}, lambda: each(lambda g: oracle.windows(g, size), x, 3))
     cut, height = ops.windows(x, size=size), shape[0]
     check("merge_windows", [cut], {"height": height}, lambda: each(lambda w: oracle.merge_windows(w, height), cut, 3))
     assert (ops.merge_windows(cut, height=height) == x).all()
-    # As published: a view of (.., h/size, size, w/size, size, c), its axes exchanged.
+    # As published: a view (.., h/size, size, w/size, size, c) with exchanged axes.
     axes = x.reshape(-1, shape[0] // size, size, shape[1] // size, size, shape[2]).transpose(0, 1, 3, 2, 4, 5)
     assert (cut.reshape(-1, size * size, shape[2]) == axes.reshape(-1, size * size, shape[2])).all()
 
@@ -555,7 +559,7 @@ def test_windows_there_and_back(leading: tuple[int, ...], shape: tuple[int, ...]
 def test_merge_patches(leading: tuple[int, ...], shape: tuple[int, ...]) -> None:
     x = numbered(*leading, *shape)
     check("merge_patches", [x], {}, lambda: each(oracle.merge_patches, x, 3))
-    # As published: four strided grids side by side.
+    # As published: the channels of four strided grids, concatenated.
     four = [x[..., i::2, j::2, :] for j in (0, 1) for i in (0, 1)]
     assert (ops.merge_patches(x) == np.concatenate(four, axis=-1)).all()
 
@@ -565,7 +569,7 @@ def test_merge_patches(leading: tuple[int, ...], shape: tuple[int, ...]) -> None
 def test_relative_positions(size: int, heads: int) -> None:
     table = numbered((2 * size - 1) ** 2, heads)
     check("relative_positions", [table], {"size": size}, lambda: oracle.relative_positions(table.tolist(), size))
-    # As published: differences of coordinates, made positive, the rows' times the length of a row of the table.
+    # As published: differences of coordinates, made positive; those of rows are multiplied by the length of a table row.
     coordinates = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij")).reshape(2, -1)
     relative = np.moveaxis(coordinates[:, :, None] - coordinates[:, None, :], 0, -1) + (size - 1)
     relative[:, :, 0] *= 2 * size - 1

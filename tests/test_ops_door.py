@@ -1,4 +1,4 @@
-"""Every operator at its door: what is refused and in which words, empty input, types, threads."""
+"""Checks of operator arguments: refusals and their messages, empty inputs, types, threads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from intsim.kernels import threads
 
 from checking import I8, I16, I32
 
-# --- every operator at its door ---------------------------------------------------------------------------------------
+# --- valid and invalid arguments --------------------------------------------------------------------------------------
 
 D = "isegmenter"
 TABLE = np.tile(np.arange(-128, 128), (3, 1))
 
-# A call of every operator that is all right, and the formats of its inputs where they are narrower than 64 bits.
+# A valid call of every operator, then the formats of its inputs that are narrower than 64 bits.
 VALID: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "requant": ([[[1, -2, 3]]], {"m": 2**30, "e": 31, "b": 8, "dialect": D}),
     "residual_add": (
@@ -86,12 +86,12 @@ NAMES = list(VALID)
 
 
 def face_of(name: str, face: str) -> Callable[..., Any]:
-    """One of the two faces of an operator."""
+    """The fast or the reference implementation of an operator."""
     op = getattr(ops, name)
     return op.ref if face == "ref" else op
 
 
-def test_every_operator_is_here() -> None:
+def test_every_operator_has_a_valid_call() -> None:
     assert set(VALID) == set(ops.REGISTRY)
     assert all(isinstance(getattr(ops, name), ops.Op) for name in VALID)
     with pytest.raises(AttributeError, match="there is no operator 'softmax'"):
@@ -100,8 +100,8 @@ def test_every_operator_is_here() -> None:
 
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_valid_call_is_valid(name: str, face: str) -> None:
-    # Everything below changes one thing about these calls; they themselves must pass.
+def test_valid_calls_are_accepted(name: str, face: str) -> None:
+    # The tests below change one thing about these calls, so the calls themselves must be accepted.
     arrays, params = VALID[name]
     call = face_of(name, face)
     want = call(*arrays, **params)
@@ -112,7 +112,7 @@ def test_the_valid_call_is_valid(name: str, face: str) -> None:
     for dtype in (np.int32, np.int64, np.uint16, object):
         if dtype is not np.uint16 or min(a.min() for a in frozen) >= 0:
             assert call(*(a.astype(dtype) for a in frozen), **params).tolist() == want.tolist()
-    # Rows that do not lie one after the other in memory.
+    # Rows that are not contiguous in memory.
     strided = [np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 0)), 0, -1) for a in frozen]
     assert call(*strided, **params).tolist() == want.tolist()
 
@@ -120,7 +120,7 @@ def test_the_valid_call_is_valid(name: str, face: str) -> None:
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", [np.float64, np.float32, bool, np.complex128, "U1"])
-def test_only_integers_enter(name: str, face: str, kind: Any) -> None:
+def test_only_integers_are_accepted(name: str, face: str, kind: Any) -> None:
     arrays, params = VALID[name]
     for position in range(len(arrays)):
         wrong = [np.array(a).astype(kind) if i == position else a for i, a in enumerate(arrays)]
@@ -133,14 +133,14 @@ def test_only_integers_enter(name: str, face: str, kind: Any) -> None:
 
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_has_a_default(name: str, face: str) -> None:
+def test_no_argument_has_a_default(name: str, face: str) -> None:
     arrays, params = VALID[name]
     for key in params:
         with pytest.raises(TypeError, match=key):
             face_of(name, face)(*arrays, **{k: v for k, v in params.items() if k != key})
     with pytest.raises(TypeError):
         face_of(name, face)(*arrays, **params, epsilon=1)
-    if name != "concat":  # which joins any number
+    if name != "concat":  # which takes any number of arrays
         with pytest.raises(TypeError):
             face_of(name, face)(*arrays[:-1], **params)
     if "dialect" in params:
@@ -169,7 +169,7 @@ def test_an_input_outside_its_format_is_named(name: str, port: str, face: str) -
 
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize(("name", "port"), [(name, port) for name, ports in INPUTS.items() for port in ports])
-def test_the_first_of_several_is_named(name: str, port: str, face: str) -> None:
+def test_the_first_of_several_values_outside_their_format_is_named(name: str, port: str, face: str) -> None:
     arrays, params = VALID[name]
     position, (low, high) = list(INPUTS[name]).index(port), INPUTS[name][port]
     wrong = [np.array(a, np.int64) for a in arrays]
@@ -280,7 +280,9 @@ def test_a_parameter_outside_its_range_is_named(name: str, key: str, face: str) 
         ("relative_positions", [np.zeros((8, 1), int)], {}),
     ],
 )
-def test_what_does_not_fit_together_is_refused(name: str, arrays: list[Any], changes: dict[str, Any], face: str) -> None:
+def test_arguments_that_do_not_fit_together_are_refused(
+    name: str, arrays: list[Any], changes: dict[str, Any], face: str
+) -> None:
     with pytest.raises(ValueError, match=rf"^{name}: "):
         face_of(name, face)(*arrays, **VALID[name][1] | changes)
 
@@ -312,9 +314,9 @@ def test_an_empty_row_is_refused(name: str, face: str, shape: tuple[int, ...]) -
 
 
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "relative_positions"])  # of one table, always
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "relative_positions"])  # its table has no leading axes
 @pytest.mark.parametrize("leading", [(0,), (2, 0)])
-def test_a_batch_of_no_rows_is_empty(name: str, face: str, leading: tuple[int, ...]) -> None:
+def test_an_empty_batch_gives_an_empty_result(name: str, face: str, leading: tuple[int, ...]) -> None:
     arrays, params = VALID[name]
     one = face_of(name, face)(*arrays, **params)
     none = face_of(name, face)(*(np.zeros((*leading, *np.shape(a)), int) for a in arrays), **params)
@@ -324,7 +326,7 @@ def test_a_batch_of_no_rows_is_empty(name: str, face: str, leading: tuple[int, .
 
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("name", [name for name, op in ops.REGISTRY.items() if op.moves])
-def test_moving_data_keeps_its_type(name: str, face: str) -> None:
+def test_operators_that_move_values_keep_their_type(name: str, face: str) -> None:
     arrays, params = VALID[name]
     for dtype in (np.int8, np.int16, np.int32, np.int64):
         typed = [np.array(a, dtype) for a in arrays]
@@ -332,20 +334,20 @@ def test_moving_data_keeps_its_type(name: str, face: str) -> None:
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_a_dialect_goes_by_name_or_as_itself(face: str) -> None:
+def test_a_dialect_is_given_by_name_or_as_an_object(face: str) -> None:
     for name, (arrays, params) in VALID.items():
         if "dialect" in params:
             by_name = face_of(name, face)(*arrays, **params)
             assert by_name.tolist() == face_of(name, face)(*arrays, **params | {"dialect": DIALECTS[D]}).tolist()
 
 
-# --- what an error names ----------------------------------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("face", FACES)
 def test_a_sum_that_wraps_to_zero_names_its_row(face: str) -> None:
     x = np.zeros((2, 3, 128), int)
-    x[..., 1] = -1  # 127 whole exponentials and a lesser one: no multiple of 2**32
+    x[..., 1] = -1  # 127 of the largest exponentials and a smaller one: not a multiple of 2**32
     x[1, 2] = 0
     with pytest.raises(ValueError, match=r"shiftmax.*\[1, 2\]"):
         face_of("shiftmax", face)(x, x0=-1024, n=15, b=16, dialect="ivit-tvm")
@@ -367,8 +369,8 @@ def test_a_masked_sum_that_wraps_to_zero_names_its_row(face: str) -> None:
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_what_does_not_fit_is_said_with_what_does(face: str) -> None:
-    for name, arrays, changes, said in (
+def test_messages_name_the_given_and_the_expected_shape(face: str) -> None:
+    for name, arrays, changes, message in (
         ("masked_shiftmax", [[[[[1, 2], [3, 4]]]]], {"regions": [[0]]}, r"regions are \[1, 1\], expected \[1, 2\]"),
         ("masked_shiftmax", [[[[[1, 2]]]]], {}, "the logits of a window are square, not 1 x 2"),
         ("masked_shiftmax", [[[1, 2]]], {}, r"expected logits \[\.\.\., windows, heads, tokens, tokens\], not \[1, 2\]"),
@@ -382,13 +384,13 @@ def test_what_does_not_fit_is_said_with_what_does(face: str) -> None:
         ("relative_positions", [[[1], [2]]], {}, "windows of 2 x 2 have 9 displacements, the table 2"),
         ("residual_add", [[[1, 2]], [3]], {}, r"a is \[1, 2\] and c is \[1\]; c must have the shape of a, or its last axes"),
     ):
-        with pytest.raises(ValueError, match=f"^{name}: {said}"):
+        with pytest.raises(ValueError, match=f"^{name}: {message}"):
             face_of(name, face)(*arrays, **VALID[name][1] | changes)
 
 
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("name", ["shiftgelu", "lambda_shiftgelu"])
-def test_a_gelu_that_wraps_to_zero_names_its_row(name: str, face: str) -> None:
+def test_a_gelu_whose_sum_wraps_to_zero_names_its_row(name: str, face: str) -> None:
     # exp(0) = 128 * 2**25 = 2**32 wraps to 0; in row 0 exp(-127) does not.
     params: dict[str, Any] = {"x0": -128, "n": 25, "b": 8, "dialect": "ivit-tvm"}
     if name == "lambda_shiftgelu":
@@ -400,7 +402,7 @@ def test_a_gelu_that_wraps_to_zero_names_its_row(name: str, face: str) -> None:
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_a_forbidden_overflow_names_its_place(face: str) -> None:
+def test_a_forbidden_overflow_names_its_index(face: str) -> None:
     x = [[[0, 0], [0, 0]], [[-3, 3], [0, 0]]]
     with pytest.raises(ValueError, match=r"layernorm.*\[1, 0, 1\] = 2952790013\b"):
         face_of("layernorm", face)(x, [0, I32[1]], dialect="rtl")
@@ -411,7 +413,7 @@ def test_a_forbidden_overflow_names_its_place(face: str) -> None:
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_a_forbidden_exponential_says_so(face: str) -> None:
+def test_a_forbidden_exponential_is_refused(face: str) -> None:
     for name in ("shiftmax", "shiftgelu"):
         with pytest.raises(ValueError, match=rf"^{name}: .*2147483648"):
             face_of(name, face)([0], x0=-4096, n=19, b=8, dialect="isegmenter")
@@ -439,7 +441,7 @@ def test_results_do_not_depend_on_threads(name: str) -> None:
         "matmul": lambda: ops.matmul(i16, i8, transpose_b=1),
         "argmax": lambda: ops.argmax(i8),
         "input_lut": lambda: ops.input_lut(i8[:, :3] + 128, TABLE),
-        "a repeated branch": lambda: ops.residual_add(
+        "a broadcast branch": lambda: ops.residual_add(
             i16.reshape(13, 11, 3), i8[:11, :3], ma=2**30, ea=31, mc=2**30, ec=30, b=16, dialect=name
         ),
         "mean": lambda: ops.mean(i16.reshape(13, 11, 3), dialect=name),
@@ -462,7 +464,7 @@ def test_results_do_not_depend_on_threads(name: str) -> None:
             assert got.tolist() == want.tolist()
 
 
-def test_the_first_refused_row_is_named_whatever_the_threads() -> None:
+def test_the_first_refused_row_is_named_for_any_number_of_threads() -> None:
     x = np.zeros((8, 128), int)
     x[:3, 0] = -1
     for count in (1, 2, 5, 8):

@@ -1,4 +1,4 @@
-"""Plans: nodes computed together give what they give one by one, whoever looks at what."""
+"""Plans: nodes computed together give the same results as one by one, whichever tensors are observed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_fused_and_unfused_runs_agree_on_random_graphs(data: st.DataObject) -> N
     variant = data.draw(st.sampled_from(isa.available()))
     try:
         expected = every_value(graph, image, "ref")
-    except GraphError as error:  # a wrapped sum of exponentials is 0: the fused run must say the same
+    except GraphError as error:  # a wrapped sum of exponentials is 0; the fused run must raise the same error
         with isa.using(variant), pytest.raises(GraphError, match=f"^{re.escape(str(error))}$"):
             intsim.run(graph, image)
         return
@@ -64,16 +64,16 @@ def test_fused_and_unfused_runs_agree_on_random_graphs(data: st.DataObject) -> N
 
 
 @pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
-def test_what_is_fused_in_a_segmenter(dialect: dialects.Dialect) -> None:
-    found = kinds(tiny_graph(dialect))
+def test_steps_of_a_segmenter(dialect: dialects.Dialect) -> None:
+    steps = kinds(tiny_graph(dialect))
     attention = "heads+slice+slice+slice+matmul+requant+shiftmax+matmul+requant+merge_heads"
-    assert found.count(attention) == 3  # two blocks of the encoder, one of the decoder
-    assert found.count("linear+requant+residual_add") == 2 * 3
-    assert sum("gelu+requant" in kind for kind in found) == 3
-    assert found.count("upsample_nearest+argmax") == 1
+    assert steps.count(attention) == 3  # two blocks of the encoder, one of the decoder
+    assert steps.count("linear+requant+residual_add") == 2 * 3
+    assert sum("gelu+requant" in kind for kind in steps) == 3
+    assert steps.count("upsample_nearest+argmax") == 1
 
 
-def test_what_is_observed_comes_to_be(graph: Graph) -> None:
+def test_observed_nodes_are_computed(graph: Graph) -> None:
     softmax = "encoder.blocks.0.attn.softmax"
     assert softmax not in [step.name for step in fused(graph, ()).nodes]
     assert softmax in [step.name for step in fused(graph, {softmax}).nodes]
@@ -81,25 +81,25 @@ def test_what_is_observed_comes_to_be(graph: Graph) -> None:
     assert [step.name for step in everything.nodes] == list(graph.by_name)
 
 
-def test_attention_without_its_movements(graph: Graph, image: np.ndarray) -> None:
-    """Where somebody wants to see a part of it, what is left is computed together all the same."""
-    due: dict[str, np.ndarray] = {}
-    intsim.run(graph, image, lambda name, value: due.setdefault(name, np.array(value)), face="ref")
+def test_attention_is_fused_around_observed_nodes(graph: Graph, image: np.ndarray) -> None:
+    """If one tensor of attention is observed, the other nodes are still computed together."""
+    expected: dict[str, np.ndarray] = {}
+    intsim.run(graph, image, lambda name, value: expected.setdefault(name, np.array(value)), face="ref")
     attn = "encoder.blocks.0.attn"
     plain = "matmul+requant+shiftmax+matmul+requant"
-    for watched, kind in (
+    for observed, kind in (
         (f"{attn}.heads", plain),
         (f"{attn}.k", plain),
         (f"{attn}.context.requant", f"heads+slice+slice+slice+{plain}"),
     ):
-        assert kind in kinds(graph, {watched})
+        assert kind in kinds(graph, {observed})
         seen: dict[str, np.ndarray] = {}
-        labels = intsim.run(graph, image, seen.__setitem__, nodes=[watched])
-        np.testing.assert_array_equal(seen[watched], due[watched])
-        np.testing.assert_array_equal(labels, due["labels"])
+        labels = intsim.run(graph, image, seen.__setitem__, nodes=[observed])
+        np.testing.assert_array_equal(seen[observed], expected[observed])
+        np.testing.assert_array_equal(labels, expected["labels"])
 
 
-def test_a_node_that_is_not_there_cannot_be_observed(graph: Graph, image: np.ndarray) -> None:
+def test_observing_an_unknown_node_is_an_error(graph: Graph, image: np.ndarray) -> None:
     with pytest.raises(IntsimError, match=r"there is no node 'nobody'"):
         intsim.run(graph, image, lambda name, value: None, nodes=["labels", "nobody"])
 
@@ -115,17 +115,17 @@ def test_progress_names_every_node_once(graph: Graph, image: np.ndarray) -> None
     assert sorted(done) == sorted(graph.by_name)
 
 
-def test_plans_and_packed_weights_go_with_their_graph(image: np.ndarray) -> None:
+def test_plans_and_packed_weights_are_released_with_their_graph(image: np.ndarray) -> None:
     graph = tiny_graph()
     intsim.run(graph, image)
     names = list(graph.by_name)
     for name in names[: PLANS + 3]:
         intsim.run(graph, image, lambda name, value: None, nodes={name})
     assert len(CACHES[graph].plans) <= PLANS
-    gone = weakref.ref(graph)
+    reference = weakref.ref(graph)
     del graph
     gc.collect()
-    assert gone() is None
+    assert reference() is None
 
 
 def test_weights_are_packed_once(graph: Graph, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,10 +141,10 @@ def test_weights_are_packed_once(graph: Graph, image: np.ndarray, monkeypatch: p
 
     monkeypatch.setattr(gemm, "pack", counted)
     intsim.run(graph, image)
-    assert len(shapes) == 1  # the product of patches and classes: both change with the picture
+    assert len(shapes) == 1  # the product of patches and classes, which both depend on the picture
 
 
-def test_many_callers_and_any_number_of_threads_agree() -> None:
+def test_concurrent_callers_with_any_number_of_threads_agree() -> None:
     graph = tiny_graph(image_size=[40, 56])
     image = np.random.default_rng(1).integers(0, 256, (40, 56, 3), np.uint8)
     expected = intsim.run(graph, image, threads=1)
@@ -164,7 +164,7 @@ def test_many_callers_and_any_number_of_threads_agree() -> None:
 
 
 @pytest.mark.parametrize("size", [[24, 40], [23, 37], [8, 8]])
-def test_labels_are_found_once_a_patch(size: list[int]) -> None:
+def test_labels_are_computed_once_per_patch(size: list[int]) -> None:
     graph = tiny_graph(image_size=size)
     image = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
     together = intsim.run(graph, image)
