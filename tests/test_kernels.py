@@ -222,7 +222,8 @@ def test_the_cache_key_covers_every_module_that_kernels_import() -> None:
         for module in sys.argv[1:]:
             import_module(module)
         # intsim/__init__.py is exempt: it defines lazy re-exports and, from _version.py, the version; no kernel uses them.
-        print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("intsim.") and name != "intsim._version"), sep="\\n")
+        names = [name for name in sys.modules if name.startswith("intsim.") and name != "intsim._version"]
+        print(*(sys.modules[name].__file__ for name in names), sep="\\n")
     """
     command = [sys.executable, "-c", code, "intsim.ops", *compiled_modules()]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
