@@ -263,7 +263,7 @@ def test_the_rules_of_a_node_are_listed(cli: Cli) -> None:
         ("synth-fault golden.h5", "--node"),
         (f"synth-fault golden.h5 --node {NODE}", "--rule"),
         ("synth-fault golden.h5 --node nowhere --rule n-1", "there is no node 'nowhere'"),
-        (f"synth-fault golden.h5 --node {NODE} --rule nonsense", "'nonsense' is no rule"),
+        (f"synth-fault golden.h5 --node {NODE} --rule nonsense", "'nonsense' is not a rule"),
         (f"synth-fault golden.h5 --node {NODE} --node {OTHER} --rule n-1", "give a --rule for every --node"),
         (f"synth-fault golden.h5 --node {NODE} --rule n-1 -o golden.h5", "is needed as it is"),
         (f"synth-fault golden.h5 --node {NODE} --rule sum_bits=12", "cannot be computed here"),
