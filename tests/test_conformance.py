@@ -23,14 +23,16 @@ from intsim import ops
 from intsim.dialects import CHOICES, DIALECTS, Dialect
 from intsim.engine.graph import Graph
 from intsim.errors import FileError, IntsimError
+from intsim.rules import Rule, compute
 from intsim.rules.equations import DEVIATING_EQUATIONS
+from intsim.rules.rule import require_shapes
 from intsim.rules.tables import MISTAKES
 from intsim.vectors import INVALID, Case, Document, check, checked, generate, mutants, parse, score
 from intsim.vectors.drafting import Draws
 from intsim.vectors.equivalents import EQUIVALENTS, Equivalent, reason
 from intsim.vectors.flags import NOTES
 from intsim.vectors.generator import MAKERS
-from intsim.vectors.mutation import Subject
+from intsim.vectors.mutation import LoneOperator, Subject
 from intsim.vectors.solving import four_squares, nearest_misses, saturation_ends, ties
 
 import oracle
@@ -269,6 +271,61 @@ def test_the_first_killer_is_the_first_of_all_killers() -> None:
     assert max(len(cases) for cases in every.killed.values()) > 5
 
 
+@pytest.mark.parametrize("op", [op for op in OPERATORS if ops.REGISTRY[op].moves])
+@in_every_dialect
+def test_every_generated_document_has_a_score(op: str, dialect: Dialect) -> None:
+    """With all killers: every mutant answers every case. Operators that compute are scored like this below."""
+    document = generate(op, dialect, 1, 0)
+    assert score(document, every=True).survived == ()
+
+
+@pytest.mark.parametrize("op", [op for op in OPERATORS if not ops.REGISTRY[op].moves and op != "layernorm"])
+def test_every_mutant_of_an_operator_that_computes_answers_every_case(op: str) -> None:
+    dialect = ALL_DIALECTS[OPERATORS.index(op) % len(ALL_DIALECTS)]
+    assert score(generate(op, dialect, 1, 0), every=True).survived == ()
+
+
+def test_parameters_that_do_not_fit_the_shape_are_refused() -> None:
+    args = {"x": np.arange(64).reshape(1, 16, 4).tolist(), "height": 4}
+    lone = LoneOperator("merge_windows", args, DIALECTS["rtl"])
+    for height in (1, 3, 5):  # the reference would divide by zero for a height of less than a window
+        plain = Rule("height", height, lambda c, height=height: c.with_params(height=height))
+        transposed = Rule(
+            "height", height, lambda c, height=height: plain.alter(c).with_deviation("windows", "columns_first")
+        )
+        for rule in (plain, transposed):
+            assert lone.compute(rule) == INVALID
+            with pytest.raises(ValueError, match="do not fill"):
+                compute(lone, lone.node, rule.alter(lone.computation), lone.arrays)
+    sliced = LoneOperator("slice", {"x": [[1, 2], [3, 4]], "axis": -1, "start": 0, "stop": 2}, DIALECTS["rtl"])
+    assert sliced.compute(Rule("stop", 3, lambda c: c.with_params(stop=3))) == INVALID  # NumPy would take it
+
+
+@everywhere
+@in_every_dialect
+def test_only_shapes_are_refused_before_computing(op: str, dialect: Dialect) -> None:
+    """Numbers at the ends of their ranges, whose bounds cannot be proved, are left to the reference."""
+    case = next(case for case in generate(op, dialect, 1, 0).cases if case.expected != INVALID)
+    lone = LoneOperator(op, case.args, dialect)
+    numbers = {"x0", "n", "b", "lam", "m", "e", "ma", "ea", "mc", "ec", "bias"} & lone.node.params.keys()
+    ends = [{key: getattr(ops.REGISTRY[op].params[key].fmt, end) for key in numbers} for end in ("lo", "hi")]
+    for low_or_high in itertools.product(*([(key, bounds[key]) for bounds in ends] for key in sorted(numbers))):
+        changed = {}
+        for key, number in low_or_high:
+            own = lone.node.params[key]
+            changed[key] = np.full_like(own, number) if isinstance(own, np.ndarray) else number
+        require_shapes(lone, lone.node, lone.computation.with_params(**changed))
+
+
+def test_unproved_bounds_are_computed_by_the_reference() -> None:
+    """An exponential of 2**31 passes i32: the operator refuses it, a device that computes it all the same does not."""
+    args = {"x": [[0, -1], [-2, -3]], "x0": -4096, "n": 18, "b": 16}
+    lone = LoneOperator("shiftmax", args, DIALECTS["rtl"])
+    with pytest.raises(ValueError, match="past i32"):
+        ops.shiftmax.ref(**{**args, "n": 19}, dialect="rtl")
+    assert np.asarray(lone.compute(Rule("n", 1, lambda c: c.with_params(n=19), relative=True))).shape == (2, 2)
+
+
 def test_refused_cases_kill_no_mistake() -> None:
     document = generate("linear", DIALECTS["rtl"], 1, 0)
     refused = [case for case in document.cases if case.expected == INVALID]
@@ -430,9 +487,7 @@ def test_documents_are_small_and_match_the_schema(op: str) -> None:
     assert len(text) < (385_000 if op == "layernorm" else 40_000)
     assert len(generate(op, DIALECTS["isegmenter"], 2, 0).text()) < 1_000_000
     record = json.loads(text)
-    record["cases"] = [
-        case for case in record["cases"] if len(str(case)) < 5000
-    ]  # validating is slow
+    record["cases"] = [case for case in record["cases"] if len(str(case)) < 5000]  # validating is slow
     jsonschema.validate(record, SCHEMA)
     assert set(record["notes"]) == {flag for case in document.cases for flag in case.flags}
     questions = json.loads(document.text(questions=True))

@@ -201,7 +201,7 @@ def _matmul(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations)
 
 def _argmax(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     x = arrays[0]
-    return x.shape[-1] - 1 - x[..., ::-1].argmax(axis=-1)
+    return np.asarray(x.shape[-1] - 1 - x[..., ::-1].argmax(axis=-1))
 
 
 def _input_lut(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:

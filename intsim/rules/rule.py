@@ -81,7 +81,7 @@ def compute(graph: NodeContext, node: Node, computation: Computation, inputs: Se
     if node.op in (INPUT, CONSTANT):
         value = inputs[0]
     else:
-        _require_shapes(graph, node, computation)
+        require_shapes(graph, node, computation)
         value = _deviating(computation, deviations, inputs) if deviations else _plain(graph, node, computation, inputs)
     value = value if expected.fmt.holds(int(value.min()), int(value.max())) else wrap(value, expected.fmt)
     if layout is not None:
@@ -93,7 +93,7 @@ def compute(graph: NodeContext, node: Node, computation: Computation, inputs: Se
     return np.ascontiguousarray(value.astype(expected.fmt.dtype))
 
 
-def _require_shapes(graph: NodeContext, node: Node, computation: Computation) -> None:
+def require_shapes(graph: NodeContext, node: Node, computation: Computation) -> None:
     """Raises ValueError where the operator refuses the shapes of the inputs and parameters.
 
     Inputs that are all zero in a dialect that wraps leave `infer` no bound to prove: it can refuse only the shapes. The
