@@ -1,4 +1,4 @@
-"""Comparison by blocks, and the layout faults it can name."""
+"""Comparison by blocks, and the layout faults it recognises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from intsim.rules.layout_faults import LAYOUT_FAULTS, diagnose
 
 @settings(derandomize=True, deadline=None, max_examples=150)
 @given(data=st.data())
-def test_statistics_are_those_of_a_plain_loop(data: st.DataObject) -> None:
+def test_statistics_equal_those_of_a_plain_loop(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 7), min_size=1, max_size=3)))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     a = rng.integers(-128, 128, shape).astype(np.int8)
@@ -50,15 +50,15 @@ def test_statistics_are_those_of_a_plain_loop(data: st.DataObject) -> None:
         assert counts.tolist() == [expected[i] for i in range(shape[axis])]
     assert found.heat is not None
     if len(shape) == 3 and shape[-1] == 3:
-        return  # a picture: its heat map lies over the channels
+        return  # a picture: its heat map sums over the channels
     rows, columns = (1, 1, *shape)[-2:]
-    assert found.heat.shape == (rows, columns), "small tensors have a cell a place"
+    assert found.heat.shape == (rows, columns), "small tensors have one cell per place"
     for row, column in np.ndindex(rows, columns):
         here = [i for i in errors if i[-1] == column and (len(i) < 2 or i[-2] == row)]
         assert found.heat[row, column] * a.size == pytest.approx(len(here) * rows * columns)
 
 
-def test_one_sided_errors_are_called_so() -> None:
+def test_one_sided_errors_are_recognised() -> None:
     a = np.zeros((4, 4), np.int16)
     b = a.copy()
     b[1, :2] = 1
@@ -67,10 +67,10 @@ def test_one_sided_errors_are_called_so() -> None:
     assert not compare(a, b, I16).one_sided
     b[...] = a
     b[3, 3] = 5
-    assert not compare(a, b, I16).one_sided, "one element tells nothing"
+    assert not compare(a, b, I16).one_sided, "one element is not enough"
 
 
-def test_values_beyond_the_format_are_seen() -> None:
+def test_values_outside_the_format_are_reported() -> None:
     a = np.zeros(4, np.int8)
     found = compare(a, np.array([0, 0, 200, 0], np.int64), I8)
     assert found.sha256 == digest(a)
@@ -93,7 +93,7 @@ def test_the_heat_map_stays_small() -> None:
 
 def test_memory_does_not_grow_with_the_tensor() -> None:
     class Endless:
-        """A tensor of any number of rows, made when asked for."""
+        """A tensor of any number of rows, computed on access."""
 
         dtype = np.dtype(np.int8)
 
@@ -161,21 +161,21 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_layouts_are_named(name: str) -> None:
+def test_layout_faults_are_named(name: str) -> None:
     x = tensor((4, 8, 24))
     found = diagnose(x, np.ascontiguousarray(FAULTS[name](x)), I16)
     assert found is not None
     assert found.name == name
 
 
-def test_another_shape_is_named() -> None:
+def test_reshaped_tensors_are_recognised() -> None:
     x = tensor((6, 10))
     assert diagnose(x, x.reshape(10, 6), I16).name == "reshape"
     assert diagnose(x, np.ascontiguousarray(x.T), I16).name == "transpose"
     assert diagnose(x, x.reshape(-1)[:-1], I16) is None
 
 
-def test_no_layout_is_named_where_none_fits() -> None:
+def test_no_layout_fault_is_found_where_none_fits() -> None:
     x = tensor((4, 8, 24))
     other = x.copy()
     other[0, 0, 0] += 1
@@ -186,7 +186,7 @@ def test_no_layout_is_named_where_none_fits() -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUT_FAULTS)
-def test_layouts_can_be_put_on_and_found(name: str) -> None:
+def test_applied_layout_faults_are_found(name: str) -> None:
     x = tensor((4, 8, 8))
     changed = LAYOUT_FAULTS[name](x.astype(np.int64), I16)
     found = diagnose(x, changed, I16)

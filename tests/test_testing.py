@@ -20,7 +20,7 @@ from intsim.arith import I8, I32, U8, isqrt
 from intsim.dialects import CHOICES, DIALECTS, Dialect
 from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
-from intsim.rules.equations import TWISTED
+from intsim.rules.equations import DEVIATING_EQUATIONS
 from intsim.rules.tables import MISTAKES
 from intsim.testing import Call, Counterexample, check_op, strategies
 from intsim.testing.failures import difference, steps
@@ -79,10 +79,10 @@ NUMBERS = {
     "accumulator_saturates": {"linear": (24,), "matmul": (20,)},
 }
 MUTANTS = [
-    (name, key, int(value) if value.isdecimal() else value)
+    (name, mistake.key, mistake.value)
     for name, mistakes in MISTAKES.items()
-    for key, _, value in (text.partition("=") for text, _ in mistakes)
-    if not value.isdecimal() or int(value) in NUMBERS[key].get(name, ())
+    for mistake in mistakes
+    if isinstance(mistake.value, str) or mistake.value in NUMBERS[mistake.key].get(name, ())
 ]
 # Choices that do not change any result of an operator on arguments that the reference accepts.
 EQUIVALENT = {
@@ -113,7 +113,7 @@ def twisted(name: str, key: str, value: Any) -> Callable:
 
     def mutant(*arrays: np.ndarray, **params: Any) -> np.ndarray:
         wider = {k: wide(v) for k, v in params.items()}
-        return TWISTED[name]([wide(x) for x in arrays], wider, dialects.RTL, {key: value})
+        return DEVIATING_EQUATIONS[name]([wide(x) for x in arrays], wider, dialects.RTL, {key: value})
 
     return mutant
 

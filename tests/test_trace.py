@@ -23,7 +23,7 @@ from networks import TINY, tiny_graph, window_graph
 
 @pytest.mark.parametrize("name", dialects.DIALECTS)
 def test_every_trace_ends_in_the_value_of_the_file(name: str, tmp_path: Path) -> None:
-    """At random elements of every node, in every dialect: the last step is what the graph computed."""
+    """At random elements of every node, in every dialect: the last step is the value that the graph computed."""
     graph = tiny_graph(dialects.DIALECTS[name])
     path = tmp_path / "golden.h5"
     intsim.golden(graph, random_picture(TINY, 5), path, "full")
@@ -36,8 +36,8 @@ def test_every_trace_ends_in_the_value_of_the_file(name: str, tmp_path: Path) ->
                 assert found.agrees, f"{node.name}{index}: {found.recorded} in the file, {found.lines}"
 
 
-def test_every_operator_has_words() -> None:
-    """Data movement says where a value came from; every other operator has a tracer of its own."""
+def test_every_operator_is_traced() -> None:
+    """Every operator that does not only move values has a tracer."""
     moving = {name for name, op in REGISTRY.items() if op.moves}
     assert {"concat", "heads", "relative_positions", "roll"} <= moving
     assert set(TRACERS) == set(REGISTRY) - moving
@@ -109,21 +109,21 @@ def test_a_device_that_got_one_value_wrong(graph: Graph, golden_file: Path, tmp_
         assert trace_element(graph, dut, "encoder.embedded", [2, 4]).agrees
 
 
-def test_what_the_file_leaves_out_is_recomputed(graph: Graph, golden_file: Path, image: np.ndarray, tmp_path: Path) -> None:
+def test_tensors_not_in_the_file_are_recomputed(graph: Graph, golden_file: Path, image: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "few.h5"
     intsim.golden(graph, image, path, "boundary", ("image", "labels"))
     with open_golden(path) as few, open_golden(golden_file) as full:
         for name, index in (("encoder.blocks.0.norm1", [1, 2]), ("decoder.masks.requant", [3, 1])):
             assert trace_element(graph, few, name, index).value == trace_element(graph, full, name, index).value
     intsim.golden(graph, image, path, "boundary", ("labels",))
-    with open_golden(path) as few, pytest.raises(IntsimError, match="holds neither image nor"):
+    with open_golden(path) as few, pytest.raises(IntsimError, match="contains neither image nor"):
         trace_element(graph, few, "encoder.embedded", [0, 0])
 
 
-def test_what_cannot_be_traced(graph: Graph, golden_file: Path) -> None:
+def test_missing_nodes_and_elements_are_refused(graph: Graph, golden_file: Path) -> None:
     with open_golden(golden_file) as golden:
         for index in ([0], [0, 0, 0], [0, 99], [-17, 0]):
-            with pytest.raises(IntsimError, match="is no element of its shape"):
+            with pytest.raises(IntsimError, match="is not an element of its shape"):
                 trace_element(graph, golden, "encoder.embedded", index)
         with pytest.raises(IntsimError, match="there is no node 'nowhere'"):
             trace_element(graph, golden, "nowhere", [0])
@@ -142,7 +142,7 @@ def test_what_cannot_be_traced(graph: Graph, golden_file: Path) -> None:
         (-2, 4, "0xfe", "1111.1110"),
     ],
 )
-def test_numbers_as_hardware_has_them(value: int, point: int, hexadecimal: str, binary: str) -> None:
+def test_hexadecimal_and_binary_forms(value: int, point: int, hexadecimal: str, binary: str) -> None:
     line = Line("x", "", value, point)
     assert (line.hexadecimal(), line.binary()) == (hexadecimal, binary)
 
@@ -150,9 +150,9 @@ def test_numbers_as_hardware_has_them(value: int, point: int, hexadecimal: str, 
 def test_an_exponential_beyond_64_bits() -> None:
     node = Node("out", "shift_exp", ("x",), {"x0": -1, "n": 15})
     x = np.array([[5, 60, 2000]])
-    due = REGISTRY["shift_exp"].ref(x, x0=-1, n=15, dialect=dialects.IVIT)
+    expected = REGISTRY["shift_exp"].ref(x, x0=-1, n=15, dialect=dialects.IVIT)
     for column in range(3):
         lines = list(TRACERS["shift_exp"](Element(node, [x], (0, column), dialects.IVIT)))
-        assert lines[-1].value == int(due[0, column])
+        assert lines[-1].value == int(expected[0, column])
         assert lines[-1].note.startswith("exp ~ ")
-    assert int(due[0, 2]) > 1 << 2000
+    assert int(expected[0, 2]) > 1 << 2000

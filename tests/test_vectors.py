@@ -1,4 +1,4 @@
-"""Both faces of every operator against the committed vectors, and the vectors against every mutant of every dialect."""
+"""Both implementations of every operator against the committed vectors, and the vectors against every mutant of every dialect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INVALID = "invalid"
 
 
 def run(case: dict[str, Any], face: str, mutation: dict[str, Any] | None = None) -> Any:
-    """What intsim makes of a case, as JSON would hold it; "invalid" where it raises ValueError.
+    """intsim's answer to a case, as in JSON; "invalid" where it raises ValueError.
 
     `mutation` changes choices of the case's dialect.
     """
@@ -51,8 +51,8 @@ def run(case: dict[str, Any], face: str, mutation: dict[str, Any] | None = None)
 @pytest.mark.parametrize(("file", "case"), [pytest.param(f, c, id=f"{f[:-8]}-{c['id']}-{c['op']}") for f, c in CASES])
 def test_vector(file: str, case: dict[str, Any], face: str) -> None:
     call = f"{file} case {case['id']}: ops.{case['op']}{'.ref' if face == 'ref' else ''}(...)"
-    found = oracle.difference(call, run(case, face), case.get("expect", INVALID))
-    assert not found, found
+    difference = oracle.difference(call, run(case, face), case.get("expect", INVALID))
+    assert not difference, difference
 
 
 # --- mutants ----------------------------------------------------------------------------------------------------------
@@ -61,8 +61,8 @@ def test_vector(file: str, case: dict[str, Any], face: str) -> None:
 def mutants() -> Iterator[Any]:
     """Every dialect with every one of its choices changed to every other allowed value.
 
-    None of them is equivalent to its dialect, so there is no list of exceptions: n and the widths show in the lowered
-    parameters, `gelu` in the operator lowered to, all others in an operator's result.
+    None of them is equivalent to its dialect, so there is no list of exceptions: n and the widths change the lowered
+    parameters, `gelu` the operator lowered to, all others an operator's result.
     """
     for name, dialect in DIALECTS.items():
         for key, allowed in CHOICES.items():
@@ -84,17 +84,17 @@ def first_killer(name: str, mutation: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("name", "key", "value"), list(mutants()))
 def test_a_changed_choice_breaks_a_vector(name: str, key: str, value: Any) -> None:
-    assert first_killer(name, {key: value}), f"no committed vector tells {name} from {name} with {key} = {value}"
+    assert first_killer(name, {key: value}), f"no committed vector distinguishes {name} from {name} with {key} = {value}"
 
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_the_dialect_itself_is_no_mutant(name: str) -> None:
-    # The tester tested: with no change, nothing may be found.
+    # A test of the test: without a change no vector may differ.
     assert not first_killer(name, {})
     assert not first_killer(name, DIALECTS[name].choices())
 
 
-def test_the_dialects_are_told_apart_by_their_vectors() -> None:
+def test_vectors_distinguish_the_dialects() -> None:
     for name in DIALECTS:
         for other, dialect in DIALECTS.items():
             assert bool(first_killer(name, dialect.choices())) == (name != other)

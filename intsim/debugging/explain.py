@@ -7,7 +7,6 @@ that act row by row are tried on a sample of rows first, and on all elements whe
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +127,7 @@ def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> E
     search = _Search(Segment(graph, nodes, feeds, device))
     fits = search.fitting([(broken,) for broken in _single(graph, search.whole)])
     if not fits and verdict.diagnosis is not None:
-        found = Rule(verdict.diagnosis.name, "", lambda work: work)
+        found = Rule(verdict.diagnosis.name, None, lambda computation: computation)
         fits = [search.candidate((Broken(verdict.name, found),), device)]
     if not fits:
         fits = search.fitting(search.pairs())
@@ -233,5 +232,4 @@ class _Search:
 
 def _independent(a: Broken, b: Broken) -> bool:
     """Whether two rules can be broken at once: not two values of one choice or parameter."""
-    keys = [re.split(r"[=+:-]", broken.rule.name, maxsplit=1)[0] for broken in (a, b)]
-    return a.node != b.node or keys[0] != keys[1]
+    return a.node != b.node or a.rule.key != b.rule.key

@@ -12,7 +12,7 @@ from ..arith import IntArray
 from ..engine.graph import Graph, Node
 from ..engine.interpreter import Progress
 from ..errors import IntsimError, UnknownNode
-from ..rules import Rule, compute, work_of
+from ..rules import Rule, computation_of, compute
 from ..storage.golden_file import GoldenFile, golden
 
 FAULT = "fault"  # the root attribute that records what was injected
@@ -47,12 +47,12 @@ def inject(
     def alter(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:
         if node.name not in faults:
             return value
-        work = work_of(graph, node)
+        computation = computation_of(graph, node)
         for rule in faults[node.name]:
-            work = rule.alter(work)
+            computation = rule.alter(computation)
         try:
             # A picture and a constant have no inputs: the fault is applied to their own values.
-            altered = compute(graph, node, work, inputs if node.inputs else [value])
+            altered = compute(graph, node, computation, inputs if node.inputs else [value])
         except ValueError as error:
             names = " and ".join(rule.name for rule in faults[node.name])
             raise IntsimError(f"{node.name}: {names} cannot be computed here: {error}") from None

@@ -9,7 +9,7 @@ import numpy as np
 from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import replay
-from ..rules import ROW_WISE, Rule, Work, compute, work_of
+from ..rules import ROW_WISE, Computation, Rule, computation_of, compute
 from ..storage.golden_file import GoldenFile
 from .dumps import Dump
 from .isolate import DEVICE, GOLDEN, Verdict, golden_value, value_of
@@ -53,35 +53,36 @@ class Segment:
         self.reference = dict(feeds)
         for node in nodes:
             if node.op != INPUT:
-                self.reference[node.name] = self._computed(node, {}, work_of(graph, node))
+                self.reference[node.name] = self._computed(node, {}, computation_of(graph, node))
         self.expected = self.reference[nodes[-1].name]
         self.wrong = self.expected != device
 
     def under(self, attempt: Attempt) -> IntArray | None:
         """The last tensor under other rules; None where they cannot be computed or change nothing."""
-        works: dict[str, Work] = {}
+        computations: dict[str, Computation] = {}
         for broken in attempt:
             node = self.graph.by_name[broken.node]
-            works[node.name] = broken.rule.alter(works.get(node.name, work_of(self.graph, node)))
+            before = computations.get(node.name, computation_of(self.graph, node))
+            computations[node.name] = broken.rule.alter(before)
         changed: dict[str, IntArray] = {}
         try:
             for node in self.nodes:
-                if node.name in works or any(name in changed for name in node.inputs):
-                    work = works.get(node.name, work_of(self.graph, node))
-                    changed[node.name] = self._computed(node, changed, work)
+                if node.name in computations or any(name in changed for name in node.inputs):
+                    computation = computations.get(node.name, computation_of(self.graph, node))
+                    changed[node.name] = self._computed(node, changed, computation)
         except ValueError:
             return None
         value = changed[self.nodes[-1].name]
         return None if np.array_equal(value, self.expected) else value
 
-    def _computed(self, node: Node, changed: dict[str, IntArray], work: Work) -> IntArray:
+    def _computed(self, node: Node, changed: dict[str, IntArray], computation: Computation) -> IntArray:
         if node.op == CONSTANT:
             inputs = [np.asarray(node.params["value"])]
         elif node.op == INPUT:
             inputs = [self.reference[node.name]]
         else:
             inputs = [changed[name] if name in changed else self.reference[name] for name in node.inputs]
-        return compute(self.graph, node, work, inputs)
+        return compute(self.graph, node, computation, inputs)
 
     def sampled(self) -> Segment | None:
         """Some of its rows, most of them wrong ones; None where rows are not independent, or too few to select from."""

@@ -1,12 +1,24 @@
-"""The rules a device may have broken: every single departure from what a node should compute, as data.
+"""The rules a device may break: every single deviation from what a node computes, as data.
 
-A `Work` is what one node computes: operator, parameters, dialect, and the departures no parameter expresses (`twists`).
-A `Rule` alters a Work and has a name: a dialect's key and value (``requant_rounding=half_up``), a parameter
-(``n+1``), or a known mistake (``bias=left_out``, ``swap-heads``). The same catalogue serves to inject a fault and to
-recognise one: `catalogue` lists the rules that can matter at a node, `named` finds one, `compute` runs an altered Work.
+A `Computation` is what one node computes: operator, parameters, dialect, and the deviations that no parameter expresses.
+A `Rule` alters a Computation. It has a key and a value, from which its name is derived: a dialect's choice
+(``requant_rounding=half_up``), a parameter (``n+1``), or a known mistake (``bias=left_out``, ``swap-heads``). Fault
+injection and fault recognition use the same catalogue: `catalogue` lists the rules that apply to a node, `named` finds one
+by its name, `compute` runs an altered Computation.
 """
 
-from .catalogue import bit_rule, catalogue, named
-from .rule import ROW_WISE, Bit, Rule, Work, compute, work_of
+from .catalogue import bit_rule, catalogue, choice_rules, named
+from .rule import ROW_WISE, Bit, Computation, Rule, computation_of, compute
 
-__all__ = ["ROW_WISE", "Bit", "Rule", "Work", "bit_rule", "catalogue", "compute", "named", "work_of"]
+__all__ = [
+    "ROW_WISE",
+    "Bit",
+    "Computation",
+    "Rule",
+    "bit_rule",
+    "catalogue",
+    "choice_rules",
+    "computation_of",
+    "compute",
+    "named",
+]

@@ -1,4 +1,4 @@
-"""Which rules can matter at a node, and how they are called."""
+"""Which rules apply to a node, and finding a rule by its name."""
 
 from __future__ import annotations
 
@@ -10,60 +10,75 @@ from typing import Any
 import numpy as np
 
 from ..arith import Choice
-from ..dialects import CHOICES, gelu_parameters, softmax_parameters
+from ..dialects import CHOICES, Dialect, gelu_parameters, softmax_parameters
 from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..errors import IntsimError
 from ..ops._op import REGISTRY
 from .layout_faults import LAYOUT_FAULTS
-from .rule import Bit, Rule, Work
+from .rule import Bit, Computation, Rule
 from .tables import MISTAKES
 
 GELUS, SOFTMAXES = ("shiftgelu", "lambda_shiftgelu"), ("shiftmax", "masked_shiftmax")
-TILES = (4, 8, 16, 32, 64, 128)
-SOFTMAX_KEYS, GELU_KEYS = ("x0_rounding", "softmax_n", "softmax_bits"), ("x0_rounding", "gelu_n", "gelu_bits")
+CHANNEL_TILES = (4, 8, 16, 32, 64, 128)
+# The parameter that a dialect's choice becomes when a network is lowered.
+SOFTMAX_PARAMETERS = {"x0_rounding": "x0", "softmax_n": "n", "softmax_bits": "b"}
+GELU_PARAMETERS = {"x0_rounding": "x0", "gelu_n": "n", "gelu_bits": "b"}
+STEPPED = ("n", "x0", "lam", "b", "e", "m", "ea", "ma", "ec", "mc", "start", "rows", "columns")
+BIT_FORMS = "bitflip:BIT, bitflip:BIT@INDEX, stuck-at-0:BIT, stuck-at-1:BIT"
+
+Alteration = Callable[[Computation], Computation]
 
 
 def catalogue(graph: NodeContext, node: Node) -> list[Rule]:
-    """The rules that can matter at a node, the most common mistakes first."""
-    return [*_choices(graph, node), *_numbers(node), *_mistakes(graph, node), *_layouts(graph, node)]
+    """The rules that apply to a node, the most common mistakes first."""
+    return [*_choices(graph, node), *_steps(node), *_mistakes(graph, node), *_layouts(graph, node)]
 
 
 def named(graph: NodeContext, node: Node, text: str) -> Rule:
-    """The rule called `text` at a node; an IntsimError lists those there are."""
+    """The rule called `text` at a node, ``-`` and ``_`` being the same; an IntsimError lists the rules of the node.
+
+    Besides the catalogue's names, `text` may be a bit fault (``bitflip:3``, ``stuck-at-0:7``, ``bitflip:3@0,5``) or a value
+    for an integer parameter (``n=3``).
+    """
     wanted = text.strip().replace("_", "-")
     for rule in catalogue(graph, node):
         if rule.name.replace("_", "-") == wanted:
             return rule
-    if found := re.fullmatch(r"(bitflip|stuck-at-0|stuck-at-1):(\d+)(?:@(\d+(?:,\d+)*))?", wanted):
-        kind, bit, place = found.groups()
+    if match := re.fullmatch(r"(bitflip|stuck-at-0|stuck-at-1):(\d+)(?:@(\d+(?:,\d+)*))?", wanted):
+        kind, bit, place = match.groups()
         index = tuple(int(i) for i in place.split(",")) if place else None
         return bit_rule(graph, node, Bit(kind, int(bit), index))
-    if found := re.fullmatch(r"(\w+)=(-?\d+)", text.strip()):
-        key, value = found.group(1), int(found.group(2))
+    if match := re.fullmatch(r"(\w+)=(-?\d+)", text.strip()):
+        key, number = match.groups()
         if key in node.integers() and node.op in REGISTRY:
+            value = int(number)
             REGISTRY[node.op].checked_param(key, value)
-            return Rule(text.strip(), str(node.params[key]), lambda work: work.with_params(**{key: value}))
-    raise IntsimError(f"{node.name}: {text!r} is no rule that would change {node.op} here; {_listed(graph, node)}")
+            return Rule(key, number, _set(key, value), str(node.params[key]))
+    raise IntsimError(f"{node.name}: {text!r} is not a rule that changes {node.op} here; {_listed(graph, node)}")
 
 
 def _listed(graph: NodeContext, node: Node) -> str:
-    names = [rule.name for rule in catalogue(graph, node)]
-    return f"its rules are: {', '.join([*names, 'bitflip:BIT, bitflip:BIT@INDEX, stuck-at-0:BIT, stuck-at-1:BIT'])}"
+    return f"its rules are: {', '.join([*(rule.name for rule in catalogue(graph, node)), BIT_FORMS])}"
+
+
+def choice_rules(op: str, dialect: Dialect) -> Iterator[Rule]:
+    """Every other value of every choice of the dialect that the operator's arithmetic uses."""
+    for key in REGISTRY[op].choices if op in REGISTRY else ():
+        allowed: Any = CHOICES[key]
+        for value in allowed:
+            if value is not getattr(dialect, key):
+                yield Rule(key, value, _choose(key, value), str(getattr(dialect, key)))
 
 
 def _choices(graph: NodeContext, node: Node) -> Iterator[Rule]:
-    """The dialect's choices: those of the arithmetic, then those behind the parameters."""
-    for key in REGISTRY[node.op].choices if node.op in REGISTRY else ():
-        allowed: Any = CHOICES[key]
-        for value in allowed:
-            if value is not getattr(graph.dialect, key):
-                yield Rule(f"{key}={value}", str(getattr(graph.dialect, key)), _choose(key, value))
+    """The dialect's choices: those of the arithmetic, then those that became parameters."""
+    yield from choice_rules(node.op, graph.dialect)
     if node.op in GELUS or node.op in SOFTMAXES:
         yield from _parameter_choices(graph, node)
 
 
-def _choose(key: str, value: Choice) -> Callable[[Work], Work]:
-    return lambda work: replace(work, dialect=work.dialect.replace(**{key: value}))
+def _choose(key: str, value: Choice) -> Alteration:
+    return lambda computation: replace(computation, dialect=computation.dialect.replace(**{key: value}))
 
 
 def _parameter_choices(graph: NodeContext, node: Node) -> Iterator[Rule]:
@@ -72,8 +87,7 @@ def _parameter_choices(graph: NodeContext, node: Node) -> Iterator[Rule]:
     softmax = node.op in SOFTMAXES
     own = node.integers()
     seen = {("x0", own["x0"]), ("n", own["n"]), ("b", own["b"])}
-    for key in SOFTMAX_KEYS if softmax else GELU_KEYS:
-        name = {"x0_rounding": "x0", "softmax_n": "n", "gelu_n": "n", "softmax_bits": "b", "gelu_bits": "b"}[key]
+    for key, parameter in (SOFTMAX_PARAMETERS if softmax else GELU_PARAMETERS).items():
         allowed: Any = CHOICES[key]
         for choice in allowed:
             value = choice
@@ -82,33 +96,32 @@ def _parameter_choices(graph: NodeContext, node: Node) -> Iterator[Rule]:
                     continue
                 other = graph.dialect.replace(**{key: choice})
                 try:
-                    given = softmax_parameters(scale, tokens, other) if softmax else gelu_parameters(scale, other)
+                    lowered = softmax_parameters(scale, tokens, other) if softmax else gelu_parameters(scale, other)
                 except IntsimError:
                     continue
-                value = given[name]
-            if (name, value) not in seen:
-                seen.add((name, value))
-                yield Rule(
-                    f"{key}={choice}", str(getattr(graph.dialect, key) if name == "x0" else own[name]), _set(name, value)
-                )
+                value = lowered[parameter]
+            if (parameter, value) not in seen:
+                seen.add((parameter, value))
+                instead = str(getattr(graph.dialect, key) if parameter == "x0" else own[parameter])
+                yield Rule(key, choice, _set(parameter, value), instead)
     if node.op == "lambda_shiftgelu":
-        yield Rule("gelu=shiftgelu", "lambda_shiftgelu", lambda work: replace(work, op="shiftgelu"))
+        yield Rule("gelu", "shiftgelu", lambda computation: replace(computation, op="shiftgelu"), "lambda_shiftgelu")
 
 
-def _set(name: str, value: Any) -> Callable[[Work], Work]:
-    return lambda work: work.with_params(**{name: value})
+def _set(key: str, value: Any) -> Alteration:
+    return lambda computation: computation.with_params(**{key: value})
 
 
-def _numbers(node: Node) -> Iterator[Rule]:
-    """Every parameter that is one too high or too low."""
+def _steps(node: Node) -> Iterator[Rule]:
+    """Parameters that are one too high or too low."""
     if node.op in (INPUT, CONSTANT):
         return
-    for key in ("n", "x0", "lam", "b", "e", "m", "ea", "ma", "ec", "mc", "start", "rows", "columns"):
+    for key in STEPPED:
         if key not in node.params or (key == "start" and node.op != "slice"):
             continue
         for step in (1, -1):
             if _in_range(node, key, step):
-                yield Rule(f"{key}{step:+d}", "", _moved(key, step))
+                yield Rule(key, step, _stepped(key, step), relative=True)
 
 
 def _in_range(node: Node, key: str, step: int) -> bool:
@@ -119,85 +132,89 @@ def _in_range(node: Node, key: str, step: int) -> bool:
     return fmt.holds(int(values.min()), int(values.max()))
 
 
-def _moved(key: str, step: int) -> Callable[[Work], Work]:
-    def alter(work: Work) -> Work:
-        value = work.params[key]
-        moved = {key: (value.astype(np.int64) + step).astype(value.dtype) if isinstance(value, np.ndarray) else value + step}
+def _stepped(key: str, step: int) -> Alteration:
+    def alter(computation: Computation) -> Computation:
+        value = computation.params[key]
+        changed = {
+            key: (value.astype(np.int64) + step).astype(value.dtype) if isinstance(value, np.ndarray) else value + step
+        }
         if key == "start":
-            moved["stop"] = work.params["stop"] + step
-        return work.with_params(**moved)
+            changed["stop"] = computation.params["stop"] + step
+        return computation.with_params(**changed)
 
     return alter
 
 
 def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
-    """What is done wrong again and again, by operator."""
-    for name, instead in MISTAKES.get(node.op, ()):
-        key, _, value = name.partition("=")
-        by_rows = value != "of_the_previous_row"
-        yield Rule(name, instead, _twist(key, int(value) if value.isdecimal() else value), by_rows)
+    """The common mistakes of the operator."""
+    for mistake in MISTAKES.get(node.op, ()):
+        yield _deviation(mistake.key, mistake.value, mistake.instead, mistake.by_rows)
     bias = node.params.get("bias")
     if isinstance(bias, np.ndarray) and bias.any():
-        yield Rule("bias=left_out", "added", _set("bias", np.zeros_like(bias)))
-        yield Rule("bias=subtracted", "added", lambda work: work.with_params(bias=-np.asarray(work.params["bias"])))
+        yield Rule("bias", "left_out", _set("bias", np.zeros_like(bias)), "added")
+        yield Rule("bias", "subtracted", lambda c: c.with_params(bias=-np.asarray(c.params["bias"])), "added")
     weight = node.params.get("weight")
     if isinstance(weight, np.ndarray) and weight.shape[0] == weight.shape[1]:
-        yield Rule("weight=transposed", "", lambda work: work.with_params(weight=np.asarray(work.params["weight"]).T.copy()))
+        yield Rule("weight", "transposed", lambda c: c.with_params(weight=np.asarray(c.params["weight"]).T.copy()))
     if node.op == "matmul" and graph.tensors[node.inputs[1]].shape[-1] == graph.tensors[node.inputs[1]].shape[-2]:
-        yield Rule("b=transposed", "", _set("transpose_b", 1 - node.params["transpose_b"]))
+        yield Rule("b", "transposed", _set("transpose_b", 1 - node.params["transpose_b"]))
     if node.op == "residual_add":
         a, c = (graph.tensors[name].shape for name in node.inputs)
         if len(c) < len(a):
-            yield Rule("repeat=once", "all along", _twist("repeat", "once"), by_rows=False)
+            yield _deviation("repeat", "once", "all along", by_rows=False)
         if 1 < len(c) < len(a):
-            yield Rule("repeat=row_by_row", "as a whole", _twist("repeat", "row_by_row"), by_rows=False)
+            yield _deviation("repeat", "row_by_row", "as a whole", by_rows=False)
     yield from _multipliers(graph, node)
 
 
-def _twist(key: str, value: Any) -> Callable[[Work], Work]:
-    return lambda work: work.with_twist(key, value)
+def _deviation(key: str, value: int | str, instead: str, by_rows: bool = True) -> Rule:
+    return Rule(key, value, _deviate(key, value), instead, by_rows)
+
+
+def _deviate(key: str, value: Any) -> Alteration:
+    return lambda computation: computation.with_deviation(key, value)
 
 
 def _multipliers(graph: NodeContext, node: Node) -> Iterator[Rule]:
-    """Somebody else's multiplier: one for all channels, the neighbour's, the previous tile's, the previous layer's."""
+    """A wrong multiplier: too few bits, one for all channels, or that of another channel, tile or layer."""
     pairs = [pair for pair in (("m", "e"), ("ma", "ea"), ("mc", "ec")) if pair[0] in node.params]
     for pair in pairs:
         arm = f"_{pair[0][1:]}" if len(pair[0]) > 1 else ""
         for bits in (16, 24):
             cut = 32 - bits
             shortened = np.asarray(node.params[pair[0]]) >> cut << cut
-            yield Rule(f"multiplier{arm}_bits={bits}", "32", _set(pair[0], _like(node.params[pair[0]], shortened)))
-        for name, values in _borrowed(graph, node, pair):
-            instead = "its own" if name.startswith("previous") else "per channel"
-            yield Rule(f"multiplier{arm}={name}", instead, _set_pair(pair, values))
+            yield Rule(f"multiplier{arm}_bits", bits, _set(pair[0], _like(node.params[pair[0]], shortened)), "32")
+        for origin, instead, values in _other_multipliers(graph, node, pair):
+            yield Rule(f"multiplier{arm}", origin, _set_pair(pair, values), instead)
 
 
 def _like(value: Any, other: Any) -> Any:
     return int(other) if not isinstance(value, np.ndarray) else np.asarray(other, value.dtype)
 
 
-def _set_pair(pair: tuple[str, str], values: Sequence[Any]) -> Callable[[Work], Work]:
-    return lambda work: work.with_params(**dict(zip(pair, values, strict=True)))
+def _set_pair(pair: tuple[str, str], values: Sequence[Any]) -> Alteration:
+    return lambda computation: computation.with_params(**dict(zip(pair, values, strict=True)))
 
 
-def _borrowed(graph: NodeContext, node: Node, pair: tuple[str, str]) -> Iterator[tuple[str, list[Any]]]:
+def _other_multipliers(graph: NodeContext, node: Node, pair: tuple[str, str]) -> Iterator[tuple[str, str, list[Any]]]:
+    """Where another multiplier and shift come from, what is right instead, and their values."""
     own = [node.params[key] for key in pair]
     if isinstance(own[0], np.ndarray):
         m, e = (np.asarray(v) for v in own)
-        factors = np.abs(m.astype(np.float64)) * 2.0 ** -e.astype(np.float64)  # only to say which is the largest
-        for name, channel in (("per_tensor", int(np.argmax(factors))), ("per_tensor_first", 0)):
-            yield name, [int(v[channel]) for v in (m, e)]
-        yield "previous_channel", [np.roll(v, 1) for v in (m, e)]
-        for tile in TILES:
+        factors = np.abs(m.astype(np.float64)) * 2.0 ** -e.astype(np.float64)  # only to find the largest
+        for origin, channel in (("per_tensor", int(np.argmax(factors))), ("per_tensor_first", 0)):
+            yield origin, "per channel", [int(v[channel]) for v in (m, e)]
+        yield "previous_channel", "its own", [np.roll(v, 1) for v in (m, e)]
+        for tile in CHANNEL_TILES:
             if tile < len(m):
-                yield f"previous_tile:{tile}", [np.concatenate([v[:tile], v[:-tile]]) for v in (m, e)]
+                yield f"previous_tile:{tile}", "its own", [np.concatenate([v[:tile], v[:-tile]]) for v in (m, e)]
     before = [n for n in graph.nodes[: graph.nodes.index(node)] if n.op == node.op]
     if before:
         theirs = [before[-1].params[key] for key in pair]
         if np.ndim(theirs[0]) == 0 or np.shape(theirs[0]) == graph.tensors[node.name].shape[-1:]:
-            yield "previous_layer", theirs
+            yield "previous_layer", "its own", theirs
     if node.op == "residual_add" and pair[0] == "ma":
-        yield "the_other_arms", [node.params["mc"], node.params["ec"]]
+        yield "the_other_arms", "per channel", [node.params["mc"], node.params["ec"]]
 
 
 def _layouts(graph: NodeContext, node: Node) -> Iterator[Rule]:
@@ -210,11 +227,11 @@ def _layouts(graph: NodeContext, node: Node) -> Iterator[Rule]:
             continue
         if name == "transpose" and tensor.shape[-1] == 1:
             continue
-        yield Rule(name, "", _twist("layout", name), by_rows=False)
+        yield Rule(name, None, _deviate("layout", name), by_rows=False)
 
 
 def bit_rule(graph: NodeContext, node: Node, bit: Bit) -> Rule:
-    """A bit fault at a node; an IntsimError where it has no such bit or element."""
+    """The rule of a bit fault at a node; an IntsimError where the node has no such bit or element."""
     tensor = graph.tensors[node.name]
     bits = tensor.fmt.bits
     if bit.number >= bits:
@@ -223,4 +240,4 @@ def bit_rule(graph: NodeContext, node: Node, bit: Bit) -> Rule:
         inside = len(bit.index) == len(tensor.shape) and all(i < n for i, n in zip(bit.index, tensor.shape, strict=True))
         if not inside:
             raise IntsimError(f"{node.name}: {bit} is outside its shape {list(tensor.shape)}")
-    return Rule(str(bit), "", _twist("bit", bit), by_rows=False)
+    return Rule(str(bit), None, _deviate("bit", bit), by_rows=False)

@@ -1,7 +1,7 @@
-"""Layout faults: right values in the wrong place, or read in the wrong way.
+"""Layout faults: right values in the wrong place, or interpreted in the wrong way.
 
-`LAYOUT_FAULTS` are the ones that can be applied to any tensor by name; `diagnose` finds which one turned an expected tensor
-into the device's, the permutation of an axis included.
+`LAYOUT_FAULTS` are those that can be applied to any tensor by name; `diagnose` finds the one that turns an expected tensor
+into the device's, including permutations of an axis.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TILES = (2, 4, 8, 16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A layout fault found: its `name`, as `LAYOUT_FAULTS` has it where it is one of them, and a sentence."""
+    """A layout fault found: its `name`, the one in `LAYOUT_FAULTS` where it is one of them, and a sentence."""
 
     name: str
     says: str
@@ -39,13 +39,13 @@ def swap_heads(x: IntArray, fmt: Format) -> IntArray:
 
 
 def transpose(x: IntArray, fmt: Format) -> IntArray:
-    """Rows and columns exchanged, read as if they were not."""
+    """Rows and columns exchanged, under the old shape."""
     _require(x.ndim >= 2, f"{list(x.shape)} has no rows and columns")
     return np.ascontiguousarray(x.swapaxes(-1, -2)).reshape(x.shape)
 
 
 def shift_row(x: IntArray, fmt: Format) -> IntArray:
-    """Every row one place too late; the first one is zero."""
+    """Every row one place too late; the first row is zero."""
     _require(x.ndim >= 2 and x.shape[-2] >= 2, f"{list(x.shape)} has no rows to shift")
     shifted = np.zeros_like(x)
     shifted[..., 1:, :] = x[..., :-1, :]
@@ -88,24 +88,24 @@ LAYOUT_FAULTS: dict[str, Callable[[IntArray, Format], IntArray]] = {
 
 
 def diagnose(expected: IntArray, device: IntArray, fmt: Format) -> Diagnosis | None:
-    """The layout fault that makes `device` (of as many elements) of `expected`, or None."""
+    """The layout fault that turns `expected` into `device`, or None. Tensors of different sizes have none."""
     if expected.size != device.size or expected.size < 2:
         return None
-    found = next(_readings(expected.reshape(-1), device.reshape(-1), fmt), None)
-    if found is None and same_values(expected, device):
-        found = next(_orders(expected, device), None)
-    return found or _shifted(expected, device)
+    diagnosis = next(_interpretations(expected.reshape(-1), device.reshape(-1), fmt), None)
+    if diagnosis is None and same_values(expected, device):
+        diagnosis = next(_orders(expected, device), None)
+    return diagnosis or _shifted(expected, device)
 
 
 def same_values(expected: IntArray, device: IntArray) -> bool:
-    """Whether both hold the same values, whatever their order."""
+    """Whether both contain the same values in any order."""
     if int(expected.min()) != int(device.min()) or int(expected.max()) != int(device.max()):
         return False
     return bool(np.array_equal(np.sort(expected, axis=None), np.sort(device, axis=None)))
 
 
-def _readings(expected: IntArray, device: IntArray, fmt: Format) -> Iterator[Diagnosis]:
-    """The elements in their places, each read in the wrong way."""
+def _interpretations(expected: IntArray, device: IntArray, fmt: Format) -> Iterator[Diagnosis]:
+    """The elements in their places, each interpreted in the wrong way."""
     differs = expected != device
     a, b = expected[differs].astype(np.int64), device[differs].astype(np.int64)
     bits = fmt.bits
@@ -127,17 +127,17 @@ def _readings(expected: IntArray, device: IntArray, fmt: Format) -> Iterator[Dia
 def _orders(expected: IntArray, device: IntArray) -> Iterator[Diagnosis]:
     """The same values in another order."""
     flat = device.reshape(-1)
-    nameless: list[Diagnosis] = []  # orders nobody has a name for come last
+    unnamed: list[Diagnosis] = []  # orders without a name come last
     if expected.shape != device.shape and np.array_equal(expected.reshape(-1), flat):
-        yield Diagnosis("reshape", f"the values are in order, under the shape {list(device.shape)}")
+        yield Diagnosis("reshape", f"the values are in order, with the shape {list(device.shape)}")
     if expected.shape == device.shape:
         for axis in range(expected.ndim):
             order = _order_along(expected, device, axis)
             if order is not None:
-                found = _named(order, axis, expected.shape)
+                found = _permutation(order, axis, expected.shape)
                 if not found.name.startswith("order-"):
                     yield found
-                nameless.append(found)
+                unnamed.append(found)
     if 2 <= expected.ndim <= 5:
         for axes in permutations(range(expected.ndim)):
             if list(axes) != sorted(axes) and np.array_equal(expected.transpose(axes).reshape(-1), flat):
@@ -147,13 +147,13 @@ def _orders(expected: IntArray, device: IntArray) -> Iterator[Diagnosis]:
     for beat in BEATS:
         if expected.size % beat == 0 and np.array_equal(expected.reshape(-1, beat)[:, ::-1].reshape(-1), flat):
             name = "reverse-beats" if beat == 4 else f"reverse-beats:{beat}"
-            yield Diagnosis(name, f"every {beat} consecutive elements are in reverse order: the order inside a beat")
+            yield Diagnosis(name, f"every {beat} consecutive elements are in reverse order: the order within a beat")
     if expected.ndim >= 2:
         yield from _tiled(expected, flat)
     for step in (1, -1):
         if np.array_equal(np.roll(expected.reshape(-1), step), flat):
-            yield Diagnosis(f"roll:{step}", "every element stands one place too " + ("late" if step > 0 else "early"))
-    yield from nameless
+            yield Diagnosis(f"roll:{step}", "every element is one place too " + ("late" if step > 0 else "early"))
+    yield from unnamed
 
 
 def _tiled(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
@@ -172,7 +172,7 @@ def _tiled(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
 
 
 def _order_along(expected: IntArray, device: IntArray, axis: int) -> IntArray | None:
-    """The order of the slices along `axis` that makes `device` of `expected`."""
+    """The order of the slices along `axis` that turns `expected` into `device`, or None."""
     a = np.ascontiguousarray(np.moveaxis(expected, axis, 0).astype(np.int64)).reshape(expected.shape[axis], -1)
     b = np.ascontiguousarray(np.moveaxis(device, axis, 0).astype(np.int64)).reshape(expected.shape[axis], -1)
     places: dict[bytes, list[int]] = {}
@@ -180,16 +180,16 @@ def _order_along(expected: IntArray, device: IntArray, axis: int) -> IntArray | 
         places.setdefault(part.tobytes(), []).append(i)
     order = np.empty(len(b), np.int64)
     for i, part in enumerate(b):
-        found = places.get(part.tobytes())
-        if not found:
+        sources = places.get(part.tobytes())
+        if not sources:
             return None
-        place = found.index(i) if i in found else 0  # equal slices stay where they are
-        order[i] = found.pop(place)
+        place = sources.index(i) if i in sources else 0  # equal slices stay in place
+        order[i] = sources.pop(place)
     return order
 
 
-def _named(order: IntArray, axis: int, shape: tuple[int, ...]) -> Diagnosis:
-    """A permutation along one axis by the name people have for it."""
+def _permutation(order: IntArray, axis: int, shape: tuple[int, ...]) -> Diagnosis:
+    """A permutation along one axis, by its usual name where it has one."""
     n = len(order)
     back = len(shape) - axis  # 1: columns, 2: rows, 3: heads
     kind = {1: "column", 2: "row", 3: "head"}.get(back, f"axis-{axis} slice") if len(shape) > 1 else "element"
@@ -205,7 +205,7 @@ def _named(order: IntArray, axis: int, shape: tuple[int, ...]) -> Diagnosis:
     if np.array_equal(order, np.roll(np.arange(n), -step)):
         by = step if step <= n // 2 else step - n
         late = f"{abs(by)} place{'s' if abs(by) > 1 else ''} too {'early' if by > 0 else 'late'}"
-        return Diagnosis(f"roll-{kind}s:{-by}", f"every {kind} stands {late}, the last ones wrap around")
+        return Diagnosis(f"roll-{kind}s:{-by}", f"every {kind} is {late}, the last ones wrap around")
     for groups in range(2, n):
         if n % groups == 0 and np.array_equal(order, np.arange(n).reshape(groups, -1).T.reshape(-1)):
             return Diagnosis(
@@ -216,8 +216,8 @@ def _named(order: IntArray, axis: int, shape: tuple[int, ...]) -> Diagnosis:
         if np.array_equal(blocks - blocks[:, :1], np.broadcast_to(np.arange(size), blocks.shape)):
             where = (blocks[:, 0] // size).tolist()
             if math.prod(blocks[:, 0] % size == 0):
-                return Diagnosis(f"blocks-{kind}s:{size}", f"blocks of {size} {kind}s stand in the order {_short(where)}")
-    return Diagnosis(f"order-{kind}s", f"the {kind}s stand in the order {_short(order.tolist())}")
+                return Diagnosis(f"blocks-{kind}s:{size}", f"blocks of {size} {kind}s are in the order {_short(where)}")
+    return Diagnosis(f"order-{kind}s", f"the {kind}s are in the order {_short(order.tolist())}")
 
 
 def _short(order: list[int]) -> str:
@@ -225,17 +225,17 @@ def _short(order: list[int]) -> str:
 
 
 def _shifted(expected: IntArray, device: IntArray) -> Diagnosis | None:
-    """Rows or elements off by one, the end lost."""
+    """Rows or elements off by one, without those at the end."""
     if expected.shape != device.shape:
         return None
     if expected.ndim >= 2 and expected.shape[-2] >= 3:
         if np.array_equal(expected[..., :-1, :], device[..., 1:, :]):
-            return Diagnosis("shift-row", "every row stands one place too late: off by one row")
+            return Diagnosis("shift-row", "every row is one place too late: off by one row")
         if np.array_equal(expected[..., 1:, :], device[..., :-1, :]):
-            return Diagnosis("shift-row:-1", "every row stands one place too early: off by one row")
+            return Diagnosis("shift-row:-1", "every row is one place too early: off by one row")
     a, b = expected.reshape(-1), device.reshape(-1)
-    for step, said in ((1, "late"), (-1, "early")):
+    for step, direction in ((1, "late"), (-1, "early")):
         shifted = (a[:-1], b[1:]) if step > 0 else (a[1:], b[:-1])
         if len(a) >= 3 and np.array_equal(*shifted):
-            return Diagnosis(f"shift-element:{step}", f"every element stands one place too {said}: off by one element")
+            return Diagnosis(f"shift-element:{step}", f"every element is one place too {direction}: off by one element")
     return None

@@ -1,4 +1,4 @@
-"""A rule, the work it alters, and how altered work is computed."""
+"""A rule, the computation it alters, and how an altered computation is run."""
 
 from __future__ import annotations
 
@@ -8,95 +8,129 @@ from typing import Any
 
 import numpy as np
 
-from ..arith import Format, IntArray, wrap
+from ..arith import Format, IntArray, Overflow, wrap
 from ..dialects import Dialect
 from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..ops._op import REGISTRY
-from .equations import TWISTED
+from .equations import DEVIATING_EQUATIONS
 from .layout_faults import LAYOUT_FAULTS
 
-# Every row of the output depends on the same row of the inputs only.
+# Every row of the output depends only on the same row of the inputs.
 ROW_WISE = ("requant", "residual_add", "layernorm", "shiftmax", "shiftgelu", "lambda_shiftgelu", "shift_exp", "linear")
 
 
 @dataclass(frozen=True)
-class Work:
-    """What one node computes."""
+class Computation:
+    """What one node computes. `deviations` are departures from the equation that no parameter or choice expresses."""
 
     op: str
     params: Mapping[str, Any]
     dialect: Dialect
-    twists: Mapping[str, Any] = field(default_factory=dict)
+    deviations: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_params(self, **params: Any) -> Work:
-        """The same with other parameters."""
+    def with_params(self, **params: Any) -> Computation:
+        """The same computation with other parameters."""
         return replace(self, params={**self.params, **params})
 
-    def with_twist(self, key: str, value: Any) -> Work:
-        """The same with one more departure from the equation."""
-        return replace(self, twists={**self.twists, key: value})
+    def with_deviation(self, key: str, value: Any) -> Computation:
+        """The same computation with one more deviation from the equation."""
+        return replace(self, deviations={**self.deviations, key: value})
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One departure: its name, what the reference has in its place ("" where the name says it), and what it does."""
+    """One deviation: what it changes (`key`), the wrong `value`, the right one, and the alteration itself.
 
-    name: str
-    instead: str
-    alter: Callable[[Work], Work]
-    by_rows: bool = True  # whether a row of the output still depends on the same row of the inputs only
+    `value` is None for a rule without one, such as a layout fault. A `relative` value is added to the parameter `key`.
+    """
+
+    key: str
+    value: int | str | None
+    alter: Callable[[Computation], Computation]
+    instead: str = ""  # what the reference has; "" where the name implies it
+    by_rows: bool = True  # whether a row of the output still depends only on the same row of the inputs
+    relative: bool = False
+
+    @property
+    def name(self) -> str:
+        """``key=value``, ``key+1`` or ``key-1``, or the key alone."""
+        if self.value is None:
+            return self.key
+        return f"{self.key}{self.value:+d}" if self.relative else f"{self.key}={self.value}"
 
     def __str__(self) -> str:
-        key, _, value = self.name.partition("=")
-        if self.instead and value:
-            return f"{key} `{value}` instead of `{self.instead}`"
-        return f"`{self.name}`" + (f" instead of `{self.instead}`" if self.instead else "")
+        if self.value is None or not self.instead:
+            return f"`{self.name}`"
+        return f"{self.key} `{self.value}` instead of `{self.instead}`"
 
 
-def work_of(graph: NodeContext, node: Node) -> Work:
+def computation_of(graph: NodeContext, node: Node) -> Computation:
     """What the reference computes at a node."""
-    return Work(node.op, dict(node.params), graph.dialect)
+    return Computation(node.op, dict(node.params), graph.dialect)
 
 
-def compute(graph: NodeContext, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
-    """The output of an altered node, in the node's own type. A ValueError says where it cannot be computed."""
-    due = graph.tensors[node.name]
-    twists = dict(work.twists)
-    layout, bit = twists.pop("layout", None), twists.pop("bit", None)
+def compute(graph: NodeContext, node: Node, computation: Computation, inputs: Sequence[IntArray]) -> IntArray:
+    """The output of an altered node, in the node's own format.
+
+    Raises ValueError where it cannot be computed: the operator refuses the shapes, a division by zero, an output of
+    another shape.
+    """
+    expected = graph.tensors[node.name]
+    deviations = dict(computation.deviations)
+    layout, bit = deviations.pop("layout", None), deviations.pop("bit", None)
     if node.op in (INPUT, CONSTANT):
         value = inputs[0]
-    elif twists:
-        wide = [a.astype(np.int64) for a in inputs]
-        params = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in work.params.items()}
-        value = TWISTED[work.op](wide, params, work.dialect, twists)
     else:
-        value = _straight(graph, node, work, inputs)
-    value = value if due.fmt.holds(int(value.min()), int(value.max())) else wrap(value, due.fmt)
+        require_shapes(graph, node, computation)
+        value = _deviating(computation, deviations, inputs) if deviations else _plain(graph, node, computation, inputs)
+    value = value if expected.fmt.holds(int(value.min()), int(value.max())) else wrap(value, expected.fmt)
     if layout is not None:
-        value = wrap(LAYOUT_FAULTS[layout](value.astype(np.int64), due.fmt), due.fmt)
+        value = wrap(LAYOUT_FAULTS[layout](value.astype(np.int64), expected.fmt), expected.fmt)
     if bit is not None:
-        value = bit.applied(value.astype(np.int64), due.fmt)
-    if node.op not in ROW_WISE and value.shape != due.shape:
-        raise ValueError(f"the output would be {list(value.shape)}, not {list(due.shape)}")
-    return np.ascontiguousarray(value.astype(due.fmt.dtype))
+        value = bit.applied(value.astype(np.int64), expected.fmt)
+    if node.op not in ROW_WISE and value.shape != expected.shape:
+        raise ValueError(f"the output would be {list(value.shape)}, not {list(expected.shape)}")
+    return np.ascontiguousarray(value.astype(expected.fmt.dtype))
 
 
-def _straight(graph: NodeContext, node: Node, work: Work, inputs: Sequence[IntArray]) -> IntArray:
-    """Compiled where its bounds can be proved, by the reference elsewhere."""
-    op = REGISTRY[work.op]
-    params = {key: value for key, value in work.params.items() if key in op.params}
+def require_shapes(graph: NodeContext, node: Node, computation: Computation) -> None:
+    """Raises ValueError where the operator refuses the shapes of the inputs and parameters.
+
+    Inputs that are all zero in a dialect that wraps leave `infer` no bound to prove: it can refuse only the shapes. The
+    equations and references do not check shapes.
+    """
+    zeros = [replace(graph.tensors[name], lo=0, hi=0, row_sum=0) for name in node.inputs]
+    op = REGISTRY[computation.op]
+    op.output(zeros, _params_of(computation), computation.dialect.replace(overflow=Overflow.WRAP32))
+
+
+def _params_of(computation: Computation) -> dict[str, Any]:
+    """The parameters that the operator takes; an altered operator may take fewer than the node has."""
+    return {key: value for key, value in computation.params.items() if key in REGISTRY[computation.op].params}
+
+
+def _deviating(computation: Computation, deviations: Mapping[str, Any], inputs: Sequence[IntArray]) -> IntArray:
+    """The result of the equation with deviations."""
+    wide = [a.astype(np.int64) for a in inputs]
+    params = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in computation.params.items()}
+    return DEVIATING_EQUATIONS[computation.op](wide, params, computation.dialect, deviations)
+
+
+def _plain(graph: NodeContext, node: Node, computation: Computation, inputs: Sequence[IntArray]) -> IntArray:
+    """The operator's own result: from the compiled implementation where bounds are proved, else from the reference."""
+    op, params, dialect = REGISTRY[computation.op], _params_of(computation), computation.dialect
     try:
-        out = op.output([graph.tensors[name] for name in node.inputs], params, work.dialect)
-        if work.op in ROW_WISE:  # as many rows as are given
+        out = op.output([graph.tensors[name] for name in node.inputs], params, dialect)
+        if computation.op in ROW_WISE:  # as many rows as are given
             out = replace(out, shape=(*inputs[0].shape[:-1], *out.shape[-1:]))
-        return op.compute("fast", list(inputs), params, work.dialect, out)
+        return op.compute("fast", list(inputs), params, dialect, out)
     except ValueError:
-        return np.asarray(op.intermediates(inputs, params, work.dialect)["out"])
+        return np.asarray(op.intermediates(inputs, params, dialect)["out"])
 
 
 @dataclass(frozen=True, order=True)
 class Bit:
-    """One bit of every element, or of the one at `index`, flipped or stuck."""
+    """One bit, flipped or stuck, of every element or of the element at `index`."""
 
     kind: str  # bitflip, stuck-at-0, stuck-at-1
     number: int

@@ -1,60 +1,79 @@
-"""The mistakes that are made again and again, by operator.
-
-A mistake is a name, ``key=value``, and what is right in its place ("" where the name says it); `equations` computes it.
-"""
+"""The common mistakes of each operator; `equations` and `moves` compute them."""
 
 from __future__ import annotations
 
-SATURATIONS = [(f"saturation={how}", "both ends") for how in ("symmetric", "wrap", "unsigned", "narrow")]
-SUMS = [(f"{key}={bits}", "wide enough") for key in ("sum_bits", "sum_saturates") for bits in range(31, 11, -1)]
-NUMERATOR = ("numerator=2**31", "2**31 - 1")
-ACCUMULATORS = [(f"accumulator_bits={bits}", "32") for bits in (31, 30, 28, 24, 20, 18, 16)]
-ACCUMULATORS += [(f"accumulator_saturates={bits}", "32") for bits in (24, 20, 16)]
-SHARES = [("max=left_out", "subtracted"), ("max=of_the_previous_row", "of the row"), NUMERATOR, *SUMS]
-WINDOWS = [("windows=columns_first", "row by row"), ("windows=not_transposed", "")]
+from dataclasses import dataclass
 
-MISTAKES: dict[str, list[tuple[str, str]]] = {
-    "requant": [*SATURATIONS, ("rounding=twice", "once"), ("rounding=gemmlowp", "once")],
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake: a deviation by key and value, and what the reference does instead ("" where the value implies it)."""
+
+    key: str
+    value: int | str
+    instead: str
+    by_rows: bool = True  # whether a row of the output still depends only on the same row of the inputs
+
+
+def _widths(key: str, bits: range | tuple[int, ...], instead: str) -> list[Mistake]:
+    """A register that is too short, one mistake per width."""
+    return [Mistake(key, width, instead) for width in bits]
+
+
+SATURATIONS = [Mistake("saturation", how, "both ends") for how in ("symmetric", "wrap", "unsigned", "narrow")]
+SUMS = [mistake for key in ("sum_bits", "sum_saturates") for mistake in _widths(key, range(31, 11, -1), "wide enough")]
+NUMERATOR = Mistake("numerator", "2**31", "2**31 - 1")
+MAXIMUM_LEFT_OUT = Mistake("max", "left_out", "subtracted")
+ACCUMULATORS = [
+    *_widths("accumulator_bits", (31, 30, 28, 24, 20, 18, 16), "32"),
+    *_widths("accumulator_saturates", (24, 20, 16), "32"),
+]
+SHARES = [MAXIMUM_LEFT_OUT, Mistake("max", "of_the_previous_row", "of the row", by_rows=False), NUMERATOR, *SUMS]
+HEADS = [Mistake("heads", "interleaved", "one after the other"), Mistake("heads", "not_transposed", "")]
+WINDOWS = [Mistake("windows", "columns_first", "row by row"), Mistake("windows", "not_transposed", "")]
+
+MISTAKES: dict[str, list[Mistake]] = {
+    "requant": [*SATURATIONS, Mistake("rounding", "twice", "once"), Mistake("rounding", "gemmlowp", "once")],
     "residual_add": [
-        ("residual=rounded_once", "each arm by itself"),
-        ("residual=skip_left_out", "added"),
-        ("residual=branch_left_out", "added"),
+        Mistake("residual", "rounded_once", "each arm by itself"),
+        Mistake("residual", "skip_left_out", "added"),
+        Mistake("residual", "branch_left_out", "added"),
         *SATURATIONS,
     ],
     "layernorm": [
-        ("mean=left_out", "subtracted"),
+        Mistake("mean", "left_out", "subtracted"),
         NUMERATOR,
-        ("root=float32", "integers"),
-        ("sum=float32", "integers"),
-        *[(f"variance_bits={bits}", "64") for bits in range(40, 15, -1)],
-        *[(f"sum_bits={bits}", "wide enough") for bits in range(31, 7, -1)],
+        Mistake("root", "float32", "integers"),
+        Mistake("sum", "float32", "integers"),
+        *_widths("variance_bits", range(40, 15, -1), "64"),
+        *_widths("sum_bits", range(31, 7, -1), "wide enough"),
     ],
-    "mean": [(f"sum_bits={bits}", "wide enough") for bits in range(26, 7, -1)],
+    "mean": _widths("sum_bits", range(26, 7, -1), "wide enough"),
     "shiftmax": SHARES,
     "masked_shiftmax": [
-        ("mask=left_out", "of the own region"),
-        ("mask=zero_share", "the floor's share"),
-        ("mask=after_max", "before the maximum"),
+        Mistake("mask", "left_out", "of the own region"),
+        Mistake("mask", "zero_share", "the floor's share"),
+        Mistake("mask", "after_max", "before the maximum"),
         *SHARES,
     ],
-    "shiftgelu": [("max=left_out", "subtracted"), NUMERATOR, *SUMS],
+    "shiftgelu": [MAXIMUM_LEFT_OUT, NUMERATOR, *SUMS],
     "lambda_shiftgelu": [
-        ("max=left_out", "subtracted"),
-        ("lambda=clamps_the_product", "the sigmoid only"),
+        MAXIMUM_LEFT_OUT,
+        Mistake("lambda", "clamps_the_product", "the sigmoid only"),
         NUMERATOR,
         *SUMS,
     ],
     "linear": ACCUMULATORS,
     "matmul": ACCUMULATORS,
-    "argmax": [("ties=last", "first")],
-    "input_lut": [("channels=reversed", "RGB")],
-    "patches": [("patches=channels_last", "channel by channel")],
-    "heads": [("heads=interleaved", "one after the other"), ("heads=not_transposed", "")],
-    "merge_heads": [("heads=interleaved", "one after the other"), ("heads=not_transposed", "")],
-    "concat": [("order=reversed", "")],
-    "roll": [("shift=reversed", "")],
+    "argmax": [Mistake("ties", "last", "first")],
+    "input_lut": [Mistake("channels", "reversed", "RGB")],
+    "patches": [Mistake("patches", "channels_last", "channel by channel")],
+    "heads": HEADS,
+    "merge_heads": HEADS,
+    "concat": [Mistake("order", "reversed", "")],
+    "roll": [Mistake("shift", "reversed", "")],
     "windows": WINDOWS,
     "merge_windows": WINDOWS,
-    "merge_patches": [("order=rows_first", "column by column")],
-    "relative_positions": [("pairs=transposed", "")],
+    "merge_patches": [Mistake("order", "rows_first", "column by column")],
+    "relative_positions": [Mistake("pairs", "transposed", "")],
 }

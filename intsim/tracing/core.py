@@ -1,7 +1,7 @@
-"""How one value came to be: the arithmetic of a node at one element, step by step.
+"""How one value was computed: the arithmetic of a node at one element, step by step.
 
-Every step is a `Line`: what is computed, from which numbers, and the result with its binary point. `tracers` has those of
-each operator; data movement says where a value came from.
+Every step is a `Line`: what is computed, from which numbers, and the result with its binary point. `tracers` has the steps
+of each operator; for data movement the trace shows where a value came from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .tracers import TRACERS, Element, Line
 
 @dataclass(frozen=True)
 class Trace:
-    """The steps to one element of a node; `recorded` is what the file holds there (None: it does not hold the node)."""
+    """The steps to one element of a node; `recorded` is the file's value (None: the file does not contain the node)."""
 
     node: str
     op: str
@@ -40,11 +40,11 @@ class Trace:
 
     @property
     def agrees(self) -> bool:
-        """Whether the file holds what the steps give."""
+        """Whether the file's value is the result of the steps; True where the file does not contain the node."""
         return self.recorded is None or self.recorded == self.value
 
     def record(self) -> dict[str, Any]:
-        """As plain data for ``--json``."""
+        """Plain data for ``--json``."""
         return {
             "node": self.node,
             "op": self.op,
@@ -70,14 +70,14 @@ def trace(golden: str | Path, node: str, index: Sequence[int], *, model: str | P
 def trace_element(graph: Graph, golden: GoldenFile, name: str, index: Sequence[int]) -> Trace:
     """The steps to the element of `name` at `index` (negative counts from the end), from the inputs in a golden file.
 
-    What the file leaves out is recomputed. Raises IntsimError for a node or element that does not exist, or where the
-    file holds too little.
+    Tensors that the file does not contain are recomputed. Raises IntsimError for a node or element that does not exist, or
+    where the file does not contain enough.
     """
     if name not in graph.by_name:
         raise UnknownNode(name)
     node, shape = graph.by_name[name], graph.tensors[name].shape
     if len(index) != len(shape) or not all(-n <= i < n for i, n in zip(index, shape, strict=True)):
-        raise IntsimError(f"{name}: {','.join(map(str, index))} is no element of its shape {list(shape)}")
+        raise IntsimError(f"{name}: {','.join(map(str, index))} is not an element of its shape {list(shape)}")
     at = tuple(i % n for i, n in zip(index, shape, strict=True))
     inputs = [_value(graph, golden, source) for source in node.inputs]
     record = golden.tensors.get(name)
@@ -90,20 +90,20 @@ def trace_element(graph: Graph, golden: GoldenFile, name: str, index: Sequence[i
 
 
 def _value(graph: Graph, golden: GoldenFile, name: str) -> IntArray:
-    """A tensor from the file, or recomputed from what the file holds."""
+    """A tensor from the file, or recomputed from what the file contains."""
     record = golden.tensors.get(name)
     if record is not None and record.values is not None:
         return record.values[()]
     node = graph.by_name[name]
     if node.op == INPUT:
-        raise IntsimError(f"{golden.path}: holds neither {name} nor what it could be recomputed from")
+        raise IntsimError(f"{golden.path}: contains neither {name} nor the tensors to recompute it from")
     return replay(graph, node, [_value(graph, golden, source) for source in node.inputs])
 
 
 def _lines(graph: Graph, node: Node, inputs: list[IntArray], at: tuple[int, ...], recorded: int | None) -> Iterator[Line]:
     if node.op == INPUT:
         if recorded is None:
-            raise IntsimError(f"{node.name}: the file does not hold the picture")
+            raise IntsimError(f"{node.name}: the file does not contain the picture")
         yield Line("pixel", "as the picture has it", recorded)
     elif node.op == CONSTANT:
         yield Line("value", "a constant of the model", int(np.asarray(node.params["value"])[at]))
@@ -114,7 +114,7 @@ def _lines(graph: Graph, node: Node, inputs: list[IntArray], at: tuple[int, ...]
 
 
 def moved(node: Node, inputs: list[IntArray], at: tuple[int, ...]) -> Line:
-    """Where a value came from: the operator moves the places instead of the values."""
+    """Where a value came from: the operator moves the elements' numbers instead of their values."""
     start, places = 1, []
     for x in inputs:
         places.append(np.arange(start, start + x.size, dtype=np.int64).reshape(x.shape))
@@ -126,6 +126,6 @@ def moved(node: Node, inputs: list[IntArray], at: tuple[int, ...]) -> Line:
     for name, x, numbers in zip(node.inputs, inputs, places, strict=True):
         if numbers.flat[0] <= place <= numbers.flat[-1]:
             source = np.unravel_index(place - int(numbers.flat[0]), x.shape)
-            found = f"{name}[{','.join(str(int(i)) for i in source)}]"
-            return Line("moved", f"from {found}", int(x[source]))
+            place_name = f"{name}[{','.join(str(int(i)) for i in source)}]"
+            return Line("moved", f"from {place_name}", int(x[source]))
     raise AssertionError(f"{node.name}: place {place} is in none of its inputs")

@@ -1,4 +1,4 @@
-"""How one value came to be, as a table: every step in decimal, hexadecimal and binary."""
+"""How one value was computed, as a table: every step in decimal, hexadecimal and binary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .core import Trace
 
 
 def render(console: Console, found: Trace, holder: str = "the file holds") -> None:
-    """Write the table of a trace's steps to `console`; `holder` says who has another value than the steps give."""
+    """Write the table of a trace's steps to `console`; `holder` names the origin of a value that differs from them."""
     where = f"{found.node}[{','.join(map(str, found.index))}]"
     real = f" = {found.value * found.scale:.6g} (scale {found.scale:.6g})" if found.scale is not None else ""
     console.print(

@@ -1,7 +1,7 @@
-"""Conformance vectors: cases an implementation of one operator must answer as the reference does, and how good they are.
+"""Conformance vectors: cases that an implementation of one operator must answer like the reference.
 
-`generate` makes them, `check` holds a device's answers against the reference, `score` says how many wrong implementations
-they tell from a right one. The page is docs/vectors.md, the format docs/vectors-v1.schema.json.
+`generate` generates them, `check` compares a device's answers with the reference, `score` counts the wrong implementations
+that they detect. The page is docs/vectors.md, the format docs/vectors-v1.schema.json.
 """
 
 from .checker import Failure, Report, check

@@ -1,6 +1,6 @@
-"""A device's answers against the reference: what passes by flag, and where the first difference of a case is.
+"""A device's answers against the reference: what passes per flag, and the first difference of each case.
 
-Every answer is computed here anew; a file's own expectations are believed only where they say the same.
+Every expected answer is computed again; a file's own expectations must agree with it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .document import INVALID, Answer, Case, Document, checked, parse
 from .flags import NOTES
 from .generator import VECTOR_LEVELS, generate
 
-ANSWERS, EXPECTATIONS = "got", "expect"  # what was held against the reference
-SHOWN = 40  # characters of a whole answer
+ANSWERS, EXPECTATIONS = "got", "expect"  # what was compared with the reference
+SHOWN = 40  # characters of an answer
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that differs: where (None: the shape or the refusal does), what the device has there, and what is due."""
+    """A case that differs: where (None: in its shape or refusal), the device's value there, and the expected one."""
 
     case: Case
     index: tuple[int, ...] | None
     got: Any
-    due: Any
+    expected: Any
     differing: int
     elements: int
     says: str
@@ -39,18 +39,18 @@ class Failure:
 
     @property
     def bugs(self) -> list[str]:
-        """What goes wrong in such cases."""
+        """The bugs that such cases catch."""
         return [NOTES[flag]["bug"] for flag in self.case.flags if flag in NOTES]
 
     def record(self) -> dict[str, Any]:
-        """As plain data for ``--json``."""
+        """Plain data for ``--json``."""
         return {
             "case": self.case.id,
             "flags": list(self.case.flags),
             "note": self.case.note,
             "index": list(self.index) if self.index is not None else None,
             "got": self.got,
-            "due": self.due,
+            "due": self.expected,
             "differing": self.differing,
             "elements": self.elements,
             "says": self.says,
@@ -61,22 +61,22 @@ class Failure:
 
 @dataclass(frozen=True)
 class Report:
-    """What a file of answers is worth; `flags` counts, by flag, the cases and those that passed."""
+    """The result for a file of answers; `flags` counts, per flag, the cases and those that passed."""
 
     name: str
     document: Document
     held: str
     flags: dict[str, tuple[int, int]]
     failures: tuple[Failure, ...]
-    missing: tuple[int, ...] = ()  # cases that were made with the others and are not there
+    missing: tuple[int, ...] = ()  # generated with the other cases and not in the file
 
     @property
     def agrees(self) -> bool:
-        """Whether all cases are there and right."""
+        """Whether no case is missing or wrong."""
         return not self.failures and not self.missing
 
     def bug(self, failure: Failure) -> str:
-        """What goes wrong in cases like a failure's: in the words of that of its flags which passes least."""
+        """The likeliest bug behind a failure: that of its flag with the lowest share of passed cases."""
         known = [flag for flag in failure.case.flags if flag in NOTES]
         if not known:
             return ""
@@ -88,7 +88,7 @@ class Report:
         return len(self.document.cases) - len(self.failures)
 
     def record(self) -> dict[str, Any]:
-        """As plain data for ``--json``."""
+        """Plain data for ``--json``."""
         return {
             "file": self.name,
             "op": self.document.op,
@@ -108,80 +108,84 @@ class Report:
 def check(text: str, name: str) -> Report:
     """The report on a document with a device's answers, or on its own expectations where it has none.
 
-    A FileError says what is missing or damaged: answers to some cases only, an expectation the reference does not confirm.
+    A FileError reports what is missing or damaged: answers to only some cases, an expectation that differs from the
+    reference.
     """
     given = parse(text, name)
     unanswered = [case.id for case in given.cases if case.got is None]
     if len(unanswered) < len(given.cases):
         if unanswered:
-            raise FileError(f"{name}: case {unanswered[0]} has no got, others have; a device answers every case")
+            raise FileError(
+                f"{name}: case {unanswered[0]} has no got while other cases have; the device must answer every case"
+            )
         held = ANSWERS
-    elif all(case.due is not None for case in given.cases):
+    elif all(case.expected is not None for case in given.cases):
         held = EXPECTATIONS
     else:
-        first = next(case.id for case in given.cases if case.due is None)
-        some = any(case.due is not None for case in given.cases)
-        said = f"case {first} has neither got nor expect" if some else "holds questions only"
-        raise FileError(f"{name}: {said}; the device adds got to every case")
+        first = next(case.id for case in given.cases if case.expected is None)
+        some = any(case.expected is not None for case in given.cases)
+        problem = f"case {first} has neither got nor expect" if some else "contains only questions"
+        raise FileError(f"{name}: {problem}; the device must add got to every case")
     document = checked(given, name)
     missing = _missing(document) if held == ANSWERS else ()
-    found = {case.id: failure for case in document.cases if (failure := _failure(document, case)) is not None}
+    failures = {case.id: failure for case in document.cases if (failure := _failure(document, case)) is not None}
     flags: dict[str, tuple[int, int]] = {}
     for case in document.cases:
         for flag in case.flags:
             cases, passed = flags.get(flag, (0, 0))
-            flags[flag] = cases + 1, passed + (case.id not in found)
-    return Report(name, document, held, flags, tuple(found.values()), missing)
+            flags[flag] = cases + 1, passed + (case.id not in failures)
+    return Report(name, document, held, flags, tuple(failures.values()), missing)
 
 
 def _missing(document: Document) -> tuple[int, ...]:
-    """The ids of cases that `generate` makes and the document lacks, where it is of such cases and stems from no model."""
+    """The ids of generated cases that are not in the document; none where it has other cases or comes from a model."""
     if document.model is not None or document.level not in VECTOR_LEVELS or document.seed < 0:
         return ()
-    made = {
+    generated = {
         case.id: json.dumps(case.args)
         for case in generate(document.op, document.dialect, document.level, document.seed).cases
     }
-    if any(made.get(case.id) != json.dumps(case.args) for case in document.cases):
+    if any(generated.get(case.id) != json.dumps(case.args) for case in document.cases):
         return ()
-    return tuple(sorted(made.keys() - {case.id for case in document.cases}))
+    return tuple(sorted(generated.keys() - {case.id for case in document.cases}))
 
 
 def _failure(document: Document, case: Case) -> Failure | None:
     """The first difference of a case, or None."""
     if case.got is None:
         return None
-    due, got = case.due, case.got
-    if INVALID in (due, got):
-        says = "is answered, and must be refused as invalid" if due == INVALID else "is refused, and must be answered"
-        return None if due == got else Failure(case, None, _brief(got), _brief(due), 1, 1, f"out {says}")
-    if isinstance(due, list) is not isinstance(got, list) and not (isinstance(due, int) and type(got) is int):
-        says = f"out is {_shown(got)}, {'nested lists' if isinstance(due, list) else 'an integer'} or {INVALID!r} is due"
-        return Failure(case, None, _brief(got), _brief(due), 1, 1, says)
-    shapes = _shape(due), _shape(got)
-    expected, given = (list(_elements(value, len(shapes[0]))) for value in (due, got))
-    if shapes[0] != shapes[1] or [at for at, _ in expected] != [at for at, _ in given]:
+    expected, got = case.expected, case.got
+    if INVALID in (expected, got):
+        says = "is answered; it must be refused as invalid" if expected == INVALID else "is refused; it must be answered"
+        return None if expected == got else Failure(case, None, _brief(got), _brief(expected), 1, 1, f"out {says}")
+    if isinstance(expected, list) is not isinstance(got, list) and not (isinstance(expected, int) and type(got) is int):
+        wanted = "nested lists" if isinstance(expected, list) else "an integer"
+        says = f"out is {_shown(got)}, expected {wanted} or {INVALID!r}"
+        return Failure(case, None, _brief(got), _brief(expected), 1, 1, says)
+    shapes = _shape(expected), _shape(got)
+    elements, given = (list(_elements(value, len(shapes[0]))) for value in (expected, got))
+    if shapes[0] != shapes[1] or [at for at, _ in elements] != [at for at, _ in given]:
         says = (
-            f"out has the shape {_brief(str(shapes[1]))}, due is {shapes[0]}"
+            f"out has the shape {_brief(str(shapes[1]))}, expected {shapes[0]}"
             if shapes[0] != shapes[1]
-            else "out has rows of several lengths"
+            else "out has rows of different lengths"
         )
-        return Failure(case, None, "a list", "a list", len(expected), len(expected), says)
+        return Failure(case, None, "a list", "a list", len(elements), len(elements), says)
     differing = [
-        (at, is_, should)
-        for (at, should), (_, is_) in zip(expected, given, strict=True)
-        if type(is_) is not int or is_ != should
+        (at, actual, right)
+        for (at, right), (_, actual) in zip(elements, given, strict=True)
+        if type(actual) is not int or actual != right
     ]
     if not differing:
         return None
-    at, is_, should = differing[0]
+    at, actual, right = differing[0]
     where = f"out[{','.join(map(str, at))}]" if at else "out"
-    says = f"{where} is {_shown(is_)}, due {should}" + ("" if type(is_) is int else ", an integer")
-    return Failure(case, at, _brief(is_), should, len(differing), len(expected), says, _trace(document, case, at))
+    says = f"{where} is {_shown(actual)}, expected {right}" + ("" if type(actual) is int else ", an integer")
+    return Failure(case, at, _brief(actual), right, len(differing), len(elements), says, _trace(document, case, at))
 
 
 def _elements(value: Answer, depth: int, at: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """Every element of lists nested `depth` deep, with its place."""
+    """Every element of lists nested `depth` deep, with its index."""
     if depth and isinstance(value, list):
         for i, part in enumerate(value):
             yield from _elements(part, depth - 1, (*at, i))
@@ -190,7 +194,7 @@ def _elements(value: Answer, depth: int, at: tuple[int, ...] = ()) -> Iterator[t
 
 
 def _shape(value: Answer) -> list[int]:
-    """The lengths of nested lists, each list's by its first element."""
+    """The shape of nested lists, taken from the first element of each."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
@@ -201,7 +205,7 @@ def _shape(value: Answer) -> list[int]:
 
 
 def _brief(value: Any) -> int | str:
-    """What is shown of an answer: a number as it is, anything else as the beginning of its text."""
+    """A short form of an answer: a number unchanged, anything else as the beginning of its text."""
     if type(value) is int and value.bit_length() < 4 * SHOWN:
         return value
     text = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else _text(value)
@@ -209,17 +213,17 @@ def _brief(value: Any) -> int | str:
 
 
 def _text(value: Any) -> str:
-    """A scalar as text; an integer of thousands of digits by its size alone."""
+    """A scalar as text; an integer too long to show by its size."""
     return f"an integer of {value.bit_length()} bits" if type(value) is int else str(value)
 
 
 def _shown(value: Any) -> str:
-    """An answer in a sentence: text between quotes."""
+    """An answer within a sentence: text in quotes."""
     return repr(_brief(value)) if isinstance(value, str) else str(_brief(value))
 
 
 def _trace(document: Document, case: Case, at: tuple[int, ...]) -> tuple[Line, ...]:
-    """The arithmetic behind one element, where the operator has a tracer."""
+    """The computation of one element step by step, where the operator has a tracer."""
     if document.op not in TRACERS:
         return ()
     operator, given = REGISTRY[document.op], dict(case.args)

@@ -1,4 +1,4 @@
-"""What the makers of cases share: a draft that answers cases as they are added, and numbers by chance."""
+"""Shared by the makers of cases: a draft that answers cases as they are added, and random numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ I8, I16, I32 = (-128, 127), (-(2**15), 2**15 - 1), (-(2**31), 2**31 - 1)
 
 
 class Draws:
-    """Integers from a linear congruential generator of our own: the same for ever, on any machine."""
+    """Random integers from a linear congruential generator: reproducible on any machine."""
 
     def __init__(self, seed: int) -> None:
         self.state = seed % 2**64
@@ -24,11 +24,11 @@ class Draws:
         return low + (self.state >> 31) % (high - low + 1)
 
     def some(self, count: int, ends: tuple[int, int]) -> list[int]:
-        """`count` integers between two ends."""
+        """`count` integers between two ends, both included."""
         return [self.one(*ends) for _ in range(count)]
 
     def nested(self, shape: Sequence[int], ends: tuple[int, int]) -> Any:
-        """Nested lists of a shape."""
+        """Nested lists of random integers of a shape."""
         return nested(self.some(math.prod(shape), ends), shape)
 
 
@@ -55,10 +55,10 @@ class CaseDraft:
 
     def add(self, flags: str, note: str = "", /, **args: Any) -> None:
         """One case; `flags` are separated by spaces."""
-        due = answer(self.op, args, self.dialect)
-        self.cases.append(Case(len(self.cases) + 1, tuple(dict.fromkeys(flags.split())), note, args, due))
+        expected = answer(self.op, args, self.dialect)
+        self.cases.append(Case(len(self.cases) + 1, tuple(dict.fromkeys(flags.split())), note, args, expected))
 
     def refuse(self, good: Mapping[str, Any], *wrong: Mapping[str, Any]) -> None:
-        """One case for each of `wrong`: the good arguments but for those."""
+        """One case per entry of `wrong`, which replaces some of the good arguments."""
         for given in wrong:
             self.add("OutOfRange", " ".join(given), **{**good, **given})

@@ -13,7 +13,7 @@ LAMBDAS = (0, 1, 16, 127, 128)
 
 
 def shift_exp(d: CaseDraft) -> None:
-    """The floor of the exponential, odd remainders, arguments of both signs as far as results are plain integers."""
+    """The floor of the exponential, odd remainders, arguments of both signs as long as results fit plain integers."""
     for x0, n in EXPONENTIALS:
         edge = [k + n * x0 * 16 // 23 for k in (-3, -2, -1, 0, 1, 2)]
         above = [x for x in (9, 14, 20, 33, 50, 200, 1000, 32767) if n + 23 * x // (-16 * x0) < 44]
@@ -40,7 +40,7 @@ def shift_exp(d: CaseDraft) -> None:
 
 
 def shiftmax(d: CaseDraft) -> None:
-    """Rows of one value and of many, sums at 2**31 and 2**32, every precision, rows that must not mix."""
+    """Rows of one value and of many, sums at 2**31 and 2**32, every precision, independent rows."""
     fine: dict[str, Any] = {"x0": -77, "n": 15, "b": 16}
     d.add("AllNegativeRow HalfBit", x=[-128, -3, -100, -4, -90], **fine)
     for value in (-128, 0, 127):
@@ -71,14 +71,14 @@ def shiftmax(d: CaseDraft) -> None:
         for top in range(-128, 128):
             d.add("Exhaustive", f"every value up to {top}", x=list(range(-128, top + 1)), **fine | {"x0": -20})
         d.add("LongRow", "1025 tokens", x=d.draws.some(1025, I8), x0=-77, n=14, b=16)
-    _refused(d, {"x": [0, -1], **fine})
+    _refused_rows(d, {"x": [0, -1], **fine})
     for name, params in d.nodes.items():
         rows = [d.draws.some(24, ends) for ends in (I8, (-128, -90))]
         d.add("Model SeveralRows", name, x=[*rows, [17] * 24], **params)
 
 
 def masked_shiftmax(d: CaseDraft) -> None:
-    """Windows of several regions: logits that are larger where nobody sees them, sums at 2**31, whole windows."""
+    """Windows of several regions: masked logits that are larger than visible ones, sums at 2**31, whole windows."""
     fine: dict[str, Any] = {"x0": -77, "n": 15, "b": 16}
     for value in (-128, 0, 127):
         d.add("SingleElement", x=[[[[value]]]], regions=[[3]], **fine)
@@ -128,7 +128,7 @@ def masked_shiftmax(d: CaseDraft) -> None:
     )
     d.refuse(good, {"x0": 0}, {"x0": -(2**20) - 1}, {"n": -1}, {"n": 32}, {"b": 1}, {"b": 17})
     for name, params in d.nodes.items():
-        regions = list(map(list, dict.fromkeys(map(tuple, params["regions"]))))  # of windows alike the first
+        regions = list(map(list, dict.fromkeys(map(tuple, params["regions"]))))  # the first of equal windows
         x = d.draws.nested((len(regions), 1, len(regions[0]), len(regions[0])), I8)
         d.add("Model Mask SeveralRows", name, x=x, **{**params, "regions": regions})
 
@@ -138,7 +138,7 @@ def turned(row: list[int]) -> list[list[int]]:
     return [row[i:] + row[:i] for i in range(len(row))]
 
 
-def _refused(d: CaseDraft, good: dict[str, Any]) -> None:
+def _refused_rows(d: CaseDraft, good: dict[str, Any]) -> None:
     bad: list[dict[str, Any]] = [
         {"x": [0, 128]},
         {"x": [-129]},
@@ -172,7 +172,7 @@ def shiftgelu(d: CaseDraft) -> None:
 
 
 def lambda_shiftgelu(d: CaseDraft) -> None:
-    """The same with its sigmoid's argument clamped at several lambdas."""
+    """ShiftGELU with its sigmoid's argument clamped, at several lambdas."""
     _gelu(d, tuple({"lam": lam} for lam in LAMBDAS))
 
 
@@ -209,7 +209,7 @@ def _gelu(d: CaseDraft, clamps: tuple[dict[str, int], ...]) -> None:
         for top in range(-128, 128):
             x = list(range(-128, top + 1))
             d.add(f"Exhaustive{lam}", f"every value below a maximum of {top}", x=x, **common | clamp | {"x0": -24})
-    _refused(d, {"x": [0, -1], **common, **clamp})
+    _refused_rows(d, {"x": [0, -1], **common, **clamp})
     for name, params in d.nodes.items():
         rows = [d.draws.some(24, ends) for ends in (I8, (-40, 40), (-128, -1))]
         d.add(f"Model SeveralRows{lam}", name, x=rows, **params)

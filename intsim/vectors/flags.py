@@ -1,6 +1,6 @@
 """The flags of vectors: why a case exists, and which bug in an implementation it catches.
 
-This file imports nothing, so that tools/make_op_vectors.py, which does without intsim, can read it.
+This file imports nothing, so that tools/make_op_vectors.py, which does not use intsim, can read it.
 """
 
 NOTES: dict[str, dict[str, str]] = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .drafting import I8, CaseDraft
 from .movement import counted, ends_moved, of_the_model, random_cases
 
-LARGEST = 8  # side of a window, and shift, in the cases of a model's own parameters
+LARGEST = 8  # side of a window, and shift, in the cases with a model's parameters
 
 
 def tokens(d: CaseDraft) -> None:
@@ -18,7 +20,7 @@ def tokens(d: CaseDraft) -> None:
 
 
 def roll(d: CaseDraft) -> None:
-    """Shifts of both signs, of none, of whole sides and beyond them."""
+    """Shifts of both signs, of zero, of whole sides and beyond them."""
     for rows, columns in ((1, 0), (0, 1), (-1, 2), (0, 0), (-2, -1), (3, -4), (7, -9), (-65536, 65536)):
         d.add("ChannelOrder Cyclic", f"by {rows} and {columns}", x=counted((3, 4, 2), -40), rows=rows, columns=columns)
     d.add("ChannelOrder Cyclic Square", x=counted((4, 4, 4), -99), rows=1, columns=-1)
@@ -27,15 +29,17 @@ def roll(d: CaseDraft) -> None:
     ends_moved(d, (2, 2, 2), rows=1, columns=1)
     random_cases(d, lambda n: {"x": d.draws.nested((n + 1, 3, 2), I8), "rows": n, "columns": -1})
     d.refuse({"x": counted((2, 2, 1)), "rows": 1, "columns": 1}, {"rows": 65537}, {"columns": -65537}, {"x": [[1]]})
-    of_the_model(d, lambda params: {"x": counted((2 * _side(params["rows"]), 2 * _side(params["columns"]), 2), -50)})
+    of_the_model(
+        d, lambda params: {"x": counted((2 * _grid_side(params["rows"]), 2 * _grid_side(params["columns"]), 2), -50)}
+    )
 
 
-def _side(shift: int) -> int:
+def _grid_side(shift: int) -> int:
     return min(abs(shift), LARGEST) + 1
 
 
 def windows(d: CaseDraft) -> None:
-    """Grids that are wider than high and the other way round, cut into windows."""
+    """Grids wider than high and higher than wide, cut into windows."""
     for shape, size in (((4, 4, 2), 2), ((2, 6, 1), 2), ((6, 3, 2), 3), ((4, 2, 4), 1), ((2, 2, 3), 2), ((4, 6, 1), 2)):
         d.add("ChannelOrder", f"{list(shape)} in windows of {size}", x=counted(shape, -99), size=size)
     d.add("ChannelOrder SeveralRows", x=counted((2, 4, 6, 3), -300), size=2)
@@ -61,14 +65,14 @@ def merge_windows(d: CaseDraft) -> None:
     of_the_model(d, lambda params: {"x": _square_windows(params["height"])})
 
 
-def _square_windows(height: int) -> list[list[list[int]]]:
+def _square_windows(height: int) -> Any:
     """Two columns of the largest windows that `height` is a multiple of."""
     size = max(k for k in range(1, LARGEST + 1) if height % k == 0)
     return counted((2 * height // size, size * size, 1), -50)
 
 
 def merge_patches(d: CaseDraft) -> None:
-    """Grids that are wider than high and the other way round, every two by two cells merged."""
+    """Grids wider than high and higher than wide, every two by two cells merged."""
     for shape in ((2, 2, 1), (4, 2, 3), (2, 6, 2), (4, 4, 4), (6, 4, 1), (2, 4, 4, 2)):
         d.add("ChannelOrder" + (" SeveralRows" if len(shape) > 3 else ""), x=counted(shape, -70))
     ends_moved(d, (2, 4, 1))
@@ -79,7 +83,7 @@ def merge_patches(d: CaseDraft) -> None:
 
 
 def relative_positions(d: CaseDraft) -> None:
-    """Tables of every size and number of heads, every displacement another value."""
+    """Tables of several sizes and numbers of heads, with a different value per displacement."""
     for size, heads in ((1, 1), (2, 1), (2, 3), (3, 2), (4, 1), (2, 4), (5, 1)):
         d.add("ChannelOrder", f"{size} x {size}", table=counted(((2 * size - 1) ** 2, heads), -60), size=size)
     table = [[value] for value in (*I8, -(2**15), 2**15 - 1, -(2**31), 2**31 - 1, -(2**63), 2**63 - 1, 0)]

@@ -1,4 +1,4 @@
-"""Cases for input_lut, argmax and the operators that only move values: every value is another, so any other order shows."""
+"""Cases for input_lut, argmax and the operators that only move values: all values differ, so any other order shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDE = (-(2**63), 2**63 - 1)
 
 
 def counted(shape: Sequence[int], start: int = 1, step: int = 7) -> Any:
-    """Nested lists of values that are all different and of several bytes."""
+    """Nested lists of values that all differ; most need more than one byte."""
     return nested([start + step * i for i in range(math.prod(shape))], shape)
 
 
@@ -54,7 +54,7 @@ def argmax(d: CaseDraft) -> None:
 
 
 def patches(d: CaseDraft) -> None:
-    """Pictures that divide into patches and that do not."""
+    """Pictures that divide into patches, and pictures that do not."""
     for shape, size, flags in (
         ((3, 5, 3), 2, "ChannelOrder Padding"),
         ((3, 3, 3), 3, "ChannelOrder"),
@@ -72,7 +72,7 @@ def patches(d: CaseDraft) -> None:
 
 
 def heads(d: CaseDraft) -> None:
-    """Tokens split into every number of heads there can be."""
+    """Tokens split into every possible number of heads."""
     for count in (1, 2, 3, 6):
         d.add("ChannelOrder", x=counted((4, 6), -70), heads=count)
     d.add("ChannelOrder Square", x=counted((4, 4)), heads=2)
@@ -151,19 +151,19 @@ def upsample_nearest(d: CaseDraft) -> None:
 
 
 def ends_moved(d: CaseDraft, shape: tuple[int, ...], **params: int) -> None:
-    """The ends of the formats that values may have."""
+    """One case with the ends of all formats."""
     ends = [*I8, *I16, *I32, *WIDE]
     flat = [ends[(i + 6) % len(ends)] for i in range(math.prod(shape))]
     d.add("ChannelOrder", "the ends of 64 bits", x=nested(flat, shape), **params)
 
 
 def random_cases(d: CaseDraft, args: Any) -> None:
-    """Values by chance; `args` makes the arguments from a number."""
+    """Random values; `args` gives the arguments for a number."""
     for n in range(2, 22) if d.long else (2, 3):
         d.add("Random", **args(n))
 
 
 def of_the_model(d: CaseDraft, inputs: Any) -> None:
-    """A model's own parameters; `inputs` makes what fits them."""
+    """A model's own parameters; `inputs` gives inputs that fit them."""
     for name, params in d.nodes.items():
         d.add("Model", name, **inputs(params), **params)

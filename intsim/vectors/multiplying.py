@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .drafting import I8, I16, I32, CaseDraft, nested
-from .solving import nearest_misses, saturation_ends, ties
+from .solving import HIGH, LOW, nearest_misses, saturation_ends, ties
 
 TIES = "TieRoundingPositive TieRoundingNegative NegativeDividend"
 ENDS = "SaturateHigh SaturateLow"
-LOW, HIGH = I32
-# A multiplier and a shift: a half, three quarters, what dyadic gives of a third, of both signs, coarse and fine, the ends.
+# A multiplier and a shift: a half, three quarters, a third as `dyadic` gives it, both signs, coarse and fine, the ends.
 FACTORS = (
     (2**30, 31),
     (3 * 2**29, 31),
@@ -30,13 +29,13 @@ CHANNELS = 129  # one more than the widest tile
 
 
 def solved(m: int, e: int, b: int, ends: tuple[int, int] = I32) -> list[int]:
-    """The accumulators that tell most about one multiplier."""
+    """The accumulators that are most revealing for one multiplier: its ties, nearest misses and saturation ends."""
     found = {0, 1, -1, *ends, *ties(m, e, *ends), *nearest_misses(m, e, *ends), *saturation_ends(m, e, b, *ends)}
     return sorted(found)
 
 
-def told(xs: list[int], m: int, e: int, b: int) -> str:
-    """The flags that accumulators deserve under one multiplier."""
+def flags_for(xs: list[int], m: int, e: int, b: int) -> str:
+    """The flags that apply to accumulators under one multiplier."""
     half, end = 1 << (e - 1), 1 << (b - 1)
     products = [x * m for x in xs]
     tied = [p for p in products if p % (2 * half) == half]
@@ -54,12 +53,12 @@ def told(xs: list[int], m: int, e: int, b: int) -> str:
 
 
 def requant(d: CaseDraft) -> None:
-    """Ties, misses and ends solved for, widths, channels, rows, what is refused."""
+    """Solved ties, misses and ends, widths, channels, rows, refused arguments."""
     d.add(TIES, "quarters", acc=list(range(-11, 12)), m=2**30, e=32, b=8)
     for m, e in FACTORS:
         for b in (8, 16) if m > 0 or d.long else (8,):
             acc = solved(m, e, b)
-            d.add(told(acc, m, e, b), f"solved for {m} * 2**-{e}, {b} bits", acc=acc, m=m, e=e, b=b)
+            d.add(flags_for(acc, m, e, b), f"solved for {m} * 2**-{e}, {b} bits", acc=acc, m=m, e=e, b=b)
     for b in range(2, 33) if d.long else (2, 3, 8, 16, 31, 32):
         d.add(f"{ENDS} Precision", f"factor 1, {b} bits", acc=solved(2**30, 30, b), m=2**30, e=30, b=b)
     ms, es = [1, -1, HIGH, LOW] * 2, [1, 1, 31, 31, 62, 62, 62, 62]
@@ -94,11 +93,11 @@ def _refused(d: CaseDraft) -> None:
 
 
 def _node(d: CaseDraft, name: str, params: Mapping[str, Any]) -> None:
-    """A model's own multipliers, each with the accumulators that tell most about it."""
+    """A model's own multipliers, each with the accumulators solved for it."""
     m, e, b = params["m"], params["e"], params["b"]
     if not isinstance(m, list):
         acc = solved(m, e, b)
-        d.add(f"Model {told(acc, m, e, b)}", name, acc=acc, m=m, e=e, b=b)
+        d.add(f"Model {flags_for(acc, m, e, b)}", name, acc=acc, m=m, e=e, b=b)
         return
     columns = [solved(mi, ei, b) for mi, ei in zip(m, e, strict=True)]
     rows = max(map(len, columns)) if d.long else 3
@@ -110,7 +109,7 @@ def _node(d: CaseDraft, name: str, params: Mapping[str, Any]) -> None:
 
 
 def residual_add(d: CaseDraft) -> None:
-    """The same for two arms, each rounded by itself."""
+    """The cases of requant for two arms, each rounded by itself."""
     a, c = [1, 1, -1, -1, 3, -3, 5, 0], [1, -1, 1, -1, 3, -3, -5, 7]
     d.add(TIES, "two halves, rounded apart", a=a, c=c, ma=2**30, ea=31, mc=2**30, ec=31, b=16)
     d.add(TIES, "quarters", a=list(range(-11, 12)), c=[1] * 23, ma=2**30, ea=32, mc=2**30, ec=32, b=16)
@@ -120,7 +119,7 @@ def residual_add(d: CaseDraft) -> None:
         left, right = solved(ma, ea, 16), solved(mc, ec, 16)
         size = max(len(left), len(right))
         a, c = ([x[i % len(x)] for i in range(size)] for x in (left, right))
-        flags = f"{told(left, ma, ea, 16)} {told(right, mc, ec, 16)}"
+        flags = f"{flags_for(left, ma, ea, 16)} {flags_for(right, mc, ec, 16)}"
         d.add(flags, "solved for both arms", a=a, c=c, ma=ma, ea=ea, mc=mc, ec=ec, b=16)
     for b in range(2, 33) if d.long else (2, 3, 8, 16, 32):
         a = solved(2**30, 30, b)
@@ -169,7 +168,7 @@ def residual_add(d: CaseDraft) -> None:
 
 
 def _repeated(d: CaseDraft) -> None:
-    """Second branches that lack leading axes, as a bias of attention does."""
+    """Second branches that lack leading axes, such as a bias of attention."""
     arms: dict[str, Any] = {"ma": 3 * 2**29, "ea": 31, "mc": 2**30 + 7, "ec": 30, "b": 16}
     for shape in ((3, 4), (2, 3, 4), (2, 2, 3, 4)):
         a = d.draws.nested(shape, (-20000, 20000))

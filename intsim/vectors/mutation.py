@@ -1,8 +1,8 @@
 """Wrong implementations of one operator: every single rule broken, independent of any file of vectors.
 
-The rules are those of `intsim.rules`, which names what is done wrong at a node of a graph; here the operator stands alone.
-What belongs to a graph (the previous layer's multiplier, choices behind a scale) and faults of single bits are left out;
-every parameter one too high or too low is added where the catalogue of nodes has no use for it.
+The rules are those of `intsim.rules`, applied to an operator outside a graph. Rules that need a graph (the previous layer's
+multiplier, choices behind a scale) and faults of single bits are left out; every integer parameter one too high or too low
+is added where the catalogue of nodes does not have it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..arith import IntArray, Scale, TensorBound
-from ..dialects import CHOICES, Dialect
+from ..dialects import Dialect
 from ..engine.graph import Node
 from ..ops._op import REGISTRY
-from ..rules import Rule, Work, catalogue, compute
+from ..rules import Computation, Rule, catalogue, choice_rules, compute
 from .document import INVALID, Answer, Case, answer
 from .equivalents import reason
 
@@ -27,7 +27,7 @@ OUT = "out"
 
 @dataclass(frozen=True)
 class Mutant:
-    """A rule broken: its name, what the reference has in its place, and why no input shows it ("" where one does)."""
+    """A broken rule: its name, what the reference has instead, and why no input shows it ("" where one does)."""
 
     name: str
     instead: str
@@ -36,21 +36,14 @@ class Mutant:
 
 def mutants(op: str, dialect: Dialect) -> tuple[Mutant, ...]:
     """Every single-rule mutant of an operator in a dialect."""
-    found = {f"{key}={value}": str(getattr(dialect, key)) for key, value in _choices(op, dialect)}
+    rules = {rule.name: rule for rule in choice_rules(op, dialect)}
     for args in _specimens(op):
-        found |= {rule.name: rule.instead for rule in LoneOperator(op, args, dialect).rules()}
-    return tuple(Mutant(name, instead, reason(op, dialect, name)) for name, instead in found.items())
-
-
-def _choices(op: str, dialect: Dialect) -> Iterator[tuple[str, Any]]:
-    """The choices of the arithmetic, each with every other value."""
-    for key in REGISTRY[op].choices:
-        allowed: Any = CHOICES[key]
-        yield from ((key, value) for value in allowed if value is not getattr(dialect, key))
+        rules |= {rule.name: rule for rule in LoneOperator(op, args, dialect).rules()}
+    return tuple(Mutant(name, rule.instead, reason(op, dialect, rule.key, rule.value)) for name, rule in rules.items())
 
 
 class LoneOperator:
-    """One operator by itself, as a `NodeContext`: its inputs may be any values of their formats, and nothing is proved."""
+    """One operator outside a graph, as a `NodeContext`: its inputs may be any values of their formats."""
 
     def __init__(self, op: str, args: Mapping[str, Any], dialect: Dialect) -> None:
         operator, given = REGISTRY[op], dict(args)
@@ -63,43 +56,42 @@ class LoneOperator:
         self.arrays = [np.asarray(x, np.int64).astype(fmt.dtype) for x, fmt in zip(raw, formats, strict=True)]
         names = [f"in{i}" for i in range(len(raw))]
         self.node = Node(OUT, op, tuple(names), params)
-        self.work = Work(op, dict(params), dialect)
+        self.computation = Computation(op, dict(params), dialect)
         self.dialect, self.nodes = dialect, (self.node,)
         self.tensors = {
             name: TensorBound.full(x.shape, fmt) for name, x, fmt in zip(names, self.arrays, formats, strict=True)
         }
-        due = operator.output(list(self.tensors.values()), params, dialect)
-        self.tensors[OUT] = due.settled(operator.overflow(dialect))
+        out = operator.output(list(self.tensors.values()), params, dialect)
+        self.tensors[OUT] = out.settled(operator.overflow(dialect))
         self.scales: dict[str, Scale | None] = dict.fromkeys(self.tensors)
 
     def rules(self) -> list[Rule]:
-        """The rules that can matter here, but for the choices of the arithmetic."""
+        """The rules that apply here, without the choices of the arithmetic."""
         choices = REGISTRY[self.node.op].choices
-        own = [rule for rule in catalogue(self, self.node) if rule.name.partition("=")[0] not in choices]
-        return [*own, *self._other_numbers({rule.name for rule in own})]
+        own = [rule for rule in catalogue(self, self.node) if rule.key not in choices]
+        return [*own, *self._other_steps({rule.name for rule in own})]
 
-    def _other_numbers(self, known: set[str]) -> Iterator[Rule]:
+    def _other_steps(self, known: set[str]) -> Iterator[Rule]:
+        """The steps of integer parameters that the catalogue does not have."""
         for key, value in self.node.integers().items():
             for step in (1, -1):
                 fmt = REGISTRY[self.node.op].params[key].fmt
-                if f"{key}{step:+d}" not in known and fmt.holds(value + step, value + step):
-                    yield Rule(f"{key}{step:+d}", "", _set(key, value + step))
+                rule = Rule(key, step, _with_param(key, value + step), relative=True)
+                if rule.name not in known and fmt.holds(value + step, value + step):
+                    yield rule
 
     def compute(self, rule: Rule) -> IntArray | str | None:
-        """What the mutant answers; None where the rule takes rows that these inputs have not."""
-        if not rule.by_rows and rule.name.startswith("max=") and self.arrays[0].ndim < 2:
+        """The mutant's answer; None where the rule takes values from other rows and there is only one."""
+        if rule.key == "max" and not rule.by_rows and self.arrays[0].ndim < 2:
             return None
-        return self._answer(rule.alter(self.work))
-
-    def _answer(self, work: Work) -> IntArray | str:
         try:
-            return compute(self, self.node, work, self.arrays)
-        except (ValueError, IndexError):
+            return compute(self, self.node, rule.alter(self.computation), self.arrays)
+        except ValueError:
             return INVALID
 
 
-def _set(key: str, value: int) -> Any:
-    return lambda work: work.with_params(**{key: value})
+def _with_param(key: str, value: int) -> Any:
+    return lambda computation: computation.with_params(**{key: value})
 
 
 class Subject:
@@ -107,30 +99,31 @@ class Subject:
 
     def __init__(self, op: str, dialect: Dialect, case: Case) -> None:
         self.op, self.dialect, self.case = op, dialect, case
-        self.due = np.asarray(case.due) if case.due != INVALID else None
-        self.choices = {f"{key}={value}": {key: value} for key, value in _choices(op, dialect)}
-        self.lone = LoneOperator(op, case.args, dialect) if self.due is not None else None
+        self.expected = np.asarray(case.expected) if case.expected != INVALID else None
+        self.choices = {rule.name: rule for rule in choice_rules(op, dialect)}
+        self.lone = LoneOperator(op, case.args, dialect) if self.expected is not None else None
         self.rules = {rule.name: rule for rule in self.lone.rules()} if self.lone is not None else {}
 
-    def tells(self, name: str) -> bool:
-        """Whether the mutant called `name` answers this case otherwise than the reference.
+    def kills(self, name: str) -> bool:
+        """Whether the answer of the mutant called `name` to this case differs from the reference's.
 
-        What is refused must still be refused under another choice; other rules have nothing to say about it.
+        What is refused must still be refused under another choice; other rules do not apply to it.
         """
         if name in self.choices:
-            return self._differs(answer(self.op, self.case.args, self.dialect.replace(**self.choices[name])))
+            choice = self.choices[name]
+            return self._differs(answer(self.op, self.case.args, self.dialect.replace(**{choice.key: choice.value})))
         if name in self.rules and self.lone is not None:
             given = self.lone.compute(self.rules[name])
             return given is not None and self._differs(given)
         return False
 
     def _differs(self, given: Answer) -> bool:
-        if isinstance(given, str) or self.due is None:
-            return isinstance(given, str) is not (self.due is None)
-        return not np.array_equal(np.asarray(given), self.due)
+        if isinstance(given, str) or self.expected is None:
+            return isinstance(given, str) is not (self.expected is None)
+        return not np.array_equal(np.asarray(given), self.expected)
 
 
-# --- where every rule of an operator applies ---------------------------------------------------------------------------
+# --- arguments to which every rule applies ----------------------------------------------------------------------------
 
 _CHANNELS = 256
 _PAIR = {"m": [2**30 + i for i in range(_CHANNELS)], "e": [31 + i % 3 for i in range(_CHANNELS)]}
@@ -148,7 +141,7 @@ _MOVED = {"x": _PLANE}
 
 @lru_cache
 def _specimens(op: str) -> tuple[dict[str, Any], ...]:
-    """Arguments at which every rule of the operator's catalogue is to be found; their values do not matter."""
+    """Arguments to which every rule of the operator's catalogue applies; their values do not matter."""
     table: dict[str, list[dict[str, Any]]] = {
         "requant": [{"acc": _ROWS, **_PAIR, "b": b} for b in (8, 16)],
         "residual_add": [{"a": _ROWS, "c": c, **_ARMS, "b": b} for c in (_ROWS, _ROWS[0]) for b in (8, 16)],

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drafting import I16, I32, CaseDraft
-from .solving import four_squares
+from .drafting import I16, CaseDraft
+from .solving import HIGH, LOW, four_squares
 
-LOW, HIGH = I32
 MEANS = (
     [0, 1, 0, 1],
     [0, -1, 0, -1],
@@ -27,7 +26,7 @@ def layernorm(d: CaseDraft) -> None:
     """Means on ties, roots that do not converge, sums and variances that need every bit, biases, rows."""
     for row in MEANS:
         d.add("MeanTie UnconvergedRoot", f"mean {sum(row)}/{len(row)}", x=row, bias=[0, 1, -1, 5][: len(row)])
-    d.add("MeanTie SeveralRows", "the means above, far from zero", x=_shifted(MEANS[:8]), bias=[3, 0, -7, 9])
+    d.add("MeanTie SeveralRows", "the means above, far from zero", x=_far_from_zero(MEANS[:8]), bias=[3, 0, -7, 9])
     d.add("ZeroVariance", x=[-5] * 5, bias=[0, 1, -1, 9, -9])
     for value in I16:
         d.add("ZeroVariance SingleElement", x=[value], bias=[-3])
@@ -73,7 +72,7 @@ def layernorm(d: CaseDraft) -> None:
 
 
 def mean(d: CaseDraft) -> None:
-    """Ties of both signs, one token, sums that need every bit, what is refused."""
+    """Ties of both signs, one token, sums that need every bit, refused arguments."""
     for tokens in (1, 2, 3, 4, 8):
         sums = range(-2 * tokens, 2 * tokens + 1)
         x = [list(sums), *[[0] * len(sums)] * (tokens - 1)]
@@ -96,7 +95,7 @@ def mean(d: CaseDraft) -> None:
     d.refuse({"x": [[0, 1]]}, {"x": [[32768, 0]]}, {"x": [[0, -32769]]}, {"x": [1, 2]}, {"x": []}, {"x": [[]]})
 
 
-def _shifted(rows: Any) -> list[list[int]]:
+def _far_from_zero(rows: Any) -> list[list[int]]:
     return [[x + far for x in row] for far in (30000, -30000) for row in rows]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drafting import I8, I16, I32, CaseDraft
+from .drafting import I8, I16, CaseDraft
+from .solving import HIGH, LOW
 
-LOW, HIGH = I32
 CHOSEN = 4  # output channels of a model's layer at level 1
 
 
@@ -40,9 +40,9 @@ def linear(d: CaseDraft) -> None:
 
 
 def _layer(d: CaseDraft, name: str, weight: list[list[int]], bias: list[int]) -> None:
-    """A model's own layer on the inputs that drive a channel to its highest and lowest sum, and on random ones.
+    """A model's own layer on the inputs that drive a channel to its highest and lowest sum, and on random inputs.
 
-    Level 1 keeps the channels that reach furthest, and the first and the last one.
+    Level 1 keeps the channels with the largest sums, and the first and the last.
     """
     reach = sorted(range(len(weight)), key=lambda i: -sum(map(abs, weight[i])) - abs(bias[i]))
     kept = range(len(weight)) if d.long else sorted({*reach[: CHOSEN - 2], 0, len(weight) - 1})

@@ -1,4 +1,4 @@
-"""The mutation score of vectors: how many wrong implementations at least one case tells from the right one."""
+"""The mutation score of vectors: how many wrong implementations at least one case distinguishes from the reference."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from .mutation import Mutant, Subject, mutants
 
 @dataclass(frozen=True)
 class Score:
-    """What became of every mutant: `killed` by the ids of the cases that tell it, or `survived`; `equivalent` ones do not
-    count. Unless all killers were asked for, only the first is given.
+    """The result for every mutant: `killed` with the ids of the cases that distinguish it, `survived`, or `equivalent`.
+
+    Equivalent mutants do not count. Only the first killer is given unless all were asked for.
     """
 
     op: str
@@ -30,11 +31,11 @@ class Score:
 
     @property
     def share(self) -> float:
-        """The killed ones among them, 0 to 1."""
+        """The share of counted mutants that are killed, 0 to 1."""
         return len(self.killed) / self.counted if self.counted else 1.0
 
     def record(self) -> dict[str, Any]:
-        """As plain data for ``--json``."""
+        """Plain data for ``--json``."""
         return {
             "op": self.op,
             "dialect": self.dialect,
@@ -50,24 +51,24 @@ class Score:
 def score(document: Document, every: bool = False, progress: Callable[[], object] = lambda: None) -> Score:
     """The score of a document whose answers are the reference's (`checked`); with `every`, all killers of each mutant.
 
-    An equivalent mutant that a case tells apart is no equivalent one: it counts as killed.
+    A mutant listed as equivalent counts as killed if a case distinguishes it after all.
     """
-    wanted = mutants(document.op, document.dialect)
-    alive = {mutant.name: mutant for mutant in wanted}
+    candidates = mutants(document.op, document.dialect)
+    alive = {mutant.name: mutant for mutant in candidates}
     killers: dict[str, list[int]] = {}
     for case in document.cases:
         progress()
         subject = Subject(document.op, document.dialect, case)
-        for name in [name for name in alive if subject.tells(name)]:
+        for name in [name for name in alive if subject.kills(name)]:
             killers.setdefault(name, []).append(case.id)
             if not every:
                 del alive[name]
-    left = [mutant for mutant in wanted if mutant.name not in killers]
+    remaining = [mutant for mutant in candidates if mutant.name not in killers]
     return Score(
         document.op,
         document.dialect.name,
         len(document.cases),
-        {mutant.name: tuple(killers[mutant.name]) for mutant in wanted if mutant.name in killers},
-        tuple(mutant for mutant in left if not mutant.equivalent),
-        tuple(mutant for mutant in left if mutant.equivalent),
+        {mutant.name: tuple(killers[mutant.name]) for mutant in candidates if mutant.name in killers},
+        tuple(mutant for mutant in remaining if not mutant.equivalent),
+        tuple(mutant for mutant in remaining if mutant.equivalent),
     )

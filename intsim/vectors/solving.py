@@ -1,8 +1,8 @@
-"""Accumulators whose product with a multiplier lies on a tie, just beside one, or at an end of saturation.
+"""Accumulators whose product with a multiplier lies on a tie, next to one, or at an end of saturation.
 
 Ties of ``x * m / 2**e`` are the solutions of ``x * m = 2**(e-1) mod 2**e``. With ``m = odd * 2**v`` they are the odd
-multiples of ``2**(e-1-v)``, the inverse of an odd number being odd. Where the format holds none of them, the nearest misses
-are found exactly: the smallest distance at which ``x * m mod 2**e`` is reached by some x of the format.
+multiples of ``2**(e-1-v)``, because the inverse of an odd number is odd. Where the format has none, the nearest misses are
+found exactly: the smallest distance at which ``x * m mod 2**e`` is reached by some x of the format.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def ties(m: int, e: int, low: int = LOW, high: int = HIGH) -> list[int]:
         return []
     v = (m & -m).bit_length() - 1
     if v > e - 1:
-        return []  # every product is whole
+        return []  # every result is whole
     step = 1 << (e - 1 - v)
     first, last = -(-low // step) | 1, high // step
     last -= 1 - last % 2
@@ -28,7 +28,7 @@ def ties(m: int, e: int, low: int = LOW, high: int = HIGH) -> list[int]:
 
 
 def nearest_misses(m: int, e: int, low: int = LOW, high: int = HIGH) -> list[int]:
-    """Two accumulators whose products come closest to a tie from below and from above, without reaching it."""
+    """The accumulators whose products come closest to a tie from below and from above without reaching it; at most two."""
     modulus, half = 1 << e, 1 << (e - 1)
     below = _closest(m, modulus, low, high, lambda width: (half - width, half - 1), half)
     above = _closest(m, modulus, low, high, lambda width: (half + 1, half + width), half - 1)
@@ -36,8 +36,8 @@ def nearest_misses(m: int, e: int, low: int = LOW, high: int = HIGH) -> list[int
 
 
 def four_squares(n: int) -> tuple[int, int, int, int]:
-    """Four numbers whose squares sum to `n`, the largest first; every `n` has some (Lagrange)."""
-    if n and n % 4 == 0:  # twice those of a quarter: multiples of high powers of 4 have few others
+    """Four numbers whose squares sum to `n`, the largest first; they exist for every `n` (Lagrange)."""
+    if n and n % 4 == 0:  # twice those of n / 4: multiples of high powers of 4 have few others
         a, b, c, d = four_squares(n // 4)
         return 2 * a, 2 * b, 2 * c, 2 * d
     for a in range(math.isqrt(n), -1, -1):
@@ -51,7 +51,7 @@ def four_squares(n: int) -> tuple[int, int, int, int]:
 
 
 def _closest(m: int, modulus: int, low: int, high: int, window: Callable[[int], tuple[int, int]], widest: int) -> int | None:
-    """An x of ``[low, high]`` with ``x * m mod modulus`` in the narrowest window that any of them reaches."""
+    """An x in ``[low, high]`` with ``x * m mod modulus`` in the narrowest window that any such x reaches."""
 
     def reached(width: int) -> int | None:
         offset = low * m
@@ -77,12 +77,12 @@ def _first(a: int, modulus: int, left: int, right: int) -> int | None:
     x = -(-left // a)
     if a * x <= right:
         return x
-    turns = _first(modulus % a, a, -right % a, -left % a)  # how often the product passes the modulus
+    turns = _first(modulus % a, a, -right % a, -left % a)  # how often the product wraps around
     return None if turns is None else -(-(left + modulus * turns) // a)
 
 
 def saturation_ends(m: int, e: int, b: int, low: int = LOW, high: int = HIGH) -> list[int]:
-    """Accumulators around those at which the result reaches the ends of `b` bits and passes them, as far as there are."""
+    """Accumulators in ``[low, high]`` around those at which the result reaches the ends of `b` bits or passes them."""
     if m == 0:
         return []
     found = set()

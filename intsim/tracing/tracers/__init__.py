@@ -1,7 +1,7 @@
-"""The steps of every operator in words: how one element came to be, from the inputs of its row.
+"""The steps of every operator in words: how one element is computed from the inputs of its row.
 
 `TRACERS` maps an operator to a generator of `Line`s, the last one the result. They follow the operators' references.
-Operators that only move values have none: `intsim.trace.moved` says where a value came from.
+Operators that only move values have no tracer: `intsim.tracing.core.moved` shows where a value came from.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from .element import Element, Line
 
 
 def _exponential(x: int, x0: int, n: int, dialect: Dialect, arm: str = "") -> Iterator[Line]:
-    found = {key: int(value[0]) for key, value in shift_exp_steps(np.array([x], np.int64), x0, n, dialect).items()}
-    t, q, r = found["log2"], found["quotient"], found["remainder"]
+    steps = {key: int(value[0]) for key, value in shift_exp_steps(np.array([x], np.int64), x0, n, dialect).items()}
+    t, q, r = steps["log2"], steps["quotient"], steps["remainder"]
     full = x + (x >> 1) - (x >> 4)
     note = f"floored at n * x0 = {n * x0:,}" if t != full else "x * log2(e), log2(e) ~ 1.4375"
     yield Line(f"{arm}t", f"{x} + ({x} >> 1) - ({x} >> 4)", t, 0, note)
@@ -25,7 +25,7 @@ def _exponential(x: int, x0: int, n: int, dialect: Dialect, arm: str = "") -> It
         how = f"(({r} - 2 * {x0}) << ({n} - {q})) >> 1"
     else:
         how = f"(({r} >> 1) - {x0}) << ({n} - {q})"
-    value = found["out"]
+    value = steps["out"]
     real = f"{value / (-x0 * 2.0**n):.6g}" if value.bit_length() < 1000 else f"2**{value.bit_length() - n}"
     yield Line(f"{arm}e", how, value, 0, f"exp ~ {real}")
 
@@ -70,8 +70,8 @@ def masked_shiftmax(x: Element) -> Iterator[Line]:
     top, own = int(row[seen].max()), int(row[j])
     yield Line("x", x.source, own)
     yield Line("region", f"of token {i}", int(regions[i]))
-    says = "" if seen[j] else f"not seen by token {i}"
-    yield Line("its region", f"of token {j}", int(regions[j]), 0, says)
+    note = "" if seen[j] else f"not seen by token {i}"
+    yield Line("its region", f"of token {j}", int(regions[j]), 0, note)
     yield Line("max", f"of the {seen.sum()} tokens of region {regions[i]}", top)
     if seen[j]:
         yield Line("x - max", f"{own} - {top}", own - top)

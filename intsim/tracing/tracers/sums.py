@@ -26,8 +26,8 @@ def _rescaled(value: int, m: int, e: int, mode: str, arm: str = "") -> Iterator[
 def _saturated(value: int, bits: int) -> Line:
     fmt = signed(bits)
     result = min(max(value, fmt.lo), fmt.hi)
-    said = "inside" if result == value else "saturates"
-    return Line("out", f"clamp to [{fmt.lo:,}, {fmt.hi:,}]", result, 0, said)
+    note = "inside" if result == value else "saturates"
+    return Line("out", f"clamp to [{fmt.lo:,}, {fmt.hi:,}]", result, 0, note)
 
 
 def requant(x: Element) -> Iterator[Line]:
