@@ -381,7 +381,7 @@ def test_fixed_parameters_and_shapes_are_kept(name: str, fixed: dict[str, Any]) 
         (("shiftmax",), {"dialect": "rtl", "bits": 16}, "shiftmax has no parameter 'bits'; it has x0, n, b"),
         (("argmax",), {"dialect": None, "n": 16}, "argmax has no parameter 'n'; it has none"),
         (("shiftmax",), {"dialect": "rtl", "x0": 3}, r"shiftmax: x0 = 3 is outside \[-1048576, -1\]"),
-        (("shiftmax",), {"dialect": "rtl", "x0": -1.5}, "shiftmax: x0: integers are expected"),
+        (("shiftmax",), {"dialect": "rtl", "x0": -1.5}, "shiftmax: x0: integers are due"),
         (
             ("shiftmax",),
             {"dialect": "rtl", "shape": (2, 0)},
