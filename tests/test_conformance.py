@@ -290,9 +290,7 @@ def test_parameters_that_do_not_fit_the_shape_are_refused() -> None:
     lone = LoneOperator("merge_windows", args, DIALECTS["rtl"])
     for height in (1, 3, 5):  # the reference would divide by zero for a height of less than a window
         plain = Rule("height", height, lambda c, height=height: c.with_params(height=height))
-        transposed = Rule(
-            "height", height, lambda c, height=height: plain.alter(c).with_deviation("windows", "columns_first")
-        )
+        transposed = Rule("height", height, lambda c, plain=plain: plain.alter(c).with_deviation("windows", "columns_first"))
         for rule in (plain, transposed):
             assert lone.compute(rule) == INVALID
             with pytest.raises(ValueError, match="do not fill"):

@@ -38,8 +38,8 @@ from checking import (
 
 @searching
 @given(st.data(), shaped(I32), st.integers(2, 32), dialects())
-def test_requant(data: st.DataObject, acc: Any, b: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, choices = spoken
+def test_requant(data: st.DataObject, acc: Any, b: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = chosen
     n = np.shape(acc)[-1]
     m, e = data.draw(per_channel(MULTIPLIERS, n)), data.draw(per_channel(SHIFTS, n))
     params = {"m": m, "e": e, "b": b, "dialect": dialect}
@@ -48,8 +48,8 @@ def test_requant(data: st.DataObject, acc: Any, b: int, spoken: tuple[Dialect, d
 
 @searching
 @given(st.data(), shaped(I16), st.integers(2, 32), dialects())
-def test_residual_add(data: st.DataObject, a: Any, b: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, choices = spoken
+def test_residual_add(data: st.DataObject, a: Any, b: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = chosen
     n = np.shape(a)[-1]
     c = np.reshape(data.draw(st.permutations(np.ravel(a).tolist())), np.shape(a)).tolist()
     pairs = [(f"m{arm}", MULTIPLIERS) for arm in "ac"] + [(f"e{arm}", SHIFTS) for arm in "ac"]
@@ -66,9 +66,9 @@ def test_residual_add(data: st.DataObject, a: Any, b: int, spoken: tuple[Dialect
 @searching
 @given(st.data(), st.sampled_from([(2, 3), (1, 4), (2, 2, 3), (3, 1, 2, 2)]), st.integers(2, 32), dialects())
 def test_a_branch_without_leading_axes_is_broadcast(
-    data: st.DataObject, shape: tuple[int, ...], b: int, spoken: tuple[Dialect, dict[str, Any]]
+    data: st.DataObject, shape: tuple[int, ...], b: int, chosen: tuple[Dialect, dict[str, Any]]
 ) -> None:
-    dialect, choices = spoken
+    dialect, choices = chosen
     missing = data.draw(st.integers(0, len(shape) - 1), label="missing")
     a, c = (
         np.reshape(data.draw(st.lists(integers(*I32), min_size=size, max_size=size)), own)
@@ -154,8 +154,8 @@ def test_partial_sums_may_exceed_i32() -> None:
 
 @searching
 @given(st.data(), shaped(I16), dialects())
-def test_layernorm(data: st.DataObject, x: Any, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, choices = spoken
+def test_layernorm(data: st.DataObject, x: Any, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = chosen
     n = np.shape(x)[-1]
     small = data.draw(st.booleans())
     bias = data.draw(st.lists(integers(-(2**20), 2**20) if small else integers(*I32), min_size=n, max_size=n))
@@ -206,8 +206,8 @@ def test_layernorm_of_the_longest_row(row: list[int], name: str) -> None:
 @searching
 @given(shaped(I16), st.sampled_from([1, 2, 3, 4, 7]), dialects())
 @example([1, -1, 0], 2, BUILT_IN[0])
-def test_mean(x: Any, tokens: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, choices = spoken
+def test_mean(x: Any, tokens: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = chosen
     later = [np.roll(np.asarray(x), k, axis=-1) // (k + 1) for k in range(tokens)]
     stacked = np.stack(later, axis=-2)
     want = lambda: each(lambda part: oracle.mean(part, choices), stacked, 2)  # noqa: E731
@@ -253,8 +253,8 @@ def refused_by_operators_only(choices: dict[str, Any], x0: int, n: int) -> bool:
 @example([*I16, *I8, -1, 0, 1], -1, 30, BUILT_IN[1])
 @example([[-16, -17], [0, 1]], -(2**20), 30, BUILT_IN[1])
 @example([[-32768], [1476]], -40, 2, BUILT_IN[0])  # near 2**61, where only one implementation may change to Python integers
-def test_shift_exp(x: Any, x0: int, n: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, choices = spoken
+def test_shift_exp(x: Any, x0: int, n: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = chosen
     params = {"x0": x0, "n": n, "dialect": dialect}
     check("shift_exp", [x], params, lambda: rows(lambda row: oracle.shift_exp(row, x0, n, choices), x))
 
@@ -271,8 +271,8 @@ def test_shift_exp_beyond_64_bits(x0: int, n: int, dialect: Dialect, choices: di
 
 @searching
 @given(shaped(I8), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
-def test_shiftmax(x: Any, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, choices = spoken
+def test_shiftmax(x: Any, x0: int, n: int, b: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = chosen
     assume(not refused_by_operators_only(choices, x0, n))
     # With an exact product and a wrapped sum p has no bound known beforehand, so its type may be wider than its format.
     unbounded = (choices["overflow"], choices["exp_sum"]) == ("exact", "wrap32")
@@ -283,8 +283,8 @@ def test_shiftmax(x: Any, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[s
 
 @searching
 @given(shaped(I8), X0S, st.integers(0, 31), st.integers(2, 16), st.integers(0, 130) | st.just(2**31 - 1), dialects())
-def test_the_gelus(x: Any, x0: int, n: int, b: int, lam: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, choices = spoken
+def test_the_gelus(x: Any, x0: int, n: int, b: int, lam: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    dialect, choices = chosen
     assume(not refused_by_operators_only(choices, x0, n))
     dtype = None if choices["overflow"] == "exact" else np.int32
     params = {"x0": x0, "n": n, "b": b, "dialect": dialect}
@@ -377,9 +377,9 @@ def test_a_row_of_probabilities(name: str) -> None:
 # --- masked shiftmax --------------------------------------------------------------------------------------------------
 
 
-def masked(x: Any, regions: Any, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]], dtype: Any = None) -> None:
+def masked(x: Any, regions: Any, x0: int, n: int, b: int, chosen: tuple[Dialect, dict[str, Any]], dtype: Any = None) -> None:
     """Compare both implementations of masked_shiftmax with the oracle."""
-    dialect, choices = spoken
+    dialect, choices = chosen
     array, params = np.asarray(x), {"regions": regions, "x0": x0, "n": n, "b": b, "dialect": dialect}
     nested = np.asarray(regions).tolist()
     want = lambda: each(lambda part: oracle.masked_shiftmax(part, nested, x0, n, b, choices), array, 4)  # noqa: E731
@@ -388,8 +388,8 @@ def masked(x: Any, regions: Any, x0: int, n: int, b: int, spoken: tuple[Dialect,
 
 @searching
 @given(st.data(), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
-def test_masked_shiftmax(data: st.DataObject, x0: int, n: int, b: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
-    assume(not refused_by_operators_only(spoken[1], x0, n))
+def test_masked_shiftmax(data: st.DataObject, x0: int, n: int, b: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
+    assume(not refused_by_operators_only(chosen[1], x0, n))
     leading = data.draw(st.sampled_from([(), (1,), (2,), (2, 2)]))
     count, heads, tokens = (data.draw(st.sampled_from([1, 2, 3, 5])) for _ in range(3))
     size = int(np.prod(leading)) * count * heads * tokens * tokens
@@ -399,8 +399,8 @@ def test_masked_shiftmax(data: st.DataObject, x0: int, n: int, b: int, spoken: t
     numbers = st.integers(0, 2) | st.sampled_from(I8)
     line = st.lists(numbers, min_size=tokens, max_size=tokens)
     regions = data.draw(st.lists(line, min_size=count, max_size=count), label="regions")
-    unbounded = (spoken[1]["overflow"], spoken[1]["exp_sum"]) == ("exact", "wrap32")
-    masked(x, regions, x0, n, b, spoken, None if unbounded else narrowest(b))
+    unbounded = (chosen[1]["overflow"], chosen[1]["exp_sum"]) == ("exact", "wrap32")
+    masked(x, regions, x0, n, b, chosen, None if unbounded else narrowest(b))
 
 
 MASKED = {
@@ -414,21 +414,21 @@ MASKED = {
 }
 
 
-@pytest.mark.parametrize("spoken", BUILT_IN, ids=list(DIALECTS))
+@pytest.mark.parametrize("chosen", BUILT_IN, ids=list(DIALECTS))
 @pytest.mark.parametrize("name", MASKED)
-def test_masked_shiftmax_at_the_ends(name: str, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+def test_masked_shiftmax_at_the_ends(name: str, chosen: tuple[Dialect, dict[str, Any]]) -> None:
     window, region = MASKED[name]
     for x0, n, b in product((-1, -20, -255, -1024, -(2**20)), (0, 1, 15, 20, 30), (2, 8, 16)):
-        masked([[window, window[::-1]]], [region], x0, n, b, spoken, narrowest(b))
+        masked([[window, window[::-1]]], [region], x0, n, b, chosen, narrowest(b))
 
 
-@pytest.mark.parametrize("spoken", BUILT_IN, ids=list(DIALECTS))
+@pytest.mark.parametrize("chosen", BUILT_IN, ids=list(DIALECTS))
 @pytest.mark.parametrize("tokens", [1, 49, 64, 257])
-def test_masked_shiftmax_of_long_rows(tokens: int, spoken: tuple[Dialect, dict[str, Any]]) -> None:
+def test_masked_shiftmax_of_long_rows(tokens: int, chosen: tuple[Dialect, dict[str, Any]]) -> None:
     draw = np.random.default_rng(tokens)
     x = draw.integers(-128, 128, (2, 1, tokens, tokens))
-    masked(x, draw.integers(0, 3, (2, tokens)), -20, 15, 16, spoken)
-    masked(x, draw.integers(0, 2, (2, tokens)), -1023, 18, 8, spoken)
+    masked(x, draw.integers(0, 3, (2, tokens)), -20, 15, 16, chosen)
+    masked(x, draw.integers(0, 2, (2, tokens)), -1023, 18, 8, chosen)
 
 
 @pytest.mark.parametrize("overflow", ["exact", "forbid", "wrap32"])
@@ -436,18 +436,18 @@ def test_masked_shiftmax_of_long_rows(tokens: int, spoken: tuple[Dialect, dict[s
 def test_masked_probabilities_at_the_ends_of_their_format(row: list[int], overflow: str) -> None:
     # One region, computed row by row without tables; then with one token that no other token sees.
     mixture = {"exp_sum": "wrap32", "overflow": overflow}
-    spoken = DIALECTS["ivit"].replace(**mixture), oracle.DIALECTS["ivit"] | mixture
+    chosen = DIALECTS["ivit"].replace(**mixture), oracle.DIALECTS["ivit"] | mixture
     for extra in ([], [1]):
         tokens = len(row) + len(extra)
-        masked([[[row + [50] * len(extra)] * tokens]], [[0] * len(row) + extra], -4, 23, 16, spoken)
+        masked([[[row + [50] * len(extra)] * tokens]], [[0] * len(row) + extra], -4, 23, 16, chosen)
 
 
 @searching
 @given(st.data(), X0S, st.integers(0, 31), st.integers(2, 16), dialects())
 def test_masked_shiftmax_with_one_region_is_shiftmax(
-    data: st.DataObject, x0: int, n: int, b: int, spoken: tuple[Dialect, Any]
+    data: st.DataObject, x0: int, n: int, b: int, chosen: tuple[Dialect, Any]
 ) -> None:
-    tokens, params = data.draw(st.sampled_from([1, 2, 5])), {"x0": x0, "n": n, "b": b, "dialect": spoken[0]}
+    tokens, params = data.draw(st.sampled_from([1, 2, 5])), {"x0": x0, "n": n, "b": b, "dialect": chosen[0]}
     size = 6 * tokens * tokens
     x = np.reshape(data.draw(st.lists(integers(*I8), min_size=size, max_size=size)), (3, 2, tokens, tokens))
     regions = np.repeat(data.draw(st.lists(integers(*I8), min_size=3, max_size=3)), tokens).reshape(3, tokens)

@@ -70,7 +70,7 @@ def test_shiftmax_by_hand() -> None:
 
 
 def test_shiftgelu_by_hand() -> None:
-    # x = 0 alone: e = eM = 12 << 23, S = 201326592, f = 10, sig = 1006632960 >> 24 = 60, and 0 * 60 = 0; beside it
+    # x = 0: e = eM = 12 << 23, S = 201326592, f = 10, sig = 1006632960 >> 24 = 60, and 0 * 60 = 0;
     # x = -12: t = -17, q = 1, r = -5; (-5 + 24 << 22) >> 1 = 39845888, S = 140509184, f = 15, sig = 35, out = -420
     assert oracle.shiftgelu([0, -12], -12, 23, 8, oracle.DIALECTS["rtl"]) == [0, -420]
 

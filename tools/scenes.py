@@ -38,7 +38,7 @@ OVERSAMPLE = 4
 # Storeys and kerbs are aligned with this grid, up to a slope, so that a map with one
 # label per 8 x 8 patch can describe a street well; everything else is placed freely.
 STOREY = 8.0
-UNITS = 128  # all coordinates below are in a 128 x 128 frame, whatever the output size
+UNITS = 128  # all coordinates below are in a 128 x 128 frame, for any output size
 
 Color = Sequence[float]
 Point = tuple[float, float]
@@ -92,7 +92,7 @@ GRAIN = np.array([1.5, 4.0, 5.5, 10.0, 9.0, 2.5, 4.0], dtype=np.float32)
 
 
 class _Canvas:
-    """An oversized picture and its label map, drawn together."""
+    """An oversized picture and its label map, drawn at the same time."""
 
     def __init__(self, size: int, light: Color, sun: int) -> None:
         side = size * OVERSAMPLE
@@ -158,7 +158,7 @@ class _Canvas:
         self._glaze.polygon(xy, fill=(*self._ink(color, True), round(255 * alpha)))
 
     def shadow(self, cx: float, cy: float, rx: float, ry: float) -> None:
-        """Darken the ground under and beside an object, away from the sun."""
+        """Darken the ground under and next to an object, away from the sun."""
         s = self.scale
         for grow, alpha in ((1.0, 50), (0.8, 60)):
             x = cx - self.sun * rx * 0.25

@@ -85,6 +85,6 @@ def plain(d: CallDraft) -> Arguments:
     more = [d.draw(tensors(d.op.port(i), x.shape)) for i in range(1, len(d.op.inputs))]
     params = {}
     for key, param in d.op.params.items():
-        drawn = integers(param.fmt) if 0 in param.ndim else tensors(param.fmt, (x.shape[-1],) * min(param.ndim))
-        params[key] = d.param(key, drawn)
+        strategy = integers(param.fmt) if 0 in param.ndim else tensors(param.fmt, (x.shape[-1],) * min(param.ndim))
+        params[key] = d.param(key, strategy)
     return [x, *more], params

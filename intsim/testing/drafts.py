@@ -67,8 +67,8 @@ def _below_a_tie(mean: int) -> IntArray:
 
 def _bias(d: CallDraft, fmt: Format, channels: int) -> Any:
     values = d.draw(st.sampled_from([st.just(0), integers(fmt), integers(fmt) | st.sampled_from([fmt.lo, fmt.hi])]))
-    drawn = pattern(d.draw, values, channels)
-    return d.param("bias", st.just(drawn.astype(np.int32)))
+    bias = pattern(d.draw, values, channels)
+    return d.param("bias", st.just(bias.astype(np.int32)))
 
 
 def _linear(d: CallDraft) -> Arguments:
