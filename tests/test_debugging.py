@@ -186,6 +186,17 @@ def test_html_is_one_self_contained_page(faulty: Cli) -> None:
         assert all(text.count(name) for name in file if name != "graph"), "the table lists every tensor"
 
 
+def test_reports_show_what_a_verdict_covers(faulty: Cli) -> None:
+    before = "encoder.blocks.1.attn.logits.requant"
+    with h5py.File("dut.h5", "r+") as file:
+        del file[before]
+    code, out, _ = faulty("diff golden.h5 dut.h5 --isolated --html page.html")
+    assert code == 1
+    covered = f"{before}, {NODE}: recomputed from encoder.blocks.1.attn.logits"
+    assert covered in out
+    assert covered in Path("page.html").read_text()
+
+
 def test_html_escapes_names_from_the_device(cli: Cli) -> None:
     shutil.copy("golden.h5", "dut.h5")
     with h5py.File("dut.h5", "r+") as file:

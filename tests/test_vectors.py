@@ -1,4 +1,4 @@
-"""Both implementations of every operator against the committed vectors; the vectors against every mutant of every dialect."""
+"""Both implementations of every operator against the committed vectors; the vectors against every single-rule mutant."""
 
 from __future__ import annotations
 

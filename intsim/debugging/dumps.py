@@ -94,7 +94,7 @@ def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None
 
 
 def _is_golden(file: h5py.File, path: Path) -> bool:
-    """Whether an HDF5 file is a golden file. FileError for other files of intsim, or another version."""
+    """Whether an HDF5 file is a golden file; a FileError for other files of intsim and other versions of golden files."""
     declared = file.attrs.get("format")
     if declared == FORMAT and (version := file.attrs.get("version")) != VERSION:
         raise FileError(f"{path}: {FORMAT} version {version}; this intsim reads version {VERSION}, a whole number")
