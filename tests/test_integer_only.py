@@ -130,7 +130,6 @@ def compile_every_kernel() -> None:
     ops.masked_shiftmax(window, regions=regions, x0=-2, n=3, b=16, dialect=careful)
     # Kernels for values outside every format: those of a device, or results without proved bounds.
     wide = np.array([[1 << 40, -5]])
-    ivit = dialects.IVIT
     scales = {"ma": 1, "ea": 1, "mc": 1, "ec": 1, "b": 16}
     for name, inputs, params in (
         ("requant", [wide], {"m": 1, "e": 1, "b": 16}),
@@ -140,7 +139,7 @@ def compile_every_kernel() -> None:
     ):
         op = REGISTRY[name]
         shape = (1, 1) if name == "linear" else (1, 2)
-        op.compute("fast", inputs, params, spoken, TensorBound.full(shape, I64))
+        op.compute("fast", inputs, params, dialects.IVIT, TensorBound.full(shape, I64))
 
 
 def test_no_float_in_any_compiled_kernel() -> None:
