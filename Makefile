@@ -8,17 +8,18 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors model train clean
+.PHONY: help demo test quick coverage torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
-	@echo "make test     run the tests"
+	@echo "make test     run the tests, on all processors"
+	@echo "make quick    the inner loop: under a minute"
 	@echo "make torch    the tests that need torch: published formulas, checkpoint.pth"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
 	@echo "make lint     style, spelling, types, the direction of imports, and that what is generated is current"
 	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
-	@echo "make jit-off  the operator tests with the compiler switched off"
+	@echo "make coverage the operator tests with the compiler switched off, and how many lines they cover"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
 	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make accuracy measure the tables of docs/accuracy.md anew, some ten minutes"
@@ -30,8 +31,14 @@ help:
 demo: $(VENV)/.core
 	$(BIN)/intsim demo
 
+# Collected in one order in every process, so that pytest-xdist can share the tests among the processors.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The inner loop: vectors, operators at their doors, the graph, plans, the rooms, one run of the main commands.
+QUICK := tests/test_vectors.py tests/test_ops_door.py tests/test_graph.py tests/test_plan.py tests/test_trace.py tests/test_rooms.py
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k "not mutant and not page"
 
 torch: $(VENV)/.train
 	$(BIN)/python -m pytest tests/test_torch.py
@@ -69,8 +76,10 @@ wheel: $(VENV)/.dev
 	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/intsim demo -o results
 
-jit-off: $(VENV)/.test
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/test_arith.py tests/test_vectors.py -k "not mutant"
+# The operator tests with the compiler switched off, so that the lines of kernels count as covered where they ran.
+coverage jit-off: $(VENV)/.test
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n auto tests/test_arith.py tests/test_vectors.py -k "not mutant" \
+	    --cov=intsim.arith --cov=intsim.ops --cov-report=term
 
 docs: $(VENV)/.test
 	$(BIN)/python tools/run_docs.py
