@@ -1,4 +1,4 @@
-"""Both implementations of every operator against the committed vectors, and the vectors against every mutant of every dialect."""
+"""Every operator against the committed vectors, and the vectors against every mutant of every dialect."""
 
 from __future__ import annotations
 
