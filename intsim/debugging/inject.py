@@ -31,8 +31,8 @@ def inject(
 
     `faults` maps nodes to the rules they break; the consequences are computed up to the last node. The file has the
     tensors of the golden file (or of another `level`); its attribute ``fault`` records the faults. Returns how many elements
-    each faulty node gets wrong by itself: 0 means that the fault has no effect on this picture. Raises IntsimError for a node
-    that does not exist, a golden file without its picture, or a fault that cannot be computed.
+    each faulty node gets wrong by itself: 0 means that the fault has no effect on this picture. Raises IntsimError for an
+    unknown node, a golden file without its picture, or a fault that cannot be computed.
     """
     for name in faults:
         if name not in graph.by_name:
