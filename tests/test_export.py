@@ -1,4 +1,4 @@
-"""Out to the test bench and back: every layout and format against a packing in plain Python, and real consumers."""
+"""Export and import of test bench files: every layout and format against a packing in plain Python, and real consumers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from networks import window_graph
 
 SOFTMAX = "encoder.blocks.0.attn.softmax"  # i16 [2, 16, 16]
 NORM = "encoder.blocks.0.norm1"  # i32 [16, 32]
-REQUANT = "encoder.blocks.0.norm1.requant"  # i8 [16, 32], one multiplier a channel
+REQUANT = "encoder.blocks.0.norm1.requant"  # i8 [16, 32], one multiplier per channel
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "manifest-v1.schema.json").read_text(encoding="utf-8"))
 
 searching = settings(derandomize=True, deadline=None, max_examples=150)
@@ -49,8 +49,8 @@ searching = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 @st.composite
-def stored_tensors(draw: st.DrawFn) -> tuple[Packing, np.ndarray]:
-    """Any tensor under any layout that holds it."""
+def packed_tensors(draw: st.DrawFn) -> tuple[Packing, np.ndarray]:
+    """Any tensor with any layout that fits it."""
     shape = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
     fmt = draw(st.sampled_from([format_named(name) for name in ("u8", "i4", "i8", "i13", "i16", "i32", "i64")]))
     own = (fmt.hi - fmt.lo).bit_length()
@@ -62,7 +62,7 @@ def stored_tensors(draw: st.DrawFn) -> tuple[Packing, np.ndarray]:
     room = (bits or own) * (lanes or 1)
     beat = draw(st.none() | st.sampled_from([b for b in (8, 16, 24, 64, 128, 512) if b >= room]))
     layout = BeatLayout(
-        name="drawn",
+        name="sampled",
         bits=bits,
         signed=is_signed,
         beat=beat,
@@ -83,9 +83,9 @@ def _element(bits: int, is_signed: bool) -> tuple[int, int]:
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if is_signed else (0, (1 << bits) - 1)
 
 
-def beats_of(stored: Packing, values: np.ndarray) -> list[int]:
-    """The oracle: every beat as one Python integer, built element by element from the description of the layout."""
-    layout, moved = stored.layout, values if stored.layout.axes is None else values.transpose(stored.layout.axes)
+def beats_of(packing: Packing, values: np.ndarray) -> list[int]:
+    """The oracle: every beat as one Python integer, built element by element from the documentation of layouts."""
+    layout, moved = packing.layout, values if packing.layout.axes is None else values.transpose(packing.layout.axes)
     sizes = [1] * (moved.ndim - len(layout.tile)) + list(layout.tile)
     stream = []
     for block in np.ndindex(*(-(-n // t) for n, t in zip(moved.shape, sizes, strict=True))):
@@ -93,58 +93,58 @@ def beats_of(stored: Packing, values: np.ndarray) -> list[int]:
             at = tuple(b * t + i for b, t, i in zip(block, sizes, inner, strict=True))
             inside = all(i < n for i, n in zip(at, moved.shape, strict=True))
             stream.append(int(moved[at]) if inside else layout.pad)
-    stream += [layout.pad] * (-len(stream) % stored.lanes)
+    stream += [layout.pad] * (-len(stream) % packing.lanes)
     beats = []
-    for start in range(0, len(stream), stored.lanes):
-        lanes = stream[start : start + stored.lanes]
+    for start in range(0, len(stream), packing.lanes):
+        lanes = stream[start : start + packing.lanes]
         if layout.first == "high":
             lanes.reverse()
-        beats.append(sum((v & ((1 << stored.bits) - 1)) << (stored.bits * k) for k, v in enumerate(lanes)))
+        beats.append(sum((v & ((1 << packing.bits) - 1)) << (packing.bits * k) for k, v in enumerate(lanes)))
     return beats
 
 
 @searching
-@given(stored_tensors())
-def test_beats_are_those_of_the_description(drawn: tuple[Packing, np.ndarray]) -> None:
-    stored, values = drawn
-    due = beats_of(stored, values)
-    octets = stored.pack(stored.stream(values))
-    assert [int.from_bytes(beat.tobytes(), "little") for beat in octets] == due
-    assert len(due) == stored.beats
-    assert octets.shape[1] * 8 == stored.beat
-    restored = stored.restore(stored.unpack(octets))
+@given(packed_tensors())
+def test_beats_match_the_documentation(sample: tuple[Packing, np.ndarray]) -> None:
+    packing, values = sample
+    expected = beats_of(packing, values)
+    octets = packing.pack(packing.stream(values))
+    assert [int.from_bytes(beat.tobytes(), "little") for beat in octets] == expected
+    assert len(expected) == packing.beats
+    assert octets.shape[1] * 8 == packing.beat
+    restored = packing.restore(packing.unpack(octets))
     assert restored.dtype == values.dtype
     assert np.array_equal(restored, values)
 
 
 @searching
-@given(stored_tensors(), st.sampled_from(list(FORMATS)))
-def test_every_layout_comes_back_from_every_format(
-    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[Packing, np.ndarray], name: str
+@given(packed_tensors(), st.sampled_from(list(FORMATS)))
+def test_every_layout_round_trips_in_every_format(
+    tmp_path_factory: pytest.TempPathFactory, sample: tuple[Packing, np.ndarray], name: str
 ) -> None:
-    stored, values = drawn
+    packing, values = sample
     folder = tmp_path_factory.mktemp("x")
     if name == "npz":
-        np.savez(folder / "t.npz", t=npz_value(stored, values, "t"))
-        assert np.array_equal(stored.restore(npz_member(folder / "t.npz", "t", stored)), values)
+        np.savez(folder / "t.npz", t=npz_value(packing, values, "t"))
+        assert np.array_equal(packing.restore(npz_member(folder / "t.npz", "t", packing)), values)
         return
     encoding = ENCODINGS[name]
     if encoding.by_beats:
-        stream, parts = stored.stream(values), []
-        for i, (start, stop) in enumerate(stored.parts()):
-            encoding.write(folder / f"{i}", stream[start:stop], stored)
-            parts.append(encoding.read(folder / f"{i}", stored, stop - start))
-        restored = stored.restore(np.concatenate(parts))
+        stream, parts = packing.stream(values), []
+        for i, (start, stop) in enumerate(packing.parts()):
+            encoding.write(folder / f"{i}", stream[start:stop], packing)
+            parts.append(encoding.read(folder / f"{i}", packing, stop - start))
+        restored = packing.restore(np.concatenate(parts))
     else:
-        encoding.write(folder / "x", stored.arrange(values), stored)
-        restored = stored.restore(encoding.read(folder / "x", stored, stored.beats))
+        encoding.write(folder / "x", packing.arrange(values), packing)
+        restored = packing.restore(encoding.read(folder / "x", packing, packing.beats))
     assert restored.dtype == values.dtype
     assert np.array_equal(restored, values)
 
 
 @st.composite
 def layouts(draw: st.DrawFn) -> BeatLayout:
-    """Layouts that hold every tensor of two axes of the tiny golden file."""
+    """Layouts that fit every two-dimensional tensor of the tiny golden file."""
     return BeatLayout(
         bits=draw(st.sampled_from([None, 32, 40])),
         beat=draw(st.sampled_from([None, 64, 256])),
@@ -159,7 +159,7 @@ def layouts(draw: st.DrawFn) -> BeatLayout:
 
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(layouts(), st.sets(st.sampled_from(list(FORMATS)), min_size=1, max_size=3))
-def test_a_golden_file_comes_back(
+def test_an_exported_golden_file_is_read_back(
     golden_file: Path, tmp_path_factory: pytest.TempPathFactory, layout: BeatLayout, formats: set[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("out")
@@ -170,8 +170,8 @@ def test_a_golden_file_comes_back(
         tensors, missing = read_export(folder, name).tensors()
         assert not missing
         with h5py.File(golden_file) as file:
-            due = [name for name in file if name.startswith(("encoder.blocks.0.norm", "encoder.blocks.0.mlp."))]
-            assert list(tensors) == [name for name in due if not name.endswith(".fc1")]
+            names = [name for name in file if name.startswith(("encoder.blocks.0.norm", "encoder.blocks.0.mlp."))]
+            assert list(tensors) == [name for name in names if not name.endswith(".fc1")]
             for tensor, value in tensors.items():
                 assert value.dtype == file[tensor].dtype
                 assert np.array_equal(value, file[tensor][()])
@@ -181,10 +181,10 @@ def test_a_golden_file_comes_back(
 
 
 def written(layout: BeatLayout, name: str, values: list, fmt: Format, folder: Path) -> bytes:
-    """A file of one encoding, as bytes."""
+    """The bytes of a file of one encoding."""
     array = np.array(values)
-    stored = Packing(layout, array.shape, fmt)
-    ENCODINGS[name].write(folder / "x", stored.stream(array), stored)
+    packing = Packing(layout, array.shape, fmt)
+    ENCODINGS[name].write(folder / "x", packing.stream(array), packing)
     return (folder / "x").read_bytes()
 
 
@@ -228,13 +228,13 @@ def test_axes_and_tiles(tmp_path: Path) -> None:
         (BeatLayout(bits=64, signed=False), (4,), signed(8), "at most 63 bits"),
     ],
 )
-def test_layouts_that_cannot_hold_a_tensor(layout: BeatLayout, shape: tuple, fmt: Format, words: str) -> None:
+def test_layouts_that_do_not_fit_a_tensor(layout: BeatLayout, shape: tuple, fmt: Format, words: str) -> None:
     with pytest.raises(IntsimError) as error:
         Packing(layout, shape, fmt)
     assert words in str(error.value)
 
 
-def test_values_that_an_element_does_not_hold() -> None:
+def test_values_that_do_not_fit_an_element() -> None:
     with pytest.raises(IntsimError, match=r"t\[1, 0\] = -3 does not fit u8; give it a sign"):
         Packing(BeatLayout(bits=8, signed=False), (2, 1), signed(16)).stream(np.array([[3], [-3]]), "t")
 
@@ -248,7 +248,7 @@ def test_the_command_line_knows_every_format_and_layout() -> None:
 # --- the manifest -----------------------------------------------------------------------------------------------------
 
 
-def test_what_a_manifest_says(golden_file: Path, graph: Graph, tmp_path: Path) -> None:
+def test_the_fields_of_a_manifest(golden_file: Path, graph: Graph, tmp_path: Path) -> None:
     layout = BeatLayout("wide", beat=64, tile=(4, 4))
     record = export(
         golden_file, tmp_path / "out", layers=[SOFTMAX, NORM], layout=layout, packages=["sv"], model=graph
@@ -290,25 +290,25 @@ def test_steps_inside_operators(graph: Graph, image: np.ndarray, tmp_path: Path)
         assert np.array_equal(tensors[f"{SOFTMAX}:sum"], file[f"{SOFTMAX}:sum"][()])
 
 
-def test_an_export_replaces_an_earlier_one_and_nothing_else(golden_file: Path, tmp_path: Path) -> None:
+def test_an_export_replaces_only_an_earlier_export(golden_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(golden_file, out, layers=[SOFTMAX, NORM], formats=["hex", "raw"])
     export(golden_file, out, layers=[SOFTMAX])
     assert sorted(p.name for p in out.iterdir()) == [f"{SOFTMAX}.hex", "manifest.json"]
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(FileError, match=r"holds notes.txt, which would be mixed"):
+    with pytest.raises(FileError, match=r"contains notes.txt, which would be mixed"):
         export(golden_file, out, layers=[NORM])
     assert sorted(p.name for p in out.iterdir()) == [f"{SOFTMAX}.hex", "manifest.json", "notes.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["out"], "no temporary folder stays behind"
 
 
-def test_a_dump_is_read_by_the_manifest_of_the_golden_tensors(golden_file: Path, tmp_path: Path) -> None:
-    export(golden_file, tmp_path / "due", layers=[SOFTMAX, NORM], layout=BeatLayout(beat=128, tile=(1, 8)))
-    shutil.copytree(tmp_path / "due", tmp_path / "dump")
+def test_a_dump_is_read_with_the_manifest_of_the_golden_tensors(golden_file: Path, tmp_path: Path) -> None:
+    export(golden_file, tmp_path / "expected", layers=[SOFTMAX, NORM], layout=BeatLayout(beat=128, tile=(1, 8)))
+    shutil.copytree(tmp_path / "expected", tmp_path / "dump")
     (tmp_path / "dump" / f"{NORM}.hex").unlink()
     path = tmp_path / "dump" / f"{SOFTMAX}.hex"
     path.write_text("f" * 32 + "\n" + path.read_text().partition("\n")[2])
-    tensors, missing = read_dump(tmp_path / "dump", tmp_path / "due" / "manifest.json").tensors()
+    tensors, missing = read_dump(tmp_path / "dump", tmp_path / "expected" / "manifest.json").tensors()
     assert missing == [NORM]
     assert tensors[SOFTMAX][0, 0, :8].tolist() == [-1] * 8
     alike, _ = read_dump_like(tmp_path / "dump", golden_file, BeatLayout(beat=128, tile=(1, 8)), "hex").tensors()
@@ -317,14 +317,17 @@ def test_a_dump_is_read_by_the_manifest_of_the_golden_tensors(golden_file: Path,
         read_export(tmp_path / "dump")
 
 
-def test_an_existing_folder_is_written_from_within(golden_file: Path, tmp_path: Path) -> None:
-    """It may be a file system of its own, into which nothing can be renamed."""
+def test_temporary_files_are_inside_an_existing_folder(golden_file: Path, tmp_path: Path) -> None:
+    """The folder may be a file system of its own; files cannot be renamed into it from outside."""
     (tmp_path / "out").mkdir()
-    beside: list[list[str]] = []
+    siblings: list[list[str]] = []
     export(
-        golden_file, tmp_path / "out", layers=[NORM], progress=lambda _: beside.append([p.name for p in tmp_path.iterdir()])
+        golden_file,
+        tmp_path / "out",
+        layers=[NORM],
+        progress=lambda _: siblings.append([p.name for p in tmp_path.iterdir()]),
     )
-    assert beside == [["out"]]
+    assert siblings == [["out"]]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"{NORM}.hex", "manifest.json"]
 
 
@@ -332,67 +335,67 @@ def test_files_that_are_none_or_too_many(golden_file: Path, tmp_path: Path) -> N
     record = export(golden_file, tmp_path / "out", layers=[NORM, SOFTMAX], layout=BeatLayout(beat=128, lines=50)).record
     assert [file["file"] for file in record["tensors"][0]["files"]] == [f"{NORM}-{i:03d}.hex" for i in range(3)]
     shutil.copytree(tmp_path / "out", tmp_path / "dump")
-    beyond = tmp_path / "dump" / f"{NORM}-003.hex"
-    beyond.touch()
+    extra = tmp_path / "dump" / f"{NORM}-003.hex"
+    extra.touch()
     with pytest.raises(FileError, match=r"-003\.hex: is one file too many; encoder\.blocks\.0\.norm1 takes 3"):
         read_dump(tmp_path / "dump", tmp_path / "out").tensors()
-    beyond.unlink()
+    extra.unlink()
     (tmp_path / "dump" / f"{NORM}-001.hex").unlink()
     with pytest.raises(FileError, match=r"-001\.hex: is missing; encoder\.blocks\.0\.norm1 takes 3 files"):
         read_dump(tmp_path / "dump", tmp_path / "out").tensors()
     (tmp_path / "dump" / f"{NORM}-001.hex").mkdir()
-    with pytest.raises(FileError, match=r"-001\.hex: is not an ordinary file"):
+    with pytest.raises(FileError, match=r"-001\.hex: is not a regular file"):
         read_dump(tmp_path / "dump", tmp_path / "out").tensors()
 
 
-def test_what_the_golden_file_leaves_out_is_said(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+def test_tensors_that_the_golden_file_leaves_out_are_reported(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
     intsim.golden(graph, image, tmp_path / "boundary.h5", "boundary")
-    with pytest.raises(IntsimError, match=r"left out at level boundary; 'intsim golden --level full --layers' writes them"):
+    with pytest.raises(IntsimError, match="left out at level boundary; make a golden file at level full that selects them"):
         export(tmp_path / "boundary.h5", tmp_path / "out", layers=[NORM])
     intsim.golden(graph, image, tmp_path / "digest.h5", "digest")
-    with pytest.raises(IntsimError, match="holds only the hash of"):
+    with pytest.raises(IntsimError, match="has only the hash of"):
         export(tmp_path / "digest.h5", tmp_path / "out", layers=[SOFTMAX])
     assert not (tmp_path / "out").exists()
 
 
 def test_words_as_other_tools_write_them(golden_file: Path, tmp_path: Path) -> None:
-    """Capitals, C's prefix, underscores, comments, addresses, a byte order mark, and Windows' line ends."""
-    export(golden_file, tmp_path / "due", layers=[NORM], layout=BeatLayout(beat=64))
-    shutil.copytree(tmp_path / "due", tmp_path / "dump")
+    """Capitals, C's prefix, underscores, comments, addresses, a byte order mark, and Windows line ends."""
+    export(golden_file, tmp_path / "expected", layers=[NORM], layout=BeatLayout(beat=64))
+    shutil.copytree(tmp_path / "expected", tmp_path / "dump")
     path = tmp_path / "dump" / f"{NORM}.hex"
     words = path.read_text().upper().split()
-    words[1], words[2] = f"0x{words[2 - 1]}", f"{words[2][:8]}_{words[2][8:]}"
+    words[1], words[2] = f"0x{words[1]}", f"{words[2][:8]}_{words[2][8:]}"
     text = "\r\n".join(["// memory", "@0", *words[:5], "@5 /* five", "*/", *words[5:]])
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    tensors, _ = read_dump(tmp_path / "dump", tmp_path / "due").tensors()
+    tensors, _ = read_dump(tmp_path / "dump", tmp_path / "expected").tensors()
     assert tensors[NORM].reshape(-1).tolist() == values_of(golden_file, NORM)
     path.write_text(path.read_text(encoding="utf-8-sig").replace(words[3], f"0x{words[3][2:]}"))
     with pytest.raises(FileError, match="has unknown bits"):
-        read_dump(tmp_path / "dump", tmp_path / "due").tensors()
+        read_dump(tmp_path / "dump", tmp_path / "expected").tensors()
 
 
-def test_a_device_may_lack_a_tensor_in_an_npz(golden_file: Path, tmp_path: Path) -> None:
-    export(golden_file, tmp_path / "due", layers=[NORM, SOFTMAX], formats=["npz"])
+def test_a_tensor_may_be_missing_in_an_npz_dump(golden_file: Path, tmp_path: Path) -> None:
+    export(golden_file, tmp_path / "expected", layers=[NORM, SOFTMAX], formats=["npz"])
     (tmp_path / "dump").mkdir()
-    with np.load(tmp_path / "due" / "tensors.npz") as held:
-        np.savez(tmp_path / "dump" / "tensors.npz", **{NORM: held[NORM]})
-    tensors, missing = read_dump(tmp_path / "dump", tmp_path / "due").tensors()
+    with np.load(tmp_path / "expected" / "tensors.npz") as arrays:
+        np.savez(tmp_path / "dump" / "tensors.npz", **{NORM: arrays[NORM]})
+    tensors, missing = read_dump(tmp_path / "dump", tmp_path / "expected").tensors()
     assert (list(tensors), missing) == ([NORM], [SOFTMAX])
 
 
-def test_what_cannot_be_exported_is_said_first(golden_file: Path, tmp_path: Path) -> None:
+def test_invalid_requests_fail_before_anything_is_written(golden_file: Path, tmp_path: Path) -> None:
     for formats, packages in ((["hexx"], []), ([], ["ada"])):
         with pytest.raises(IntsimError, match="is neither a format"):
             export(golden_file, tmp_path / "out", formats=formats, packages=packages)
-    with pytest.raises(IntsimError, match="nothing is to be exported"):
+    with pytest.raises(IntsimError, match="nothing to export"):
         export(golden_file, tmp_path / "out", formats=[])
     assert not (tmp_path / "out").exists()
     export(golden_file, tmp_path / "out", layers=[NORM], formats=["hex", "hex"])
     assert list(read_export(tmp_path / "out").tensors()[0]) == [NORM]
 
 
-def test_names_that_no_source_file_takes(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
-    """A layout or a dialect may bear any name; comments and strings hold it all the same."""
+def test_names_that_are_not_valid_in_source_files(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """A layout or a dialect may have any name; comments and strings stay valid."""
     odd = Graph(list(graph.nodes), graph.dialect.replace(name='größe */ "\n'), graph.config, graph.provenance)
     intsim.golden(odd, image, tmp_path / "golden.h5", "full", [NORM])
     layout = BeatLayout("größe */")
@@ -407,7 +410,7 @@ def test_names_that_no_source_file_takes(graph: Graph, image: np.ndarray, tmp_pa
 
 
 def output_of(*command: str | Path, text: str | None = None) -> str:
-    """What a command prints; it must not complain."""
+    """The standard output of a command, which must succeed without warnings."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, input=text)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
@@ -416,7 +419,7 @@ def output_of(*command: str | Path, text: str | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def bench(golden_file: Path, graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One export of everything that a consumer reads."""
+    """One export of everything that the consumers read."""
     folder = tmp_path_factory.mktemp("bench") / "out"
     layout = BeatLayout("four", bits=32, beat=128, tile=(1, 4))
     layers = [SOFTMAX, NORM, REQUANT, "encoder.blocks.0.mlp.act"]
@@ -489,7 +492,7 @@ def test_c_reads_what_was_exported(bench: Path, golden_file: Path, graph: Graph,
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
-def test_headers_and_packages_of_one_node_go_together(model_file: Path, tmp_path: Path) -> None:
+def test_headers_and_packages_of_one_node_compile_together(model_file: Path, tmp_path: Path) -> None:
     export(model_file, tmp_path / "out", layers=["encoder.blocks.0.attn.qkv*"], formats=["c"], packages=["c"])
     headers = sorted(path.name for path in (tmp_path / "out").glob("*.h"))
     assert len(headers) == 6
@@ -498,7 +501,7 @@ def test_headers_and_packages_of_one_node_go_together(model_file: Path, tmp_path
 
 
 def test_the_regions_of_a_mask_are_a_memory(tmp_path: Path) -> None:
-    """Its package names them and their shape, the tensor beside it holds them; every package of shifted windows compiles."""
+    """Its package has their name and shape, a tensor has the values; every package of shifted windows compiles."""
     graph, _ = window_graph()
     intsim.save(graph, tmp_path / "model.h5")
     out = tmp_path / "out"
@@ -549,7 +552,7 @@ endmodule
 
 
 @pytest.mark.skipif(
-    not shutil.which("iverilog"), reason="Icarus Verilog is not installed; 'make rtl' installs it and runs this"
+    not shutil.which("iverilog"), reason="Icarus Verilog is not installed; 'make rtl' installs it and runs this test"
 )
 def test_verilog_reads_what_was_exported(bench: Path, golden_file: Path, graph: Graph, tmp_path: Path) -> None:
     (tmp_path / "consumer.sv").write_text(VERILOG_CONSUMER)
@@ -603,7 +606,7 @@ def test_vhdl_reads_what_was_exported(bench: Path, graph: Graph, tmp_path: Path)
     assert lines[1].split() == [str(act.params["x0"]), REQUANT]
 
 
-def test_packages_of_names_that_would_collide(image: np.ndarray, tmp_path: Path) -> None:
+def test_node_names_whose_packages_would_collide(image: np.ndarray, tmp_path: Path) -> None:
     nodes = [input_node("image", 2, 2, 1.0)]
     nodes += [
         Node("a.b", "upsample_nearest", ("image",), {"factor": 2}),
@@ -615,28 +618,28 @@ def test_packages_of_names_that_would_collide(image: np.ndarray, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-# --- what can be wrong ------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 DAMAGE: list[tuple[str, Callable[[bytes], bytes], str]] = [
-    ("hex", lambda b: b[:-33], "holds 127 hexadecimal words, 128 beats are due; the dump is truncated"),
-    ("hex", lambda b: b[:-9], ":128: 24 digits, a beat of 128 bits has 32; the dump is truncated, or lacks leading zeros"),
-    ("hex", lambda b: b[:40] + b"g" + b[41:], ":2: 'g' is no hexadecimal digit"),
-    ("hex", lambda b: b + b"00\n", ":129: a word more than the 128 beats that are due"),
+    ("hex", lambda b: b[:-33], "has 127 hexadecimal words, expected 128; the dump is truncated"),
+    ("hex", lambda b: b[:-9], ":128: 24 digits, a beat of 128 bits has 32; the dump is truncated, or leading zeros"),
+    ("hex", lambda b: b[:40] + b"g" + b[41:], ":2: 'g' is not a hexadecimal digit"),
+    ("hex", lambda b: b + b"00\n", ":129: more words than the 128 expected beats"),
     ("hex", lambda b: b"x" * 32 + b[32:], ":1: .* has unknown bits"),
     ("hex", lambda b: b"0" + b, ":1: 33 digits, a beat of 128 bits has 32$"),
-    ("hex", lambda b: b"@4\n" + b, ":1: jumps to address 0x4, beat 0 is due"),
-    ("hex", lambda b: b"@q\n" + b, ":1: '@q' is no address"),
+    ("hex", lambda b: b"@4\n" + b, ":1: jumps to address 0x4, expected beat 0"),
+    ("hex", lambda b: b"@q\n" + b, ":1: '@q' is not an address"),
     ("hex", lambda b: b"\xff" + b, ":1: is not plain text"),
-    ("bits", lambda b: b.replace(b"1", b"2", 1), "'2' is no binary digit"),
-    ("raw", lambda b: b[:-1], "holds 2,047 bytes, 128 beats of 16 are 2,048; the dump is truncated"),
-    ("raw", lambda b: b + b"\0", "holds 2,049 bytes"),
-    ("text", lambda b: b.rsplit(b" ", 3)[0], "holds 509 values, 512 are due; the dump is truncated"),
-    ("text", lambda b: b + b"7", ":129: a value more than the 512 that are due"),
-    ("text", lambda b: b"1.5 " + b, ":1: '1.5' is no decimal number"),
+    ("bits", lambda b: b.replace(b"1", b"2", 1), "'2' is not a binary digit"),
+    ("raw", lambda b: b[:-1], r"has 2,047 bytes, expected 2,048 \(128 beats of 16\); the dump is truncated"),
+    ("raw", lambda b: b + b"\0", r"has 2,049 bytes, expected 2,048 \(128 beats of 16\); it contains more"),
+    ("text", lambda b: b.rsplit(b" ", 3)[0], "has 509 values, expected 512; the dump is truncated"),
+    ("text", lambda b: b + b"7", ":129: more values than the expected 512"),
+    ("text", lambda b: b"1.5 " + b, ":1: '1.5' is not a decimal number"),
     ("text", lambda b: b"9999999999 " + b, ":1: 9999999999 does not fit i32"),
-    ("c", lambda b: b[: b.index(b"}")], "holds no array between braces"),
-    ("c", lambda b: b.replace(b"{", b"{ 5,", 1), "holds 513 values, 512 are due"),
-    ("c", lambda b: b.replace(b"{", b"{ 0.5,", 1), ":10: '0.5' is no decimal number"),
+    ("c", lambda b: b[: b.index(b"}")], "has no array between braces"),
+    ("c", lambda b: b.replace(b"{", b"{ 5,", 1), "has 513 values, expected 512$"),
+    ("c", lambda b: b.replace(b"{", b"{ 0.5,", 1), ":10: '0.5' is not a decimal number"),
     ("npy", lambda b: b[:-4], "truncated"),
 ]
 
@@ -644,17 +647,17 @@ DAMAGE: list[tuple[str, Callable[[bytes], bytes], str]] = [
 @pytest.mark.parametrize(("name", "damage", "words"), DAMAGE, ids=[f"{n}-{w[:20]}" for n, _, w in DAMAGE])
 def test_a_damaged_dump(name: str, damage: Callable[[bytes], bytes], words: str, golden_file: Path, tmp_path: Path) -> None:
     layout = BeatLayout(bits=32, beat=128, tile=(1, 4))
-    export(golden_file, tmp_path / "due", layers=[NORM], formats=[name], layout=layout)
-    path = next(p for p in (tmp_path / "due").iterdir() if p.name.startswith(NORM))
+    export(golden_file, tmp_path / "out", layers=[NORM], formats=[name], layout=layout)
+    path = next(p for p in (tmp_path / "out").iterdir() if p.name.startswith(NORM))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(FileError, match=words) as error:
-        read_dump(tmp_path / "due", tmp_path / "due" / "manifest.json").tensors()
+        read_dump(tmp_path / "out", tmp_path / "out" / "manifest.json").tensors()
     assert "\n" not in str(error.value)
     assert path.name in str(error.value)
 
 
 def records() -> Iterator[tuple[Callable[[dict[str, Any]], Any], str]]:
-    """Manifests that are none, and what is said of them."""
+    """Changes that make a manifest invalid, and the message for each."""
     yield lambda m: m.update(version=2), "manifest version 2; this intsim reads version 1"
     yield lambda m: m.pop("layout"), "'layout' is a required property"
     yield lambda m: m["tensors"][0].update(shape=[-4]), "shape.0: -4 is less than the minimum"
@@ -662,14 +665,14 @@ def records() -> Iterator[tuple[Callable[[dict[str, Any]], Any], str]]:
     yield lambda m: m["layout"].update(beat=8), "a beat of 8 bits does not hold an element"
     yield lambda m: m["layout"].update(axes=[0]), "do not cover"
     yield lambda m: m["tensors"][0].update(format="i99"), "i99"
-    yield lambda m: m["tensors"][0].update(shape=[4, 4]), "its beats or files are not those of its shape and layout"
-    yield lambda m: m["tensors"][0].update(beats=7), "its beats or files are not those of its shape and layout"
+    yield lambda m: m["tensors"][0].update(shape=[4, 4]), "its beats or files do not match its shape and layout"
+    yield lambda m: m["tensors"][0].update(beats=7), "its beats or files do not match its shape and layout"
     yield lambda m: m["tensors"][0].update(name="../../evil"), "does not match"
-    yield lambda m: m["tensors"][0].update(name="other"), "its beats or files are not those of its shape and layout"
+    yield lambda m: m["tensors"][0].update(name="other"), "its beats or files do not match its shape and layout"
     yield lambda m: m["tensors"].append(m["tensors"][0]), "lists a tensor twice in one encoding"
     yield lambda m: m["tensors"][0]["files"][0].update(bytes=3), "its SHA-256 is not the one in manifest.json"
     yield lambda m: m["tensors"][0]["files"][0].update(sha256="0" * 64), "its SHA-256 is not the one in manifest.json"
-    yield lambda m: m["tensors"][0].update(values_sha256="0" * 64), "does not come back as it was exported"
+    yield lambda m: m["tensors"][0].update(values_sha256="0" * 64), "does not match its SHA-256 in the manifest"
 
 
 @pytest.mark.parametrize(("change", "words"), list(records()))
@@ -685,16 +688,16 @@ def test_a_damaged_manifest(change: Callable[[dict[str, Any]], Any], words: str,
 
 
 BAD_LAYOUTS = [
-    ("beat = 12", "a beat of 12 bits is not whole bytes"),
+    ("beat = 12", "a beat of 12 bits is not a whole number of bytes"),
     ("beat = 0", "is not a whole number from 8"),
     ("bits = 65", "is not a whole number from 1 to 64"),
     ("bits = true", "is not a whole number"),
     ('first = "left"', "is not one of: low, high"),
-    ("axes = [0, 0]", "must name every axis from 0 on, once each"),
+    ("axes = [0, 0]", "must name every axis from 0 exactly once"),
     ("tile = [0]", "is not a list of whole numbers from 1"),
     ("colour = 3", "unknown key 'colour'; the keys are: name, bits, signed"),
     ("signed = 1", "is not true or false"),
-    ("beat = ", "not a TOML file"),
+    ("beat = ", "not a valid TOML file"),
     ('name = ""', "is not a line of text"),
 ]
 
@@ -709,10 +712,10 @@ def test_bad_layout_files(text: str, words: str, tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-# --- as a user types it -----------------------------------------------------------------------------------------------
+# --- on the command line ----------------------------------------------------------------------------------------------
 
 
-def test_out_and_back(cli: Callable[..., tuple[int, str, str]]) -> None:
+def test_export_and_import(cli: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = cli(
         f"export golden.h5 -m model.h5 --layers '{SOFTMAX}' --format hex --format raw --layout axi128 --package sv -o out"
     )
@@ -727,13 +730,13 @@ def test_out_and_back(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("import out --like golden.h5 --layout axi128 -o like.npz")[0] == 0
 
 
-def test_what_is_written_where_no_format_is_named(cli: Callable[..., tuple[int, str, str]]) -> None:
+def test_the_default_formats(cli: Callable[..., tuple[int, str, str]]) -> None:
     for words, written in (("", {".hex"}), ("--package sv", {".sv"}), ("--package sv --layout axi128", {".sv", ".hex"})):
         assert cli(f"export golden.h5 -m model.h5 --layers {SOFTMAX} {words} -o out")[0] == 0
         assert {path.suffix for path in Path("out").iterdir()} == written | {".json"}
 
 
-def test_an_import_spoils_no_input(cli: Callable[..., tuple[int, str, str]]) -> None:
+def test_an_import_never_overwrites_its_inputs(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli(f"export golden.h5 --layers {SOFTMAX} --format npz -o out")[0] == 0
     before = Path("out/tensors.npz").read_bytes()
     code, _, err = cli("import out -o out/dut.npz")
@@ -762,27 +765,30 @@ BAD_COMMANDS = [
     ("export golden.h5 -o out --layout none", "layout 'none' is neither a TOML file nor one of: plain, beats32"),
     ("export golden.h5 -o out --layers nothing", "--layers 'nothing' matches no node"),
     ("export picture.png -o out", "not an HDF5 file"),
-    ("export none.h5 -o out", "there is no such file"),
+    ("export none.h5 -o out", "no such file"),
     ("export golden.h5 -o golden.h5", "is a file; name a folder"),
-    ("export golden.h5 -o nowhere/out", "does not exist; make it first"),
+    ("export golden.h5 -o nowhere/out", "does not exist; create it first"),
     (
         "export golden.h5 -o out --layout narrow.toml",
         "encoder.patch_embed.proj: layout narrow: a beat of 8 bits does not hold an element of 32 bits",
     ),
     ("export golden.h5 -o out --layout short.toml --layers *.softmax", "its axes [1, 0] do not cover a tensor of shape"),
     ("export golden.h5 -o out --format jpeg", "'jpeg' is not one of"),
-    ("import nowhere", "nowhere: there is no such folder"),
-    ("import nowhere --like golden.h5", "nowhere: there is no such folder"),
+    ("import nowhere", "nowhere: no such folder"),
+    ("import nowhere --like golden.h5", "nowhere: no such folder"),
     ("import picture.png", "picture.png: is a file; name the folder it is in"),
     ("import narrow.toml --like golden.h5", "narrow.toml: is a file; name the folder it is in"),
     ("export golden.h5 -o ''", "name the folder to write with -o FOLDER"),
     ("export golden.h5 --dry-run --json", "leave out --json"),
     ("export golden.h5 --dry-run --package sv", "leave out --package"),
     ("export model.h5 -m model.h5 -o out", "model.h5 is a model itself"),
-    ("export model.h5 -o out --layers encoder.tokens", "such nodes have no arrays; their constants are in --package"),
-    ("export golden.h5 -o out --layout huge.toml --layers labels", "elements of it, more than memory holds"),
+    (
+        "export model.h5 -o out --layers encoder.tokens",
+        "such nodes have no arrays; their constants are exported as packages",
+    ),
+    ("export golden.h5 -o out --layout huge.toml --layers labels", "elements, more than memory holds"),
     ("import . --manifest golden.h5", "golden.h5: is a file; name the folder it is in, or its manifest.json"),
-    ("import . --like golden.h5", "no file there bears the name of a tensor of golden.h5"),
+    ("import . --like golden.h5", "no file in it is named after a tensor of golden.h5"),
     ("import . --like golden.h5 --manifest x", "give one of them"),
     ("import . --layout plain", "--layout goes with --like"),
 ]

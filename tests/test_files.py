@@ -1,4 +1,4 @@
-"""Model and golden files: what is written comes back, the same bytes every time, and never half a file."""
+"""Model and golden files: round trips, reproducible bytes, and atomic writing."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from networks import TINY, tiny_graph
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below `folder`, hidden ones too, by its SHA-256."""
+    """The SHA-256 of every file below `folder`, including hidden ones."""
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 
 
 def same_scale(a: object, b: object) -> bool:
-    """Whether two scales (None, a number, one a channel) are equal."""
+    """Whether two scales (None, a number, or one per channel) are equal."""
     return (a is None) == (b is None) and (a is None or np.array_equal(np.asarray(a), np.asarray(b)))
 
 
@@ -63,7 +63,7 @@ def test_a_loaded_model_computes_the_same(graph: Graph, model_file: Path, image:
 
 
 def test_content_hash_sees_every_change(graph: Graph) -> None:
-    """Another weight, integer parameter, name, order of inputs or rule is another model; another scale is the same."""
+    """A different weight, integer parameter, name, order of inputs or rule changes the hash; a different scale does not."""
 
     def changed(position: int, **changes: object) -> str:
         nodes = list(graph.nodes)
@@ -88,8 +88,8 @@ def test_content_hash_sees_every_change(graph: Graph) -> None:
     assert Graph(list(graph.nodes), graph.dialect, {"name": "other"}).content_hash == graph.content_hash
 
 
-def test_files_are_the_same_bytes_every_time(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
-    """No times, no order by chance: over a second later, from a graph made or loaded anew, the bytes are the same."""
+def test_files_are_reproducible(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """No times and no random order: more than a second later, from a new or loaded graph, the bytes are the same."""
     intsim.save(graph, tmp_path / "a.h5")
     intsim.golden(graph, image, tmp_path / "a.golden.h5", "steps")
     time.sleep(1.1)
@@ -99,7 +99,7 @@ def test_files_are_the_same_bytes_every_time(graph: Graph, image: np.ndarray, tm
     assert (tmp_path / "a.golden.h5").read_bytes() == (tmp_path / "b.golden.h5").read_bytes()
 
 
-def test_a_model_saved_again_is_the_same_bytes(model_file: Path, tmp_path: Path) -> None:
+def test_saving_a_loaded_model_gives_the_same_bytes(model_file: Path, tmp_path: Path) -> None:
     intsim.save(intsim.load(model_file), tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == model_file.read_bytes()
 
@@ -107,13 +107,13 @@ def test_a_model_saved_again_is_the_same_bytes(model_file: Path, tmp_path: Path)
 def test_content_hash_is_independent_of_packing(
     graph: Graph, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The golden content hash is over names, shapes, formats and values: storing them otherwise does not change it."""
+    """The golden content hash covers names, shapes, formats and values, not how they are stored."""
     packed = intsim.golden(graph, image, tmp_path / "packed.h5", "full")
 
-    def plainly(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
+    def contiguous(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
         return group.create_dataset(name, data=array)
 
-    monkeypatch.setattr(hdf5, "store", plainly)
+    monkeypatch.setattr(hdf5, "store", contiguous)
     plain = intsim.golden(graph, image, tmp_path / "plain.h5", "full")
     assert (tmp_path / "packed.h5").read_bytes() != (tmp_path / "plain.h5").read_bytes()
     assert packed == plain
@@ -141,7 +141,7 @@ def test_content_hash_sees_picture_model_and_choice(graph: Graph, image: np.ndar
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_recorded_hashes_are_those_of_the_values(level: str, graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
-    """sha256, min, max and shape of every dataset are true; at level digest there are hashes but no values."""
+    """sha256, min, max and shape of every dataset are correct; at level digest there are hashes but no values."""
     intsim.golden(graph, image, tmp_path / "g.h5", level)
     values: dict[str, np.ndarray] = {}
     intsim.run(graph, image, lambda name, value: values.__setitem__(name, value.copy()))
@@ -151,7 +151,7 @@ def test_recorded_hashes_are_those_of_the_values(level: str, graph: Graph, image
         for name in names:
             dataset, attributes = file[name], file[name].attrs
             value = values.get(name)
-            if value is None:  # the inside of an operator
+            if value is None:  # an intermediate value of an operator
                 value = dataset[()]
                 assert value.dtype == np.int64, name
             if level == "digest":
@@ -169,30 +169,30 @@ def test_recorded_hashes_are_those_of_the_values(level: str, graph: Graph, image
 def test_the_content_hash_can_be_recomputed_from_the_values(
     level: str, graph: Graph, image: np.ndarray, tmp_path: Path
 ) -> None:
-    """With h5py and hashlib alone; at level digest from the recorded hashes."""
+    """With only h5py and hashlib; at level digest, from the recorded hashes."""
     content = intsim.golden(graph, image, tmp_path / "g.h5", level, ("encoder.*",))
     with h5py.File(tmp_path / "g.h5") as file:
         tensors = []
         for name in (name for name in file if name != "graph"):
-            about, values = file[name].attrs, file[name][()]
-            sha256 = about["sha256"] if level == "digest" else hashlib.sha256(values.tobytes()).hexdigest()
-            tensors.append([name, about["format"], about["shape"].tolist(), sha256])
+            attributes, values = file[name].attrs, file[name][()]
+            sha256 = attributes["sha256"] if level == "digest" else hashlib.sha256(values.tobytes()).hexdigest()
+            tensors.append([name, attributes["format"], attributes["shape"].tolist(), sha256])
     canonical = {"model": graph.content_hash, "image": hashlib.sha256(image.tobytes()).hexdigest(), "tensors": tensors}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
     assert hashlib.sha256(text.encode()).hexdigest() == content
 
 
-def test_replacing_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
+def test_replacing_replaces_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
     with files.replacing(target) as temporary:
         temporary.write_text("new")
-        assert target.read_text() == "old", "the old file stands until the new one is complete"
+        assert target.read_text() == "old", "the old file remains until the new one is complete"
     assert target.read_text() == "new"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
+def test_a_new_file_has_default_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         with files.replacing(tmp_path / "file") as temporary:
@@ -203,7 +203,7 @@ def test_a_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
-def test_replacing_leaves_the_old_file_when_the_block_fails(error: type[BaseException], tmp_path: Path) -> None:
+def test_replacing_keeps_the_old_file_when_the_block_fails(error: type[BaseException], tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
 
@@ -218,7 +218,7 @@ def test_replacing_leaves_the_old_file_when_the_block_fails(error: type[BaseExce
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_replacing_refuses_what_it_could_not_write(tmp_path: Path) -> None:
+def test_replacing_refuses_targets_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="is a folder"), files.replacing(tmp_path):
         pytest.fail("the block must not run")
     with pytest.raises(FileError, match="does not exist"), files.replacing(tmp_path / "no" / "file"):
@@ -228,7 +228,7 @@ def test_replacing_refuses_what_it_could_not_write(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
-def test_an_interrupted_golden_run_leaves_nothing(
+def test_an_interrupted_golden_run_leaves_no_files(
     error: type[BaseException], existing: bool, graph: Graph, image: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "golden.h5"
@@ -249,10 +249,10 @@ def test_an_interrupted_golden_run_leaves_nothing(
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_files_written_by_threads_are_what_hdf5_alone_writes(
+def test_files_written_by_threads_equal_those_of_hdf5_alone(
     level: str, graph: Graph, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Deflated beside the computing, or by HDF5's own filters where the two do not deflate alike: the same bytes."""
+    """Deflated in other threads, or by HDF5's own filters if the two zlibs differ: the same bytes."""
     written = []
     for alike in (True, False):
         monkeypatch.setattr(hdf5, "deflates_alike", lambda alike=alike: alike)
@@ -262,7 +262,7 @@ def test_files_written_by_threads_are_what_hdf5_alone_writes(
     assert written[0] == written[1]
 
 
-def test_many_threads_may_ask_at_once_whether_zlibs_agree() -> None:
+def test_comparing_zlibs_is_thread_safe() -> None:
     hdf5.deflates_alike.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         answers = {answer.result() for answer in [pool.submit(hdf5.deflates_alike.__wrapped__) for _ in range(64)]}
@@ -271,7 +271,7 @@ def test_many_threads_may_ask_at_once_whether_zlibs_agree() -> None:
 
 @pytest.mark.parametrize("shape", [(512,), (70_000,), (3, 700_001), (257, 5000), (5, 600, 601), (1, 1_200_000)])
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i4", "i8"])
-def test_chunks_deflated_outside_are_read_back_whole(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+def test_chunks_deflated_outside_hdf5_are_read_back(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
 
     with h5py.File(tmp_path / "inside.h5", "w") as inside, h5py.File(tmp_path / "outside.h5", "w") as outside:
@@ -285,7 +285,7 @@ def test_chunks_deflated_outside_are_read_back_whole(shape: tuple[int, ...], dty
         np.testing.assert_array_equal(ours[()], array)
 
 
-def test_an_unsuitable_picture_leaves_nothing(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+def test_an_unsuitable_picture_leaves_no_files(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(intsim.IntsimError, match="24 x 40 x 3"):
         intsim.golden(graph, image[:-1], tmp_path / "golden.h5")
     with pytest.raises(intsim.IntsimError, match="uint8"):
@@ -293,7 +293,7 @@ def test_an_unsuitable_picture_leaves_nothing(graph: Graph, image: np.ndarray, t
     assert not contents(tmp_path)
 
 
-def test_a_failed_save_leaves_the_old_model(
+def test_a_failed_save_keeps_the_old_model(
     graph: Graph, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "model.h5"
@@ -327,7 +327,7 @@ def test_a_failed_save_leaves_the_old_model(
         (np.zeros((0, 7), np.int8), None),
     ],
 )
-def test_store_packs_in_chunks_of_a_megabyte(array: np.ndarray, chunks: tuple[int, ...] | None, tmp_path: Path) -> None:
+def test_store_writes_chunks_of_one_mebibyte(array: np.ndarray, chunks: tuple[int, ...] | None, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = hdf5.store(file, "x", array)
         assert dataset.chunks == chunks
@@ -335,8 +335,8 @@ def test_store_packs_in_chunks_of_a_megabyte(array: np.ndarray, chunks: tuple[in
         assert np.array_equal(dataset[()], array)
 
 
-def test_the_shape_of_the_tiny_model(graph: Graph) -> None:
-    """The fixtures are what these tests take them for: all four levels differ on it."""
+def test_the_tiny_model_has_all_formats(graph: Graph) -> None:
+    """These tests assume it: all four levels differ for this model."""
     formats = {str(t.fmt) for t in graph.tensors.values()}
     assert {"u8", "i8", "i16", "i32"} <= formats
     assert graph.tensors["labels"].shape == tuple(TINY["image_size"])

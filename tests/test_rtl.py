@@ -1,4 +1,4 @@
-"""examples/rtl: each unit, simulated, gives what the reference gives; rows of any length, stalls, resets, wrong devices."""
+"""examples/rtl: simulated units equal the reference, for rows of any length, with stalls, resets and faulty devices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intsim import ops
 
 RTL = Path(__file__).resolve().parent.parent / "examples" / "rtl"
 LANES = 8
-VECTORS = {"m": 32, "e": 8, "bias": 32}  # parameters that may be one a channel, and their bits
+VECTORS = {"m": 32, "e": 8, "bias": 32}  # parameters that may be per channel, and their bits
 
 pytest.importorskip("cocotb", reason="cocotb is not installed")
 if shutil.which("iverilog") is None:
@@ -26,10 +26,11 @@ sys.path.insert(0, str(RTL))
 from device import KINDS, WIDTHS, Device, simulate  # noqa: E402
 
 Params = dict[str, Any]
+Simulated = Callable[..., NDArray]
 
 
 def rows(width: int, length: int, seed: int) -> NDArray:
-    """Random rows, then those at the edges: all equal, all negative, the ends of the format, one element that stands out."""
+    """Random rows, then edge cases: all equal, all negative, the ends of the format, few large elements."""
     rng = np.random.default_rng(seed)
     lo, hi = -(2 ** (width - 1)), 2 ** (width - 1) - 1
     rare = np.where(rng.random((2, length)) < 0.1, hi, 0)
@@ -47,7 +48,7 @@ def rows(width: int, length: int, seed: int) -> NDArray:
 
 
 def beats(x: NDArray, width: int, padding: NDArray | None = None) -> list[str]:
-    """Rows as beats of eight elements, hexadecimal; `padding` fills the rest of a row, else zeros."""
+    """Rows as beats of eight elements in hexadecimal, padded with `padding` or zeros."""
     count = -(-x.shape[-1] // LANES) * LANES
     whole = np.zeros((len(x), count), np.int64) if padding is None else padding[:, :count].copy()
     whole[:, : x.shape[-1]] = x
@@ -56,7 +57,7 @@ def beats(x: NDArray, width: int, padding: NDArray | None = None) -> list[str]:
 
 
 def vector(name: str, bits: int, values: NDArray) -> str:
-    """A parameter that may be one a channel, as `intsim export --package sv` writes it."""
+    """A parameter that may be per channel, as `intsim export --package sv` writes it."""
     digits = ", ".join(f"{bits}'h{int(v) & ((1 << bits) - 1):0{bits // 4}x}" for v in values[::-1])
     return (
         f"localparam int {name}_COUNT = {len(values)};\nlocalparam int {name}_BITS = {bits};\n"
@@ -79,15 +80,15 @@ def package(unit: str, params: Params, width: int, row: int, folder: Path) -> Pa
 
 
 @pytest.fixture
-def simulated(tmp_path: Path) -> Callable[..., NDArray]:
-    """Rows through a unit with and without stalls: what came out, the same both times, padding zero."""
+def simulated(tmp_path: Path) -> Simulated:
+    """Runs rows through a unit with and without stalls; checks that both outputs are equal and padding is zero."""
 
-    def run(unit: str, x: NDArray, params: Params, **wrong: Any) -> NDArray:
+    def run(unit: str, x: NDArray, params: Params, **faults: Any) -> NDArray:
         width = stored_width(unit, params)
         length = x.shape[-1]
-        device = Device(unit, package(unit, params, width, length, tmp_path), **wrong)
-        rubbish = np.random.default_rng(1).integers(0, 2 ** WIDTHS[unit], (len(x), length + LANES))
-        (tmp_path / "beats.hex").write_text("\n".join(beats(x, WIDTHS[unit], rubbish)))
+        device = Device(unit, package(unit, params, width, length, tmp_path), **faults)
+        noise = np.random.default_rng(1).integers(0, 2 ** WIDTHS[unit], (len(x), length + LANES))
+        (tmp_path / "beats.hex").write_text("\n".join(beats(x, WIDTHS[unit], noise)))
         simulate(device, tmp_path / "beats.hex", tmp_path / "dump", "out.hex", tmp_path / "work")
         dumps = [(tmp_path / "dump" / kind / "out.hex").read_text().split() for kind in KINDS]
         assert dumps[0] == dumps[1], "stalls change the result"
@@ -102,26 +103,31 @@ def simulated(tmp_path: Path) -> Callable[..., NDArray]:
 
 
 def stored_width(unit: str, params: Params) -> int:
-    """Bits of an element that comes out: those of the format that stores it."""
+    """Bits per output element: those of the format that stores it."""
     return next(bits for bits in (8, 16, 32) if bits >= params["b"]) if unit in ("requant", "shiftmax") else 32
 
 
 def reference(unit: str, x: NDArray, params: Params) -> NDArray:
-    """What the unit must give."""
+    """The expected output of the unit."""
     out: NDArray = getattr(ops, unit).ref(x, **params, dialect="rtl").astype(np.int64)
     return out
 
 
-def equal(out: NDArray, due: NDArray, shown: str) -> None:
-    """Both are the same, or the first difference is named."""
-    assert out.shape == due.shape
-    for index in np.argwhere(out != due)[:1]:
+def equal(out: NDArray, expected: NDArray, unit: str) -> None:
+    """Fail with the first difference unless both are equal."""
+    assert out.shape == expected.shape
+    for index in np.argwhere(out != expected)[:1]:
         at = tuple(index.tolist())
-        pytest.fail(f"{shown}: out[{', '.join(map(str, at))}] = {out[at]}, but should be {due[at]}")
+        pytest.fail(f"{unit}: out[{', '.join(map(str, at))}] = {out[at]}, but should be {expected[at]}")
+
+
+def matches_reference(simulated: Simulated, unit: str, x: NDArray, params: Params) -> None:
+    """Fail unless the simulated unit equals the reference."""
+    equal(simulated(unit, x, params), reference(unit, x, params), unit)
 
 
 def multipliers(length: int, seed: int) -> Params:
-    """Multipliers of both signs and shifts from 1 to 62, those that make ties too, one a channel."""
+    """One multiplier per channel, of both signs, and shifts from 1 to 62, including pairs that give ties."""
     rng = np.random.default_rng(seed)
     m = rng.integers(-(2**31), 2**31, length).astype(np.int32)
     m[::3] = 2**30
@@ -130,27 +136,25 @@ def multipliers(length: int, seed: int) -> Params:
 
 
 @pytest.mark.parametrize(("length", "b"), [(1, 8), (7, 16), (8, 8), (9, 13), (20, 16)])
-def test_requant_by_channel(simulated: Callable[..., NDArray], length: int, b: int) -> None:
+def test_requant_per_channel(simulated: Simulated, length: int, b: int) -> None:
     params = {"b": b, **multipliers(length, seed=b)}
     x = np.concatenate([rows(32, length, seed=length), rows(20, length, seed=2)])
-    equal(simulated("requant", x, params), reference("requant", x, params), "requant")
+    matches_reference(simulated, "requant", x, params)
 
 
 @pytest.mark.parametrize(("m", "e"), [(2**30, 37), (-(2**30), 37), (-(2**31), 62), (2**31 - 1, 1), (1144932055, 40)])
-def test_requant_with_one_multiplier(simulated: Callable[..., NDArray], m: int, e: int) -> None:
-    x = np.concatenate([rows(32, 9, seed=e), np.arange(-36 * 64, 36 * 64, 64).reshape(-1, 9)])  # the halves of 2**-7
-    params = {"m": m, "e": e, "b": 8}
-    equal(simulated("requant", x, params), reference("requant", x, params), "requant")
+def test_requant_with_one_multiplier(simulated: Simulated, m: int, e: int) -> None:
+    x = np.concatenate([rows(32, 9, seed=e), np.arange(-36 * 64, 36 * 64, 64).reshape(-1, 9)])  # ties of 2**-7
+    matches_reference(simulated, "requant", x, {"m": m, "e": e, "b": 8})
 
 
 SOFTMAX = [(1, -1, 15, 16), (7, -11, 15, 16), (8, -3, 4, 8), (9, -300, 10, 13), (20, -(2**20), 10, 16), (20, -2047, 19, 16)]
 
 
 @pytest.mark.parametrize(("length", "x0", "n", "b"), SOFTMAX)
-def test_shiftmax(simulated: Callable[..., NDArray], length: int, x0: int, n: int, b: int) -> None:
-    """The last two sum past 2**31 - 1."""
-    x, params = rows(8, length, seed=length), {"x0": x0, "n": n, "b": b}
-    equal(simulated("shiftmax", x, params), reference("shiftmax", x, params), "shiftmax")
+def test_shiftmax(simulated: Simulated, length: int, x0: int, n: int, b: int) -> None:
+    """In the last two cases, sums exceed 2**31 - 1."""
+    matches_reference(simulated, "shiftmax", rows(8, length, seed=length), {"x0": x0, "n": n, "b": b})
 
 
 GELU = [
@@ -164,38 +168,38 @@ GELU = [
 
 
 @pytest.mark.parametrize(("length", "x0", "n", "b", "lam"), GELU)
-def test_lambda_shiftgelu(simulated: Callable[..., NDArray], length: int, x0: int, n: int, b: int, lam: int) -> None:
-    """With rows of negative elements only, where the exponential at -M saturates."""
-    x, params = rows(8, length, seed=length), {"x0": x0, "n": n, "b": b, "lam": lam}
-    equal(simulated("lambda_shiftgelu", x, params), reference("lambda_shiftgelu", x, params), "lambda_shiftgelu")
+def test_lambda_shiftgelu(simulated: Simulated, length: int, x0: int, n: int, b: int, lam: int) -> None:
+    """Includes rows of negative elements only, for which the exponential at -M saturates."""
+    params = {"x0": x0, "n": n, "b": b, "lam": lam}
+    matches_reference(simulated, "lambda_shiftgelu", rows(8, length, seed=length), params)
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 20, 33])
-def test_layernorm(simulated: Callable[..., NDArray], length: int) -> None:
+def test_layernorm(simulated: Simulated, length: int) -> None:
     bias = np.random.default_rng(length).integers(-(2**30), 2**30, length, endpoint=True).astype(np.int32)
     x = np.concatenate([rows(16, length, seed=length), rows(4, length, seed=1)])
-    equal(simulated("layernorm", x, {"bias": bias}), reference("layernorm", x, {"bias": bias}), "layernorm")
+    matches_reference(simulated, "layernorm", x, {"bias": bias})
 
 
-def test_a_requant_that_rounds_half_away_is_caught(simulated: Callable[..., NDArray]) -> None:
+def test_a_requant_that_rounds_half_away_is_caught(simulated: Simulated) -> None:
     x, params = np.arange(-36 * 64, 36 * 64, 64).reshape(-1, 9), {"m": 2**30, "e": 37, "b": 8}
-    out, due = simulated("requant", x, params, replaced=("round_shift.sv",)), reference("requant", x, params)
+    out, expected = simulated("requant", x, params, replaced=("round_shift.sv",)), reference("requant", x, params)
     ties = (x % 128 == 64) & (x < 0)
     assert ties.any()
-    np.testing.assert_array_equal(out, due - ties)
+    np.testing.assert_array_equal(out, expected - ties)
 
 
-def test_a_sum_one_bit_short_is_caught(simulated: Callable[..., NDArray]) -> None:
-    """wrong/short_sum.sv has 26 bits: rows of 200 equal elements sum to 200 * 11 * 2**15, which takes 27."""
+def test_a_sum_one_bit_short_is_caught(simulated: Simulated) -> None:
+    """wrong/short_sum.sv has 26 bits; rows of 200 equal elements sum to 200 * 11 * 2**15, which needs 27."""
     params = {"x0": -11, "n": 15, "b": 16}
     x = np.stack([np.zeros(200, np.int64), np.where(np.arange(200) < 150, -128, 0)])
-    out, due = simulated("shiftmax", x, params, beside=("short_sum",)), reference("shiftmax", x, params)
-    assert (out[0] != due[0]).all()  # wraps
-    np.testing.assert_array_equal(out[1], due[1])  # fits
+    out, expected = simulated("shiftmax", x, params, extra_tops=("short_sum",)), reference("shiftmax", x, params)
+    assert (out[0] != expected[0]).all()  # wraps
+    np.testing.assert_array_equal(out[1], expected[1])  # fits
 
 
-def test_the_packages_are_those_intsim_writes(cli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    """All that the nodes around the units read, `intsim export --package sv` declares."""
+def test_exported_packages_have_all_constants(cli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """`intsim export --package sv` declares every constant that the node wrappers use."""
     code, _, err = cli("export model.h5 --package sv -o packages")
     assert (code, err) == (0, "")
     nodes = {"requant": "norm1_requant", "shiftmax": "attn_softmax", "layernorm": "norm1", "lambda_shiftgelu": "mlp_act"}
@@ -204,6 +208,6 @@ def test_the_packages_are_those_intsim_writes(cli: Callable[..., tuple[int, str,
         text = (tmp_path / "packages" / f"encoder_blocks_0_{suffix}_pkg.sv").read_text()
         declared = {line.split("=")[0].split()[-1] for line in text.splitlines() if "localparam" in line}
         node = (RTL / "nodes" / f"{unit}_node.sv").read_text()
-        wanted = {word.split("::")[1].split(")")[0].split("-")[0].split()[0] for word in node.split("`NODE_PKG")[1:]}
-        assert {"OP", "DIALECT", "OUT_ROW"} <= wanted
-        assert wanted <= declared, f"{unit}_node.sv reads {sorted(wanted - declared)}"
+        used = {word.split("::")[1].split(")")[0].split("-")[0].split()[0] for word in node.split("`NODE_PKG")[1:]}
+        assert {"OP", "DIALECT", "OUT_ROW"} <= used
+        assert used <= declared, f"{unit}_node.sv uses {sorted(used - declared)}"

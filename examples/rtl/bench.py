@@ -1,8 +1,8 @@
-"""The bench that runs inside the simulator: beats of a file into a device, what comes out into another.
+"""The bench inside the simulator: streams beats from a file into a device, and writes the device's output to another file.
 
-Both files are of the kind $readmemh reads: one beat a line, its hexadecimal digits. The simulator is given +beats=FILE,
-+dump=FOLDER and +name=NAME: the tests flowing and stalled write FOLDER/TEST/NAME, and the cycles they took to TEST.cycles
-where they run.
+Both files have one beat per line in hexadecimal, as $readmemh reads them. The simulator gets +beats=FILE, +dump=FOLDER and
++name=NAME: the tests flowing and stalled write FOLDER/TEST/NAME, and the number of cycles to TEST.cycles in the working
+folder.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
 from cocotb.utils import get_sim_time
 
 PERIOD = 10  # ns
-PATIENCE = 10_000  # cycles in which something must move
+TIMEOUT = 10_000  # cycles within which a beat must move
 SEED = 2026
 
 
 class Stalls:
-    """When a side of the stream pauses: never, or now and then for a while, by chance from a fixed seed.
+    """When one side of the stream pauses: never, or at random from a fixed seed.
 
-    Some pauses are longer than any unit takes for a beat, so that the device has to wait as well.
+    Some pauses are longer than any unit takes for a beat, so that the device has to wait, too.
     """
 
     RUNS, PAUSES = (1, 1, 2, 4, 16), (1, 1, 2, 3, 24)  # cycles
 
     def __init__(self, seed: int | None) -> None:
-        self.chance = None if seed is None else random.Random(seed)
+        self.rng = None if seed is None else random.Random(seed)
         self.pausing, self.left = False, 0
 
     def pause(self) -> bool:
         """Whether to pause in the next cycle."""
-        if self.chance is None:
+        if self.rng is None:
             return False
         if self.left == 0:
             self.pausing = not self.pausing
-            self.left = self.chance.choice(self.PAUSES if self.pausing else self.RUNS)
+            self.left = self.rng.choice(self.PAUSES if self.pausing else self.RUNS)
         self.left -= 1
         return self.pausing
 
@@ -52,16 +52,16 @@ async def reset(dut: Any) -> None:
 
 
 async def stream(dut: Any, beats: list[int], in_stalls: Stalls, out_stalls: Stalls) -> list[str]:
-    """All beats into the device, and as many out of it, as binary digits; the protocol is checked on the way.
+    """Send all beats into the device and receive as many, as binary digits; the protocol is checked in every cycle.
 
-    One coroutine does both sides: it wakes once a cycle, and not at all while neither side can move.
+    One coroutine drives both sides: it wakes once per cycle, and not at all while neither side can move.
     """
-    edge, accepts, gives = RisingEdge(dut.clk), RisingEdge(dut.in_ready), RisingEdge(dut.out_valid)
+    edge, in_ready_rises, out_valid_rises = RisingEdge(dut.clk), RisingEdge(dut.in_ready), RisingEdge(dut.out_valid)
     taken: list[str] = []
     sent, offering, ready, held = 0, False, False, ""
     while len(taken) < len(beats):
         await edge
-        accepted = offering and bool(dut.in_ready.value)  # a ValueError where it is X or Z
+        accepted = offering and bool(dut.in_ready.value)  # a ValueError if it is X or Z
         valid = bool(dut.out_valid.value)
         data = str(dut.out_data.value) if valid else ""
         assert not held or data == held, f"beat {len(taken)} was withdrawn or changed before it was taken"
@@ -83,13 +83,13 @@ async def stream(dut: Any, beats: list[int], in_stalls: Stalls, out_stalls: Stal
 
         blocked = not accepted and dut.in_ready.value == 0 if offering else sent == len(beats)
         if blocked and not valid:
-            moved = await First(gives, accepts, patience := Timer(PATIENCE * PERIOD, "ns"))
-            assert moved is not patience, f"nothing moves: {sent} beats went in, {len(taken)} came out"
+            first = await First(out_valid_rises, in_ready_rises, timeout := Timer(TIMEOUT * PERIOD, "ns"))
+            assert first is not timeout, f"nothing moves: {sent} beats went in, {len(taken)} came out"
     return taken
 
 
 async def run(dut: Any, kind: str) -> None:
-    """The whole file through the device after a reset, and nothing behind it."""
+    """Stream the whole file through the device after a reset; no further beat may come out."""
     options = cocotb.plusargs
     beats = [int(line, 16) for line in Path(str(options["beats"])).read_text().split()]
     Clock(dut.clk, PERIOD, "ns", impl="gpi").start()
@@ -100,7 +100,7 @@ async def run(dut: Any, kind: str) -> None:
     dut.out_ready.value, dut.in_valid.value = 1, 0
     await RisingEdge(dut.clk)
     quiet = ClockCycles(dut.clk, 200)
-    assert await First(quiet, RisingEdge(dut.out_valid)) is quiet, "a beat too many came out"
+    assert await First(quiet, RisingEdge(dut.out_valid)) is quiet, "one beat too many came out"
 
     dump = Path(str(options["dump"])) / kind / str(options["name"])
     dump.parent.mkdir(parents=True, exist_ok=True)
@@ -113,23 +113,23 @@ async def run(dut: Any, kind: str) -> None:
 
 @cocotb.test()
 async def flowing(dut: Any) -> None:
-    """Neither side ever pauses."""
+    """Neither side pauses."""
     await run(dut, "flowing")
 
 
 @cocotb.test()
 async def interrupted(dut: Any) -> None:
-    """A few beats at random, then a reset in the middle: what follows must not show it."""
+    """A few random beats, interrupted: the next test starts with a reset, and its output must not be affected."""
     Clock(dut.clk, PERIOD, "ns", impl="gpi").start()
     await reset(dut)
     dut.in_valid.value, dut.out_ready.value = 1, 1
-    chance = random.Random(SEED)
-    for _ in range(chance.randrange(20, 60)):
-        dut.in_data.value = chance.getrandbits(len(dut.in_data))
+    rng = random.Random(SEED)
+    for _ in range(rng.randrange(20, 60)):
+        dut.in_data.value = rng.getrandbits(len(dut.in_data))
         await RisingEdge(dut.clk)
 
 
 @cocotb.test()
 async def stalled(dut: Any) -> None:
-    """Both sides pause now and then, at random."""
+    """Both sides pause at random."""
     await run(dut, "stalled")

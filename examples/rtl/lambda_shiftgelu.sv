@@ -1,15 +1,15 @@
-// lambda_shiftgelu: x * sigmoid(clamp(x)) of rows of i8, in shifts and one division an element.
+// lambda_shiftgelu: x * sigmoid(clamp(x)) of rows of i8, with shifts and one division per element.
 //   g = clamp(x, -LAM, LAM);  M = max(g);  e = shift_exp(g - M);  S = min(e + shift_exp(-M), 2**31 - 1)
 //   sig = (e * ((2**31 - 1) / S)) >> (32 - B);  out = x * sig
-// A row is taken while the one before it is worked on, beat by beat: LANES dividers run side by side.
+// A row is received while the previous one is processed, beat by beat, by LANES parallel dividers.
 module lambda_shiftgelu #(
     parameter int LANES = 8,
-    parameter int ROW = 8,  // elements; the last beat of a row is padded
+    parameter int ROW = 8,  // elements per row; the last beat of a row is padded
     parameter int X0 = -16,
     parameter int N = 23,
     parameter int B = 8,
-    parameter int LAM = 128,  // from 128 on nothing is clamped
-    parameter int RATE = 4  // bits of a quotient a cycle
+    parameter int LAM = 128,  // from 128 on, nothing is clamped
+    parameter int RATE = 4  // quotient bits per cycle
 ) (
     input  logic                clk,
     input  logic                rst,
@@ -44,7 +44,7 @@ module lambda_shiftgelu #(
     end
   endfunction
 
-  // The row, and the maximum of its clamped elements.
+  // The row buffer, and the maximum of the row's clamped elements.
   wire in_first, in_last, waits;
   wire take = state == WAIT && waits;
   wire read = state == READ;
@@ -59,7 +59,7 @@ module lambda_shiftgelu #(
   logic signed [7:0] top;
   row_max #(LANES, LAST_LANES) maximum (clk, in_valid && in_ready, in_first, in_last, clamped(in_data), in_top);
 
-  // The exponential at -M: M may be negative, then this one saturates.
+  // The exponential at -M; it saturates if M is negative.
   wire signed [8:0] minus_top = 9'sd0 - 9'(top);  // in [-127, 128]
   wire [30:0] top_exponential;
   logic [30:0] e_top;
@@ -77,14 +77,14 @@ module lambda_shiftgelu #(
 
       logic [E_BITS-1:0] e;
       always_ff @(posedge clk) if (state == EXP) e <= exponential;
-      wire [31:0] sum = 32'(e) + 32'(e_top);  // two of at most 2**31 - 1
+      wire [31:0] sum = 32'(e) + 32'(e_top);  // each at most 2**31 - 1
       wire [30:0] divisor = sum[31] ? 31'h7fffffff : sum[30:0];
       wire [30:0] f;
       divider #(.BITS(31), .RATE(RATE)) reciprocal (
           .clk, .rst, .start, .dividend(31'h7fffffff), .divisor, .done(divided[i]), .quotient(f)
       );
 
-      // e <= S, so e * f <= 2**31 - 1: sigma is below 2**(B-1), and 128 times that fits i32 for B <= 16.
+      // e <= S, so e * f <= 2**31 - 1: sigma is below 2**(B-1), and 128 * sigma fits i32 for B <= 16.
       wire [31:0] ef = 32'(e) * 32'(f);
       wire signed [B-1:0] sigma = B'(ef >> (32 - B));
       wire signed [31:0] out = 32'($signed(x_lanes[8*i+:8])) * 32'(sigma);

@@ -1,11 +1,11 @@
-// layernorm: rows of integers, in integers.
+// layernorm: integer layer normalization of rows.
 //   mean = round(sum(x) / ROW), ties up;  y = x - mean;  v = sum(y * y);  std = max(isqrt(v), 1)
 //   f = (2**31 - 1) / std;  out = floor(y * f / 2) + bias
-// A row is taken and added up while the one before it is worked on, in two passes: squares, then products.
+// A row is received and summed while the previous one is processed in two passes: squares, then products.
 module layernorm #(
     parameter int LANES = 8,
-    parameter int ROW = 8,  // elements; the last beat of a row is padded
-    parameter logic [ROW*32-1:0] BIAS = '0,  // i32 a channel
+    parameter int ROW = 8,  // elements per row; the last beat of a row is padded
+    parameter logic [ROW*32-1:0] BIAS = '0,  // i32 per channel
     parameter int IN_BITS = 16
 ) (
     input  logic                     clk,
@@ -21,8 +21,8 @@ module layernorm #(
   localparam int BEAT_BITS = BEATS > 1 ? $clog2(BEATS) : 1;
   localparam int LAST_LANES = ROW - (BEATS - 1) * LANES;
   localparam int SUM_BITS = IN_BITS + $clog2(ROW);  // |sum| <= ROW * 2**(IN_BITS-1)
-  localparam int Y_BITS = IN_BITS + 1;  // the mean lies among the elements: |y| < 2**IN_BITS
-  // The squares about the true mean add up to at most ROW * ((2**IN_BITS - 1) / 2)**2 (Popoviciu); rounding the mean adds
+  localparam int Y_BITS = IN_BITS + 1;  // the mean is within the range of the elements: |y| < 2**IN_BITS
+  // The squares about the exact mean sum to at most ROW * ((2**IN_BITS - 1) / 2)**2 (Popoviciu); rounding the mean adds
   // at most ROW / 4. Together: below ROW * 2**(2*IN_BITS-2).
   localparam int V_BITS = 2 * IN_BITS - 2 + $clog2(ROW);
   localparam int STD_BITS = (V_BITS + 1) / 2;  // at most 31: ROW <= 65536
@@ -39,10 +39,10 @@ module layernorm #(
   } state_t;
   state_t state;
 
-  // The row, and its sum.
+  // The row buffer, and the sum of the row.
   wire in_first, in_last, waits;
   wire take = state == WAIT && waits;
-  wire step = !out_valid || out_ready;  // both passes stand still while the output is held up
+  wire step = !out_valid || out_ready;  // both passes stop while the output is blocked
   logic reading;
   logic [BEAT_BITS-1:0] beat;
   wire last = beat == BEAT_BITS'(BEATS - 1);
@@ -60,12 +60,12 @@ module layernorm #(
 
   logic signed [SUM_BITS-1:0] in_sum, sum;
   logic signed [IN_BITS-1:0] mean;
-  // floor((2 * sum + ROW) / (2 * ROW)), as / truncates made non-negative by 2**(IN_BITS-1) to every element.
+  // floor((2 * sum + ROW) / (2 * ROW)). As / truncates, 2**(IN_BITS-1) per element makes the dividend non-negative.
   localparam int RATIO_BITS = SUM_BITS + 2;  // below ROW * 2**(IN_BITS+1) + ROW
   wire [RATIO_BITS-1:0] risen = RATIO_BITS'(sum) + RATIO_BITS'(ROW * 64'd1 << (IN_BITS - 1));
   wire [RATIO_BITS-1:0] ratio = ((risen << 1) + RATIO_BITS'(ROW)) / RATIO_BITS'(2 * ROW);
 
-  // A beat at a time: read, then centred, then squared and summed up or multiplied.
+  // Pipeline of beats: read, centre, then square and sum, or multiply.
   logic x_valid, x_last, y_valid, y_last;
   logic [BEAT_BITS-1:0] x_beat, y_beat;
   wire [LANES*Y_BITS-1:0] centred;
@@ -101,7 +101,7 @@ module layernorm #(
   channel_rom #(LANES, BEATS, BEAT_BITS, ROW, 32, BIAS) bias_rom (y_beat, bias_lanes);
   generate
     for (genvar i = 0; i < LANES; i++) begin : result
-      // |y| <= floor(sqrt(v)) <= std, so |y * f| <= 2**31 - 1; the sum with the bias is proved to fit i32 by the model.
+      // |y| <= floor(sqrt(v)) <= std, so |y * f| <= 2**31 - 1; intsim proves that the sum with the bias fits i32.
       wire signed [31:0] yf = 32'($signed(y_lanes[Y_BITS*i+:Y_BITS])) * $signed({1'b0, f});
       wire signed [31:0] out = (yf >>> 1) + $signed(bias_lanes[32*i+:32]);
       assign results[32*i+:32] = i < LAST_LANES || !y_last ? out : '0;

@@ -1,10 +1,10 @@
-// requant: out = saturate(round_shift(x * m, e, half_up), B); m and e one for all channels or one a channel.
-// Streaming: a beat a cycle, three cycles behind.
+// requant: out = saturate(round_shift(x * m, e, half_up), B); m and e are shared by all channels or per channel.
+// Streaming: one beat per cycle, with a latency of three cycles.
 module requant #(
     parameter int LANES = 8,
-    parameter int ROW = 8,  // elements; the last beat of a row is padded
+    parameter int ROW = 8,  // elements per row; the last beat of a row is padded
     parameter int B = 8,
-    parameter int OUT_BITS = 8,  // of an element of the output, B or more
+    parameter int OUT_BITS = 8,  // per output element, at least B
     parameter int M_COUNT = 1,
     parameter logic [M_COUNT*32-1:0] M = '0,  // i32 each
     parameter int E_COUNT = 1,
@@ -24,9 +24,9 @@ module requant #(
   localparam int BEATS = (ROW + LANES - 1) / LANES;
   localparam int BEAT_BITS = BEATS > 1 ? $clog2(BEATS) : 1;
   localparam int LAST_LANES = ROW - (BEATS - 1) * LANES;
-  localparam int PRODUCT_BITS = IN_BITS + 32;  // |x * m| <= 2**(IN_BITS-1) * 2**31: one bit to spare for the half added
+  localparam int PRODUCT_BITS = IN_BITS + 32;  // |x * m| <= 2**(IN_BITS-1) * 2**31: one spare bit for the added half
 
-  wire step = !out_valid || out_ready;  // the whole pipeline moves, or all of it waits
+  wire step = !out_valid || out_ready;  // the whole pipeline moves or stalls
   assign in_ready = step;
 
   logic [BEAT_BITS-1:0] beat;

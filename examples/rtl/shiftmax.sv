@@ -1,14 +1,14 @@
-// shiftmax: softmax of rows of i8, in shifts and one division a row.
+// shiftmax: softmax of rows of i8, with shifts and one division per row.
 //   e = shift_exp(x - max(x));  S = min(sum(e), 2**31 - 1);  f = (2**31 - 1) / S;  p = (e * f) >> (32 - B)
-// A row is taken while the one before it is worked on, in two passes: sum, then products.
+// A row is received while the previous one is processed in two passes: sum, then products.
 module shiftmax #(
     parameter int LANES = 8,
-    parameter int ROW = 8,  // elements; the last beat of a row is padded
+    parameter int ROW = 8,  // elements per row; the last beat of a row is padded
     parameter int X0 = -16,
     parameter int N = 15,
     parameter int B = 16,
-    parameter int OUT_BITS = 16,  // of an element of the output, B or more
-    // ROW exponentials of at most -X0 * 2**N, itself below 2**31: the sum never leaves its register.
+    parameter int OUT_BITS = 16,  // per output element, at least B
+    // ROW exponentials of at most -X0 * 2**N, which is below 2**31: the sum always fits its register.
     parameter int SUM_BITS = $clog2((64'(ROW) * (64'd0 - 64'(X0)) << N) + 64'd1)
 ) (
     input  logic                      clk,
@@ -35,10 +35,10 @@ module shiftmax #(
   } state_t;
   state_t state;
 
-  // The row, and its maximum.
+  // The row buffer, and the maximum of the row.
   wire in_first, in_last, waits;
   wire take = state == WAIT && waits;
-  wire step = !out_valid || out_ready;  // both passes stand still while the output is held up
+  wire step = !out_valid || out_ready;  // both passes stop while the output is blocked
   logic reading;
   logic [BEAT_BITS-1:0] beat;
   wire last = beat == BEAT_BITS'(BEATS - 1);
@@ -51,7 +51,7 @@ module shiftmax #(
   logic signed [7:0] top;
   row_max #(LANES, LAST_LANES) maximum (clk, in_valid && in_ready, in_first, in_last, in_data, in_top);
 
-  // A beat at a time: read, then exponentials, then summed up or multiplied.
+  // Pipeline of beats: read, exponentials, then sum or multiply.
   logic x_valid, x_last, e_valid, e_last;
   wire [LANES*E_BITS-1:0] exponentials;
   logic [LANES*E_BITS-1:0] e_lanes;
@@ -82,7 +82,7 @@ module shiftmax #(
   wire [LANES*OUT_BITS-1:0] products;
   generate
     for (genvar i = 0; i < LANES; i++) begin : product
-      // e <= S, so e * f <= 2**31 - 1: it fits i32, p fits B bits.
+      // e <= S, so e * f <= 2**31 - 1 fits i32, and p fits B bits.
       wire [31:0] ef = 32'(e_lanes[E_BITS*i+:E_BITS]) * 32'(f);
       wire signed [B-1:0] p = B'(ef >> (32 - B));
       assign products[OUT_BITS*i+:OUT_BITS] = OUT_BITS'(p);

@@ -1,13 +1,13 @@
-"""Run every node of block 0 that a unit here computes on the unit, in Icarus Verilog, and compare with intsim's golden file.
+"""Simulate every node of block 0 that a unit here computes, in Icarus Verilog, and compare with intsim's golden file.
 
     python examples/rtl/simulate.py [-o FOLDER] [--unit NAME]...
 
-quantizes the shipped checkpoint in the dialect rtl, makes a golden file, exports what goes into the nodes and their
-constants, simulates each node with and without pauses on both sides of its stream, imports the dumps and compares them.
-Two devices that are wrong on purpose follow: `intsim diff --isolated` must name what is wrong with them. intsim is used by
-its command line only.
+quantizes the shipped checkpoint in the dialect rtl, makes a golden file, exports inputs and constants of the nodes,
+simulates each node with and without pauses on both sides of its stream, imports the dumps and compares them. It also
+simulates two devices with intentional faults, which `intsim diff --isolated` must name. intsim is used through its command
+line only.
 
-Needs iverilog and cocotb. Exit code 1 when anything is not as it must be.
+Needs iverilog and cocotb. Exit code 1 if any result is not the expected one.
 """
 
 from __future__ import annotations
@@ -43,32 +43,32 @@ console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 @dataclass(frozen=True)
 class Job:
-    """One node to simulate; `name` is its own, or that of the wrong device in its place."""
+    """One node to simulate; `name` is the node's name, or that of the faulty device that replaces it."""
 
     name: str
     node: str
-    source: str  # the tensor that goes in
-    widths: tuple[int, int]  # bits of an element that goes in, and out
+    source: str  # the input tensor
+    widths: tuple[int, int]  # bits per element of the input and of the output
     shape: tuple[int, ...]
     device: Device
-    rule: str = ""  # what is wrong with it on purpose
+    rule: str = ""  # its intentional fault
 
 
 def intsim(*words: object, expect: tuple[int, ...] = (0,)) -> str:
-    """What an intsim command prints; SystemExit where it fails."""
+    """The output of an intsim command; SystemExit if it fails."""
     done = subprocess.run([*INTSIM, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode not in expect:
-        raise SystemExit(f"intsim {words[0]} left with exit code {done.returncode}\n{done.stderr}")
+        raise SystemExit(f"intsim {words[0]} failed with exit code {done.returncode}\n{done.stderr}")
     return done.stdout
 
 
 def layout(bits: int) -> str:
-    """The name of the layout of eight elements a beat."""
+    """The name of the layout with eight elements per beat."""
     return f"i{bits}x8"
 
 
-def planned(model: Path, packages: Path, units: list[str]) -> list[Job]:
-    """The nodes of the block that the units compute."""
+def plan(model: Path, packages: Path, units: list[str]) -> list[Job]:
+    """The jobs of the nodes of the block that the units compute."""
     nodes = {node["name"]: node for node in json.loads(intsim("inspect", "-m", model, "--json"))["nodes"]}
     jobs = []
     for name, node in nodes.items():
@@ -83,39 +83,39 @@ def planned(model: Path, packages: Path, units: list[str]) -> list[Job]:
     return jobs
 
 
-def wrong(jobs: list[Job]) -> list[Job]:
-    """The devices that are wrong on purpose, and the rule that `intsim diff` must name."""
-    found = []
+def faulty(jobs: list[Job]) -> list[Job]:
+    """The jobs of the devices with intentional faults, with the rule that `intsim diff` must name."""
+    result = []
     for job in jobs:
         if job.node == f"{BLOCK}mlp.act.requant":
             device = replace(job.device, replaced=("round_shift.sv",))
-            found.append(replace(job, name="wrong/round_shift.sv", device=device, rule="requant_rounding=half_away"))
+            result.append(replace(job, name="wrong/round_shift.sv", device=device, rule="requant_rounding=half_away"))
         if job.node == f"{BLOCK}attn.softmax":
             short = (HERE / "wrong" / "short_sum.sv").read_text()
             bits = re.search(r"SUM_BITS = (\d+)", short)
             if bits is None:
-                raise SystemExit("wrong/short_sum.sv sets no SUM_BITS")
-            device = replace(job.device, beside=("short_sum",))
-            found.append(replace(job, name="wrong/short_sum.sv", device=device, rule=f"sum_bits={bits[1]}"))
-    return found
+                raise SystemExit("wrong/short_sum.sv does not set SUM_BITS")
+            device = replace(job.device, extra_tops=("short_sum",))
+            result.append(replace(job, name="wrong/short_sum.sv", device=device, rule=f"sum_bits={bits[1]}"))
+    return result
 
 
 class Bench:
-    """The folder in which everything is made: model, golden file, exports, dumps."""
+    """The output folder: model, golden file, exports and dumps."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.model, self.golden = self.folder / "rtl.h5", self.folder / "golden.h5"
 
     def quantize(self) -> None:
-        """The model in the dialect rtl."""
+        """Make the model in the dialect rtl."""
         weights = ROOT / "weights" / "scenes.safetensors"
         picture = ROOT / "examples" / "scenes" / "calibration.png"
         words = ("--config", weights.with_suffix(".json"), "--calibrate", picture, "--dialect", "rtl", "-o", self.model)
         intsim("quantize", weights, *words)
 
     def export(self, jobs: list[Job]) -> None:
-        """The golden file, what goes into the nodes and what must come out, and their constants."""
+        """Make the golden file, and export inputs, expected outputs and constants of the nodes."""
         names = sorted({name for job in jobs for name in (job.node, job.source)})
         picture = ROOT / "examples" / "scenes" / "scene_00.png"
         layers = [word for name in names for word in ("--layers", name)]
@@ -130,19 +130,19 @@ class Bench:
                 intsim("export", self.golden, *words, "-o", self.folder / layout(bits))
 
     def simulate(self, job: Job) -> dict[str, int]:
-        """The cycles a device took; its dump is in dut/."""
-        taken, given = (layout(bits) for bits in job.widths)
-        beats = self.folder / taken / f"{job.source}.hex"
-        name = f"{given}/{job.node}.hex"
+        """Simulate a device; its dump is in dut/. Returns its cycles."""
+        in_layout, out_layout = (layout(bits) for bits in job.widths)
+        beats = self.folder / in_layout / f"{job.source}.hex"
+        name = f"{out_layout}/{job.node}.hex"
         kinds = KINDS[:1] if job.rule else KINDS
         return simulate(job.device, beats, self.dumps(job), name, self.folder / "build" / job.name, kinds)
 
     def dumps(self, job: Job) -> Path:
-        """Where a device's dump goes: those of all right devices are one dump."""
+        """The folder of a device's dump; all correct devices share one."""
         return self.folder / "dut" / (job.name if job.rule else "right")
 
-    def compared(self, dump: Path) -> dict[str, Any]:
-        """What `intsim diff --isolated` says of the dump, as JSON; the words go to diff.txt beside it."""
+    def compare(self, dump: Path) -> dict[str, Any]:
+        """The report of `intsim diff --isolated` on the dump, as JSON; if they differ, its text is written to diff.txt."""
         tensors: dict[str, Any] = {}
         for part in sorted(path for path in dump.iterdir() if path.is_dir()):
             file = dump / f"{part.name}.npz"
@@ -158,11 +158,11 @@ class Bench:
 
 
 def results(jobs: list[Job], cycles: dict[str, dict[str, int]], reports: dict[str, dict[str, Any]]) -> tuple[Table, bool]:
-    """A row a node, and whether all are identical."""
+    """A table with one row per node, and whether all are identical."""
     table = Table("node", "unit", "rows", "cycles", "an element", "cycles, stalled", "an element", "result", box=None)
     for column in table.columns[2:7]:
         column.justify = "right"
-    right = True
+    correct = True
     for job in jobs:
         differing = {}
         for kind in KINDS:
@@ -171,17 +171,17 @@ def results(jobs: list[Job], cycles: dict[str, dict[str, int]], reports: dict[st
         elements = math.prod(job.shape)
         numbers = [f for kind in KINDS for f in (f"{cycles[job.name][kind]:,}", f"{cycles[job.name][kind] / elements:.2f}")]
         identical = all(count == 0 for count in differing.values())
-        said = "bit-exact" if identical else f"differs: {differing['flowing']}, stalled {differing['stalled']}"
-        table.add_row(job.name, job.device.unit, f"{elements // job.shape[-1]:,} x {job.shape[-1]}", *numbers, said)
-        right &= identical
-    return table, right
+        result = "bit-exact" if identical else f"differs: {differing['flowing']}, stalled {differing['stalled']}"
+        table.add_row(job.name, job.device.unit, f"{elements // job.shape[-1]:,} x {job.shape[-1]}", *numbers, result)
+        correct &= identical
+    return table, correct
 
 
 def main() -> int:
-    """The command."""
+    """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("out/rtl"), help="folder [out/rtl]")
-    parser.add_argument("--unit", action="append", choices=list(WIDTHS), help="only this one; may be repeated")
+    parser.add_argument("--unit", action="append", choices=list(WIDTHS), help="only this unit; may be repeated")
     options = parser.parse_args()
     if shutil.which("iverilog") is None:
         parser.error("iverilog is not on the path; Debian and Ubuntu have it in the package iverilog")
@@ -190,31 +190,32 @@ def main() -> int:
     shutil.rmtree(bench.folder / "dut", ignore_errors=True)
     bench.folder.mkdir(parents=True, exist_ok=True)
     bench.quantize()
-    jobs = planned(bench.model, bench.folder / "packages", options.unit or list(WIDTHS))
-    flawed = wrong(jobs)
+    jobs = plan(bench.model, bench.folder / "packages", options.unit or list(WIDTHS))
+    flawed = faulty(jobs)
     bench.export(jobs)
     console.print(f"simulating {len(jobs)} nodes, and {len(flawed)} devices that are wrong on purpose, in {options.output}")
-    every = sorted(
+    every = sorted(  # slow ones first
         [*jobs, *flawed], key=lambda job: -math.prod(job.shape) * (job.device.unit != "requant")
-    )  # the slow ones first
+    )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             cycles = dict(zip((job.name for job in every), pool.map(bench.simulate, every), strict=True))
         except RuntimeError as error:
             raise SystemExit(str(error)) from None
 
-    table, right = results(jobs, cycles, {kind: bench.compared(bench.folder / "dut" / "right" / kind) for kind in KINDS})
+    table, correct = results(jobs, cycles, {kind: bench.compare(bench.folder / "dut" / "right" / kind) for kind in KINDS})
     console.print(table)
     for job in flawed:
-        report = bench.compared(bench.dumps(job) / "flowing")
-        said = [(told["name"], told["rule"]) for told in report["explanations"]]
-        right &= said == [(job.node, job.rule)]
+        report = bench.compare(bench.dumps(job) / "flowing")
+        explanations = report["explanations"]
+        correct &= [(explanation["name"], explanation["rule"]) for explanation in explanations] == [(job.node, job.rule)]
         console.print(f"\n{job.name} on {job.node}, where {job.rule} is due; intsim diff --isolated says:")
-        for told in report["explanations"] or [{"rule": "no rule", "sentence": "nothing is explained"}]:
-            also = f" (also {', '.join(other['rule'] for other in told['equivalent'])})" if told.get("equivalent") else ""
-            console.print(f"  {told['rule']}: {told['sentence']}{also}")
-    console.print("\nall as it must be" if right else "\nNOT as it must be")
-    return 0 if right else 1
+        for explanation in explanations or [{"rule": "no rule", "sentence": "nothing is explained"}]:
+            equivalent = ", ".join(other["rule"] for other in explanation.get("equivalent") or [])
+            also = f" (also {equivalent})" if equivalent else ""
+            console.print(f"  {explanation['rule']}: {explanation['sentence']}{also}")
+    console.print("\nall as it must be" if correct else "\nNOT as it must be")
+    return 0 if correct else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// A lambda_shiftgelu node as a device: the unit with the constants of the package NODE_PKG, of `intsim export --package sv`.
+// A lambda_shiftgelu node as a device: the unit with the constants of the package NODE_PKG (`intsim export --package sv`).
 module lambda_shiftgelu_node #(
     parameter int LANES = 8
 ) (
@@ -13,7 +13,7 @@ module lambda_shiftgelu_node #(
 );
   generate
     if (`NODE_PKG::OP != "lambda_shiftgelu") the_package_is_of_another_operator refused ();
-    if (`NODE_PKG::DIALECT != "rtl") the_units_speak_the_dialect_rtl refused ();
+    if (`NODE_PKG::DIALECT != "rtl") the_units_use_the_dialect_rtl refused ();
   endgenerate
   lambda_shiftgelu #(
       .LANES(LANES),

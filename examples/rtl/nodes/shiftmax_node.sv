@@ -1,4 +1,4 @@
-// A shiftmax node as a device: the unit with the constants of the package NODE_PKG, of `intsim export --package sv`.
+// A shiftmax node as a device: the unit with the constants of the package NODE_PKG (`intsim export --package sv`).
 module shiftmax_node #(
     parameter int LANES = 8
 ) (
@@ -13,7 +13,7 @@ module shiftmax_node #(
 );
   generate
     if (`NODE_PKG::OP != "shiftmax") the_package_is_of_another_operator refused ();
-    if (`NODE_PKG::DIALECT != "rtl") the_units_speak_the_dialect_rtl refused ();
+    if (`NODE_PKG::DIALECT != "rtl") the_units_use_the_dialect_rtl refused ();
   endgenerate
   shiftmax #(
       .LANES(LANES),

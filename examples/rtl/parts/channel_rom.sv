@@ -1,9 +1,9 @@
-// A parameter that is one for all channels or one a channel: its values for the LANES channels of a beat. Combinational.
+// A parameter shared by all channels or per channel: its values for the LANES channels of a beat. Combinational.
 module channel_rom #(
     parameter int LANES = 8,
     parameter int BEATS = 1,
     parameter int BEAT_BITS = 1,
-    parameter int COUNT = 1,  // 1: one for all
+    parameter int COUNT = 1,  // 1: shared by all channels
     parameter int BITS = 32,
     parameter logic [COUNT*BITS-1:0] VALUES = '0  // channel i at [BITS*i +: BITS]
 ) (

@@ -1,5 +1,5 @@
-// quotient = dividend / divisor, unsigned: restoring division, RATE bits of the quotient a cycle.
-// `done` rises CYCLES cycles after `start`; it and the quotient stay until the next.
+// quotient = dividend / divisor, unsigned: restoring division, RATE quotient bits per cycle.
+// `done` rises CYCLES cycles after `start`; `done` and the quotient hold until the next start.
 module divider #(
     parameter int BITS = 31,
     parameter int RATE = 1
@@ -13,11 +13,11 @@ module divider #(
     output logic [BITS-1:0] quotient
 );
   localparam int CYCLES = (BITS + RATE - 1) / RATE;
-  localparam int WIDTH = CYCLES * RATE;  // the dividend with leading zeros to whole cycles
+  localparam int WIDTH = CYCLES * RATE;  // the dividend, zero-extended to whole cycles
   localparam int COUNT_BITS = $clog2(CYCLES + 1);
 
   logic [BITS-1:0] by, remainder;  // remainder < by
-  logic [WIDTH-1:0] digits;  // the dividend leaves at the top, the quotient comes in below
+  logic [WIDTH-1:0] digits;  // the dividend is shifted out at the top, the quotient in at the bottom
   logic [COUNT_BITS-1:0] left;
 
   function automatic logic [BITS+WIDTH-1:0] after_a_cycle(

@@ -1,5 +1,5 @@
-// root = floor(sqrt(v)), digit by digit: one bit of the root a cycle.
-// `done` rises ROOT_BITS cycles after `start`; it and the root stay until the next.
+// root = floor(sqrt(v)), one bit of the root per cycle.
+// `done` rises ROOT_BITS cycles after `start`; `done` and the root hold until the next start.
 module isqrt #(
     parameter int BITS = 40,
     parameter int ROOT_BITS = (BITS + 1) / 2
@@ -13,8 +13,8 @@ module isqrt #(
 );
   localparam int COUNT_BITS = $clog2(ROOT_BITS + 1);
 
-  logic [2*ROOT_BITS-1:0] digits;  // of v, two leave at the top each cycle
-  logic [ROOT_BITS:0] remainder;  // v - root**2 <= 2 * root, of the digits that have left
+  logic [2*ROOT_BITS-1:0] digits;  // of v; two are shifted out at the top per cycle
+  logic [ROOT_BITS:0] remainder;  // v - root**2 <= 2 * root, for the digits shifted out so far
   logic [COUNT_BITS-1:0] left;
 
   wire [ROOT_BITS+2:0] brought = {remainder, digits[2*ROOT_BITS-1-:2]};

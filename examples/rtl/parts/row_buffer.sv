@@ -1,7 +1,7 @@
-// Two rows: one fills from the stream while the other is read, beat by beat, as often as the unit wants.
-// `waits` says that a whole row is there; `take` (only then) makes it the row that is read and lets the next one in.
+// A double buffer: one row fills from the stream while the other is read, beat by beat, as often as needed.
+// `waits`: a complete row is waiting. `take`, allowed only then, makes it the row that is read, and the next row can fill.
 module row_buffer #(
-    parameter int BITS = 64,  // of a beat
+    parameter int BITS = 64,  // per beat
     parameter int BEATS = 1,
     parameter int BEAT_BITS = 1  // $clog2(BEATS), at least 1
 ) (
@@ -22,7 +22,7 @@ module row_buffer #(
 
   logic [BITS-1:0] beats[0:2**(BEAT_BITS+1)-1];
   logic [BEAT_BITS-1:0] in_beat;
-  logic bank;  // that fills
+  logic bank;  // the one that fills
 
   wire accept = in_valid && in_ready;
   assign in_ready = !waits;

@@ -1,7 +1,7 @@
-// The maximum of a row of i8 as its beats come in; without the padding.
+// The maximum of a row of i8, updated with every beat; padding is excluded.
 module row_max #(
     parameter int LANES = 8,
-    parameter int LAST_LANES = 8  // of the last beat, the rest of it is padding
+    parameter int LAST_LANES = 8  // used lanes of the last beat; the others are padding
 ) (
     input  logic               clk,
     input  logic               accept,

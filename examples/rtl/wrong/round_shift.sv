@@ -1,4 +1,4 @@
-// Wrong on purpose: q = p / 2**e, rounded half away from zero. It differs from the right one in negative ties only.
+// Intentional fault: q = p / 2**e, rounded half away from zero. It differs from the correct module in negative ties only.
 module round_shift #(
     parameter int BITS = 64
 ) (
