@@ -331,7 +331,7 @@ def test_temporary_files_are_inside_an_existing_folder(golden_file: Path, tmp_pa
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"{NORM}.hex", "manifest.json"]
 
 
-def test_files_that_are_none_or_too_many(golden_file: Path, tmp_path: Path) -> None:
+def test_missing_extra_and_irregular_files(golden_file: Path, tmp_path: Path) -> None:
     record = export(golden_file, tmp_path / "out", layers=[NORM, SOFTMAX], layout=BeatLayout(beat=128, lines=50)).record
     assert [file["file"] for file in record["tensors"][0]["files"]] == [f"{NORM}-{i:03d}.hex" for i in range(3)]
     shutil.copytree(tmp_path / "out", tmp_path / "dump")
