@@ -95,3 +95,23 @@ class AlreadyQuantized(IntsimError):
             f"{checkpoint}: is quantized already, and its integers and scales are taken unchanged; leave out {given}"
         )
         self.checkpoint, self.given = checkpoint, given
+
+
+class PictureSizeMismatch(FileError):
+    """The picture `path` has the size `found`, the model takes `expected`: (height, width)."""
+
+    def __init__(self, path: Path, expected: tuple[int, int], found: tuple[int, int]) -> None:
+        super().__init__(
+            f"{path}: is {found[1]} x {found[0]} pixels; this model takes {expected[1]} x {expected[0]} (width x height) only"
+        )
+        self.path, self.expected, self.found = path, expected, found
+
+
+class UnknownLabel(FileError):
+    """The label map `path` has `label` at `place`, which is none of the `classes`; `from_one`: they seem to count from 1."""
+
+    def __init__(self, path: Path, label: int, place: tuple[int, int], classes: int, from_one: bool) -> None:
+        super().__init__(
+            f"{path}: label {label} at row {place[0]}, column {place[1]} is outside the {classes} classes of the model"
+        )
+        self.path, self.label, self.place, self.classes, self.from_one = path, label, place, classes, from_one

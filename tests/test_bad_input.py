@@ -147,7 +147,7 @@ BAD_PICTURES = {
     "cut near the end": (lambda: cut("picture.png", -40), ["not a readable picture"]),
     "corrupt": (corrupt_png, ["not a readable picture"]),
     "an HDF5 file": (lambda: shutil.copy("model.h5", "picture.png"), ["not a", "PNG, JPEG"]),
-    "missing": (lambda: Path("picture.png").unlink(), ["there is no such file"]),
+    "missing": (lambda: Path("picture.png").unlink(), ["no such file"]),
     "a folder": (
         lambda: (Path("picture.png").unlink(), Path("picture.png").mkdir()),
         ["picture.png: is a folder, not a picture"],
@@ -217,12 +217,12 @@ def test_other_kinds_of_pictures_are_converted(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("run nowhere.png -m model.h5 -o out.png", ["nowhere.png: there is no such file"]),
-        ("run picture.png -m nowhere.h5 -o out.png", ["nowhere.h5: there is no such file"]),
-        ("golden picture.png -m nowhere.h5 -o out.h5", ["nowhere.h5: there is no such file"]),
-        ("inspect -m nowhere.h5 -o out.txt", ["nowhere.h5: there is no such file"]),
-        ("diff nowhere.h5 golden.h5 -o out.txt", ["nowhere.h5: there is no such file"]),
-        ("diff golden.h5 nowhere.h5 -o out.txt", ["nowhere.h5: there is no such file"]),
+        ("run nowhere.png -m model.h5 -o out.png", ["nowhere.png: no such file"]),
+        ("run picture.png -m nowhere.h5 -o out.png", ["nowhere.h5: no such file"]),
+        ("golden picture.png -m nowhere.h5 -o out.h5", ["nowhere.h5: no such file"]),
+        ("inspect -m nowhere.h5 -o out.txt", ["nowhere.h5: no such file"]),
+        ("diff nowhere.h5 golden.h5 -o out.txt", ["nowhere.h5: no such file"]),
+        ("diff golden.h5 nowhere.h5 -o out.txt", ["nowhere.h5: no such file"]),
         ("quantize nowhere.safetensors --config c.json --calibrate picture.png -o out.h5", ["nowhere.safetensors: "]),
         ("quantize c.safetensors --config nowhere.json --calibrate picture.png -o out.h5", ["nowhere.json: No such file"]),
         ("quantize c.safetensors --config c.json --calibrate nowhere.png -o out.h5", ["nowhere.png: there is no"]),
@@ -230,8 +230,8 @@ def test_other_kinds_of_pictures_are_converted(
         ("run picture.png -m folder -o out.png", ["folder: is a folder, not a file"]),
         ("diff folder golden.h5 -o out.txt", ["folder: is a folder, not a file"]),
         ("quantize c.safetensors --config folder --calibrate picture.png -o out.h5", ["folder: Is a directory"]),
-        ("run picture.png -m picture.png -o out.png", ["picture.png: not an HDF5 file", "intsim-model file is due"]),
-        ("diff picture.png golden.h5 -o out.txt", ["picture.png: not an HDF5 file", "intsim-golden file is due"]),
+        ("run picture.png -m picture.png -o out.png", ["picture.png: not an HDF5 file", "expected an intsim-model file"]),
+        ("diff picture.png golden.h5 -o out.txt", ["picture.png: not an HDF5 file", "expected an intsim-golden file"]),
         ("run picture.png -m golden.h5 -o out.png", ["golden.h5: not an intsim-model file", "'intsim-golden'"]),
         ("inspect -m golden.h5 -o out.txt", ["golden.h5: not an intsim-model file", "'intsim-golden'"]),
         ("diff model.h5 golden.h5 -o out.txt", ["model.h5: not an intsim-golden file", "'intsim-model'"]),
@@ -294,7 +294,7 @@ def virtual(where: str) -> Callable[[h5py.File], None]:
 )
 def test_truncated_hdf5(size: int, line: str, path: str, refuse: Refuse) -> None:
     cut(path, size)
-    refuse(line, f"{path}: not an HDF5 file, or a truncated one")
+    refuse(line, f"{path}: not an HDF5 file, or truncated")
 
 
 def elsewhere() -> None:
@@ -307,7 +307,7 @@ HUGE = {"shape": (1 << 20, 1 << 20), "chunks": (1, 1 << 20), "dtype": "i1"}
 SQUEEZED = {**HUGE, "compression": "gzip"}
 BAD_HDF5: dict[str, tuple[Callable[[str], Callable[[h5py.File], Any]], list[str]]] = {
     "foreign format": (lambda _: lambda f: f.attrs.__setitem__("format", "other"), ["not an intsim-", "'other'"]),
-    "no format": (lambda _: lambda f: f.attrs.__delitem__("format"), ["not an intsim-", "says no format"]),
+    "no format": (lambda _: lambda f: f.attrs.__delitem__("format"), ["not an intsim-", "its format is not stated"]),
     "format is a number": (lambda _: lambda f: f.attrs.__setitem__("format", 7), ["not an intsim-"]),
     "newer version": (lambda _: lambda f: f.attrs.__setitem__("version", 2), ["version 2", "reads version 1"]),
     "no version": (lambda _: lambda f: f.attrs.__delitem__("version"), ["version None", "reads version 1"]),
@@ -319,9 +319,9 @@ BAD_HDF5: dict[str, tuple[Callable[[str], Callable[[h5py.File], Any]], list[str]
     "dangling link": (lambda x: replace(x, link=h5py.SoftLink("/nowhere")), ["{x} is a soft", "copy"]),
     "external storage": (
         lambda x: replace(x, shape=(100,), dtype="i1", external=[("elsewhere.h5", 0, 100)]),
-        ["{x} keeps its values in other files", "copy"],
+        ["{x} stores its values in other files", "copy"],
     ),
-    "virtual dataset": (virtual, ["{x} keeps its values in other files", "copy"]),
+    "virtual dataset": (virtual, ["{x} stores its values in other files", "copy"]),
     "huge and never written": (lambda x: replace(x, **HUGE), ["{x} declares [1048576, 1048576] int8", "more than the file"]),
     "huge and compressed": (lambda x: replace(x, **SQUEEZED), ["{x} declares", "more than the file"]),
     "never written": (lambda x: replace(x, shape=(64,), dtype="i1"), ["{x} declares [64]", "more than the file"]),
@@ -381,7 +381,7 @@ def test_a_cycle_of_groups_is_refused(refuse: Refuse) -> None:
         file["again"] = file["/"]
 
     change("model.h5", cycle)()
-    refuse(RUN, "model.h5: again/ leads back to a group it lies in")
+    refuse(RUN, "model.h5: again/ links back to a group that contains it")
 
 
 # --- the graph of a model file ---------------------------------------------------------------------------------------
@@ -468,15 +468,15 @@ BAD_MODELS: dict[str, tuple[Spoil, list[str]]] = {
     "fractional parameter": (record("patches", lambda n: n["params"].update(size=8.5)), ["encoder.patches: ", "integers"]),
     "float weights": (
         array(f"{PROJ}/weight", lambda w: w.astype(np.float32)),
-        [f"{PROJ}: its parameter 'weight' is float32, i8 is due", "quantize"],
+        [f"{PROJ}: its parameter 'weight' is float32, expected i8", "quantize"],
     ),
     "float bias": (
         array(f"{PROJ}/bias", lambda b: b.astype(float)),
-        [PROJ, "'bias' is float64, i32 is due"],
+        [PROJ, "'bias' is float64, expected i32"],
     ),
     "text for weights": (
         array(f"{PROJ}/weight", lambda w: np.bytes_(b"text")),
-        [f"{PROJ}: its parameter 'weight' is |S4, i8 is due"],
+        [f"{PROJ}: its parameter 'weight' is |S4, expected i8"],
     ),
     "weight beyond i8": (array(f"{PROJ}/weight", element(128, np.int16)), [PROJ, "weight[0, 3] = 128 is outside i8"]),
     "weight turned": (array(f"{PROJ}/weight", lambda w: w.T), [f"{PROJ}: x has 192 channels", "[192, 32] takes 32"]),
@@ -615,7 +615,7 @@ def test_a_comparison_of_nothing_is_an_error(options: str, graph: Graph, image: 
 @pytest.mark.parametrize("name", ["sha256", "shape", "format"])
 def test_a_tensor_that_lacks_an_attribute(name: str, refuse: Refuse) -> None:
     change("golden.h5", lambda f: f[NORM].attrs.__delitem__(name))()
-    refuse(DIFF, f"golden.h5: {NORM} lacks shape, format or sha256")
+    refuse(DIFF, f"golden.h5: {NORM} has a missing or invalid shape, format or sha256")
 
 
 @pytest.mark.parametrize(
@@ -890,7 +890,7 @@ def test_an_output_that_is_no_ordinary_file(line: str, folder: Path, capsys: pyt
     with pytest.raises(SystemExit) as left:
         main.main(args=shlex.split(line.partition("-o ")[0] + "-o pipe"))
     assert left.value.code == 2
-    assert "pipe: is not an ordinary file" in capsys.readouterr().err
+    assert "pipe: is not a regular file" in capsys.readouterr().err
     assert (folder / "pipe").is_fifo()
 
 

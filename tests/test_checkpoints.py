@@ -346,8 +346,8 @@ def test_damaged_npz_files(cli: Cli) -> None:
         (whole[: len(whole) // 2], "not a readable .npz file"),
         (b"", "not a readable .npz file"),
         (whole.replace(b"(1, 5, 32)", b"(9, 5, 32)"), "decoder.cls_emb: it is damaged"),
-        (Path("lying.npz").read_bytes(), "decoder.cls_emb: it declares 5760 bytes and holds fewer"),
-        (objects, "encoder.x: it holds Python objects, which are never loaded"),
+        (Path("lying.npz").read_bytes(), "decoder.cls_emb: it declares 5760 bytes and contains fewer"),
+        (objects, "encoder.x: it contains Python objects, which are never loaded"),
     ):
         if isinstance(content, bytes):
             Path("c.npz").write_bytes(content)

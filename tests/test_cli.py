@@ -153,7 +153,7 @@ def test_exit_codes_of_a_real_process(tmp_path: Path, golden_file: Path) -> None
     assert json.loads(different.stdout)["first"]["node"] == "labels"
     unusable = fresh("diff", str(golden_file), "nowhere.h5", cwd=tmp_path)
     assert (unusable.returncode, unusable.stdout) == (2, "")
-    assert unusable.stderr == "intsim: nowhere.h5: there is no such file\n"
+    assert unusable.stderr == "intsim: nowhere.h5: no such file\n"
 
 
 @pytest.mark.parametrize("args", [["inspect", "-m"], ["inspect", "--json", "-m"]])

@@ -279,7 +279,7 @@ def test_the_rules_of_a_node_are_listed(cli: Cli) -> None:
         (f"synth-fault golden.h5 --node {NODE} --rule n-1 -o golden.h5", "is needed as it is"),
         (f"synth-fault golden.h5 --node {NODE} --rule sum_bits=12", "cannot be computed here"),
         (f"synth-fault golden.h5 --node {NODE} --rule bitflip:99", "bits 0 to 15"),
-        (f"synth-fault missing.h5 --node {NODE} --rule n-1", "there is no such file"),
+        (f"synth-fault missing.h5 --node {NODE} --rule n-1", "no such file"),
         ("trace golden.h5 nowhere --at 0", "there is no node 'nowhere'"),
         (f"trace golden.h5 {NODE} --at 0,0", "is not an element of its shape"),
         (f"trace golden.h5 {NODE} --at 0,x", "is not a list of whole numbers"),

@@ -365,7 +365,7 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
         "data: has images/ and both labels/ and annotations/",
     ),
     "beside images": (lambda: folders("images", "labels"), "", "data/p0.png: is next to images/, not in it"),
-    "lossy": (lossy, "", "data/p1_labels.jpg: is a JPEG, which does not keep label values; a PNG is due"),
+    "lossy": (lossy, "", "data/p1_labels.jpg: is a JPEG, which does not preserve label values; expected a PNG"),
     "from 1": (from_one, "", "is outside the 5 classes of the model; --reduce-zero-label if classes count from 1"),
     "output is a picture": (lambda: None, "-o data/p0.png", "data/p0.png: is needed as it is"),
     "output is a label map": (lambda: None, "-o data/p0_labels.png", "data/p0_labels.png: is needed as it is"),

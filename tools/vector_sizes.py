@@ -11,7 +11,7 @@ import sys
 import time
 
 from intsim.dialects import resolve
-from intsim.vectors import LEVELS, generate, score
+from intsim.vectors import VECTOR_LEVELS, generate, score
 from intsim.vectors.generator import MAKERS
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for op in MAKERS:
         columns = []
-        for level in LEVELS:
+        for level in VECTOR_LEVELS:
             begun = time.perf_counter()
             document = generate(op, dialect, level, 0)
             size = len(document.text())

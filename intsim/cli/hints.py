@@ -8,7 +8,9 @@ from ..errors import (
     IntsimError,
     ModelMismatch,
     ModelNotFound,
+    PictureSizeMismatch,
     PicturesMissing,
+    UnknownLabel,
     UnmatchedGlob,
 )
 
@@ -18,6 +20,7 @@ HINTS: dict[type[IntsimError], str] = {
     CheckpointNotFound: "name it with --checkpoint, or measure the integers alone with --integers",
     ConfigurationNotFound: "the options are --config and --model",
     PicturesMissing: "--calibrate PICTURE names one",
+    PictureSizeMismatch: "--resize scales the picture",
 }
 
 
@@ -25,5 +28,10 @@ def with_hint(error: IntsimError) -> str:
     """The message, and the option that it is about or that helps, where there is one."""
     if isinstance(error, UnmatchedGlob):
         return f"--layers {error}"
+    if isinstance(error, UnknownLabel):
+        way_out = (
+            "--reduce-zero-label if classes count from 1" if error.from_one else f"--ignore {error.label} leaves it out"
+        )
+        return f"{error}; {way_out}"
     hint = HINTS.get(type(error))
     return f"{error}; {hint}" if hint else str(error)

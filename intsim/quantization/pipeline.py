@@ -187,8 +187,9 @@ def _images(pictures: Sequence[Picture], settings: dict[str, Any], resize: bool,
             for picture in pictures
         ]
     except IntsimError as error:
-        guessed = "; that size is a guess, give another" if GUESSED_SIZE in origin else ""
-        raise type(error)(f"{error}{guessed}") from None
+        if GUESSED_SIZE not in origin:
+            raise
+        raise IntsimError(f"{error}; that size is a guess, give another") from None
 
 
 def synth(

@@ -123,10 +123,10 @@ def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path)
     for key in record["arrays"]:
         dataset = datasets.get(f"{name}/{key}")
         if dataset is None:
-            raise FileError(f"{path}: {name}: parameter {key!r} is missing; quantize the checkpoint again")
+            raise FileError(f"{path}: {name}: its parameter {key!r} is missing; quantize the checkpoint again")
         params[key] = _integers(dataset, op, name, key, path)
         if "scale" in dataset.attrs:
-            scales[key] = _scale(dataset.attrs["scale"], f"{path}: {name}: the scale of parameter {key!r}")
+            scales[key] = _scale(dataset.attrs["scale"], f"{path}: {name}: the scale of its parameter {key!r}")
     scale = scales.get("value") if op == CONSTANT else record.get("scale")
     return Node(name, op, tuple(record["inputs"]), params, scale, scales)
 
@@ -141,7 +141,7 @@ def _scale(value: Any, what: str) -> Scale:
 def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> IntArray:
     if dataset.shape is None or dataset.dtype.kind not in "iu":
         raise FileError(
-            f"{path}: {name}: parameter {key!r} is {dataset.dtype}, expected {_expected(op, key)}; "
+            f"{path}: {name}: its parameter {key!r} is {dataset.dtype}, expected {_expected(op, key)}; "
             "quantize the weights first"
         )
     return np.asarray(dataset[()])

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from ..arith import IntArray
-from ..errors import FileError, IntsimError
+from ..errors import FileError, IntsimError, PictureSizeMismatch, UnknownLabel
 from .files import replacing
 
 Color = Sequence[int]
@@ -44,10 +44,7 @@ def read_picture(path: str | Path, height: int | None = None, width: int | None 
 
     def pixels(opened: Image.Image) -> Image.Image:
         if height is not None and opened.size != (width, height) and not resize:
-            raise FileError(
-                f"{path}: is {opened.width} x {opened.height} pixels; this model takes {width} x {height} "
-                "(width x height) only; resize the picture"
-            )
+            raise PictureSizeMismatch(path, (height, width or 0), (opened.height, opened.width))
         return _rgb(opened, path)
 
     picture = _opened(path, pixels)
@@ -73,10 +70,7 @@ def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_
         row, column = np.argwhere(outside)[0]
         value = int(values[row, column]) + zero_is_none
         from_one = not zero_is_none and int(values[~none].min()) > 0 and int(values[~none].max()) <= classes
-        way_out = "reduce the zero label if classes start at 1" if from_one else f"ignore {value} to leave such pixels out"
-        raise FileError(
-            f"{path}: label {value} at row {row}, column {column} is outside the {classes} classes of the model; {way_out}"
-        )
+        raise UnknownLabel(path, value, (int(row), int(column)), classes, from_one)
     return np.where(none, -1, values).astype(np.int16)
 
 
