@@ -102,7 +102,8 @@ class PictureSizeMismatch(FileError):
 
     def __init__(self, path: Path, expected: tuple[int, int], found: tuple[int, int]) -> None:
         super().__init__(
-            f"{path}: is {found[1]} x {found[0]} pixels; this model takes {expected[1]} x {expected[0]} (width x height) only"
+            f"{path}: is {found[1]} x {found[0]} pixels; this model takes {expected[1]} x {expected[0]} "
+            "(width x height) only"
         )
         self.path, self.expected, self.found = path, expected, found
 
