@@ -842,7 +842,7 @@ def test_preset_of_nothing(name: str, words: str, refuse: Refuse) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("nowhere/out", ["nowhere/out: its folder nowhere does not exist", "make it first"]),
+        ("nowhere/out", ["nowhere/out: its folder nowhere does not exist"]),
         ("folder", ["folder: is a folder", "name a file in it"]),
         ("..", ["..: is a folder"]),
         ("picture.png/out", ["picture.png/out: its folder picture.png"]),

@@ -329,13 +329,13 @@ BAD = {
     "--class-norm calibrated": "class norm: this network has none to calibrate",
     "--class-norm maybe": "'maybe' is not one of 'calibrated', 'none'",
     "--size 40": "picture.png: is 40 x 24 pixels; this model takes 40 x 40",
-    "--size 40y24": "--size '40y24': WIDTHxHEIGHT is due, as in 640x480",
-    "--size 0x24": "--size '0x24': WIDTHxHEIGHT is due",
+    "--size 40y24": "--size '40y24': WIDTHxHEIGHT is expected, as in 640x480",
+    "--size 0x24": "--size '0x24': WIDTHxHEIGHT is expected",
     "--report r.txt": "r.txt: a report is written as .html, .svg, .json",
     "--report q.h5": "q.h5: a report is written as",
     "--report no/r.html": "no/r.html: its folder no does not exist",
     "--report-on picture.png": "--report-on goes with --report",
-    "--report r.html --report-on nothing.png": "nothing.png: there is no such file",
+    "--report r.html --report-on nothing.png": "nothing.png: no such file",
 }
 
 

@@ -75,7 +75,7 @@ def integer_form(
     """The real-valued network as lowering takes it: without L2 norms, layer norms folded where the recipe says so."""
     if recipe.class_norm == CALIBRATED and not folds_class_norm(config, recipe):
         raise IntsimError(
-            "class norm: this network has none to calibrate; a mask decoder trained with L2 normalisation is due, and "
+            "class norm: this network has none to calibrate; expected a mask decoder trained with L2 normalisation, and "
             '"l2_norm": true in its configuration'
         )
     net = built(config, weights)
