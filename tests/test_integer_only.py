@@ -90,21 +90,25 @@ def float_lines(code: str) -> list[str]:
 
 
 def llvm_code(compiled: Any) -> list[str]:
-    """The optimized LLVM code of every signature, also of those that come from the disk.
+    """The optimized LLVM code of every signature that was compiled in this process or is on the disk.
 
-    `inspect_llvm` is empty for these. Numba keeps the module next to its object code, to inline it into other functions.
+    Kernels that only other kernels call are loaded with these, inside them: their own code is on the disk. `inspect_llvm` is
+    empty for what comes from there, but Numba keeps the module next to its object code, to inline it into other functions.
     """
+    on_disk = getattr(compiled._cache, "_cache_file", None)  # None where no folder can be written
+    for signature, *_ in on_disk._load_index() if on_disk else ():
+        compiled.compile(signature)
     return [str(overload.library._get_module_for_linking()) for overload in compiled.overloads.values()]
 
 
-def half(x: int) -> float:
+def divided(x: int) -> float:
     return x / 2
 
 
 def test_the_reader_finds_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In code just compiled, where it reads what `inspect_llvm` gives, and in the same code from the disk."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    compiled, loaded = (numba.njit(cache=True)(half) for _ in range(2))
+    compiled, loaded = (numba.njit(cache=True)(divided) for _ in range(2))
     assert compiled(3) == loaded(3) == 1.5
     assert compiled.stats.cache_misses
     assert loaded.stats.cache_hits
