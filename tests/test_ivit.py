@@ -299,7 +299,7 @@ def test_options_of_quantization_are_refused_for_a_quantized_checkpoint(
     code, _, err = cli(f"quantize altered.npz -o out.h5 {options}")
     assert code == 2
     assert err == (
-        f"intsim: altered.npz: is quantized already; its integers and scales are taken as they stand: leave {named} out\n"
+        f"intsim: altered.npz: is quantized already, and its integers and scales are taken unchanged; leave out {named}\n"
     )
     assert not Path("out.h5").exists()
 
@@ -310,7 +310,7 @@ def test_a_float_checkpoint_is_not_quantized(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("quantize float.npz -o out.h5")
     assert (code, err) == (
         2,
-        "intsim: float.npz: a float checkpoint; quantize needs at least one picture to calibrate on: --calibrate PICTURE\n",
+        "intsim: float.npz: a float checkpoint; quantization needs at least one picture to calibrate on; --calibrate PICTURE names one\n",
     )
     checkpoint = Checkpoint.open(Path("float.npz"))
     with pytest.raises(
@@ -324,10 +324,10 @@ def test_quantize_and_all_commands(path: Path, cli: Cli) -> None:
     total = {"deit": "50 of 50", "swin": "106 of 106"}["deit" if path == MINI["deit"] else "swin"]
     code, out, err = cli(f"quantize {path} -o q.h5")
     assert (code, err) == (0, "")
-    assert "dialect ivit, integers and scales as they stand" in out
+    assert "dialect ivit, integers and scales as stored in the checkpoint" in out
     assert f"recorded modules: {total} bit-exact" in out
     code, out, _ = cli(f"quantize {path} --dialect ivit-tvm -o t.h5")
-    assert (code, out.splitlines()[-1]) == (0, "recorded modules: not compared, they speak dialect ivit")
+    assert (code, out.splitlines()[-1]) == (0, "recorded modules: not compared, they use dialect ivit")
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)).save("p.png")
     code, out, _ = cli("run p.png -m q.h5 --top 10")
     assert code == 0
@@ -352,8 +352,8 @@ def test_a_difference_from_the_recording_is_an_exit_code(cli: Cli) -> None:
     code, out, _ = cli("quantize r.npz -o out.h5")
     assert code == 1
     assert "recorded modules: 49 of 50 bit-exact" in out
-    assert "the first other one: head (head here) differs in 1 of 10 elements" in out
-    assert "not compared, no modules of this network: act_out" in out
+    assert "first module that differs: head (head here) differs in 1 of 10 elements" in out
+    assert "not compared, because this network has no such modules: act_out" in out
     assert Path("out.h5").exists()
 
 

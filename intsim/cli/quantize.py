@@ -133,8 +133,8 @@ def command(
         raise click.UsageError("--report-on goes with --report")
     given = click.get_current_context().get_parameter_source
     chosen = [option for key, option in _CHOICES.items() if given(key) is ParameterSource.COMMANDLINE]
-    if chosen and is_quantized(Checkpoint.open(checkpoint).tensors):
-        raise AlreadyQuantized(checkpoint, chosen[0])
+    if (pictures or chosen) and is_quantized(Checkpoint.open(checkpoint).tensors):
+        raise AlreadyQuantized(checkpoint, "--calibrate" if pictures else chosen[0])
     announce_compiling()
     with ExitStack() as bars:
         result = quantize(
