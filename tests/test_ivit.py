@@ -310,7 +310,8 @@ def test_a_float_checkpoint_is_not_quantized(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("quantize float.npz -o out.h5")
     assert (code, err) == (
         2,
-        "intsim: float.npz: a float checkpoint; quantization needs at least one picture to calibrate on; --calibrate PICTURE names one\n",
+        "intsim: float.npz: a float checkpoint; quantization needs at least one picture to calibrate on; "
+        "--calibrate PICTURE names one\n",
     )
     checkpoint = Checkpoint.open(Path("float.npz"))
     with pytest.raises(
