@@ -225,7 +225,7 @@ def test_other_kinds_of_pictures_are_converted(
         ("diff golden.h5 nowhere.h5 -o out.txt", ["nowhere.h5: no such file"]),
         ("quantize nowhere.safetensors --config c.json --calibrate picture.png -o out.h5", ["nowhere.safetensors: "]),
         ("quantize c.safetensors --config nowhere.json --calibrate picture.png -o out.h5", ["nowhere.json: No such file"]),
-        ("quantize c.safetensors --config c.json --calibrate nowhere.png -o out.h5", ["nowhere.png: there is no"]),
+        ("quantize c.safetensors --config c.json --calibrate nowhere.png -o out.h5", ["nowhere.png: no such file"]),
         ("synth --config nowhere.json -o out.h5", ["nowhere.json: No such file"]),
         ("run picture.png -m folder -o out.png", ["folder: is a folder, not a file"]),
         ("diff folder golden.h5 -o out.txt", ["folder: is a folder, not a file"]),
