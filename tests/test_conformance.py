@@ -823,15 +823,15 @@ BAD = [
     ("vectors gen requant --dialect latin", "--dialect 'latin' is neither"),
     ("vectors gen shift_exp -m model.h5", "the model has no node of shift_exp"),
     ("vectors gen requant -m missing.h5", "missing.h5"),
-    ("vectors gen requant -m model.h5 -o model.h5", "is needed as it is"),
+    ("vectors gen requant -m model.h5 -o model.h5", "is an input of this command"),
     ("vectors gen requant -o nowhere/v.json", "its folder nowhere does not exist"),
     ("vectors check missing.json", "missing.json: No such file"),
-    ("vectors check picture.png", "picture.png: is no text in UTF-8"),
+    ("vectors check picture.png", "picture.png: is not UTF-8 text"),
     ("vectors check .", "Is a directory"),
     ("vectors score", "Missing argument 'FILE"),
     ("vectors score empty.json", "empty.json: is empty; did the device fail?"),
     ("vectors check good.json empty.json", "empty.json: is empty; did the device fail?"),
-    ("vectors check good.json -o good.json", "good.json: is needed as it is"),
+    ("vectors check good.json -o good.json", "good.json: is an input of this command"),
 ]
 
 

@@ -235,7 +235,7 @@ def test_reports_never_replace_an_input_or_each_other(faulty: Cli) -> None:
     for options in ("--html dut.h5", "--junit golden.h5", "--html a.txt --junit a.txt", "--html a.txt -o a.txt"):
         code, _, err = faulty(f"diff golden.h5 dut.h5 {options}")
         assert code == 2, options
-        assert "is needed as it is" in err
+        assert "is an input of this command" in err
     assert not Path("a.txt").exists()
 
 
@@ -256,7 +256,7 @@ def test_a_fault_is_recorded_and_propagated(faulty: Cli, graph: Graph) -> None:
 def test_a_fault_without_effect(cli: Cli) -> None:
     code, out, _ = cli(f"synth-fault golden.h5 --node {NODE} --rule quotient=trunc -o dut.h5")
     assert code == 0
-    assert "shows nowhere" in out
+    assert "has no effect here" in out
     assert cli("diff golden.h5 dut.h5 --isolated")[0] == 0
 
 
@@ -276,7 +276,7 @@ def test_the_rules_of_a_node_are_listed(cli: Cli) -> None:
         ("synth-fault golden.h5 --node nowhere --rule n-1", "there is no node 'nowhere'"),
         (f"synth-fault golden.h5 --node {NODE} --rule nonsense", "'nonsense' is not a rule"),
         (f"synth-fault golden.h5 --node {NODE} --node {OTHER} --rule n-1", "give a --rule for every --node"),
-        (f"synth-fault golden.h5 --node {NODE} --rule n-1 -o golden.h5", "is needed as it is"),
+        (f"synth-fault golden.h5 --node {NODE} --rule n-1 -o golden.h5", "is an input of this command"),
         (f"synth-fault golden.h5 --node {NODE} --rule sum_bits=12", "cannot be computed here"),
         (f"synth-fault golden.h5 --node {NODE} --rule bitflip:99", "bits 0 to 15"),
         (f"synth-fault missing.h5 --node {NODE} --rule n-1", "no such file"),
@@ -284,7 +284,7 @@ def test_the_rules_of_a_node_are_listed(cli: Cli) -> None:
         (f"trace golden.h5 {NODE} --at 0,0", "is not an element of its shape"),
         (f"trace golden.h5 {NODE} --at 0,x", "is not a list of whole numbers"),
         (f"trace golden.h5 {NODE}", "--at"),
-        (f"trace golden.h5 {NODE} --at 0,0,0 -o golden.h5", "is needed as it is"),
+        (f"trace golden.h5 {NODE} --at 0,0,0 -o golden.h5", "is an input of this command"),
         ("diff golden.h5 picture.png", "not an HDF5 file"),
         ("diff golden.h5 golden.h5 --map missing.toml", "no such map"),
     ],

@@ -367,8 +367,8 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
     "beside images": (lambda: folders("images", "labels"), "", "data/p0.png: is next to images/, not in it"),
     "lossy": (lossy, "", "data/p1_labels.jpg: is a JPEG, which does not preserve label values; expected a PNG"),
     "from 1": (from_one, "", "is outside the 5 classes of the model; --reduce-zero-label if classes count from 1"),
-    "output is a picture": (lambda: None, "-o data/p0.png", "data/p0.png: is needed as it is"),
-    "output is a label map": (lambda: None, "-o data/p0_labels.png", "data/p0_labels.png: is needed as it is"),
+    "output is a picture": (lambda: None, "-o data/p0.png", "data/p0.png: is an input of this command"),
+    "output is a label map": (lambda: None, "-o data/p0_labels.png", "data/p0_labels.png: is an input of this command"),
     "outside": (
         relabelled,
         "",
@@ -386,12 +386,12 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
         "c.safetensors: is not the checkpoint that",
     ),
     "no checkpoint": (lambda: None, "--checkpoint no.safetensors", "no.safetensors: no such file"),
-    "both": (lambda: None, "--integers --checkpoint c.safetensors", "--integers leaves the checkpoint out"),
+    "both": (lambda: None, "--integers --checkpoint c.safetensors", "--integers measures without the checkpoint"),
     "stride": (lambda: None, "--stride 20y12", "--stride '20y12': WIDTHxHEIGHT is expected"),
     "stride of 0": (lambda: None, "--stride 0", "--stride '0': WIDTHxHEIGHT is expected"),
     "stride beyond a window": (large, "--stride 41x24", "a stride of 41 x 24 does not fit windows of 40 x 24"),
     "output": (lambda: None, "-o no/e.json", "no/e.json: its folder no does not exist"),
-    "no labels at the end": (accumulators, "", "its last node decoder.upsample gives no labels"),
+    "no labels at the end": (accumulators, "", "its last node decoder.upsample does not give labels"),
 }
 
 

@@ -357,7 +357,7 @@ def test_inputs_are_never_overwritten(cli: Cli) -> None:
     for target in ("c.safetensors", "c.json", "picture.png"):
         for line in (f"-o {target}", f"-o {target} --config c.json"):
             code, _, err = cli(f"quantize c.safetensors --calibrate picture.png {line}")
-            assert (code, err) == (2, f"intsim: {target}: is needed as it is; write to another file\n")
+            assert (code, err) == (2, f"intsim: {target}: is an input of this command; write to another file\n")
     assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
 
 

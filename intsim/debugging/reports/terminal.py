@@ -122,7 +122,7 @@ def _table(console: Console, diff: Diff) -> None:
     console.print(table)
     if len(inherited) > INHERITED:
         more = f"and {len(inherited) - INHERITED} more that only propagate an error"
-        console.print(f"[dim]{more}; --json and --html list them[/]", highlight=False, soft_wrap=True)
+        console.print(f"[dim]{more}; the JSON and HTML reports list them[/]", highlight=False, soft_wrap=True)
 
 
 def _row(node: NodeDiff, diff: Diff) -> list[str]:
