@@ -441,7 +441,7 @@ BAD_MAPS = [
     ('[[tensor]]\ndevice = "a"\nnode = "b"\norder = 3', "order = 3 is not a list of whole numbers from 0"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nnibbles = "low"', "nibbles = 'low' is not one of: low_first, high_first"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nbits = 65', "bits = 65 is not a whole number from 1 to 64"),
-    ('[[tensor]]\ndevice = "a"\nnode = "b"\nbeat = 12', "a beat of 12 bits is not whole bytes"),
+    ('[[tensor]]\ndevice = "a"\nnode = "b"\nbeat = 12', "a beat of 12 bits is not a whole number of bytes"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nsigned = 1', "signed = 1 is not true or false"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nlines = 4', "unknown key 'lines'"),
     ('[[tensor]]\ndevice = "a"\nnode = "b"\nshape = []', "shape = [] is not a list of whole numbers from 1"),

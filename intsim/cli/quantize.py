@@ -117,13 +117,14 @@ def command(
     A quantization-aware checkpoint of I-ViT contains its integers and scales. They are taken unchanged, without a picture,
     in dialect ivit unless another one is named.
     """
-    from ..quantization import Checkpoint
+    from ..quantization import Checkpoint, config_beside
     from ..quantization.ivit import is_quantized
     from ..quantization.pipeline import quantize
     from ..quantization.report import check_format
 
     checkpoint, further = _checkpoint_first(files)
     pictures = [*calibrate, *further]
+    config = config or (config_beside(checkpoint) if model is None else None)
     check_target(output, checkpoint, config, model, *pictures, *report_on)
     page = output.with_name(f"{output.stem}_report.html") if report == BESIDE else Path(report) if report else None
     if page is not None:
