@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,8 +118,7 @@ def command(
     A quantization-aware checkpoint of I-ViT contains its integers and scales. They are taken unchanged, without a picture,
     in dialect ivit unless another one is named.
     """
-    from ..quantization import Checkpoint, config_beside
-    from ..quantization.ivit import is_quantized
+    from ..quantization import config_beside
     from ..quantization.pipeline import quantize
     from ..quantization.report import check_format
 
@@ -134,23 +134,29 @@ def command(
         raise click.UsageError("--report-on goes with --report")
     given = click.get_current_context().get_parameter_source
     chosen = [option for key, option in _CHOICES.items() if given(key) is ParameterSource.COMMANDLINE]
-    if (pictures or chosen) and is_quantized(Checkpoint.open(checkpoint).tensors):
-        raise AlreadyQuantized(checkpoint, "--calibrate" if pictures else chosen[0])
     announce_compiling()
-    with ExitStack() as bars:
-        result = quantize(
-            checkpoint,
-            pictures,
-            config=config,
-            model=model,
-            size=height_and_width(size, "--size") if size else None,
-            recipe=_recipe(observers, widths, lam, class_norm, fold_norm) if pictures else None,
-            dialect=load_dialect(dialect) if given("dialect") is ParameterSource.COMMANDLINE else None,
-            resize=resize,
-            report=page is not None,
-            report_pictures=report_on,
-            progress=lambda stage, steps: bars.enter_context(progress(stage, steps)),
-        )
+    try:
+        with ExitStack() as bars:
+
+            def stage_bar(stage: str, steps: int) -> Callable[..., None]:
+                bars.close()  # of the stage before
+                return bars.enter_context(progress(stage, steps))
+
+            result = quantize(
+                checkpoint,
+                pictures,
+                config=config,
+                model=model,
+                size=height_and_width(size, "--size") if size else None,
+                recipe=_recipe(observers, widths, lam, class_norm, fold_norm) if RECIPE.intersection(chosen) else None,
+                dialect=load_dialect(dialect) if given("dialect") is ParameterSource.COMMANDLINE else None,
+                resize=resize,
+                report=page is not None,
+                report_pictures=report_on,
+                progress=stage_bar,
+            )
+    except AlreadyQuantized as error:
+        raise AlreadyQuantized(error.checkpoint, "--calibrate" if pictures else chosen[0]) from None
     result.save(output, page)
     _tell(result, output, page)
     return 0 if result.reproduced else DIFFERENT
@@ -179,6 +185,8 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
         for tensor in sorted(result.noise, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
 
+
+RECIPE = {"--observer", "--bits", "--lam", "--class-norm", "--fold-norm"}
 
 # The options that a quantized checkpoint leaves no choice in: they say how a network is quantized, or quantized again.
 _CHOICES = {
