@@ -17,7 +17,7 @@ from intsim.debugging.core import Diff, diff
 from intsim.debugging.explain import bits_changed
 from intsim.debugging.inject import inject
 from intsim.engine.graph import Graph
-from intsim.errors import IntsimError
+from intsim.errors import IntsimError, ModelNotFound
 from intsim.rules import Bit, catalogue, named
 from intsim.storage.golden_file import open_golden
 from intsim.storage.pictures import read_picture
@@ -380,7 +380,7 @@ def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Pat
 
 
 def test_isolation_needs_the_model(golden_file: Path, shipped: Graph) -> None:
-    with pytest.raises(IntsimError, match="--model"):
+    with pytest.raises(ModelNotFound, match="neither the shipped one nor next to it"):
         diff(golden_file, golden_file, isolated=True)
     with pytest.raises(IntsimError, match="was made from model"):
         diff(golden_file, golden_file, shipped, isolated=True)

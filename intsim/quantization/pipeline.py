@@ -157,7 +157,7 @@ def configuration_of(
 ) -> tuple[dict[str, Any], str]:
     """The configuration of a checkpoint's network, and where it comes from: a file, a model, the checkpoint or its shapes.
 
-    Raises ConfigurationNotFound where none of them tells.
+    Raises ConfigurationNotFound where none of them has it.
     """
     if config is None and model is None:
         config = config_beside(checkpoint.path)
