@@ -53,7 +53,7 @@ iverilog:
 	    apt-get update -qq && apt-get install -y -qq iverilog > /dev/null; } || \
 	    { echo "make rtl needs Icarus Verilog; install the package iverilog of your system" >&2; exit 2; }
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev $(VENV)/.test  # types of pytest, Hypothesis and ONNX are read, too
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
