@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Callable
@@ -18,6 +19,17 @@ from intsim.engine.graph import Graph
 from intsim.quantization.synth import random_picture
 
 from networks import TINY, tiny_graph
+
+
+def pytest_configure() -> None:
+    """Give each process of pytest-xdist one processor: kernel threads of several processes would wait for one another.
+
+    What the number of threads could change is tested by its own tests, and by a run in one process.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number and hasattr(os, "sched_setaffinity"):
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(number) % len(processors)]})
 
 
 @pytest.fixture(scope="session")
