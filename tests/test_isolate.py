@@ -399,3 +399,21 @@ def test_unknown_rules_are_refused_with_a_list_of_the_rules(graph: Graph) -> Non
         named(graph, softmax, "n=99")
     assert named(graph, softmax, "n=3").name == "n=3"
     assert named(graph, requant, "requant-rounding=half-up").name == "requant_rounding=half_up"
+
+
+def test_what_cannot_be_recomputed_is_not_judged(graph: Graph, image: np.ndarray, golden_file: Path, tmp_path: Path) -> None:
+    """A fault before everything that golden file and dump contain: nodes that propagate it are not taken for culprits."""
+    part, dut, sub = (tmp_path / name for name in ("part.h5", "dut.h5", "sub.h5"))
+    last = f"encoder.blocks.{max(int(name.split('.')[2]) for name in graph.by_name if '.blocks.' in name)}"
+    intsim.golden(graph, image, part, layers=[f"{last}.*"])
+    assert fault(graph, golden_file, dut, ("encoder.embedded", "residual=branch_left_out"))["encoder.embedded"]
+    with h5py.File(dut) as whole, h5py.File(sub, "w") as file:
+        for name in whole:
+            if name.startswith(f"{last}."):
+                file[name] = whole[name][()]
+    result = isolated(graph, part, sub)
+    unjudged = [node for node in result.nodes if node.isolated == "unjudged"]
+    assert unjudged
+    assert "is not known" in unjudged[0].remark
+    assert not result.culprits
+    assert result.differing

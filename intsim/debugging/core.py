@@ -41,8 +41,9 @@ def diff(
 
     With `isolated` every node is judged by itself, which takes the model that the golden file was made from: `model`, the
     shipped one, or one next to the golden file. Culprits are explained unless `explained` is false. `complete` makes a
-    tensor missing from the dump a difference. `progress(name)` is called before every tensor. Raises IntsimError where
-    nothing can be compared, or the files were made from different models (ModelMismatch, ModelNotFound).
+    tensor missing from the dump a difference. `progress(name)` is called with what is worked on; a name may come several
+    times. Raises IntsimError where nothing can be compared or the dump is of another model, ModelMismatch or ModelNotFound
+    where the model is not the golden file's.
     """
     with open_golden(golden_path) as reference:
         graph = model_behind(reference, model) if isolated or model is not None else None
@@ -105,7 +106,7 @@ def _compared(
 def _same_model(reference: GoldenFile, dump: Dump) -> None:
     if dump.model_sha256 and reference.model_sha256 != dump.model_sha256:
         raise IntsimError(
-            f"{reference.path} and {dump.path} stem from different models ({reference.model_sha256[:12]} and "
+            f"{reference.path} and {dump.path} were made from different models ({reference.model_sha256[:12]} and "
             f"{dump.model_sha256[:12]}); make both from one model file"
         )
 

@@ -33,6 +33,7 @@ class Verdict:
 
     `comparison` is None where it could not be judged (`note` says why). `segment` are the recomputed nodes, this one last.
     `feeds` maps each tensor they were computed from to the origin of its values: the device, the golden file, the model.
+    `diagnosis` says how the values are misplaced where they are right; `dump_only`: only in the dump, not in the device.
     """
 
     name: str
@@ -56,7 +57,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Held:
-    """What the walk knows of a tensor: its value (None: in neither file), and the segment back to the device's own values.
+    """What the walk knows of a tensor: its value (None: neither read nor computed), and the segment back to the device's
+    own values.
 
     `meant` is the value as the device should have dumped it, where only the layout of its dump may be wrong.
     """
@@ -127,7 +129,8 @@ class _Walker:
         if device is None:
             if dumped is not None:
                 self.verdicts[name] = Verdict(name, None, segment, feeds, note="its values are not available")
-            return _Held(expected, segment, feeds, meant)
+            substitute = golden_value(self.golden, name) if expected is None else None
+            return _Held(expected, segment, feeds, meant) if substitute is None else _Held(substitute)
         if expected is None:
             self.verdicts[name] = Verdict(name, None, segment, feeds, note=note)
             return _Held(self._usable(name, device, device))
@@ -167,7 +170,7 @@ class _Walker:
         known = [value for value in inputs if value is not None]
         if len(known) < len(inputs):
             missing = [name for name, value in zip(node.inputs, inputs, strict=True) if value is None]
-            return golden_value(self.golden, node.name), f"its input {missing[0]} is in neither file"
+            return None, f"its input {missing[0]} is not known: it is in neither file, and cannot be recomputed"
         try:
             return replay(self.graph, node, known), ""
         except GraphError as error:

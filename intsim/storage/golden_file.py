@@ -3,9 +3,9 @@
 Root attributes: those of the model file (``config``, ``dialect``, ``provenance``), ``format`` "intsim-golden", ``version``,
 ``level``, ``layers``, ``left_out``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the version of the
 library that wrote it). Dataset ``graph``: JSON, all nodes of the model in order, including those that ``left_out`` lists.
-Then one dataset per tensor in execution order, starting with the input picture, named after its node, with attributes
-shape, format, scale, sha256, min and max. Level ``steps`` adds datasets ``node:step`` with intermediate values of operators.
-At level ``digest`` the datasets are empty and have attributes only.
+Then one dataset per tensor in execution order, the input picture first unless left out, named after its node, with
+attributes shape, format, scale, sha256, min and max. Level ``steps`` adds datasets ``node:step`` with intermediate values of
+operators. At level ``digest`` the datasets are empty and have attributes only.
 """
 
 from __future__ import annotations
