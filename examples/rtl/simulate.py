@@ -209,12 +209,12 @@ def main() -> int:
         report = bench.compare(bench.dumps(job) / "flowing")
         explanations = report["explanations"]
         correct &= [(explanation["name"], explanation["rule"]) for explanation in explanations] == [(job.node, job.rule)]
-        console.print(f"\n{job.name} on {job.node}, where {job.rule} is due; intsim diff --isolated says:")
+        console.print(f"\n{job.name} on {job.node}, where {job.rule} is expected; intsim diff --isolated says:")
         for explanation in explanations or [{"rule": "no rule", "sentence": "nothing is explained"}]:
             equivalent = ", ".join(other["rule"] for other in explanation.get("equivalent") or [])
             also = f" (also {equivalent})" if equivalent else ""
             console.print(f"  {explanation['rule']}: {explanation['sentence']}{also}")
-    console.print("\nall as it must be" if correct else "\nNOT as it must be")
+    console.print("\nall as expected" if correct else "\nNOT as expected")
     return 0 if correct else 1
 
 
