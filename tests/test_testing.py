@@ -23,6 +23,7 @@ from intsim.errors import IntsimError
 from intsim.rules.equations import DEVIATING_EQUATIONS
 from intsim.rules.tables import MISTAKES
 from intsim.testing import Call, Counterexample, check_op, strategies
+from intsim.testing import checking as checking_module
 from intsim.testing.failures import difference, steps
 
 from checking import searching
@@ -43,6 +44,12 @@ def counterexample(*args: Any, **kwargs: Any) -> Counterexample:
     with pytest.raises(Counterexample) as raised:
         check_op(*args, **kwargs)
     return raised.value
+
+
+@pytest.fixture
+def not_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis does not shrink: for tests that need any counterexample, and not a small one."""
+    monkeypatch.setattr(checking_module, "SHRINKING", 0)
 
 
 # --- correct functions pass -------------------------------------------------------------------------------------------
@@ -118,12 +125,14 @@ def twisted(name: str, key: str, value: Any) -> Callable:
     return mutant
 
 
+@pytest.mark.usefixtures("not_shrunk")
 @pytest.mark.parametrize(("name", "key", "value"), MUTANTS, ids=lambda v: str(v))
 def test_every_mistake_is_found(name: str, key: str, value: Any) -> None:
     failure = counterexample(name, twisted(name, key, value), "rtl")
     assert failure.got is None or not np.array_equal(failure.got, failure.expected)
 
 
+@pytest.mark.usefixtures("not_shrunk")
 @pytest.mark.parametrize(("name", "key", "value"), DEPARTURES, ids=lambda v: str(v))
 def test_every_other_choice_is_found(name: str, key: str, value: str) -> None:
     other = dialects.RTL.replace(**{key: value})
@@ -324,6 +333,7 @@ def test_a_refusal_by_another_exception_is_found() -> None:
     )
 
 
+@pytest.mark.usefixtures("not_shrunk")
 @pytest.mark.parametrize(
     ("name", "fixed"),
     [
