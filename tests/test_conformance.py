@@ -368,6 +368,11 @@ def searched(op: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
             acc = draws.nested((3, 9), (-(2 ** draws.one(2, 31)), 2 ** draws.one(2, 31) - 1))
             yield {"acc": acc, "m": draws.one(*I32), "e": draws.one(1, 62), "b": draws.one(2, 32)}
             continue
+        if op == "residual_add":
+            arms = {x: draws.nested((3, 9), (-(2 ** draws.one(2, 31)), 2 ** draws.one(2, 31) - 1)) for x in "ac"}
+            scales = {f"m{x}": draws.one(*I32) for x in "ac"} | {f"e{x}": draws.one(1, 62) for x in "ac"}
+            yield {**arms, **scales, "b": draws.one(2, 32)}
+            continue
         x0 = x0s[draws.one(0, len(x0s) - 1)] if draws.one(0, 1) else draws.one(-400, -1)
         top = max(-128, min(127, draws.one(-140, 140)))
         x = [[max(-128, top - draws.one(0, reach)) for _ in range(draws.one(1, 1 + min(reach, 70)))] for _ in range(2)]

@@ -10,10 +10,12 @@ import pytest
 
 import intsim
 from intsim import dialects
+from intsim.debugging.inject import inject
 from intsim.engine.graph import Graph, Node
 from intsim.errors import IntsimError
 from intsim.ops._op import REGISTRY
 from intsim.quantization.synth import random_picture
+from intsim.rules import named
 from intsim.storage.golden_file import open_golden
 from intsim.tracing.core import trace_element
 from intsim.tracing.tracers import TRACERS, Element, Line
@@ -156,3 +158,30 @@ def test_an_exponential_beyond_64_bits() -> None:
         assert lines[-1].value == int(expected[0, column])
         assert lines[-1].note.startswith("exp ~ ")
     assert int(expected[0, 2]) > 1 << 2000
+
+
+def test_the_value_under_a_rule(graph: Graph, golden_file: Path) -> None:
+    node = "encoder.blocks.0.attn.logits.requant"
+    found = intsim.trace(golden_file, node, (0, 1, 2), model=graph, rules=["requant-rounding=floor", "bitflip:0"])
+    with h5py.File(golden_file) as file:
+        acc, right = int(file["encoder.blocks.0.attn.logits"][0, 1, 2]), int(file[node][0, 1, 2])
+    m, e = (int(np.ravel(graph.by_name[node].params[key])[0]) for key in ("m", "e"))
+    assert found.under == {"requant_rounding=floor": acc * m >> e, "bitflip:0": right ^ 1}
+    assert found.record()["under"] == dict(found.under)
+    assert not found.explained_by
+    with pytest.raises(IntsimError, match="is not a rule that changes requant here"):
+        intsim.trace(golden_file, node, (0, 1, 2), model=graph, rules=["nonsense"])
+    image = intsim.trace(golden_file, "image", (0, 1, 2), model=graph, rules=["bitflip:0"])
+    assert image.under["bitflip:0"] == image.value ^ 1
+
+
+@pytest.mark.parametrize("rule", ["requant=float32:trunc", "multiplier_bits=10", "multiplier_bits=9:rounded"])
+def test_a_trace_of_a_faulty_device_names_the_rule(rule: str, graph: Graph, golden_file: Path, tmp_path: Path) -> None:
+    node, dut = graph.by_name["encoder.blocks.0.mlp.fc1.requant"], tmp_path / "dut.h5"
+    with open_golden(golden_file) as reference:
+        assert inject(graph, reference, {node.name: [named(graph, node, rule)]}, dut)[node.name]
+    with h5py.File(golden_file) as right, h5py.File(dut) as wrong:
+        index = tuple(int(i) for i in np.argwhere(right[node.name][()] != wrong[node.name][()])[0])
+    found = intsim.trace(dut, node.name, index, model=graph)
+    assert not found.agrees
+    assert rule in found.explained_by

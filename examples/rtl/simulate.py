@@ -211,9 +211,10 @@ def main() -> int:
         correct &= [(explanation["name"], explanation["rule"]) for explanation in explanations] == [(job.node, job.rule)]
         console.print(f"\n{job.name} on {job.node}, where {job.rule} is expected; intsim diff --isolated says:")
         for explanation in explanations or [{"rule": "no rule", "sentence": "nothing is explained"}]:
-            equivalent = ", ".join(other["rule"] for other in explanation.get("equivalent") or [])
-            also = f" (also {equivalent})" if equivalent else ""
-            console.print(f"  {explanation['rule']}: {explanation['sentence']}{also}")
+            others = [other["rule"] for other in explanation.get("equivalent") or []]
+            more = [f"and {len(others) - 2} more"] if len(others) > 2 else []
+            also = f" (also {', '.join([*others[:2], *more])})" if others else ""
+            console.print(f"  {explanation['rule']}: {explanation['sentence']}{also}", soft_wrap=True)
     console.print("\nall as expected" if correct else "\nNOT as expected")
     return 0 if correct else 1
 

@@ -199,14 +199,19 @@ def _failures(console: Console, report: Report) -> None:
 def _scores(console: Console, scores: list[tuple[str, Score]]) -> None:
     from rich.markup import escape
 
+    from ..rules import abridged
+
     for _, one in scores:
         killed = len(one.killed)
         colour = "red" if one.survived else "green"
         share = f"[bold {colour}]{killed} of {one.counted}[/] mutants killed by {one.cases} cases ({_percent(one)})"
         _say(console, f"[bold]{one.op}[/] in {escape(one.dialect)}: {share}")
+        survivors: dict[str, list[str]] = {}
         for mutant in one.survived:
-            instead = f" instead of {mutant.instead}" if mutant.instead else ""
-            _say(console, f"  [red]survives[/] {escape(mutant.name + instead)}")
+            survivors.setdefault(f" instead of {mutant.instead}" if mutant.instead else "", []).append(mutant.name)
+        for instead, names in survivors.items():
+            for name in abridged(names):
+                _say(console, f"  [red]survives[/] {escape(name + instead)}")
         for mutant in one.equivalent:
             _say(console, f"  equivalent, not counted: {escape(mutant.name)}: {escape(mutant.equivalent)}")
 

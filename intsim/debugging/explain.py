@@ -204,10 +204,13 @@ class _Search:
         return fits
 
     def pairs(self) -> Iterator[Attempt]:
-        """Pairs of the rules that change something on their own."""
+        """Pairs of the rules that change something on their own, first those that come closest to the device."""
         order = [node.name for node in self.whole.nodes]
         limit = PAIRS if self.sample is not None or self.whole.device.size < SMALL else FEW_PAIRS
-        pairs = (pair for pair in combinations(self.single.values(), 2) if _independent(*pair))
+        share = {attempt: -share for share, attempt in self.near}
+        singles = sorted(self.single.values(), key=lambda broken: share[(broken,)])
+        ranked = sorted(combinations(range(len(singles)), 2), key=sum)
+        pairs = ((singles[i], singles[k]) for i, k in ranked if _independent(singles[i], singles[k]))
         for a, b in islice(pairs, limit):
             yield (a, b) if order.index(a.node) <= order.index(b.node) else (b, a)
 

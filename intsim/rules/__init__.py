@@ -8,6 +8,7 @@ by its name, `compute` runs an altered Computation.
 """
 
 from .catalogue import bit_rule, catalogue, choice_rules, named
+from .names import abridged
 from .rule import ROW_WISE, Bit, Computation, Rule, computation_of, compute
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Bit",
     "Computation",
     "Rule",
+    "abridged",
     "bit_rule",
     "catalogue",
     "choice_rules",

@@ -16,6 +16,7 @@ from ..arith import (
     INT32_MAX,
     IntArray,
     Overflow,
+    Rounding,
     Variance,
     divide,
     isqrt,
@@ -30,15 +31,18 @@ from ..ops.masked_shiftmax import LOWEST, visible
 from ..ops.shift_exp import steps as exponential
 from ..ops.shiftmax import exponential_sum, probability
 from .moves import DEVIATING_MOVES, Arrays, Deviations, Params
+from .other_stacks import Rescaling, rounded_in_two
 
 
 def _bounded(x: IntArray, b: int, how: str | None) -> IntArray:
-    fmt = signed(b)
+    """`x` in `b` bits, or in the width named after a colon: both ends saturate, or what a mistake does instead."""
+    how, _, width = (how or "").partition(":")
+    fmt = signed(int(width or b))
     if how == "wrap":
         return wrap(x, fmt)
     if how == "narrow":
         return saturate(x, signed(b - 1))
-    lowest = {"symmetric": -fmt.hi, "unsigned": 0, None: fmt.lo}[how]
+    lowest = {"symmetric": -fmt.hi, "unsigned": 0}.get(how, fmt.lo)
     return np.minimum(np.maximum(x, lowest), fmt.hi)
 
 
@@ -47,21 +51,38 @@ def _held(x: IntArray, dialect: Dialect) -> IntArray:
     return x if dialect.overflow is Overflow.EXACT else wrap(x, I32)
 
 
+# The high bits of a product and then the rest of the shift, each rounded by its own mode; None stands for the dialect's.
+ROUNDED_IN_TWO: dict[str, tuple[int, Rounding | None, Rounding | None]] = {
+    "twice": (31, None, None),
+    "gemmlowp": (31, Rounding.HALF_UP, Rounding.HALF_AWAY),
+    "high_half_floored": (31, Rounding.FLOOR, Rounding.HALF_UP),
+    "high_half_floored:half_away": (31, Rounding.FLOOR, Rounding.HALF_AWAY),
+    "high_half_truncated": (31, Rounding.TRUNC, Rounding.HALF_AWAY),
+    "high_word_floored": (32, Rounding.FLOOR, Rounding.HALF_UP),
+}
+
+
+def _rescaled(x: IntArray, m: IntArray, e: IntArray, dialect: Dialect, deviations: Deviations) -> IntArray:
+    """``x * m * 2**-e``, rounded as the dialect does or as a mistake does."""
+    mode, how = dialect.requant_rounding, deviations.get("rounding")
+    if how is None:
+        return round_shift(x * m, e, mode)
+    high, first, last = ROUNDED_IN_TWO[how]
+    return rounded_in_two(x * m, e, first or mode, last or mode, high)
+
+
 def _requant(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
-    product, mode = arrays[0] * p["m"], str(dialect.requant_rounding)
-    if "rounding" in deviations:  # round the high half of the product, then the rest of the shift
-        first, last = {"twice": (mode, mode), "gemmlowp": ("half_up", "half_away")}[deviations["rounding"]]
-        high = round_shift(product, np.minimum(p["e"], 31), first)
-        rounded = round_shift(high, np.maximum(np.asarray(p["e"]) - 31, 0), last)
-    else:
-        rounded = round_shift(product, p["e"], mode)
+    rescaling: Rescaling | None = deviations.get("requant")
+    rounded = rescaling(*arrays) if rescaling else _rescaled(arrays[0], p["m"], p["e"], dialect, deviations)
     return _bounded(rounded, p["b"], deviations.get("saturation"))
 
 
 def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     a, c = arrays
     mode, how = dialect.requant_rounding, deviations.get("residual")
-    if how == "rounded_once":
+    if callable(how):
+        total = how(a, c)
+    elif how == "rounded_once":
         e = int(max(np.max(p["ea"]), np.max(p["ec"])))
         arms = ((a, p["ma"], p["ea"]), (c, p["mc"], p["ec"]))
         ends = [int(np.abs(x).max()) * int(np.max(np.abs(m))) << int(np.max(e - k)) for x, m, k in arms]
@@ -69,7 +90,7 @@ def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, deviations: Devia
             raise ValueError("the exact sum of the two arms passes 64 bits")
         total = round_shift((a * p["ma"] << (e - p["ea"])) + (c * p["mc"] << (e - p["ec"])), e, mode)
     else:
-        arm_a, arm_c = round_shift(a * p["ma"], p["ea"], mode), round_shift(c * p["mc"], p["ec"], mode)
+        arm_a, arm_c = (_rescaled(x, p[m], p[e], dialect, deviations) for x, m, e in ((a, "ma", "ea"), (c, "mc", "ec")))
         if "repeat" in deviations:
             arm_c = _repeated(arm_c, a.shape, deviations["repeat"])
         total = arm_a * (how != "branch_left_out") + arm_c * (how != "skip_left_out")

@@ -7,7 +7,7 @@ into the device's, including permutations of an axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -15,16 +15,19 @@ import numpy as np
 
 from ..arith import Format, IntArray, wrap
 
-BEATS = range(2, 65)
 TILES = (2, 4, 8, 16, 32, 64, 128)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A layout fault found: its `name`, the one in `LAYOUT_FAULTS` where it is one of them, and a sentence."""
+    """A layout fault found: its `name`, the one in `LAYOUT_FAULTS` where it is one of them, and a sentence.
+
+    `keys` are the lines of a dump map's entry that describe it, "" where a map cannot.
+    """
 
     name: str
     says: str
+    keys: str = ""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -88,9 +91,11 @@ LAYOUT_FAULTS: dict[str, Callable[[IntArray, Format], IntArray]] = {
 
 
 def diagnose(expected: IntArray, device: IntArray, fmt: Format) -> Diagnosis | None:
-    """The layout fault that turns `expected` into `device`, or None. Tensors of different sizes have none."""
-    if expected.size != device.size or expected.size < 2:
+    """The layout fault that turns `expected` into `device`, or None. A larger `device` may contain padding."""
+    if device.size < expected.size or expected.size < 2:
         return None
+    if device.size > expected.size:
+        return next(_padded(expected, device.reshape(-1)), None)
     diagnosis = next(_interpretations(expected.reshape(-1), device.reshape(-1), fmt), None)
     if diagnosis is None and same_values(expected, device):
         diagnosis = next(_orders(expected, device), None)
@@ -129,7 +134,8 @@ def _orders(expected: IntArray, device: IntArray) -> Iterator[Diagnosis]:
     flat = device.reshape(-1)
     unnamed: list[Diagnosis] = []  # orders without a name come last
     if expected.shape != device.shape and np.array_equal(expected.reshape(-1), flat):
-        yield Diagnosis("reshape", f"the values are in order, with the shape {list(device.shape)}")
+        keys = f"shape = {list(expected.shape)}"
+        yield Diagnosis("reshape", f"the values are in order, with the shape {list(device.shape)}", keys)
     if expected.shape == device.shape:
         for axis in range(expected.ndim):
             order = _order_along(expected, device, axis)
@@ -143,17 +149,97 @@ def _orders(expected: IntArray, device: IntArray) -> Iterator[Diagnosis]:
             if list(axes) != sorted(axes) and np.array_equal(expected.transpose(axes).reshape(-1), flat):
                 last_two = list(axes) == [*range(expected.ndim - 2), expected.ndim - 1, expected.ndim - 2]
                 name = "transpose" if last_two else f"axes {list(axes)}"
-                yield Diagnosis(name, f"the tensor is transposed: it is stored in the order of axes {list(axes)}")
-    for beat in BEATS:
-        if expected.size % beat == 0 and np.array_equal(expected.reshape(-1, beat)[:, ::-1].reshape(-1), flat):
+                says = f"the tensor is transposed: it is stored in the order of axes {list(axes)}"
+                if list(axes) == list(range(expected.ndim))[::-1]:
+                    says += ", all of them reversed, as Fortran, Julia and MATLAB do"
+                yield Diagnosis(name, says, _axes_keys(axes, expected.shape, device.shape))
+    if np.array_equal(expected.reshape(-1)[::-1], flat):
+        yield Diagnosis("reverse-elements", "all elements are in reverse order", 'reverse = "all"')
+    for beat in _divisors(expected.size):
+        if _reversed_in(expected.reshape(-1), flat, beat):
             name = "reverse-beats" if beat == 4 else f"reverse-beats:{beat}"
-            yield Diagnosis(name, f"every {beat} consecutive elements are in reverse order: the order within a beat")
+            says = f"every {beat} consecutive elements are in reverse order: the order within a beat"
+            yield Diagnosis(name, says, f"reverse = {beat}")
     if expected.ndim >= 2:
         yield from _tiled(expected, flat)
     for step in (1, -1):
         if np.array_equal(np.roll(expected.reshape(-1), step), flat):
             yield Diagnosis(f"roll:{step}", "every element is one place too " + ("late" if step > 0 else "early"))
     yield from unnamed
+
+
+def _axes_keys(axes: Sequence[int], expected: tuple[int, ...], device: tuple[int, ...]) -> str:
+    """The lines of a map for another order of axes, with the shape where the device's array has another one."""
+    stored = [expected[axis] for axis in axes]
+    shape = "" if list(device) == stored else f"shape = {stored}\n"
+    return f"{shape}axes = {list(axes)}"
+
+
+def _divisors(size: int) -> list[int]:
+    """The divisors of `size` but 1 and itself."""
+    small = [n for n in range(2, math.isqrt(size) + 1) if size % n == 0]
+    return small + [size // n for n in reversed(small) if n * n != size]
+
+
+def _reversed_in(expected: IntArray, flat: IntArray, beat: int) -> bool:
+    """Whether every `beat` elements are in reverse order."""
+    first = np.array_equal(expected[:beat][::-1], flat[:beat])  # all the others only where the first beat is
+    return first and np.array_equal(expected.reshape(-1, beat)[:, ::-1].reshape(-1), flat)
+
+
+def _padded(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
+    """Rows, planes or the whole tensor followed by padding, in a device's elements `flat`."""
+    columns, rows = expected.shape[-1], expected.size // expected.shape[-1]
+    if rows > 1 and (pitch := _pitch(len(flat), rows, columns)) and _holds(flat, expected, (pitch,)):
+        says = f"every row of {columns} elements is followed by {pitch - columns} of padding"
+        yield Diagnosis(f"row-pitch:{pitch}", says, f"pitch = [{pitch}]" if len(flat) == rows * pitch else "")
+    if expected.ndim >= 3:
+        height = expected.shape[-2]
+        planes = rows // height
+        plane = _pitch(len(flat), planes, height * columns) if planes > 1 else len(flat)
+        for pitch in _row_pitches(expected, flat, plane or 0):
+            if plane and _holds(flat, expected, (plane, pitch)):
+                within = f", and every row by {pitch - columns}" if pitch > columns else ""
+                says = f"every plane of {height} x {columns} elements is followed by padding up to {plane} elements{within}"
+                keys = f"pitch = [{plane}, {pitch}]" if len(flat) == planes * plane else ""
+                yield Diagnosis(f"plane-pitch:{plane},{pitch}", says, keys)
+    if np.array_equal(flat[: expected.size], expected.reshape(-1)):
+        yield Diagnosis("padded-end", f"the values are in order, followed by {len(flat) - expected.size:,} more elements")
+
+
+def _pitch(size: int, parts: int, length: int) -> int | None:
+    """The elements from one of `parts` to the next in `size`; the last part may lack its padding."""
+    if size % parts == 0:
+        return size // parts
+    return (size - length) // (parts - 1) if (size - length) % (parts - 1) == 0 else None
+
+
+def _row_pitches(expected: IntArray, flat: IntArray, plane: int) -> Iterator[int]:
+    """The distances of rows within a plane that its second row allows."""
+    height, columns = expected.shape[-2:]
+    yield columns
+    if height > 1:
+        second = expected.reshape(-1, columns)[1]
+        for pitch in range(columns + 1, (plane - columns) // (height - 1) + 1):
+            if np.array_equal(flat[pitch : pitch + columns], second):
+                yield pitch
+
+
+def _holds(flat: IntArray, expected: IntArray, pitches: tuple[int, ...]) -> bool:
+    """Whether `flat` has the expected values at these distances of planes and rows."""
+    return np.array_equal(at_pitch(flat, expected.shape, pitches), expected)
+
+
+def at_pitch(flat: IntArray, shape: tuple[int, ...], pitches: tuple[int, ...]) -> IntArray:
+    """The elements of a tensor of `shape` in `flat`, whose rows, or planes and rows, are `pitches` apart."""
+    axes = shape[len(shape) - len(pitches) - 1 :]
+    parts = math.prod(shape[: len(shape) - len(pitches) - 1]) * axes[0]
+    places = np.arange(parts)[:, None] * pitches[0]
+    for size, pitch in zip(axes[1:], (*pitches[1:], 1), strict=True):
+        places = (places[..., None] + np.arange(size) * pitch).reshape(parts, -1)
+    if int(places[-1, -1]) >= len(flat):
+        return flat[:0]
+    return flat[places].reshape(shape)
 
 
 def _tiled(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
@@ -164,7 +250,8 @@ def _tiled(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
                 continue
             cut = expected.reshape(-1, rows // t, t, columns // c, c)
             if np.array_equal(cut.swapaxes(2, 3).reshape(-1), flat):
-                yield Diagnosis(f"tiled:{t}x{c}", f"the values are stored tile by tile, {t} x {c} each")
+                keys = f"tile = [{t}, {c}]"
+                yield Diagnosis(f"tiled:{t}x{c}", f"the values are stored tile by tile, {t} x {c} each", keys)
             if np.array_equal(cut.transpose(0, 3, 1, 2, 4).reshape(-1), flat):
                 yield Diagnosis(
                     f"tiled:{t}x{c}:columns", f"the values are stored in tiles of {t} x {c}, column of tiles first"
@@ -200,7 +287,8 @@ def _permutation(order: IntArray, axis: int, shape: tuple[int, ...]) -> Diagnosi
         return Diagnosis(f"swap-{kind}s:{moved[0]},{moved[1]}", f"{kind}s {moved[0]} and {moved[1]} are exchanged")
     if np.array_equal(order, np.arange(n)[::-1]):
         name = "reverse-tokens" if back == 2 else f"reverse-{kind}s"
-        return Diagnosis(name, f"the {kind}s are in reverse order")
+        keys = f"reverse = {n}" if back == 1 else ""
+        return Diagnosis(name, f"the {kind}s are in reverse order", keys)
     step = int(order[0])
     if np.array_equal(order, np.roll(np.arange(n), -step)):
         by = step if step <= n // 2 else step - n

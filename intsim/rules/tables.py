@@ -22,6 +22,17 @@ def _widths(key: str, bits: range | tuple[int, ...], instead: str) -> list[Mista
 
 SATURATIONS = [Mistake("saturation", how, "both ends") for how in ("symmetric", "wrap", "unsigned", "narrow")]
 SUMS = [mistake for key in ("sum_bits", "sum_saturates") for mistake in _widths(key, range(31, 11, -1), "wide enough")]
+ROUNDINGS = [
+    Mistake("rounding", how, "once")
+    for how in (
+        "twice",
+        "gemmlowp",
+        "high_half_floored",
+        "high_half_floored:half_away",
+        "high_half_truncated",
+        "high_word_floored",
+    )
+]
 NUMERATOR = Mistake("numerator", "2**31", "2**31 - 1")
 MAXIMUM_LEFT_OUT = Mistake("max", "left_out", "subtracted")
 ACCUMULATORS = [
@@ -33,12 +44,13 @@ HEADS = [Mistake("heads", "interleaved", "one after the other"), Mistake("heads"
 WINDOWS = [Mistake("windows", "columns_first", "row by row"), Mistake("windows", "not_transposed", "")]
 
 MISTAKES: dict[str, list[Mistake]] = {
-    "requant": [*SATURATIONS, Mistake("rounding", "twice", "once"), Mistake("rounding", "gemmlowp", "once")],
+    "requant": [*SATURATIONS, *ROUNDINGS],
     "residual_add": [
         Mistake("residual", "rounded_once", "each arm by itself"),
         Mistake("residual", "skip_left_out", "added"),
         Mistake("residual", "branch_left_out", "added"),
         *SATURATIONS,
+        *ROUNDINGS,
     ],
     "layernorm": [
         Mistake("mean", "left_out", "subtracted"),

@@ -6,8 +6,8 @@ of each operator; for data movement the trace shows where a value came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import replay
 from ..errors import IntsimError, UnknownNode
+from ..rules import Rule, catalogue, computation_of, compute, named
 from ..storage.golden_file import GoldenFile, open_golden
 from ..storage.model_file import model_behind
 from .tracers import TRACERS, Element, Line
@@ -24,7 +25,11 @@ from .tracers import TRACERS, Element, Line
 
 @dataclass(frozen=True)
 class Trace:
-    """The steps to one element of a node; `recorded` is the file's value (None: the file does not contain the node)."""
+    """The steps to one element of a node; `recorded` is the file's value (None: the file does not contain the node).
+
+    `under` has the element's value under each rule that was asked for, by name. `explained_by` names the rules that give
+    every value of the node in the file, where this one differs from the steps.
+    """
 
     node: str
     op: str
@@ -32,6 +37,8 @@ class Trace:
     scale: float | None
     lines: tuple[Line, ...]
     recorded: int | None
+    under: Mapping[str, int] = field(default_factory=dict)
+    explained_by: tuple[str, ...] = ()
 
     @property
     def value(self) -> int:
@@ -53,21 +60,31 @@ class Trace:
             "value": self.value,
             "recorded": self.recorded,
             "lines": [line.record() for line in self.lines],
+            "under": dict(self.under),
+            "explained_by": list(self.explained_by),
         }
 
 
-def trace(golden: str | Path, node: str, index: Sequence[int], *, model: str | Path | Graph | None = None) -> Trace:
+def trace(
+    golden: str | Path,
+    node: str,
+    index: Sequence[int],
+    *,
+    model: str | Path | Graph | None = None,
+    rules: Sequence[str] = (),
+) -> Trace:
     """How the element of `node` at `index` (negative counts from the end) was computed, from the inputs in a golden file.
 
-    What the file leaves out is recomputed, with `model`, the shipped one, or one next to the golden file. Raises
-    UnknownNode, ModelMismatch, ModelNotFound, and IntsimError for an element that does not exist or a file that holds too
-    little.
+    What the file leaves out is recomputed, with `model`, the shipped one, or one next to the golden file. `rules` are names
+    of rules of the node (`intsim.rules`): the value of a device that breaks one of them is shown beside the right one.
+    Raises UnknownNode, ModelMismatch, ModelNotFound, and IntsimError for an element or a rule that does not exist or a file
+    that holds too little.
     """
     with open_golden(golden) as reference:
-        return trace_element(model_behind(reference, model), reference, node, index)
+        return trace_element(model_behind(reference, model), reference, node, index, rules)
 
 
-def trace_element(graph: Graph, golden: GoldenFile, name: str, index: Sequence[int]) -> Trace:
+def trace_element(graph: Graph, golden: GoldenFile, name: str, index: Sequence[int], rules: Sequence[str] = ()) -> Trace:
     """The steps to the element of `name` at `index` (negative counts from the end), from the inputs in a golden file.
 
     Tensors that the file does not contain are recomputed. Raises IntsimError for a node or element that does not exist, or
@@ -86,7 +103,31 @@ def trace_element(graph: Graph, golden: GoldenFile, name: str, index: Sequence[i
     scale = graph.scales[name]
     if isinstance(scale, np.ndarray):
         scale = float(scale[at[-1]])
-    return Trace(name, node.op, at, scale, lines, recorded)
+    asked = [named(graph, node, text) for text in rules]
+    own = inputs or [replay(graph, node, []) if node.op == CONSTANT else _value(graph, golden, name)]
+    under = {rule.name: int(_under(graph, node, rule, own)[at]) for rule in asked}
+    found = Trace(name, node.op, at, scale, lines, recorded, under)
+    if found.agrees or record is None or record.values is None:
+        return found
+    return replace(found, explained_by=tuple(_explaining(graph, node, own, record.values[()])))
+
+
+def _under(graph: Graph, node: Node, rule: Rule, inputs: list[IntArray]) -> IntArray:
+    """The output of a node that breaks a rule."""
+    try:
+        return compute(graph, node, rule.alter(computation_of(graph, node)), inputs)
+    except ValueError as error:
+        raise IntsimError(f"{node.name}: {rule.name} cannot be computed here: {error}") from None
+
+
+def _explaining(graph: Graph, node: Node, inputs: list[IntArray], recorded: IntArray) -> Iterator[str]:
+    """The rules under which a node has the recorded values."""
+    for rule in catalogue(graph, node):
+        try:
+            if np.array_equal(_under(graph, node, rule, inputs), recorded):
+                yield rule.name
+        except IntsimError:
+            continue
 
 
 def _value(graph: Graph, golden: GoldenFile, name: str) -> IntArray:

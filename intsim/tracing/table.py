@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..rules import abridged
 from .core import Trace
 
 
@@ -27,9 +28,14 @@ def render(console: Console, found: Trace, holder: str = "the file holds") -> No
             escape(line.name), escape(line.how), f"{line.value:,}", line.hexadecimal(), line.binary(), escape(line.note)
         )
     console.print(table, highlight=False)
+    for rule, value in found.under.items():
+        console.print(f"\n[cyan]{escape(rule)}[/] gives {value:,}", highlight=False, soft_wrap=True)
     if not found.agrees:
         console.print(
             f"\n[bold red]different[/]: {holder} {found.recorded:,} here, the steps give {found.value:,}",
             highlight=False,
             soft_wrap=True,
         )
+        if found.explained_by:
+            rules = " or ".join(abridged(found.explained_by))
+            console.print(f"all values of the node are those of {escape(rules)}", highlight=False, soft_wrap=True)

@@ -75,7 +75,7 @@ EQUIVALENTS = (
         {"variance": "wrap32"},
     ),
     Equivalent(
-        ("requant",),
+        ("requant", "residual_add"),
         "rounding",
         ("twice",),
         "Floor of a floor, and truncation of a truncation, is the same as once.",

@@ -9,6 +9,10 @@ from ..compare import Comparison, axis_names
 from ..explain import Explanation
 from ..result import DIFFER, EXTRA, MATCH, MISSING, UNJUDGED, Diff, NodeDiff
 
+CONVERSIONS = 3  # sentences shown of what was converted
+ENTRIES = 3  # of a map
+ALSO = 4  # rules that are named beside the first that explains a tensor
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -39,6 +43,16 @@ class Finding:
         return "; ".join(texts)
 
 
+def also(explanation: Explanation, tensor: str) -> str:
+    """The other rules that reproduce the tensor, the first `ALSO` of them by name; "" where there are none."""
+    labels = [candidate.label(tensor) for candidate in explanation.fits[1:]]
+    more = len(labels) - ALSO
+    named = [*labels[:ALSO], *([f"{more} more"] if more > 0 else [])]
+    if len(named) < 2:
+        return f"{named[0]} gives the same values on this picture" if named else ""
+    return f"{', '.join(named[:-1])} and {named[-1]} give the same values on this picture"
+
+
 def findings(diff: Diff) -> list[Finding]:
     """The tensors to show in full: the culprits of an isolated diff; of any other diff, the first that differs."""
     listed = []
@@ -59,8 +73,12 @@ def headline(diff: Diff) -> str:
     wrong = diff.differing
     if diff.identical:
         return "identical"
+    if not diff.compared:
+        return f"nothing could be compared: {_count(len(diff.unusable), 'tensor')} of the dump could not be used"
     if not wrong:
         return f"incomplete: the dump lacks {_count(len(diff.only_golden), 'tensor')}"
+    if all(state(node, diff) == "layout" for node in wrong):
+        return f"right values in another layout: {_count(len(wrong), 'tensor')}"
     if diff.culprits is None:
         return f"different: first at {wrong[0].name}"
     if not diff.culprits:
@@ -75,13 +93,29 @@ def compared(diff: Diff) -> str:
     """What was compared, and what was not."""
     elements = sum(node.total for node in diff.compared)
     text = f"{_count(len(diff.compared), 'tensor')}, {elements:,} elements compared"
+    if unusable := diff.unusable:
+        text += f"; {len(unusable)} could not be used ({unusable[0].name}: {unusable[0].remark})"
     for names, where in ((diff.only_golden, "golden file"), (diff.only_dut, "dump")):
         if names:
             text += f"; {len(names)} only in the {where} ({names[0]}{', ...' if len(names) > 1 else ''})"
-    unjudged = [node for node in diff.nodes if node.isolated == UNJUDGED]
+    unjudged = [node for node in diff.nodes if node.isolated == UNJUDGED and node not in diff.unusable]
     if unjudged:
         text += f"; {len(unjudged)} could not be judged by themselves ({unjudged[0].name}: {unjudged[0].remark})"
     return text
+
+
+def conversions(diff: Diff) -> list[str]:
+    """What was read from the dump as something else than plain integers, the first `CONVERSIONS` of them."""
+    more = len(diff.conversions) - CONVERSIONS
+    shown = [f"converted: {text}" for text in diff.conversions[:CONVERSIONS]]
+    return shown + ([f"and {more} more"] if more > 0 else [])
+
+
+def map_entries(diff: Diff) -> list[str]:
+    """The entries of a map with which tensors in another layout would be read in order, the first `ENTRIES` of them."""
+    entries = [node.map_entry for node in diff.nodes if node.map_entry and node.bad]
+    more = len(entries) - ENTRIES
+    return entries[:ENTRIES] + ([f"# and {more} more tensors; the JSON report has the entry of each"] if more > 0 else [])
 
 
 def errors(comparison: Comparison) -> str:
@@ -120,6 +154,8 @@ def state(node: NodeDiff, diff: Diff) -> str:
         return "inherited" if node.isolated is not None else "differs"
     if node.accumulated == MISSING:
         return "missing"
+    if node.layout is not None:
+        return "layout"
     return node.accumulated if node.accumulated in (MATCH, EXTRA) else "unusable"
 
 
