@@ -349,6 +349,29 @@ def accumulators() -> None:
     intsim.save(Graph(list(graph.nodes[:-1]), graph.dialect, graph.config, graph.provenance), "q.h5")
 
 
+def test_labels_that_count_from_one_are_noticed(cli: Cli) -> None:
+    """The labels are the predicted ones plus 1: taken as they are, the measure warns."""
+    folder_of(cli)
+    graph = intsim.load("q.h5")
+    for i in (0, 1):
+        labels = intsim.run(graph, np.asarray(Image.open(f"data/p{i}.png"))).astype(np.uint8)
+        Image.fromarray(labels + 1).save(f"data/p{i}_labels.png")
+    highest = max(int(np.asarray(Image.open(f"data/p{i}_labels.png")).max()) for i in (0, 1))
+    options = f"--ignore {highest}" if highest == 5 else ""
+    code, out, err = cli(f"eval data -m q.h5 --integers --json {options}")
+    assert code == 0, err
+    assert "if all labels were one lower; --reduce-zero-label may be missing" in err
+    assert json.loads(out)["labels_misnumbered"] == -1
+    code, out, err = cli("eval data -m q.h5 --integers --json --reduce-zero-label")
+    assert (code, err, json.loads(out)["labels_misnumbered"]) == (0, "", 0)
+    assert json.loads(out)["miou_int"] == 1
+    for i in (0, 1):
+        labels = np.asarray(Image.open(f"data/p{i}_labels.png"))
+        Image.fromarray(labels - 1).save(f"data/p{i}_labels.png")
+    code, out, err = cli("eval data -m q.h5 --integers --json --reduce-zero-label")
+    assert "one higher; --reduce-zero-label may be wrong here" in err
+
+
 REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
     "no labels": (no_labels, "", "data/p1.png: has no label map; expected NAME.png with NAME_labels.png next to it"),
     "no picture": (no_picture, "", "data/p1_labels.png: labels without a picture"),
@@ -370,9 +393,9 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
     "output is a picture": (lambda: None, "-o data/p0.png", "data/p0.png: is an input of this command"),
     "output is a label map": (lambda: None, "-o data/p0_labels.png", "data/p0_labels.png: is an input of this command"),
     "outside": (
-        relabelled,
+        lambda: relabelled(6),
         "",
-        "data/p1_labels.png: label 5 at row 3, column 7 is outside the 5 classes of the model; --ignore 5",
+        "data/p1_labels.png: label 6 at row 3, column 7 is outside the 5 classes of the model; --ignore 6",
     ),
     "255": (lambda: relabelled(255), "", "label 255 at row 3, column 7 is outside the 5 classes"),
     "outside, from 1": (lambda: relabelled(6), "--reduce-zero-label", "label 6 at row 3, column 7 is outside the 5 classes"),

@@ -87,6 +87,11 @@ def command(
             progress=step,
             threads=threads,
         )
+    if shift := result.misnumbered:
+        share, accuracy = result.shifted_accuracy(shift), result.confusions["int"].pixel_accuracy
+        direction, way_out = ("lower", "missing") if shift < 0 else ("higher", "wrong here")
+        fits = f"pixel accuracy would be {share:.2f} instead of {accuracy:.2f} if all labels were one {direction}"
+        click.echo(f"intsim: warning: {fits}; --reduce-zero-label may be {way_out}", err=True)
     if as_json:
         put_json({"model_sha256": graph.content_hash, **result.record()}, output)
     else:

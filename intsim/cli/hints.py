@@ -30,7 +30,9 @@ def with_hint(error: IntsimError) -> str:
         return f"--layers {error}"
     if isinstance(error, UnknownLabel):
         way_out = (
-            "--reduce-zero-label if classes count from 1" if error.from_one else f"--ignore {error.label} leaves it out"
+            "--reduce-zero-label if classes count from 1, and 0 means none"
+            if error.from_one
+            else f"--ignore {error.label} leaves it out"
         )
         return f"{error}; {way_out}"
     hint = HINTS.get(type(error))

@@ -119,6 +119,7 @@ class Evaluation:
     """The measurements: a confusion matrix for the integers and, where available, for the real-valued network.
 
     `agreement` is the share of all pixels with the same label in integers and in real numbers (nearest upsampling).
+    `shifted` counts the labelled pixels whose class would be right if all labels were one lower, as they are, or one higher.
     """
 
     classes: Sequence[str]
@@ -126,10 +127,24 @@ class Evaluation:
     images: int = 0
     pixels: int = 0
     alike: int = field(default=0, repr=False)
+    shifted: dict[int, int] = field(default_factory=lambda: dict.fromkeys((-1, 0, 1), 0), repr=False)
 
     @property
     def agreement(self) -> float | None:
         return self.alike / self.pixels if NEAREST in self.confusions else None
+
+    @property
+    def misnumbered(self) -> int:
+        """1 or -1 where the label maps seem to number classes so much too low or too high, otherwise 0.
+
+        Their labels then agree with the predicted ones far better shifted than as they are.
+        """
+        best = max(self.shifted, key=lambda shift: self.shifted[shift])
+        return best if self.shifted_accuracy(best) > max(2 * self.shifted_accuracy(0), 0.5) else 0
+
+    def shifted_accuracy(self, shift: int) -> float:
+        """The pixel accuracy of the integers if all labels were higher by `shift`."""
+        return self.shifted[shift] / int(self.confusions[INTEGER].counts.sum())
 
     def record(self) -> dict[str, Any]:
         """As plain data; what was not measured is None."""
@@ -139,6 +154,7 @@ class Evaluation:
             record[f"miou_{name}"] = confusion.miou if confusion else None
             record[f"pixel_accuracy_{name}"] = confusion.pixel_accuracy if confusion else None
         record["agreement"] = self.agreement
+        record["labels_misnumbered"] = self.misnumbered
         ious = {name: confusion.iou for name, confusion in self.confusions.items()}
         pixels = self.confusions[INTEGER].counts.sum(1)
         record["per_class"] = [
@@ -175,6 +191,9 @@ def evaluate(
         if net is not None:
             predicted |= _real_labels(net, SegmenterConfig.of(graph.config), picture, stride)
             result.alike += int((predicted[INTEGER] == predicted[NEAREST]).sum())
+        known = labels >= 0
+        for shift in result.shifted:
+            result.shifted[shift] += int(np.count_nonzero(labels[known] + shift == predicted[INTEGER][known]))
         for name, value in predicted.items():
             result.confusions.setdefault(name, Confusion(len(classes))).add(labels, value)
         result.images += 1

@@ -69,7 +69,7 @@ def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_
     if outside.any():
         row, column = np.argwhere(outside)[0]
         value = int(values[row, column]) + zero_is_none
-        from_one = not zero_is_none and int(values[~none].min()) > 0 and int(values[~none].max()) <= classes
+        from_one = not zero_is_none and int(values[~none].max()) == classes  # one too many: 0 would mean no class
         raise UnknownLabel(path, value, (int(row), int(column)), classes, from_one)
     return np.where(none, -1, values).astype(np.int16)
 
