@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..engine.graph import Graph
 
 DIFFERENT = 1  # exit code: a difference was found
+UNUSABLE = 2  # exit code: bad input, or nothing could be compared
 Command = TypeVar("Command", bound=Callable[..., object])
 
 COMPILING = "Compiling the integer kernels for this machine (once; later runs start immediately) ..."

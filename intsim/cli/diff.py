@@ -8,6 +8,7 @@ import click
 
 from ._common import (
     DIFFERENT,
+    UNUSABLE,
     announce_compiling,
     check_target,
     json_option,
@@ -28,6 +29,7 @@ from ._common import (
 @click.option("--complete", is_flag=True, help="Treat a tensor that DUT lacks as a difference.")
 @model_behind_option
 @output_option("Report file.", None)
+@click.option("--scaled", is_flag=True, help="DUT holds real numbers: integers times their scale.")
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, one test case per tensor.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write one HTML page with pictures.")
@@ -38,6 +40,7 @@ def command(
     explain: bool | None,
     map_path: Path | None,
     complete: bool,
+    scaled: bool,
     model: Path | None,
     output: Path | None,
     as_json: bool,
@@ -74,6 +77,7 @@ def command(
             explained=explain is not False,
             map_path=map_path,
             complete=complete,
+            scaled=scaled,
             progress=step,
         )
     for warning in result.warnings:
@@ -91,4 +95,6 @@ def command(
         from ..debugging.reports import render
 
         put_rich(lambda console: render(console, result), output)
+    if not result.compared:
+        return UNUSABLE
     return 0 if result.identical else DIFFERENT

@@ -66,10 +66,13 @@ def command(
         if output.resolve().parent == dump.folder.resolve():
             raise FileError(f"{output}: {folder} is an export, which contains only its own files; write elsewhere")
     check_target(output, manifest_path, like, *dump.files)
+    converted: list[str] = []
     with progress("importing", len(dump.entries)) as step:
-        tensors, missing = dump.tensors(step)
+        tensors, missing = dump.tensors(step, converted.append)
     write_tensors(output, tensors)
     elements = sum(value.size for value in tensors.values())
     click.echo(f"{output}: {len(tensors)} tensor{'s' if len(tensors) > 1 else ''}, {elements:,} elements")
+    for sentence in converted:
+        click.echo(f"converted: {sentence}")
     if missing and manifest_path is not None:
         click.echo(f"not in {folder}: {', '.join(missing[:5])}{f' and {len(missing) - 5} more' if len(missing) > 5 else ''}")

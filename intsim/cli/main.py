@@ -20,6 +20,7 @@ import click
 
 from .._version import __version__
 from ..errors import IntsimError
+from ._common import UNUSABLE
 from .hints import with_hint
 
 COMMANDS = (
@@ -38,7 +39,7 @@ COMMANDS = (
     "synth-fault",
     "bench",
 )
-UNUSABLE, INTERNAL, INTERRUPTED = 2, 70, 130
+INTERNAL, INTERRUPTED = 70, 130
 
 
 class Commands(click.Group):

@@ -12,18 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arith import Format
 from ..engine.graph import Graph
 from ..engine.names import TensorName
 from ..errors import FileError, IntsimError
 from ..rules.layout_faults import diagnose
 from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
 from ..storage.model_file import model_behind
+from ..storage.reals import NotWhole
 from .compare import Comparison, compare, sha256_of
-from .dumps import Dump, DumpedTensor, open_dump
+from .dumps import Dump, DumpedTensor, Expected, open_dump
 from .explain import Explanation, explain, reconciled
 from .isolate import Verdict, isolate
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
+from .straighten import straightened
 
 
 def diff(
@@ -35,33 +36,37 @@ def diff(
     explained: bool = True,
     map_path: str | Path | None = None,
     complete: bool = False,
+    scaled: bool = False,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Diff:
     """Compare the dump at `dut_path` (see `dumps`) with a golden file, exactly.
 
     With `isolated` every node is judged by itself, which takes the model that the golden file was made from: `model`, the
     shipped one, or one next to the golden file. Culprits are explained unless `explained` is false. `complete` makes a
-    tensor missing from the dump a difference. `progress(name)` is called with what is worked on; a name may come several
+    tensor missing from the dump a difference. `scaled`: the dump holds real numbers, each an integer times its scale (whole
+    numbers stored as reals are read in any case). `progress(name)` is called with what is worked on; a name may come several
     times. Raises IntsimError where nothing can be compared or the dump is of another model, ModelMismatch or ModelNotFound
     where the model is not the golden file's.
     """
     with open_golden(golden_path) as reference:
         graph = model_behind(reference, model) if isolated or model is not None else None
-        with open_dump(dut_path, _due(reference, graph), map_path) as dump:
-            return _compared(reference, dump, graph, isolated, explained, complete, progress)
+        expected = _expected(reference, graph)
+        with open_dump(dut_path, expected, map_path, scaled=scaled) as dump:
+            return _compared(reference, dump, expected, graph, isolated, explained, complete, progress)
 
 
-def _due(reference: GoldenFile, graph: Graph | None) -> Mapping[str, tuple[tuple[int, ...], Format] | None]:
-    """Every name that a dump may use, with the expected shape and format where they are known."""
-    expected: dict[str, tuple[tuple[int, ...], Format] | None] = {node["name"]: None for node in reference.nodes}
+def _expected(reference: GoldenFile, graph: Graph | None) -> Mapping[str, Expected | None]:
+    """Every name that a dump may use, with what is expected there where it is known."""
+    expected: dict[str, Expected | None] = {node["name"]: None for node in reference.nodes}
     if graph is not None:
-        expected |= {name: (tensor.shape, tensor.fmt) for name, tensor in graph.tensors.items()}
-    return expected | {name: (record.shape, record.fmt) for name, record in reference.tensors.items()}
+        expected |= {name: Expected(tensor.shape, tensor.fmt, graph.scales[name]) for name, tensor in graph.tensors.items()}
+    return expected | {name: Expected(item.shape, item.fmt, item.scale) for name, item in reference.tensors.items()}
 
 
 def _compared(
     reference: GoldenFile,
     dump: Dump,
+    expected: Mapping[str, Expected | None],
     graph: Graph | None,
     isolated: bool,
     explained: bool,
@@ -74,19 +79,24 @@ def _compared(
     warnings: list[str] = []
     if dump.image_sha256 and dump.image_sha256 != reference.image_sha256:
         warnings.append("the two files were made from different pictures; every tensor may differ because of that")
-    verdicts = isolate(graph, reference, dump, progress) if isolated and graph is not None else {}
+    straight, layouts = straightened(reference, dump, expected)
+    verdicts = isolate(graph, reference, straight, progress) if isolated and graph is not None else {}
     ops = {node["name"]: node["op"] for node in reference.nodes}
     nodes = []
     for name in _in_order(reference, dump):
         progress(name)
-        nodes.append(_node(name, ops.get(TensorName(name).node, ""), reference, dump, verdicts.get(name), warnings))
+        node = _node(name, ops.get(TensorName(name).node, ""), reference, dump, verdicts.get(name), warnings)
+        if layout := layouts.get(name):
+            ordered = _node(name, node.op, reference, straight, None, warnings)
+            node = replace(node, diagnosis=layout, comparison=ordered.comparison)
+        nodes.append(node)
     if not isolated:
         nodes = _with_layout(nodes, reference, dump)
     explanations = []
     for verdict in verdicts.values():
         if explained and graph is not None and verdict.wrong and not TensorName(verdict.name).step:
             progress(verdict.name)
-            explanations.append(explain(graph, reference, dump, verdict))
+            explanations.append(explain(graph, reference, straight, verdict))
     explanations = reconciled(explanations)
     return Diff(
         golden=reference.path,
@@ -100,6 +110,7 @@ def _compared(
         explanations=explanations,
         culprits=_culprits(reference, verdicts, explanations) if isolated else None,
         complete=complete,
+        conversions=list(dump.conversions.values()),
     )
 
 
@@ -133,9 +144,11 @@ def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdic
     record, dumped = reference.tensors.get(name), dump.tensors.get(name)
     if record is None:
         shape = dumped.shape if dumped else ()
-        return NodeDiff(name, op, shape, None, EXTRA, verdict=verdict, note=dumped.problem if dumped else "")
+        note = dumped.problem if dumped else ""
+        return NodeDiff(name, op, shape, None, EXTRA, verdict=verdict, note=note, source=dumped.source if dumped else "")
     state, comparison, note = (MISSING, None, "") if dumped is None else _against(record, dumped, warnings)
-    return NodeDiff(name, op, record.shape, record.fmt, state, comparison, verdict, note=note)
+    source = dumped.source if dumped else ""
+    return NodeDiff(name, op, record.shape, record.fmt, state, comparison, verdict, note=note, source=source)
 
 
 def _against(record: GoldenTensor, dumped: DumpedTensor, warnings: list[str]) -> tuple[str, Comparison | None, str]:
@@ -143,13 +156,15 @@ def _against(record: GoldenTensor, dumped: DumpedTensor, warnings: list[str]) ->
     if dumped.problem:
         return UNREADABLE, None, f"{dumped.source}: {dumped.problem}"
     if dumped.shape != record.shape:
-        return MISSHAPEN, None, f"its shape is {list(dumped.shape)}, expected {list(record.shape)}"
+        return MISSHAPEN, None, dumped.note or f"its shape is {list(dumped.shape)}, expected {list(record.shape)}"
     if dumped.values is not None and dumped.dtype.kind not in "iu":
         return MISTYPED, None, f"its type is {dumped.dtype}, expected {record.fmt}; dump the integers"
     if record.values is None or dumped.values is None:
         return _by_hash(record, dumped)
     try:
         comparison = compare(record.values, dumped.values(), record.fmt)
+    except NotWhole as error:
+        return MISTYPED, None, str(error)
     except FileError as error:
         if str(error).startswith(f"{record.values.path}:"):
             raise
@@ -163,6 +178,8 @@ def _by_hash(record: GoldenTensor, dumped: DumpedTensor) -> tuple[str, None, str
     """The verdict on two tensors of which at least one is given by its hash only."""
     try:
         theirs = sha256_of(dumped.values(), record.fmt) if dumped.values is not None else dumped.sha256
+    except NotWhole as error:
+        return MISTYPED, None, str(error)
     except FileError as error:
         return UNREADABLE, None, str(error)
     ours = sha256_of(record.values, record.fmt) if record.values is not None else record.sha256
@@ -172,19 +189,15 @@ def _by_hash(record: GoldenTensor, dumped: DumpedTensor) -> tuple[str, None, str
 
 
 def _with_layout(nodes: list[NodeDiff], reference: GoldenFile, dump: Dump) -> list[NodeDiff]:
-    """The nodes, with a diagnosis of right values in the wrong place for the first that differs and all of another shape."""
-    first = next((node.name for node in nodes if node.accumulated == DIFFER), None)
-    diagnosed = []
-    for node in nodes:
-        if (node.name == first or node.accumulated == MISSHAPEN) and node.fmt is not None:
-            record, dumped = reference.tensors[node.name], dump.tensors[node.name]
-            if record.values is not None and dumped.values is not None and dumped.dtype.kind in "iu":
-                size = int(np.prod(dumped.shape, dtype=object))
-                if size == node.total:
-                    diagnosis = diagnose(record.values[()], np.asarray(dumped.values()[()]), node.fmt)
-                    node = replace(node, diagnosis=diagnosis)
-        diagnosed.append(node)
-    return diagnosed
+    """The nodes, the first that differs with a diagnosis where it has right values in the wrong place."""
+    first = next((node for node in nodes if node.accumulated == DIFFER and node.comparison is not None), None)
+    if first is None or first.fmt is None:
+        return nodes
+    record, dumped = reference.tensors[first.name], dump.tensors[first.name]
+    if record.values is None or dumped.values is None:
+        return nodes
+    diagnosis = diagnose(record.values[()], np.asarray(dumped.values()[()]), first.fmt)
+    return [replace(node, diagnosis=diagnosis) if node is first else node for node in nodes]
 
 
 def _culprits(reference: GoldenFile, verdicts: Mapping[str, Verdict], explanations: Sequence[Explanation]) -> list[str]:

@@ -12,10 +12,16 @@ match, the first counts. Every key but `device` and `node` may be left out, or b
     encoding = "raw"                                 # raw, hex, bits or text; by the file's suffix where left out
     shape    = [257, 4, 257]                         # in the device's order of axes; the node's shape where left out
     axes     = [1, 0, 2]                             # and the other keys of a layout (`testbench.layout`): bits, signed,
-    tile     = [16, 16]                              # beat, lanes, first, endian, pad
+    tile     = [16, 16]                              # beat, lanes, first, endian, pitch, pad
     bits     = 16
 
-``layout = "axi128"``, or a TOML file next to the map, replaces all keys but `encoding`: a layout of ``intsim export``.
+``layout = "axi128"``, or a TOML file next to the map, replaces all keys but `encoding` and `scaled`: a layout of ``intsim
+export``.
+
+``reverse = 8``: every 8 consecutive elements are in reverse order; ``"all"``: all of them.
+
+``scaled = true``: the values are real numbers, each an integer times the node's scale. Whole numbers stored as reals need no
+key; in raw files, ``dtype = "float32"`` or ``"float64"`` says that the elements are reals.
 
 With neither `beat` nor `lanes` the elements are those of a memory: `bits` is 8, 16, 32 or 64, whichever stores the node's
 format, where it is left out; in raw files a byte holds as many smaller elements as fit; and hex words may have any width. A
@@ -28,6 +34,7 @@ Former words are still read: ``order`` (axes), ``dtype = "uint4"`` (bits and sig
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterable
@@ -36,20 +43,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..arith import I64, Format, IntArray
+from ..arith import I64, AnyArray, Format
 from ..errors import FileError, IntsimError
 from ..testbench import BeatLayout, Packing, layout_named
 
 OF_THE_MAP = "of the map"  # the name of a layout that an entry gives by its own keys
 PLAIN = BeatLayout(OF_THE_MAP)
 ENCODINGS = ("hex", "bits", "raw", "text")
-BEAT_KEYS = ("axes", "bits", "signed", "beat", "lanes", "first", "endian", "tile", "pad")
-LAYOUT_KEYS = ("layout", "encoding", "shape", *BEAT_KEYS)
+BEAT_KEYS = ("axes", "bits", "signed", "beat", "lanes", "first", "endian", "tile", "pitch", "pad")
+LAYOUT_KEYS = ("layout", "encoding", "shape", "scaled", "reverse", *BEAT_KEYS)
 
 # The former words, and the keys that replace them. `_translated` is the only place that reads them.
 FORMER_KEYS = {"order": ("axes",), "dtype": ("bits", "signed"), "nibbles": ("first", "beat", "lanes")}
 FORMER_ENCODINGS = {"bin": "raw", "txt": "text"}
-DTYPES = ("int4", "uint4", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+INTEGERS = ("int4", "uint4", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+REALS = ("float32", "float64")
 SHORT_DTYPES = {"i": "int", "u": "uint"}  # i8 and u16 are common names of int8 and uint16
 NIBBLES = {"low_first": "low", "high_first": "high"}
 
@@ -61,19 +69,24 @@ class DumpLayout:
     """How a device stores one tensor: a layout, and what only a map says.
 
     `shape` is in the device's order of axes (None: the node's shape); `encoding` is one of `ENCODINGS` (None: by the file's
-    suffix). `hex_first` is set where the elements are those of a memory, without beats of a fixed width: the end of a hex
-    word, ``low`` or ``high``, at which its first element is.
+    suffix). `scaled`: its values are real numbers, each an integer times the node's scale. `real` is the type of the numbers
+    of a raw file that are no integers. `reverse`: so many elements each are in reverse order; 0: all of them. `hex_first` is
+    set where the elements are those of a memory, without beats of a fixed width: the end of a hex word, ``low`` or
+    ``high``, at which its first element is.
     """
 
     beats: BeatLayout = PLAIN
     shape: tuple[int, ...] | None = None
     encoding: str | None = None
     hex_first: str | None = "low"
+    scaled: bool = False
+    real: str | None = None
+    reverse: int | None = None
 
     @property
     def moves(self) -> bool:
         """Whether values are in another order than the node's."""
-        return self.beats.axes is not None or bool(self.beats.tile)
+        return self.beats.axes is not None or bool(self.beats.tile or self.beats.pitch) or self.reverse is not None
 
     def node_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The node's shape of a tensor that the device stores as `shape`."""
@@ -95,10 +108,34 @@ class DumpLayout:
             raise IntsimError(f"the map's axes {list(axes)} do not name each of the node's {len(node_shape)} axes once")
         return tuple(node_shape[axis] for axis in axes)
 
-    def rearranged(self, values: IntArray, shape: tuple[int, ...]) -> IntArray:
-        """Values in the device's order, of any type, in that of a node of `shape`."""
-        order = BeatLayout(self.beats.name, axes=self.beats.axes, tile=self.beats.tile)
-        return Packing(order, shape, I64).put_back(values)
+    def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an array of the device: its own, or the map's where that has as many elements."""
+        if self.shape is None:
+            return shape
+        if math.prod(self.shape) != math.prod(shape):
+            raise IntsimError(f"its shape is {list(shape)}, the map says {list(self.shape)}")
+        return self.shape
+
+    def array_packing(self, shape: tuple[int, ...], size: int) -> Packing:
+        """The order of the `size` elements of an array of the device, for a node of `shape`."""
+        beats = self.beats
+        packing = Packing(BeatLayout(beats.name, axes=beats.axes, tile=beats.tile, pitch=beats.pitch), shape, I64)
+        if packing.count != size:
+            raise IntsimError(f"it has {size:,} elements; in this layout the node has {packing.count:,}")
+        return self.checked(packing)
+
+    def checked(self, packing: Packing) -> Packing:
+        """`packing`; an IntsimError where its elements are no whole number of reversed groups."""
+        if self.reverse and packing.count % self.reverse:
+            raise IntsimError(f"its {packing.count:,} elements are no whole number of groups of {self.reverse:,}")
+        return packing
+
+    def put_back(self, packing: Packing, stream: AnyArray) -> AnyArray:
+        """The tensor from the elements of the stream, of any type."""
+        if self.reverse is None:
+            return packing.put_back(stream)
+        elements = stream.reshape(-1)[: packing.count]
+        return packing.put_back(elements.reshape(-1, self.reverse or len(elements))[:, ::-1])
 
     def packing(self, shape: tuple[int, ...], fmt: Format, encoding: str, digits: int = 1) -> Packing:
         """The layout on a node of `shape` and `fmt`; `digits` are those of a hex word of any width."""
@@ -118,7 +155,7 @@ class DumpLayout:
             )
         if beats.signed is False and (beats.bits or fmt.bits) == 64:
             beats = replace(beats, signed=True)  # int64 is the widest type here: a set sign bit is found when read
-        return Packing(beats, shape, fmt)
+        return self.checked(Packing(beats, shape, fmt))
 
 
 @dataclass(frozen=True)
@@ -209,9 +246,9 @@ def _entry(row: Any, defaults: dict[str, Any], path: Path, where: str) -> MapEnt
     if unknown := set(PLACEHOLDER.findall(row["node"])) - set(PLACEHOLDER.findall(row["device"])):
         raise FileError(f"{where}: {{{min(unknown)}}} is in node but not in device")
     own = {key: value for key, value in row.items() if key not in ("device", "node")}
-    described = [key for key in own if key not in ("layout", "encoding")]
+    described = [key for key in own if key not in ("layout", "encoding", "scaled")]
     if "layout" in own and described:
-        raise FileError(f"{where}: layout replaces all keys but encoding; leave out {described[0]}")
+        raise FileError(f"{where}: layout replaces all keys but encoding and scaled; leave out {described[0]}")
     if described:
         defaults = {key: value for key, value in defaults.items() if key != "layout"}
     return MapEntry(row["device"], row["node"], _layout(defaults | _translated(own, path, where)))
@@ -219,15 +256,16 @@ def _entry(row: Any, defaults: dict[str, Any], path: Path, where: str) -> MapEnt
 
 def _layout(given: dict[str, Any]) -> DumpLayout:
     """The layout of translated keys."""
-    encoding = given.get("encoding")
+    stored = {"encoding": given.get("encoding"), "scaled": given.get("scaled", False)}
     if "layout" in given:
-        return DumpLayout(given["layout"], encoding=encoding, hex_first=None)
+        return DumpLayout(given["layout"], hex_first=None, **stored)
     beats = {key: given[key] for key in BEAT_KEYS if key in given}
+    stored |= {"shape": given.get("shape"), "real": given.get("real"), "reverse": given.get("reverse")}
     if given.get("beat") is not None or given.get("lanes") is not None:
-        return DumpLayout(BeatLayout.of(beats, OF_THE_MAP), given.get("shape"), encoding, hex_first=None)
+        return DumpLayout(BeatLayout.of(beats, OF_THE_MAP), hex_first=None, **stored)
     hex_first = given.get("first", "high" if given.get("endian") == "big" else "low")
     beats["first"] = given.get("raw_first")
-    return DumpLayout(BeatLayout.of(beats, OF_THE_MAP), given.get("shape"), encoding, hex_first)
+    return DumpLayout(BeatLayout.of(beats, OF_THE_MAP), hex_first=hex_first, **stored)
 
 
 def _translated(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]:
@@ -253,8 +291,18 @@ def _translated(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]
             given["axes"] = _beat_value("axes", value, where, called=key)
         elif key == "dtype":
             whole = re.sub(r"^[iu](?=\d)", lambda m: SHORT_DTYPES[m[0]], value) if isinstance(value, str) else value
-            kind = _choice(key, whole, DTYPES, where)
-            given |= {"bits": int(kind.removeprefix("u").removeprefix("int")), "signed": not kind.startswith("u")}
+            kind = _choice(key, whole, (*INTEGERS, *REALS), where)
+            given["real"] = kind if kind in REALS else None
+            if kind in INTEGERS:
+                given |= {"bits": int(kind.removeprefix("u").removeprefix("int")), "signed": not kind.startswith("u")}
+        elif key == "reverse":
+            if value != "all" and (type(value) is not int or value < 2):
+                raise FileError(f'{where}: reverse = {value!r} is neither "all" nor a whole number from 2')
+            given[key] = 0 if value == "all" else value
+        elif key == "scaled":
+            if not isinstance(value, bool):
+                raise FileError(f"{where}: scaled = {value!r} is not true or false")
+            given[key] = value
         elif key == "nibbles":
             given |= {"raw_first": NIBBLES[_choice(key, value, tuple(NIBBLES), where)], "beat": None, "lanes": None}
         else:

@@ -2,25 +2,29 @@
 
 A dump is a golden file of intsim, any HDF5 file, a ``.npz``, a folder of ``.npy``, or a folder of raw files described by a
 map (`dump_map`). Tensors are found by node name: a group or folder separator counts as a dot, so ``encoder/pos_embed.npy``
-is ``encoder.pos_embed``. Values are read when they are asked for; nothing is unpickled and no link is followed.
+is ``encoder.pos_embed``. Values are read when they are asked for; nothing is unpickled and no link is followed. Real numbers
+that are all whole are taken as integers, and those that are integers times their scale where a map or the caller says so.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-from ..arith import Format
+from ..arith import Format, IntArray, Scale
 from ..engine.names import TensorName
 from ..errors import FileError, IntsimError
 from ..storage import hdf5, npy
 from ..storage.golden_file import FORMAT, VERSION
+from ..storage.reals import unscaled, whole
 from .compare import Sliceable
 from .dump_map import DumpLayout, DumpMap
 from .raw_files import open_raw
@@ -28,9 +32,18 @@ from .raw_files import open_raw
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 MAP_NAME = "map.toml"  # the map that a folder may contain
 ZIP_START = b"PK\x03\x04"
-Expected = tuple[tuple[int, ...], Format]  # the shape and format of a node
-Nodes = Mapping[str, Expected | None]  # by name; None where they are not known
 KINDS = "a golden file, an HDF5 file, an .npz, a folder of .npy, or a folder of raw files with a map"
+
+
+class Expected(NamedTuple):
+    """What a node's tensor should be; `scale` is None where it has none."""
+
+    shape: tuple[int, ...]
+    fmt: Format
+    scale: Scale | None
+
+
+Nodes = Mapping[str, Expected | None]  # by name; None where they are not known
 
 
 @dataclass(frozen=True)
@@ -49,11 +62,17 @@ class DumpedTensor:
     problem: str = ""
     name: str = ""
     path: Path | None = None
+    note: str = ""  # why its shape is not the node's, where its size tells
+    certain: float | None = None  # up to which integer its real numbers are precise; None: as its type
 
 
 @dataclass(frozen=True)
 class Dump:
-    """An open dump: its tensors by node name, and the names in it that are not of a node."""
+    """An open dump: its tensors by node name, and the names in it that are not of a node.
+
+    `conversions` are sentences about numbers that were not stored as plain integers, by the device's name; they are added
+    when the values are read.
+    """
 
     path: Path
     kind: str
@@ -61,11 +80,14 @@ class Dump:
     foreign: list[str]
     model_sha256: str = ""  # of the model and picture it was made from, where recorded
     image_sha256: str = ""
+    conversions: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
-def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None) -> Iterator[Dump]:
+def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None, *, scaled: bool = False) -> Iterator[Dump]:
     """Open the dump at `path`. `nodes` are the expected shapes and formats by name; `map_path` maps names and layouts.
+
+    `scaled`: real numbers in it are integers times their scale, unless the map says otherwise.
 
     Raises FileError for a missing or invalid dump or map. What is wrong with a single tensor is that tensor's `problem`.
     """
@@ -78,37 +100,46 @@ def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None
     if path.is_dir():
         items = list(_folder(path, mapping))
         kind = "folder of raw files" if mapping else "folder of .npy files"
-        yield _dump(path, kind, items, mapping, nodes)
+        yield _dump(path, kind, items, mapping, nodes, scaled)
     elif _starts_with(path, ZIP_START):
-        yield _dump(path, ".npz file", list(_npz(path)), mapping, nodes)
+        yield _dump(path, ".npz file", list(_npz(path)), mapping, nodes, scaled)
     elif path.suffix == ".npy":
         raise FileError(f"{path}: is one tensor; name the folder it is in, where each file has the name of its node")
     else:
         with hdf5.reading_any(path) as (file, datasets):
             with hdf5.damage_named(path, TypeError, ValueError):
                 ours = _is_golden(file, path)
-                hashes = {key: file.attrs.get(key) for key in ("model_sha256", "image_sha256") if ours}
+                hashes = {key: hdf5.text(file.attrs.get(key)) for key in ("model_sha256", "image_sha256") if ours}
                 items = [_dataset(name, d, path) for name, d in datasets.items() if not (ours and name == "graph")]
-            known = {key: str(value) for key, value in hashes.items() if isinstance(value, str)}
-            yield _dump(path, "golden file" if ours else "HDF5 file", items, mapping, nodes, **known)
+            known = {key: value for key, value in hashes.items() if value is not None}
+            yield _dump(path, "golden file" if ours else "HDF5 file", items, mapping, nodes, scaled, **known)
 
 
 def _is_golden(file: h5py.File, path: Path) -> bool:
     """Whether an HDF5 file is a golden file; a FileError for other files of intsim and other versions of golden files."""
-    declared = file.attrs.get("format")
+    declared = hdf5.text(file.attrs.get("format"))
     if declared == FORMAT and (version := file.attrs.get("version")) != VERSION:
         raise FileError(f"{path}: {FORMAT} version {version}; this intsim reads version {VERSION}, a whole number")
-    if isinstance(declared, str) and declared.startswith("intsim-") and declared != FORMAT:
+    if declared is not None and declared.startswith("intsim-") and declared != FORMAT:
         raise FileError(f"{path}: its format is {declared!r}; expected a device's dump: {KINDS}")
     return bool(declared == FORMAT)
 
 
-def _dump(path: Path, kind: str, items: list[DumpedTensor], mapping: DumpMap | None, nodes: Nodes, **hashes: str) -> Dump:
+def _dump(
+    path: Path,
+    kind: str,
+    items: list[DumpedTensor],
+    mapping: DumpMap | None,
+    nodes: Nodes,
+    scaled: bool,
+    **hashes: str,
+) -> Dump:
     """The items of a dump under their nodes' names."""
     if mapping is not None and (unused := mapping.unused([item.source for item in items])):
         raise FileError(f"{mapping.path}: {unused[0]!r} matches nothing in {path}")
     tensors: dict[str, DumpedTensor] = {}
     foreign: list[str] = []
+    conversions: dict[str, str] = {}
     for item in items:
         entry = mapping.entry(item.source) if mapping else None
         name = entry.node_of(item.source) if entry else item.source.removesuffix(".npy").replace("/", ".")
@@ -118,26 +149,54 @@ def _dump(path: Path, kind: str, items: list[DumpedTensor], mapping: DumpMap | N
             raise FileError(f"{path}: both {tensors[name].source} and {item.source} are {name}; map each to its own node")
         else:
             expected = nodes.get(name)
-            arranged = _arranged(item, entry.layout, expected) if entry else item
-            tensors[name] = replace(_unbatched(arranged, expected), name=name)
-    return Dump(path, kind, tensors, foreign, **hashes)
+            arranged = _arranged(item, entry.layout, expected, conversions) if entry else item
+            real = entry.layout.scaled or scaled if entry else scaled
+            tensors[name] = replace(_integers(_unbatched(arranged, expected), expected, real, conversions), name=name)
+    return Dump(path, kind, tensors, foreign, conversions=conversions, **hashes)
 
 
-def _arranged(item: DumpedTensor, layout: DumpLayout, expected: Expected | None) -> DumpedTensor:
+def _integers(item: DumpedTensor, expected: Expected | None, scaled: bool, conversions: dict[str, str]) -> DumpedTensor:
+    """An item whose real numbers are read as integers; NotWhole where one is none."""
+    values = item.values
+    if values is None or item.dtype.kind != "f" or expected is None:
+        return item
+    scale = expected.scale
+    if scaled and scale is None:
+        return replace(item, problem="its values are real numbers, and its node has no scale to divide them by")
+
+    def converted() -> IntArray:
+        numbers = np.asarray(values()[()])
+        if not scaled or scale is None:
+            result = whole(numbers, item.source)
+            how = f"whole numbers stored as {item.dtype}"
+        else:
+            result = unscaled(numbers, scale, item.source, item.certain)
+            how = f"real numbers ({item.dtype}), divided by the scale of the node"
+        conversions[item.source] = f"{item.source}: {how}"
+        return result
+
+    return replace(item, dtype=np.dtype(np.int64), values=converted)
+
+
+def _arranged(
+    item: DumpedTensor, layout: DumpLayout, expected: Expected | None, conversions: dict[str, str]
+) -> DumpedTensor:
     """An item with its values in the order of axes of its node."""
     values = item.values
     try:
         if item.path is not None:
             if expected is None:
                 return replace(item, problem="its node is not in the golden file, so its shape is not known")
-            raw = open_raw(item.path, layout, *expected)
-            return replace(item, shape=raw.shape, dtype=raw.dtype, values=raw.load)
-        if values is None or not layout.moves:
+            raw = open_raw(item.path, layout, expected.shape, expected.fmt, partial(conversions.__setitem__, item.source))
+            return replace(item, shape=raw.shape, dtype=raw.dtype, values=raw.load, certain=raw.certain, note=raw.note)
+        if values is None or not (layout.moves or layout.shape):
             return item
-        shape = layout.node_shape(item.shape)
+        stored = layout.stored_shape(item.shape)
+        shape = expected.shape if expected and layout.beats.pitch else layout.node_shape(stored)
+        packing = layout.array_packing(shape, math.prod(stored))
     except IntsimError as error:
         return replace(item, problem=str(error))
-    return replace(item, shape=shape, values=lambda: layout.rearranged(np.asarray(values()[()]), shape))
+    return replace(item, shape=shape, values=lambda: layout.put_back(packing, np.asarray(values()[()])))
 
 
 def _unbatched(item: DumpedTensor, expected: Expected | None) -> DumpedTensor:
@@ -152,12 +211,14 @@ def _unbatched(item: DumpedTensor, expected: Expected | None) -> DumpedTensor:
 # --- HDF5, .npz and .npy ----------------------------------------------------------------------------------------------
 
 
-def _dataset(name: str, dataset: h5py.Dataset, path: Path) -> DumpedTensor:
+def _dataset(name: str, dataset: h5py.Dataset | str, path: Path) -> DumpedTensor:
+    if isinstance(dataset, str):
+        return DumpedTensor(name, problem=f"it {dataset}")
     if dataset.shape is not None:
         values = hdf5.Values(dataset, path, name)
         return DumpedTensor(name, dataset.shape, dataset.dtype, lambda: values)
-    sha256, shape = dataset.attrs.get("sha256"), dataset.attrs.get("shape")  # level digest
-    if not isinstance(sha256, str) or not isinstance(shape, np.ndarray):
+    sha256, shape = hdf5.text(dataset.attrs.get("sha256")), dataset.attrs.get("shape")  # level digest
+    if sha256 is None or not isinstance(shape, np.ndarray):
         return DumpedTensor(name, (), dataset.dtype, None, problem="it has no values")
     return DumpedTensor(name, tuple(int(size) for size in shape), dataset.dtype, None, sha256)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..arith import Format, IntArray
 from ..errors import FileError, IntsimError
+from ..storage.reals import SIX_DIGITS
 from ..testbench import Packing
-from ..testbench.encodings import ENCODINGS, read_words, words
+from ..testbench.encodings import ENCODINGS
+from ..testbench.words import Remark, read_reals, read_words, silent, words
 from .compare import Sliceable
 from .dump_map import DumpLayout
 
@@ -27,10 +30,15 @@ class Raw:
     shape: tuple[int, ...]
     dtype: np.dtype
     load: Callable[[], Sliceable]
+    certain: float | None = None  # up to which integer real numbers written as text are precise
+    note: str = ""  # why it has another shape than the node
 
 
-def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> Raw:
-    """The tensor of a node of `shape` and `fmt` in a raw file. An IntsimError says why the file cannot contain it."""
+def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format, remark: Remark = silent) -> Raw:
+    """The tensor of a node of `shape` and `fmt` in a raw file. An IntsimError says why the file cannot contain it.
+
+    `remark` takes what was converted, when the file is read.
+    """
     device, axes = layout.device_shape(shape), layout.beats.axes
     if math.prod(device) != math.prod(shape):
         raise IntsimError(f"the map says {list(device)}, the node is {list(shape)}")
@@ -40,8 +48,15 @@ def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format
         raise IntsimError(f"the map says {list(device)} with axes {list(axes)}, the node is {list(shape)}")
     encoding = layout.encoding or BY_SUFFIX.get(path.suffix, "raw")
     packing = layout.packing(shape, fmt, encoding)
+    if layout.real is not None or (layout.scaled and encoding == "text"):
+        return _reals(path, layout, packing, encoding)
+    note = ""
+    if not layout.moves and (found := _elements(path, packing, encoding)) > packing.count:
+        note = f"it has {found:,} elements, {packing.count:,} are expected"
+        shape = (found,)  # read flat: the rows or planes may be padded
+        packing = layout.packing(shape, fmt, encoding)
     if encoding == "hex" and layout.hex_first is not None:
-        return Raw(shape, packing.dtype, lambda: _hex_of_any_width(path, layout, shape, fmt))
+        return Raw(shape, packing.dtype, lambda: _hex_of_any_width(path, layout, shape, fmt, remark), note=note)
     if encoding == "raw":
         size, wanted = path.stat().st_size, packing.beats * packing.beat // 8
         if size != wanted:
@@ -49,29 +64,64 @@ def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format
         plain = packing.lanes == 1 and packing.bits == packing.beat == 8 * packing.dtype.itemsize
         if plain and not layout.moves and not _unsigned_64(layout, packing):
             dtype = packing.dtype.newbyteorder(">" if packing.layout.endian == "big" else "<")
-            return Raw(shape, packing.dtype, lambda: np.memmap(path, dtype, "r", shape=shape))
+            return Raw(shape, packing.dtype, lambda: np.memmap(path, dtype, "r", shape=shape), note=note)
     read = ENCODINGS[encoding].read
-    return Raw(shape, packing.dtype, lambda: _restored(path, layout, packing, read(path, packing, packing.beats)))
+    every = range(packing.beats)
+    load = partial(_restored, path, layout, packing)
+    return Raw(shape, packing.dtype, lambda: load(read(path, packing, every, remark)), note=note)
 
 
-def _hex_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format) -> IntArray:
+def _elements(path: Path, packing: Packing, encoding: str) -> int:
+    """How many elements a file has, as far as its size or the number of its words tells; 0 where a beat has several."""
+    if packing.lanes > 1:
+        return 0
+    if encoding == "raw":
+        elements, rest = divmod(path.stat().st_size, packing.beat // 8)
+        return 0 if rest else elements
+    return sum(not word.startswith("@") for _, word in words(path))
+
+
+def _reals(path: Path, layout: DumpLayout, packing: Packing, encoding: str) -> Raw:
+    """Real numbers, as text or as binary float32 or float64."""
+    if encoding == "text":
+        every = range(packing.beats)
+        return Raw(
+            packing.shape,
+            np.dtype(np.float64),
+            lambda: layout.put_back(packing, read_reals(path, packing, every)),
+            SIX_DIGITS,
+        )
+    if encoding != "raw" or layout.real is None:
+        raise IntsimError(f"real numbers are read from text and raw files, not from {encoding}")
+    dtype = np.dtype(layout.real).newbyteorder(">" if layout.beats.endian == "big" else "<")
+    size, wanted = path.stat().st_size, packing.count * dtype.itemsize
+    if size != wanted:
+        raise IntsimError(f"it has {size} bytes; {packing.count} elements of {layout.real} are {wanted}")
+    return Raw(packing.shape, dtype, lambda: layout.put_back(packing, np.fromfile(path, dtype)))
+
+
+def _hex_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format, remark: Remark) -> IntArray:
     """Hexadecimal words without beats of a fixed width: the longest word has all its digits, others may lack leading zeros.
 
-    Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit.
+    Where all words begin with 0x it is a prefix, otherwise the x is an unknown digit. As many words as elements are one
+    element each: longer ones have their sign extended, as printf writes them.
     """
     numbers = [word.replace("_", "").lower() for _, word in words(path) if not word.startswith("@")]
     prefixed = all(word.startswith("0x") for word in numbers)
     digits = max((len(word) - 2 * prefixed for word in numbers), default=1)
+    if len(numbers) == math.prod(shape) > 1:
+        digits = min(digits, -(-layout.packing(shape, fmt, "hex").bits // 4))
     try:
         packing = layout.packing(shape, fmt, "hex", max(digits, 1))
     except IntsimError as error:
         raise FileError(f"{path}: words of {digits:,} digits: {error}") from None
-    return _restored(path, layout, packing, read_words(path, packing, packing.beats, 16, exact=False, prefixed=prefixed))
+    every = range(packing.beats)
+    return _restored(path, layout, packing, read_words(path, packing, every, 16, remark, exact=False, prefixed=prefixed))
 
 
 def _restored(path: Path, layout: DumpLayout, packing: Packing, stream: IntArray) -> IntArray:
     """The tensor of the elements of a file, in their own type."""
-    values = packing.put_back(stream)
+    values = layout.put_back(packing, stream)
     if _unsigned_64(layout, packing) and int(values.min()) < 0:
         raise FileError(f"{path}: an unsigned value is above 2**63 - 1, which no node's format holds")
     return values.astype(packing.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ SCHEMA, VERSION = "intsim-diff", 1
 MATCH, DIFFER = "match", "differ"
 MISSHAPEN, MISTYPED, UNREADABLE = "misshapen", "mistyped", "unreadable"
 MISSING, EXTRA, UNJUDGED = "missing", "extra", "unjudged"
-BAD = (DIFFER, MISSHAPEN, MISTYPED, UNREADABLE)
+UNUSABLE = (MISSHAPEN, MISTYPED, UNREADABLE)
+BAD = (DIFFER, *UNUSABLE)
 
 
 @dataclass(frozen=True)
 class NodeDiff:
     """One tensor. `accumulated` is one of match, differ, misshapen, mistyped, unreadable, missing (from the dump), extra
-    (not in the golden file). `comparison` is set where elements could be compared, `verdict` where it was isolated.
+    (not in the golden file). `comparison` is set where elements could be compared, if need be after putting them
+    in order; `verdict` where it was isolated, `diagnosis` where its layout was recognised.
     """
 
     name: str
@@ -36,6 +39,7 @@ class NodeDiff:
     verdict: Verdict | None = None
     diagnosis: Diagnosis | None = None
     note: str = ""
+    source: str = ""  # the device's name of it
 
     @property
     def isolated(self) -> str | None:
@@ -95,7 +99,7 @@ class NodeDiff:
                 "dump_only": self.verdict.dump_only,
             }
         if self.layout is not None:
-            record["layout"] = {"name": self.layout.name, "says": self.layout.says}
+            record["layout"] = {"name": self.layout.name, "says": self.layout.says, "map": self.map_entry}
         if self.remark:
             record["note"] = self.remark
         return record
@@ -104,6 +108,13 @@ class NodeDiff:
     def layout(self) -> Diagnosis | None:
         """The layout fault that was found."""
         return self.verdict.diagnosis if self.verdict is not None and self.verdict.diagnosis else self.diagnosis
+
+    @property
+    def map_entry(self) -> str:
+        """The entry of a dump map that describes its layout, as TOML; "" where none was found or a map cannot."""
+        if self.layout is None or not self.layout.keys:
+            return ""
+        return f"[[tensor]]\ndevice = {json.dumps(self.source)}\nnode = {json.dumps(self.name)}\n{self.layout.keys}"
 
     @property
     def remark(self) -> str:
@@ -130,11 +141,19 @@ class Diff:
     explanations: list[Explanation] = field(default_factory=list)
     culprits: list[str] | None = None
     complete: bool = False
+    conversions: list[str] = field(default_factory=list)  # of numbers that the dump does not store as plain integers
 
     @property
     def compared(self) -> list[NodeDiff]:
-        """The tensors that both sides have."""
-        return [node for node in self.nodes if node.accumulated not in (MISSING, EXTRA)]
+        """The tensors whose elements, or hashes, were compared."""
+        known = (MATCH, DIFFER)
+        return [n for n in self.nodes if n.accumulated in known or n.isolated in known or n.comparison is not None]
+
+    @property
+    def unusable(self) -> list[NodeDiff]:
+        """The tensors of the dump that could not be compared: of another shape or type, or unreadable."""
+        compared = {node.name for node in self.compared}
+        return [node for node in self.nodes if node.accumulated in UNUSABLE and node.name not in compared]
 
     @property
     def differing(self) -> list[NodeDiff]:
@@ -172,6 +191,7 @@ class Diff:
             "model_sha256": self.model_sha256,
             "identical": self.identical,
             "compared": len(self.compared),
+            "unusable": [node.name for node in self.unusable],
             "first": _first(first) if first else None,
             "culprits": self.culprits,
             "explanations": [explanation.record() for explanation in self.explanations],
@@ -179,6 +199,7 @@ class Diff:
             "only_golden": self.only_golden,
             "only_dut": self.only_dut,
             "warnings": self.warnings,
+            "conversions": self.conversions,
         }
 
 

@@ -269,7 +269,7 @@ def _record(name: str, dataset: h5py.Dataset, path: Path) -> GoldenTensor:
         shape = tuple(int(size) for size in attributes["shape"])
         if min(shape, default=1) < 1:
             raise ValueError("an empty tensor")
-        fmt, sha256 = format_named(str(attributes["format"])), str(attributes["sha256"])
+        fmt, sha256 = format_named(str(hdf5.text(attributes["format"]))), str(hdf5.text(attributes["sha256"]))
         scale = hdf5.scale_of(np.asarray(attributes["scale"], np.float64)) if "scale" in attributes else None
     except (KeyError, TypeError, ValueError):
         raise FileError(

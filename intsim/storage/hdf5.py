@@ -1,7 +1,7 @@
 """Defensive HDF5 reading and reproducible writing, shared by model and golden files.
 
-Files are not trusted: soft and external links are refused, filter plugins are never loaded, and declared sizes are checked
-against the file's size before any value is read.
+Files are not trusted: soft and external links are not followed, filter plugins are never loaded, and declared sizes are
+checked against the file's size before any value is read. Text attributes may be strings or bytes, of any or of fixed length.
 """
 
 from __future__ import annotations
@@ -25,8 +25,20 @@ from .files import replacing, require_room
 
 Kind = TypeVar("Kind")
 
-PLAIN_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-DEFLATE_LIMIT = 1040  # one deflated byte expands to at most 1032 bytes
+# The filters that h5py or HDF5 has built in, and how many bytes one stored byte can become. LZF copies 264 bytes by 3, n-bit
+# stores one bit of at most 64, szip counts up to 64 empty blocks of 32 numbers in a few bits. Scale-offset is in CONSTANT.
+BUILT_IN = {
+    h5py.h5z.FILTER_DEFLATE: 1040,
+    h5py.h5z.FILTER_SHUFFLE: 1,
+    h5py.h5z.FILTER_FLETCHER32: 1,
+    h5py.h5z.FILTER_LZF: 90,
+    h5py.h5z.FILTER_NBIT: 64,
+    h5py.h5z.FILTER_SZIP: 1 << 15,
+}
+CONSTANT = h5py.h5z.FILTER_SCALEOFFSET  # stores a chunk of equal numbers in its header alone
+CONSTANT_CHUNK = 16 << 20  # bytes of such a chunk
+CONSTANT_HEADER = 16  # least bytes of its header
+MOST_NAMES = 100_000  # of a file: links can multiply them
 CHUNK_BYTES = 1 << 20
 LEAST_ROOM = 1 << 20  # bytes for what HDF5 writes in addition to the values
 LEVEL = 4  # of gzip; docs/performance.md compares the levels
@@ -53,16 +65,19 @@ def reading(path: str | Path, kind: str, version: int) -> Iterator[tuple[h5py.Fi
     with _opened(Path(path), f"expected an {kind} file") as file:
         with damage_named(Path(path), TypeError, ValueError):
             _check_header(file, Path(path), kind, version)
-            datasets = _datasets(file, Path(path), deepest=1)
+            datasets = _datasets(file, Path(path))
         yield file, datasets
 
 
 @contextmanager
-def reading_any(path: str | Path) -> Iterator[tuple[h5py.File, dict[str, h5py.Dataset]]]:
-    """Open any HDF5 file with the same checks: the file, and its datasets by path, with groups joined by ``/``."""
+def reading_any(path: str | Path) -> Iterator[tuple[h5py.File, dict[str, h5py.Dataset | str]]]:
+    """Open any HDF5 file: the file, and its datasets by path, with groups joined by ``/``.
+
+    What cannot be read stands there as the reason why: links, datasets that fail a check, groups that contain themselves.
+    """
     with _opened(Path(path), "expected an HDF5 file") as file:
         with damage_named(Path(path), TypeError, ValueError):
-            datasets = _datasets(file, Path(path), deepest=32)
+            datasets = dict(_found(file, Path(path), deepest=32))
         yield file, datasets
 
 
@@ -84,9 +99,9 @@ def _opened(path: Path, expected: str) -> Iterator[h5py.File]:
 
 
 def _check_header(file: h5py.File, path: Path, kind: str, version: int) -> None:
-    name = file.attrs.get("format")
-    if not isinstance(name, str) or name != kind:
-        reason = f"its format is {name!r}" if isinstance(name, str) else "its format is not stated"
+    name = text(file.attrs.get("format"))
+    if name != kind:
+        reason = f"its format is {name!r}" if name is not None else "its format is not stated"
         raise FileError(f"{path}: not an {kind} file ({reason})")
     stated = file.attrs.get("version")
     if not isinstance(stated, np.integer) or stated != version:
@@ -124,50 +139,72 @@ class Values:
             raise _damaged(f"{self.path}: {self.name} is", error) from None
 
 
-def _datasets(
-    group: h5py.Group, path: Path, deepest: int, prefix: str = "", seen: frozenset[int] = frozenset()
-) -> dict[str, h5py.Dataset]:
-    """All datasets below `group`, with every link and size checked."""
-    found: dict[str, h5py.Dataset] = {}
+def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
+    """All datasets of a file of intsim, with every link and size checked."""
+    datasets: dict[str, h5py.Dataset] = {}
+    for name, item in _found(file, path, deepest=1):
+        if isinstance(item, str):
+            raise FileError(f"{path}: {name} {item}")
+        datasets[name] = item
+    return datasets
+
+
+def _found(
+    group: h5py.Group,
+    path: Path,
+    deepest: int,
+    prefix: str = "",
+    seen: frozenset[int] = frozenset(),
+    count: list[int] | None = None,
+) -> Iterator[tuple[str, h5py.Dataset | str]]:
+    """What is below `group` by its path: datasets with their sizes checked, and why anything else is not read."""
     here = h5py.h5o.get_info(group.id).addr
-    if here in seen:
-        raise FileError(f"{path}: {prefix} links back to a group that contains it; the file is damaged")
+    count = [0] if count is None else count
     for name in group:
+        count[0] += 1
+        if count[0] > MOST_NAMES:
+            raise FileError(f"{path}: has more than {MOST_NAMES:,} names; the file is damaged, or no dump")
         if not isinstance(name, str):
-            raise FileError(f"{path}: the name {name!r} in it is not text; the file is damaged")
+            yield f"{prefix}{name!r}", "has a name that is not text; the file is damaged"
+            continue
         where = prefix + name
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise FileError(
-                f"{path}: {where} is a soft or external link, which is not followed; copy the data into the file"
-            )
+            yield where, "is a soft or external link, which is not followed; copy the data into the file"
+            continue
         item = group[name]
         if isinstance(item, h5py.Dataset):
-            _check_storage(item, path, where)
-            found[where] = item
-        elif isinstance(item, h5py.Group) and deepest > 0:
-            found |= _datasets(item, path, deepest - 1, f"{where}/", seen | {here})
+            yield where, _unreadable(item, path) or item
+        elif not isinstance(item, h5py.Group) or deepest == 0:
+            yield where, "is neither a dataset nor a group of datasets"
+        elif h5py.h5o.get_info(item.id).addr in seen | {here}:
+            yield where, "links back to a group that contains it; the file is damaged"
         else:
-            raise FileError(f"{path}: {where} is neither a dataset nor a group of datasets")
-    return found
+            yield from _found(item, path, deepest - 1, f"{where}/", seen | {here}, count)
 
 
-def _check_storage(dataset: h5py.Dataset, path: Path, where: str) -> None:
+def _unreadable(dataset: h5py.Dataset, path: Path) -> str:
+    """Why a dataset is not read; "" where nothing is wrong with its storage."""
     if dataset.is_virtual or dataset.external:
-        raise FileError(f"{path}: {where} stores its values in other files, which are not opened; copy them into the file")
+        return "stores its values in other files, which are not opened; copy them into the file"
     if dataset.shape is None or dataset.dtype.hasobject:
-        return  # no values, or strings and variable-length rows, which are never read
+        return ""  # no values, or strings and variable-length rows, which are never read
     plist = dataset.id.get_create_plist()
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    if filters - PLAIN_FILTERS:
-        raise FileError(f"{path}: {where} uses an HDF5 filter beyond gzip, shuffle and fletcher32; write it with plain h5py")
-    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
-    held = dataset.id.get_storage_size() * (DEFLATE_LIMIT if filters else 1)
-    if declared > held or dataset.id.get_storage_size() > path.stat().st_size:
-        shape = list(dataset.shape)
-        raise FileError(
-            f"{path}: {where} declares {shape} {dataset.dtype}, more than the file can hold; the file is damaged"
+    if unknown := filters - {*BUILT_IN, CONSTANT}:
+        return (
+            f"uses an HDF5 filter that h5py does not contain (number {min(unknown)}); write it with gzip or without a filter"
         )
+    if missing := [number for number in filters if not h5py.h5z.filter_avail(number)]:
+        return f"uses an HDF5 filter that this h5py was built without (number {min(missing)}); write it with gzip"
+    stored = dataset.id.get_storage_size()
+    held = stored * math.prod(BUILT_IN.get(number, 1) for number in filters)
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if CONSTANT in filters and chunk <= CONSTANT_CHUNK:
+        held = held // CONSTANT_HEADER * chunk
+    if math.prod(dataset.shape) * dataset.dtype.itemsize > held or stored > path.stat().st_size:
+        return f"declares {list(dataset.shape)} {dataset.dtype}, more than the file can hold; the file is damaged"
+    return ""
 
 
 def store(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
@@ -241,7 +278,19 @@ def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) ->
 
 def text_attribute(file: h5py.File, name: str, path: str | Path) -> str:
     """A root attribute that is text; FileError if it is missing or something else."""
-    return _of_type(file.attrs.get(name), str, name, path)
+    return _of_type(text(file.attrs.get(name)), str, name, path)
+
+
+def text(value: Any) -> str | None:
+    """The value of a text attribute: a string, bytes, or an array of one of them; None for anything else."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return str(value) if isinstance(value, str) else None
 
 
 def json_attribute(file: h5py.File, name: str, path: str | Path, kind: type[Kind]) -> Kind:

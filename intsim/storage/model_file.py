@@ -90,7 +90,7 @@ def _content_of(path: Path) -> str | None:
     """The content hash stated in a model file; None for any other file."""
     try:
         with h5py.File(path, "r") as file:
-            stated = file.attrs.get("content_sha256") if file.attrs.get("format") == FORMAT else None
+            stated = hdf5.text(file.attrs.get("content_sha256")) if hdf5.text(file.attrs.get("format")) == FORMAT else None
     except (OSError, RuntimeError, KeyError, TypeError, ValueError):
         return None
     return stated if isinstance(stated, str) else None

@@ -11,10 +11,13 @@ It is a TOML file, or one of `BEAT_LAYOUTS` by name. Every key is optional:
     endian = "little"      # in raw binary, a beat's lowest byte comes first; or "big"
     axes   = [1, 0, 2]     # the tensor's axes in storage order, slowest first
     tile   = [16, 16]      # store the last axes block by block, each block row by row, padded to whole blocks
-    pad    = 0             # the value that fills up blocks and the last beat
+    pitch  = [4352, 136]   # instead of tile: elements from one plane to the next, and from one row to the next
+    pad    = 0             # the value that fills up blocks, rows, planes and the last beat
     lines  = 4096          # beats per file; default: one file per tensor
 
-Elements are contiguous in a beat and never cross into the next beat; unused bits are the highest ones, and zero.
+`pitch` has one number for each of the axes before the last one, from the right; axes without a number follow each other
+without a gap. Elements are contiguous in a beat and never cross into the next beat; unused bits are the highest ones, and
+zero.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ class BeatLayout:
     endian: str = "little"
     axes: tuple[int, ...] | None = None
     tile: tuple[int, ...] = ()
+    pitch: tuple[int, ...] = ()
     pad: int = 0
     lines: int | None = None
 
@@ -52,10 +56,13 @@ class BeatLayout:
             _check(key, value, f"layout {self.name}")
         if self.axes is not None and sorted(self.axes) != list(range(len(self.axes))):
             raise IntsimError(f"layout {self.name}: axes {list(self.axes)} must name every axis from 0 exactly once")
+        if self.tile and self.pitch:
+            raise IntsimError(f"layout {self.name}: tile and pitch exclude each other; leave one of them out")
 
     def record(self) -> dict[str, Any]:
-        """The layout as plain data; a key that is left out is None."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        """The layout as plain data; a key that is left out is None, and no pitch is no key."""
+        table = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        return {key: value for key, value in table.items() if key != "pitch" or value}
 
     @classmethod
     def of(cls, table: dict[str, Any], name: str) -> BeatLayout:
@@ -85,7 +92,7 @@ def _check(key: str, value: Any, where: str) -> None:
     """An IntsimError unless a key's value is valid."""
     ranges = {"bits": (1, 64), "lanes": (1, WIDEST_BEAT), "beat": (8, WIDEST_BEAT), "lines": (1, 1 << 31)}
     choices = {"first": ENDS, "endian": ENDIANS}
-    if key in ("axes", "tile"):
+    if key in ("axes", "tile", "pitch"):
         lowest = 0 if key == "axes" else 1
         listed = list(value) if isinstance(value, (list, tuple)) else None
         if value is not None and (listed is None or not all(type(v) is int and lowest <= v < 1 << 31 for v in listed)):

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import Format, IntArray, first_index, signed
+from ..arith import AnyArray, Format, IntArray, first_index, signed
 from ..errors import IntsimError
 from .layout import BeatLayout
 
@@ -36,6 +36,13 @@ class Packing:
             raise IntsimError(f"{where}: its axes {list(axes)} do not cover a tensor of shape {list(self.shape)}")
         if len(tile) > len(self.shape):
             raise IntsimError(f"{where}: its tile {list(tile)} has more axes than a tensor of shape {list(self.shape)}")
+        if len(self.layout.pitch) >= max(len(self.shape), 1):
+            raise IntsimError(
+                f"{where}: its pitch {list(self.layout.pitch)} has no axis in a tensor of shape {list(self.shape)}"
+            )
+        for stride, inner in zip(self.strides, self.extents[1:], strict=False):
+            if stride < inner:
+                raise IntsimError(f"{where}: a pitch of {stride} is less than the {inner} elements that it steps over")
         if self.bits * self.lanes > self.beat:
             elements = f"{self.lanes} elements" if self.layout.lanes else "an element"
             raise IntsimError(f"{where}: a beat of {self.beat} bits does not hold {elements} of {self.bits} bits")
@@ -92,14 +99,36 @@ class Packing:
         return (*self.moved[: self.free], *(-(-n // t) * t for n, t in blocks))
 
     @cached_property
+    def strides(self) -> tuple[int, ...]:
+        """Elements of the stream from one index to the next along every axis of `moved`, where there are no blocks."""
+        strides = [1]
+        pitches = (*[None] * (len(self.moved) - 1 - len(self.layout.pitch)), *self.layout.pitch)
+        for size, pitch in zip(reversed(self.moved[1:]), reversed(pitches), strict=True):
+            strides.insert(0, pitch or strides[0] * size)
+        return tuple(strides[: len(self.moved)])
+
+    @cached_property
+    def extents(self) -> tuple[int, ...]:
+        """Elements of the stream from the first to the last of every axis of `moved` and all axes after it."""
+        reach = [(n - 1) * stride for n, stride in zip(self.moved, self.strides, strict=True)]
+        return tuple(sum(reach[axis:]) + 1 for axis in range(len(reach)))
+
+    @cached_property
     def arranged(self) -> tuple[int, ...]:
-        """The shape of the stream: the free axes, the number of blocks along each tiled axis, the axes within a block."""
+        """The shape of the stream: the free axes, the number of blocks along each tiled axis, the axes within a block.
+
+        With a pitch it is flat.
+        """
+        if self.layout.pitch:
+            return (self.count,)
         blocks = zip(self.filled[self.free :], self.layout.tile, strict=True)
         return (*self.filled[: self.free], *(n // t for n, t in blocks), *self.layout.tile)
 
     @cached_property
     def count(self) -> int:
         """Elements of the stream, without the padding of the last beat."""
+        if self.layout.pitch:
+            return self.moved[0] * self.strides[0]
         return math.prod(self.filled)
 
     @cached_property
@@ -125,16 +154,30 @@ class Packing:
             at, value = misfit
             remedy = "a sign" if value < 0 <= self.element.lo else "more bits"
             raise IntsimError(f"{name}{at} = {value} does not fit {self.element}; give it {remedy}")
-        moved = wide if self.layout.axes is None else wide.transpose(self.layout.axes)
+        return self._placed(wide, self.layout.pad)
+
+    def _placed(self, values: IntArray, pad: int) -> IntArray:
+        """Values of any type in the shape `arranged`, with blocks, rows and planes filled up by `pad`."""
+        moved = values if self.layout.axes is None else values.transpose(self.layout.axes)
+        if self.layout.pitch:
+            stream = np.full(self.count, pad, values.dtype)
+            self._strided(stream)[...] = moved
+            return stream
         if not self.layout.tile:
             return moved
-        whole = np.full(self.filled, self.layout.pad, np.int64)
+        whole = np.full(self.filled, pad, values.dtype)
         whole[tuple(slice(n) for n in self.moved)] = moved
         free, k = self.free, len(self.layout.tile)
         cuts = zip(self.filled[free:], self.layout.tile, strict=True)
         cut = whole.reshape(*self.filled[:free], *(n for size, tile in cuts for n in (size // tile, tile)))
         order = (*range(free), *range(free, free + 2 * k, 2), *range(free + 1, free + 2 * k, 2))
         return cut.transpose(order)
+
+    def occupied(self, beats: range) -> NDArray[np.bool_]:
+        """Which lanes of a range of beats hold an element of the tensor, and no padding: [beats, lanes]."""
+        placed = self._placed(np.ones(self.shape, np.bool_), 0).reshape(-1)
+        part = placed[beats.start * self.lanes : beats.stop * self.lanes]
+        return np.concatenate([part, np.zeros(len(beats) * self.lanes - len(part), np.bool_)]).reshape(-1, self.lanes)
 
     def misfit(self, values: IntArray) -> tuple[list[int], int] | None:
         """The index and value of the first value that does not fit an element; None if all fit."""
@@ -144,15 +187,22 @@ class Packing:
         at = first_index(outside)
         return at, int(values[tuple(at)])
 
-    def put_back(self, stream: IntArray) -> IntArray:
+    def put_back(self, stream: AnyArray) -> AnyArray:
         """The tensor from the elements of the stream, of the same type; padding is dropped without being checked."""
         free, k = self.free, len(self.layout.tile)
         values = stream.reshape(-1)[: self.count].reshape(self.arranged)
-        if k:
+        if self.layout.pitch:
+            values = self._strided(values).copy()
+        elif k:
             order = (*range(free), *(axis for i in range(k) for axis in (free + i, free + k + i)))
             values = values.transpose(order).reshape(self.filled)[tuple(slice(n) for n in self.moved)]
         values = values.reshape(self.moved)
         return values if self.layout.axes is None else np.ascontiguousarray(values.transpose(np.argsort(self.layout.axes)))
+
+    def _strided(self, stream: AnyArray) -> AnyArray:
+        """The elements of a contiguous stream with a pitch, as a view in the shape `moved`."""
+        steps = tuple(stride * stream.itemsize for stride in self.strides)
+        return np.lib.stride_tricks.as_strided(np.ascontiguousarray(stream), self.moved, steps)
 
     def restore(self, stream: IntArray) -> IntArray:
         """The tensor in its own format's type, or in the stream's type if the format does not hold the values."""

@@ -18,6 +18,7 @@ from .encodings import ENCODINGS, npz_member
 from .layout import BeatLayout
 from .manifest import Manifest, ManifestEntry, file_names, numbered
 from .sources import stem
+from .words import Remark, silent
 from .writing import packing_of
 
 
@@ -34,16 +35,19 @@ class DumpFolder:
         """Every file that may be in the folder."""
         return [self.folder / name for entry in self.entries for name in entry.files]
 
-    def tensors(self, progress: Progress = lambda name: None) -> tuple[dict[str, IntArray], list[str]]:
+    def tensors(
+        self, progress: Progress = lambda name: None, remark: Remark = silent
+    ) -> tuple[dict[str, IntArray], list[str]]:
         """The tensors by name, and the names of missing ones. A FileError names the file, and the line of text files.
 
-        Padding and unused bits are not read. Values that do not fit the node's format are kept.
+        Padding and unused bits are not read. Values that do not fit the node's format are kept. `remark` takes a sentence
+        about each file whose numbers were converted.
         """
         tensors, missing = {}, []
         for entry in self.entries:
             progress(entry.name)
             if self._is_present(entry):
-                tensors[entry.name] = self._read(entry)
+                tensors[entry.name] = self._read(entry, remark)
             else:
                 missing.append(entry.name)
         if not tensors:
@@ -68,17 +72,17 @@ class DumpFolder:
                 raise FileError(f"{extra}: is one file too many; {entry.name} takes {len(paths)}")
         return bool(existing)
 
-    def _read(self, entry: ManifestEntry) -> IntArray:
+    def _read(self, entry: ManifestEntry, remark: Remark) -> IntArray:
         packing, paths = entry.packing, [self.folder / name for name in entry.files]
         try:
             if entry.encoding == "npz":
-                stream = npz_member(paths[0], stem(entry.name), packing)
+                stream = npz_member(paths[0], stem(entry.name), packing, remark)
             elif ENCODINGS[entry.encoding].by_beats:
                 parts = zip(paths, packing.parts(), strict=True)
                 read = ENCODINGS[entry.encoding].read
-                stream = np.concatenate([read(path, packing, stop - start) for path, (start, stop) in parts])
+                stream = np.concatenate([read(path, packing, range(*part), remark) for path, part in parts])
             else:
-                stream = ENCODINGS[entry.encoding].read(paths[0], packing, packing.beats)
+                stream = ENCODINGS[entry.encoding].read(paths[0], packing, range(packing.beats), remark)
             value = packing.restore(stream)
         except MemoryError:
             raise packing.too_large(entry.name) from None

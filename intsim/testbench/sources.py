@@ -62,7 +62,7 @@ def open_source(path: str | Path) -> Iterator[ExportSource]:
     """Open a golden or a model file; FileError if it is neither."""
     path = Path(path)
     with hdf5.reading_any(path) as (file, _):
-        kind = file.attrs.get("format")
+        kind = hdf5.text(file.attrs.get("format"))
     if kind == GOLDEN_FORMAT:
         with open_golden(path) as reference:
             tensors = [_recorded(record, path) for record in reference.tensors.values()]

@@ -18,6 +18,7 @@ STYLES = {
     "symptom": "red",
     "differs": "red",
     "inherited": "yellow",
+    "layout": "magenta",
     "unusable": "bold magenta",
     "missing": "dim",
     "extra": "cyan",
@@ -34,6 +35,8 @@ def render(console: Console, diff: Diff) -> None:
     headline = words.headline(diff) + (f": {words.compared(diff)}" if diff.identical else "")
     title, colon, rest = headline.partition(":")
     console.print(f"[bold {colour}]{title}[/]{colon}{escape(rest)}", highlight=False, soft_wrap=True)
+    for line in words.conversions(diff):
+        console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
     if diff.identical:
         return
     findings = words.findings(diff)
@@ -44,7 +47,12 @@ def render(console: Console, diff: Diff) -> None:
         console.print(f"\n[bold]{escape(finding.culprit)}[/]{escape(explained)}", highlight=False, soft_wrap=True)
     console.print()
     _table(console, diff)
-    console.print(f"{len(diff.differing)} of {escape(words.compared(diff))}", highlight=False, soft_wrap=True)
+    if entries := words.map_entries(diff):
+        console.print("to read these tensors in order, put this into a map (map.toml):", soft_wrap=True)
+        for entry in entries:
+            console.print(escape(entry), highlight=False, soft_wrap=True)
+    wrong = [node for node in diff.compared if node.bad]
+    console.print(f"{len(wrong)} of {escape(words.compared(diff))}", highlight=False, soft_wrap=True)
 
 
 def _finding(console: Console, finding: Finding) -> None:
@@ -56,9 +64,8 @@ def _finding(console: Console, finding: Finding) -> None:
         lines = [("operator", finding.op), ("seen at", f"{node.name}, {comparison.fmt} {shape}")]
     if finding.explanation is not None:
         lines.append(("rule", finding.explanation.sentence()))
-        also = [candidate.label(node.name) for candidate in finding.explanation.fits[1:6]]
-        if also:
-            lines.append(("also", f"{', '.join(also)} give the same values on this picture"))
+        if also := words.also(finding.explanation, node.name):
+            lines.append(("also", also))
     if node.layout is not None:
         lines.append(("layout", node.layout.says))
     if first := comparison.first:
