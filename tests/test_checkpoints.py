@@ -277,16 +277,16 @@ ZEROS = np.zeros(32, np.float32)
 REFUSED: dict[str, tuple[Weights, str]] = {
     "another architecture": (
         {"layer1.0.conv1.weight": ZEROS},
-        "not a supported network: its 1 tensors, such as layer1.0.conv1.weight,",
+        "is a ResNet; supported are a Segmenter",
     ),
     "no tensor": ({}, "not a supported network: its 0 tensors"),
     "another encoder": (
         {"encoder.layers.0.weight": ZEROS},
-        "contains none of the tensors of a Segmenter, such as encoder.patch",
+        "not a supported network: its 1 tensors, such as encoder.layers.0.weight,",
     ),
     "another mmsegmentation": (
-        {"backbone.conv1.weight": ZEROS},
-        "contains none of the tensors of a Segmenter, such as backbone",
+        {"backbone.conv1.weight": ZEROS, "decode_head.conv_seg.weight": ZEROS},
+        "is another network of mmsegmentation; supported are a Segmenter",
     ),
     "classes": (
         changed(decoder__cls_emb=np.zeros((1, 9, 32), np.float32)),

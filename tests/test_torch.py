@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="torch is not installed: `make torch` runs these")
 
 import yaml
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 import intsim
@@ -176,6 +178,52 @@ def test_state_dicts_are_found(wrap: Any, tmp_path: Path) -> None:
     assert len(read_checkpoint(tmp_path / "c.pt", TINY)[0]) == len(state)
 
 
+class Plain:
+    """A class that torch does not know."""
+
+
+@pytest.mark.parametrize(
+    ("wrap", "taken", "others"),
+    [
+        (lambda own, ema: {"model": own, "model_ema": ema, "epoch": 3}, "model", "model_ema"),
+        (lambda own, ema: {"state_dict_ema": ema, "state_dict": own}, "state_dict", "state_dict_ema"),
+        (lambda own, ema: {"module": own, "ema": {"module": ema}}, "module", "ema.module"),
+        (lambda own, ema: {"state_dict": {"model": own}, "ema_state_dict": ema}, "state_dict.model", "ema_state_dict"),
+        (lambda own, ema: {"net": own, "optimizer": {"state": {0: {"exp_avg": ema["decoder.cls_emb"]}}}}, "net", ""),
+        (lambda own, ema: {"ema": own, "args": argparse.Namespace(lr=0.1, out=[1, "x"])}, "ema", ""),
+        (lambda own, ema: {"model": {f"_orig_mod.module.{k}": v for k, v in own.items()}}, "model", ""),
+    ],
+    ids=range(7),
+)
+def test_weights_as_trainers_keep_them(wrap: Any, taken: str, others: str, tmp_path: Path) -> None:
+    own, ema = original(TINY).state_dict(), {k: v + 1 for k, v in original(TINY).state_dict().items()}
+    torch.save(wrap(own, ema), tmp_path / "c.pth")
+    weights = read_checkpoint(tmp_path / "c.pth", TINY)[0]
+    for name, value in own.items():
+        np.testing.assert_array_equal(weights[name], value.numpy(), err_msg=name)
+    said = Checkpoint.open(tmp_path / "c.pth").remarks
+    assert [f"weights: under {taken}; left out: {others}"] * bool(others) == [s for s in said if s.startswith("weights")]
+    assert read_checkpoint(tmp_path / "c.pth", TINY, taken)[0].keys() == weights.keys()
+    if others:
+        assert np.any(read_checkpoint(tmp_path / "c.pth", TINY, others)[0]["decoder.cls_emb"] != weights["decoder.cls_emb"])
+
+
+def test_only_plain_classes_are_read_beside_the_weights(tmp_path: Path) -> None:
+    torch.save({"model": original(TINY).state_dict(), "args": Plain()}, tmp_path / "c.pth")
+    with pytest.raises(FileError, match="refused, it would call"):
+        read_checkpoint(tmp_path / "c.pth", TINY)
+
+
+def test_bfloat16_in_either_container_gives_one_model(tmp_path: Path) -> None:
+    state = {name: value.bfloat16() for name, value in original(TINY).state_dict().items()}
+    torch.save(state, tmp_path / "c.pth")
+    save_file(state, tmp_path / "c.safetensors")
+    one, two = (read_checkpoint(tmp_path / name, TINY)[0] for name in ("c.pth", "c.safetensors"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(two[name], value, err_msg=name)
+
+
 def test_half_precision_is_read(tmp_path: Path) -> None:
     state = {name: value.bfloat16() for name, value in original(TINY).state_dict().items()}
     torch.save(state, tmp_path / "c.pt")
@@ -214,10 +262,10 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
         ("contains no state dict", [1, 2, 3]),
         ("contains no state dict", {"model": {}}),
         (
-            "not a supported network: its 1 tensors, such as layer1.0.conv1.weight,",
+            "is a ResNet; supported are a Segmenter",
             {"layer1.0.conv1.weight": torch.zeros(3)},
         ),
-        ("contains none of the tensors of a Segmenter", {"encoder.layers.0.weight": torch.zeros(3)}),
+        ("not a supported network: its 1 tensors, such as encoder.layers.0.weight,", {"encoder.layers.0.weight": torch.zeros(3)}),
         ("tensor decoder.cls_emb is missing", {k: v for k, v in state.items() if k != "decoder.cls_emb"}),
         ("tensor encoder.cls_token is int64", state | {"encoder.cls_token": torch.zeros(1, 1, 32, dtype=torch.int64)}),
         ("tensor encoder.cls_token is [1, 32]", state | {"encoder.cls_token": torch.zeros(1, 32)}),

@@ -51,6 +51,7 @@ NOISIEST = 5  # tensors that are printed when there is a report
     type=click.Path(path_type=Path),
     help="Calibration pictures, at least one.",
 )
+@click.option("--weights", default=None, metavar="NAME", help="One of several sets of weights in CHECKPOINT: model_ema.")
 @click.option("--size", metavar="WxH", default=None, help="Picture size of the model; position embeddings are resized.")
 @click.option(
     "--observer",
@@ -97,6 +98,7 @@ def command(
     files: tuple[Path, ...],
     config: Path | None,
     calibrate: tuple[Path, ...],
+    weights: str | None,
     size: str | None,
     observers: tuple[str, ...],
     widths: tuple[str, ...],
@@ -147,6 +149,7 @@ def command(
                 pictures,
                 config=config,
                 model=model,
+                weights=weights,
                 size=height_and_width(size, "--size") if size else None,
                 recipe=_recipe(observers, widths, lam, class_norm, fold_norm) if RECIPE.intersection(chosen) else None,
                 dialect=load_dialect(dialect) if given("dialect") is ParameterSource.COMMANDLINE else None,
@@ -176,6 +179,8 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
         share = f"{result.agreement:.0%}" if result.classifies else f"{result.agreement:.1%}"
         click.echo(f"{same} as in the float network on {share} of the calibration {over}")
     click.echo(f"configuration: {result.origin}")
+    for remark in result.remarks:
+        click.echo(remark + ("; --weights takes another" if "left out" in remark else ""))
     if result.not_compared:
         click.echo("recorded modules: not compared, they use dialect ivit")
     if result.modules:

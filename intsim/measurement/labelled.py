@@ -67,7 +67,7 @@ def float_network(graph: Graph, model: Path | None = None, checkpoint: Path | No
     path = checkpoint or checkpoint_behind(expected, [resources.checkpoint(), *folders])
     if path is None:
         raise CheckpointNotFound(model or Path("the model"), named)
-    weights, sha256 = read_checkpoint(path, graph.config)
+    weights, sha256 = read_checkpoint(path, graph.config, graph.provenance.get("weights"))
     if sha256 != expected:
         raise FileError(f"{path}: is not the checkpoint that {model or 'the model'} was made from ({named})")
     return segmenter(SegmenterConfig.of(graph.config), weights)

@@ -29,25 +29,30 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened checkpoint file: its tensors, not yet read, and the convention of their names."""
+    """An opened checkpoint file: its tensors, not yet read, and the convention of their names.
+
+    `remarks` are sentences about what was chosen and changed: one of several sets of weights, a prefix of all names.
+    """
 
     path: Path
     tensors: Mapping[str, CheckpointTensor]
     naming: Naming
+    remarks: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, path: str | Path) -> Checkpoint:
+    def open(cls, path: str | Path, weights: str | None = None) -> Checkpoint:
         """Open a safetensors, ``.npz`` or PyTorch file (extra ``torch``) of a network that `naming_of` supports.
 
-        Raises FileError for anything else.
+        Of several sets of weights in it, `weights` names the one to take, such as ``model_ema``; None takes the network's
+        own. Raises FileError for anything else.
         """
         path = Path(path)
         if path.is_dir():
             raise FileError(f"{path}: is a folder; expected a checkpoint file")
         if not path.is_file():
             raise FileError(f"{path}: no such file")
-        tensors = stored_tensors(path)
-        return cls(path, tensors, naming_of(path, tensors))
+        found = stored_tensors(path, weights)
+        return cls(path, found.tensors, naming_of(path, found.tensors), tuple(found.remarks()))
 
     @property
     def sha256(self) -> str:
@@ -106,9 +111,9 @@ class Checkpoint:
         return weights
 
 
-def read_checkpoint(path: str | Path, config: dict[str, Any]) -> tuple[dict[str, AnyArray], str]:
+def read_checkpoint(path: str | Path, config: dict[str, Any], weights: str | None = None) -> tuple[dict[str, AnyArray], str]:
     """The result of `Checkpoint.weights`, and the file's SHA-256."""
-    checkpoint = Checkpoint.open(path)
+    checkpoint = Checkpoint.open(path, weights)
     return checkpoint.weights(config), checkpoint.sha256
 
 

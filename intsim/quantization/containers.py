@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 import re
 import struct
+import types
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
@@ -21,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from ..arith import AnyArray
 from ..errors import FileError
 from ..storage import npy
+from .weight_sets import WeightSet, chosen, sets_in
 
 PYTORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
 # What torch raises for files that are damaged, malicious, or in another format.
@@ -41,6 +45,7 @@ _TORCH_ERRORS = (
 )
 CHECKPOINT_SUFFIXES = (".safetensors", ".npz", *PYTORCH_SUFFIXES)
 STATE, META = "state/", "meta"  # in archives of a state and recorded activations
+BFLOAT16 = "BF16"  # safetensors' name of it
 _KINDS = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
 
 
@@ -54,13 +59,16 @@ class CheckpointTensor:
     read: Callable[[], AnyArray]
 
 
-def stored_tensors(path: Path) -> dict[str, CheckpointTensor]:
-    """The tensors of a checkpoint by name. Raises FileError for a file that is invalid, truncated, or would execute code."""
+def stored_tensors(path: Path, weights: str | None = None) -> WeightSet[CheckpointTensor]:
+    """The tensors of a checkpoint by name: of the set called `weights`, or of the network's own (`weight_sets`).
+
+    Raises FileError for a file that is invalid, truncated, or would execute code, and where there is no such set.
+    """
     if path.suffix == ".npz":
-        return _npz(path)
+        return chosen(path, {"": _npz(path)}, weights)
     if path.suffix in PYTORCH_SUFFIXES:
-        return _pytorch(path)
-    return _safetensors(path)
+        return _pytorch(path, weights)
+    return chosen(path, {"": _safetensors(path)}, weights)
 
 
 def _safetensors(path: Path) -> dict[str, CheckpointTensor]:
@@ -69,9 +77,9 @@ def _safetensors(path: Path) -> dict[str, CheckpointTensor]:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118  a file handle, not a dict
                 view = file.get_slice(name)
-                found[name] = CheckpointTensor(
-                    name, tuple(view.get_shape()), view.get_dtype(), partial(_safetensor, path, name)
-                )
+                shape, kind = tuple(view.get_shape()), view.get_dtype()
+                read = partial(_bfloat16, path, name, shape) if kind == BFLOAT16 else partial(_safetensor, path, name)
+                found[name] = CheckpointTensor(name, shape, "F16" if kind == BFLOAT16 else kind, read)
     except (SafetensorError, OSError) as error:
         raise FileError(f"{path}: not a safetensors file, or a truncated one ({error})") from None
     return found
@@ -81,6 +89,16 @@ def _safetensor(path: Path, name: str) -> AnyArray:
     with safe_open(path, framework="numpy") as file:
         value: AnyArray = file.get_tensor(name)
         return value
+
+
+def _bfloat16(path: Path, name: str, shape: tuple[int, ...]) -> AnyArray:
+    """A bfloat16 tensor, for which NumPy has no type: the upper halves of float32. `safe_open` has checked the header."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        start, stop = json.loads(file.read(size))[name]["data_offsets"]
+        file.seek(8 + size + start)
+        halves = np.frombuffer(file.read(stop - start), "<u2")
+    return (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
 
 
 def _npz(path: Path) -> dict[str, CheckpointTensor]:
@@ -114,7 +132,7 @@ def recorded_configuration(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _pytorch(path: Path) -> dict[str, CheckpointTensor]:
+def _pytorch(path: Path, weights: str | None) -> WeightSet[CheckpointTensor]:
     try:
         import torch
     except ImportError:
@@ -122,15 +140,26 @@ def _pytorch(path: Path) -> dict[str, CheckpointTensor]:
             f"{path}: PyTorch files need torch: pip install 'intsim[torch]', or save the state dict as safetensors"
         ) from None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _plain_classes_allowed(torch):
             warnings.simplefilter("ignore")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except _TORCH_ERRORS as error:
         raise FileError(f"{path}: {_refusal(error)}") from None
-    state = _state(loaded)
-    if not state:
+    sets = dict(sets_in(loaded, _is_tensor)) if isinstance(loaded, Mapping) else {}
+    state = chosen(path, sets, weights)
+    if not state.tensors:
         raise FileError(f"{path}: contains no state dict, neither at the top level nor under 'model' or 'state_dict'")
-    return {name: _tensor(name, value, torch) for name, value in state.items()}
+    return replace(state, tensors={name: _tensor(name, value, torch) for name, value in state.tensors.items()})
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach") and hasattr(value, "shape")
+
+
+def _plain_classes_allowed(torch: Any) -> AbstractContextManager[Any]:
+    """A context in which torch also reads classes that only hold attributes: arguments are stored beside the weights."""
+    allowed = getattr(torch.serialization, "safe_globals", None)  # since torch 2.5
+    return nullcontext() if allowed is None else allowed([argparse.Namespace, types.SimpleNamespace])
 
 
 def _tensor(name: str, value: Any, torch: Any) -> CheckpointTensor:
@@ -140,18 +169,6 @@ def _tensor(name: str, value: Any, torch: Any) -> CheckpointTensor:
         kind = "without values" if value.is_meta else "sparse"
     wide = value.float() if value.dtype == torch.bfloat16 else value
     return CheckpointTensor(name, tuple(value.shape), kind, lambda: wide.detach().contiguous().numpy())
-
-
-def _state(loaded: Any) -> dict[str, Any]:
-    """The tensors of a state dict, which is under ``model`` or ``state_dict``, or is the whole content of the file."""
-    for key in ("model", "state_dict"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping):
-        return {}
-    return {
-        str(name).removeprefix("module."): v for name, v in loaded.items() if hasattr(v, "detach") and hasattr(v, "shape")
-    }
 
 
 def _refusal(error: Exception) -> str:

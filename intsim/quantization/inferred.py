@@ -39,9 +39,7 @@ def inferred_config(
     except FileError:
         raise
     except KeyError as error:
-        raise FileError(
-            f"{path}: tensor {error.args[0]} is missing, which determines dimensions; give its configuration"
-        ) from None
+        raise FileError(f"{path}: tensor {error.args[0]} is missing, without which it is no whole network") from None
     except (ValueError, IndexError, ZeroDivisionError):
         raise FileError(f"{path}: its shapes do not determine the dimensions of a network; give its configuration") from None
     size = "" if config["kind"] == "deit" or _masks(shapes) else f", img_size {config['img_size']}"

@@ -85,24 +85,80 @@ TIMM_09 = replace(
         (r"^layers\.(\d+)\.downsample\.", lambda found: f"layers.{int(found[1]) + 1}.downsample."),
     ),
 )
-_PARTS = ("patch_embed.", "blocks.", "layers.")
+_QUANTIZED = r"qact\w*|act\w*|.*quant\w*"
+SUPPORTED: dict[str, tuple[Naming, str]] = {
+    "a Segmenter of the original implementation": (
+        ORIGINAL,
+        r"encoder\.(patch_embed|blocks|norm|cls_token|dist_token|pos_embed|head|head_dist|pre_logits)(\..*)?|decoder\..*",
+    ),
+    "a Segmenter of mmsegmentation": (
+        MMSEGMENTATION,
+        r"backbone\.(patch_embed\.projection|cls_token|pos_embed|ln1|layers\.\d+\.(ln[12]|attn\.attn|ffn\.layers))(\..*|_\w+)?"
+        r"|(decode_head|auxiliary_head)\.(cls_emb|classes_proj|patch_proj|dec_proj|decoder_norm|mask_norm|layers|conv_seg)(\..*)?",
+    ),
+    "a ViT, DeiT or Swin of timm": (
+        TIMM,
+        rf"(patch_embed\.(?!projection)|layers\.\d+\.(blocks|downsample|{_QUANTIZED})).*"
+        rf"|(blocks|norm|head|head_dist|cls_token|dist_token|pos_embed|pre_logits|{_QUANTIZED})(\..*|_\w+)?",
+    ),
+}
+# What is not read: known by all of its names, so that the message can say what the file is.
+OTHERS: dict[str, str] = {
+    "a ViT of torchvision": r"(class_token|conv_proj|heads|encoder\.(ln|pos_embedding|layers\.encoder_layer_\d+))(\..*)?",
+    "a Swin of torchvision": r"features\.\d+\.\d+\..*|(norm|head|permute)\..*",
+    "a ViT, DeiT or Swin of Hugging Face transformers": (
+        r"((vit|deit|swin)\.)?(embeddings|layernorm|pooler|encoder\.layers?\.\d+\.(attention|intermediate|output|layernorm\w*|blocks"
+        r"|downsample))\..*|(\w+_)?classifier\..*"
+    ),
+    "a SegFormer of Hugging Face transformers": (
+        r"(segformer|decode_head)\.(stages|encoder|linear_c|linear_fuse|batch_norm|classifier)\..*"
+    ),
+    "a masked autoencoder": r"(decoder_\w+|mask_token|patch_embed|blocks|norm|cls_token|pos_embed)(\..*)?",
+    "CLIP": (
+        r"(visual|transformer|token_embedding|ln_final|logit_scale|text_projection|positional_embedding|vision_model|text_model"
+        r"|visual_projection)(\..*)?"
+    ),
+    "a ResNet": r"(conv1|bn1|layer[1-4]\.\d+|fc)\..*",
+    "another network of mmsegmentation": r"(backbone|neck|decode_head|auxiliary_head)\..*",
+    "the backbone of a Segmenter of mmsegmentation; its decode_head... is missing": (
+        r"(patch_embed\.projection|cls_token|pos_embed|ln1|layers\.\d+\.(ln[12]|attn\.attn|ffn\.layers))(\..*|_\w+)?"
+    ),
+}
+KNOWN = 0.9  # the least share of names that make a file what it is called
 
 
 def naming_of(path: Path, names: Collection[str]) -> Naming:
-    """The naming convention of a checkpoint's tensors; FileError where it is not that of a supported network."""
+    """The naming convention of a checkpoint's tensors, by all of them.
 
-    def starts(*parts: str) -> bool:
-        return any(name.startswith(parts) for name in names)
+    Raises FileError where they are not those of a supported network, or only of a part of one; it says what they are of.
+    """
 
-    if starts("backbone.", "decode_head."):
-        return MMSEGMENTATION
-    if starts("encoder.", "decoder."):
-        return ORIGINAL
-    if starts(*_PARTS):
-        return TIMM_09 if "head.fc.weight" in names else TIMM
-    example = f", such as {min(names)}," if names else ""
-    raise FileError(
-        f"{path}: not a supported network: its {len(names)} tensors{example} have the names neither of a Segmenter "
-        "(encoder..., decoder..., or mmsegmentation's backbone..., decode_head...) nor of timm's ViT, DeiT or Swin "
-        "(patch_embed..., blocks..., layers...)"
-    )
+    def share(pattern: str) -> float:
+        return sum(re.fullmatch(pattern, name) is not None for name in names) / max(len(names), 1)
+
+    shares = {kind: share(pattern) for kind, (_, pattern) in SUPPORTED.items()}
+    others = {kind: share(pattern) for kind, pattern in OTHERS.items()}
+    best, other = max(shares, key=lambda kind: shares[kind]), max(others, key=lambda kind: others[kind])
+    if others[other] >= KNOWN and others[other] > shares[best]:
+        raise FileError(f"{path}: is {other}; supported are {SUPPORT}")
+    if shares[best] <= 0.5:
+        example = f", such as {min(names)}," if names else ""
+        raise FileError(
+            f"{path}: not a supported network: its {len(names)} tensors{example} have the names of none of {SUPPORT}"
+        )
+    naming = SUPPORTED[best][0]
+    for start, missing in NEEDED[naming.name].items():
+        if not any(name.startswith(start) for name in names):
+            raise FileError(f"{path}: is {best} without {missing}: {start.rstrip('.')}... is missing")
+    return TIMM_09 if naming is TIMM and "head.fc.weight" in names else naming
+
+
+SUPPORT = (
+    "a Segmenter (encoder..., decoder..., or mmsegmentation's backbone..., decode_head...) and timm's ViT, DeiT and Swin "
+    "(patch_embed..., blocks... or layers..., head...)"
+)
+NEEDED: dict[str, dict[str, str]] = {  # what a file of a network has, by the start of its names
+    ORIGINAL.name: {"encoder.": "its encoder", "decoder.": "its decoder"},
+    MMSEGMENTATION.name: {"backbone.": "its backbone", "decode_head.": "its decoder"},
+    TIMM.name: {"patch_embed.": "its patch embedding", "head.": "its classifier"},
+}

@@ -39,7 +39,8 @@ def _silent(stage: str, steps: int) -> Callable[[str], None]:
 class Quantized:
     """An integer model, and what there is to report about how it was made.
 
-    `configuration` is that of the network, `origin` says where it came from. From a float checkpoint: `agreement` is the
+    `configuration` is that of the network, `origin` says where it came from, `remarks` which weights were taken where there
+    was a choice, and what was taken off their names. From a float checkpoint: `agreement` is the
     share of calibration pixels (of a classifier: pictures) with the label of the float network, `noise` the signal-to-noise
     ratio of every tensor where a report was asked for, `class_norm_folded` whether an L2 norm went into the integers. From a
     quantized checkpoint: `modules` compares a recording of its modules, where the file has one, `unknown_modules` are those
@@ -49,6 +50,7 @@ class Quantized:
     graph: Graph
     configuration: dict[str, Any]
     origin: str
+    remarks: tuple[str, ...] = ()
     pictures: int = 0
     agreement: float | None = None
     classifies: bool = False
@@ -79,6 +81,7 @@ def quantize(
     *,
     config: str | Path | dict[str, Any] | None = None,
     model: str | Path | Graph | None = None,
+    weights: str | None = None,
     size: tuple[int, int] | None = None,
     recipe: Recipe | None = None,
     dialect: Dialect | str | None = None,
@@ -91,16 +94,17 @@ def quantize(
 
     A float checkpoint needs calibration `pictures` (files, or u8 [H, W, 3]); `resize` scales them to the network's size.
     The network's dimensions come from `config` (a file or a table), the configuration of `model`, a file next to the
-    checkpoint, or the shapes of its tensors. `size` (height, width) is the picture size of the model where it is not that of
-    training. `recipe` has every choice of quantization, `dialect` those of the arithmetic (``isegmenter`` where None; of a
-    quantized checkpoint ``ivit``). `report` measures the noise of every tensor, on `report_pictures` or those of
-    calibration. A quantization-aware checkpoint of I-ViT keeps its integers and scales, and takes no pictures, recipe,
-    size or report.
+    checkpoint, or the shapes of its tensors. `weights` names one of several sets of weights in the file, such as
+    ``model_ema``; None takes the network's own, never an average. `size` (height, width) is the picture size of the model
+    where it is not that of training. `recipe` has every choice of quantization, `dialect` those of the arithmetic
+    (``isegmenter`` where None; of a quantized checkpoint ``ivit``). `report` measures the noise of every tensor, on
+    `report_pictures` or those of calibration. A quantization-aware checkpoint of I-ViT keeps its integers and scales, and
+    takes no pictures, recipe, size or report.
 
     Raises AlreadyQuantized, PicturesMissing, ConfigurationNotFound, FileError for what is wrong with a file, IntsimError
     naming layer and channel where a parameter cannot be quantized, BoundError where the result could overflow.
     """
-    opened = Checkpoint.open(checkpoint)
+    opened = Checkpoint.open(checkpoint, weights)
     if is_quantized(opened.tensors):
         asked = {"pictures": pictures, "size": size, "recipe": recipe, "report": report or report_pictures, "resize": resize}
         if in_vain := [name for name, value in asked.items() if value]:
@@ -110,13 +114,13 @@ def quantize(
         raise PicturesMissing(opened.path)
     rules, recipe = resolve(dialect or ISEGMENTER), recipe or Recipe()
     settings, origin = configuration_of(opened, config, model, size)
-    weights = opened.weights(settings)
+    tensors = opened.weights(settings)
     images = _images(pictures, settings, resize, origin)
     others = _images(report_pictures, settings, resize, origin) or images
-    net, trained = integer_form(weights, settings, images, recipe), built(settings, weights)
+    net, trained = integer_form(tensors, settings, images, recipe), built(settings, tensors)
     step = progress("calibrating", 2 * len(images) * len(net.nodes))
     statistics = calibrated(net, images, rules, recipe, step)
-    graph = lowered(net, statistics, rules, settings, images, opened.sha256)
+    graph = lowered(net, statistics, rules, settings, images, opened.sha256, weights)
     noise: list[Noise] = []
     if report:
         noise = sensitivity(net, graph, others, trained, progress("measuring", len(others) * len(net.nodes)))
@@ -124,6 +128,7 @@ def quantize(
         graph,
         settings,
         origin,
+        remarks=opened.remarks,
         pictures=len(images),
         agreement=agreement(trained, statistics, graph, images),
         classifies=trained.classifies,
@@ -144,9 +149,9 @@ def _take(
     progress("importing", 1)
     graph, recorded = import_checkpoint(checkpoint, settings, dialect), is_recorded(checkpoint)
     if not recorded or dialect != IVIT:
-        return Quantized(graph, settings, origin, not_compared=recorded)
+        return Quantized(graph, settings, origin, checkpoint.remarks, not_compared=recorded)
     modules, unknown = compare_recording(checkpoint, settings, dialect), unknown_modules(checkpoint, settings)
-    return Quantized(graph, settings, origin, modules=modules, unknown_modules=unknown)
+    return Quantized(graph, settings, origin, checkpoint.remarks, modules=modules, unknown_modules=unknown)
 
 
 def configuration_of(

@@ -57,11 +57,15 @@ def lowered(
     config: dict[str, Any],
     pictures: list[AnyArray],
     checkpoint_sha256: str,
+    weights: str | None = None,
 ) -> Graph:
-    """The integer graph, with a record of where it comes from: checkpoint, pictures, where the recipe is unusual."""
+    """The integer graph, with a record of where it comes from: checkpoint and which of its sets of weights where one was
+    named, pictures, where the recipe is unusual.
+    """
     provenance = {
         "intsim": NUMERICS,
         "checkpoint_sha256": checkpoint_sha256,
+        **({"weights": weights} if weights is not None else {}),
         "calibration_sha256": [digest(picture) for picture in pictures],
         **({"recipe": departures} if (departures := statistics.recipe.departures()) else {}),
     }
