@@ -135,7 +135,7 @@ def load(path: str | Path) -> Dialect:
     """A dialect from a TOML file with every key of `CHOICES` and optionally ``name`` (default: the stem of the file)."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise IntsimError(f"{path}: not a TOML file ({error})") from None
     try:
         return from_choices({k: v for k, v in table.items() if k != "name"}, str(table.get("name", Path(path).stem)))

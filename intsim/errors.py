@@ -1,6 +1,7 @@
-"""What can go wrong, as one family of exceptions. Every message is one line that names the thing and the way out.
+"""What can go wrong, as one family of exceptions. Every message is one printable line that names the thing.
 
-Exceptions carry facts. Which command-line option would help is the command's to add (`intsim.cli.hints`).
+Exceptions carry facts, and messages the way out where there is one for every caller. Which command-line option would help
+is the command's to add (`intsim.cli.hints`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,14 @@ from pathlib import Path
 
 class IntsimError(ValueError):
     """Unusable input: the command line prints the message and exits with code 2."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """Text of unknown origin as one line that is safe on a terminal: control characters and the like as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 class GraphError(IntsimError):
@@ -38,6 +47,14 @@ class UnmatchedGlob(IntsimError):
     def __init__(self, glob: str) -> None:
         super().__init__(f"{glob!r} matches no node; 'intsim inspect' lists their names")
         self.glob = glob
+
+
+class AlteredGolden(FileError):
+    """The golden file `path` has other values of `tensor` than its hash says."""
+
+    def __init__(self, path: Path, tensor: str) -> None:
+        super().__init__(f"{path}: {tensor} does not match its recorded hash; the file was altered")
+        self.path, self.tensor = path, tensor
 
 
 class ModelMismatch(IntsimError):

@@ -411,7 +411,7 @@ def test_diff_finds_a_planted_fault(
     assert found == [(name, "differ", 1, total)]
     assert record["culprits"] is None, "nothing was isolated"
 
-    code, out, _ = cli("diff device.h5 golden.h5 --json")
+    code, out, _ = cli("diff device.h5 golden.h5 --force --json")
     assert (json.loads(out)["first"]["golden"], json.loads(out)["first"]["dut"]) == (value, right)
 
 
@@ -512,9 +512,10 @@ def test_diff_of_another_shape_or_type(cli: Cli) -> None:
         assert "[15, 191]" in out if name == "shape" else "is not a whole number" in out
 
 
-def test_diff_warns_of_an_altered_golden_file(cli: Cli) -> None:
+def test_diff_refuses_an_altered_golden_file(cli: Cli) -> None:
     plant("altered.h5", PATCHES, (0, 0), -128)
-    code, _, err = cli("diff altered.h5 golden.h5")
+    assert cli("diff altered.h5 golden.h5")[0] == 2
+    code, _, err = cli("diff altered.h5 golden.h5 --force")
     assert code == 1
     assert err.startswith(f"intsim: warning: {PATCHES}: the golden values do not match their recorded hash")
     assert cli("diff golden.h5 altered.h5")[2] == "", "the device's file may be altered by hand"

@@ -18,7 +18,7 @@ import intsim
 from intsim import resources
 from intsim.arith import first_index
 from intsim.debugging.core import diff
-from intsim.engine.graph import Graph
+from intsim.engine.graph import Graph, digest
 from intsim.storage.golden_file import open_golden
 from intsim.storage.pictures import read_picture
 
@@ -127,6 +127,7 @@ def test_demo_reports_wrong_results(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copy(resources.golden_file(), altered)
     with h5py.File(altered, "r+") as file:
         file["encoder.embedded"][3, 5] += 1
+        file["encoder.embedded"].attrs["sha256"] = digest(file["encoder.embedded"][()])
     monkeypatch.setattr(resources, "golden_file", lambda: altered)
     with pytest.raises(SystemExit) as exited:
         main(["demo", "-o", str(tmp_path / "out")])

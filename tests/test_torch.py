@@ -265,7 +265,10 @@ def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:
             "is a ResNet; supported are a Segmenter",
             {"layer1.0.conv1.weight": torch.zeros(3)},
         ),
-        ("not a supported network: its 1 tensors, such as encoder.layers.0.weight,", {"encoder.layers.0.weight": torch.zeros(3)}),
+        (
+            "not a supported network: its 1 tensors, such as encoder.layers.0.weight,",
+            {"encoder.layers.0.weight": torch.zeros(3)},
+        ),
         ("tensor decoder.cls_emb is missing", {k: v for k, v in state.items() if k != "decoder.cls_emb"}),
         ("tensor encoder.cls_token is int64", state | {"encoder.cls_token": torch.zeros(1, 1, 32, dtype=torch.int64)}),
         ("tensor encoder.cls_token is [1, 32]", state | {"encoder.cls_token": torch.zeros(1, 32)}),

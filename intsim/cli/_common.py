@@ -127,11 +127,11 @@ def height_and_width(text: str, option: str) -> tuple[int, int]:
 
 def check_target(path: Path, *inputs: Path | None) -> None:
     """Refuse an output that could not be written, or would replace an input, before anything is computed."""
-    for other in inputs:
-        if other is not None and path.resolve() == other.resolve():
-            raise FileError(f"{path}: is an input of this command; write to another file")
-    from ..storage.files import writable
+    from ..storage.files import same_file, writable
 
+    for other in inputs:
+        if other is not None and same_file(path, other):
+            raise FileError(f"{path}: is an input of this command; write to another file")
     writable(path)
 
 

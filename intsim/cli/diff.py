@@ -30,6 +30,7 @@ from ._common import (
 @model_behind_option
 @output_option("Report file.", None)
 @click.option("--scaled", is_flag=True, help="DUT holds real numbers: integers times their scale.")
+@click.option("--force", is_flag=True, help="Compare although GOLDEN does not match its own hashes.")
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, one test case per tensor.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write one HTML page with pictures.")
@@ -41,6 +42,7 @@ def command(
     map_path: Path | None,
     complete: bool,
     scaled: bool,
+    force: bool,
     model: Path | None,
     output: Path | None,
     as_json: bool,
@@ -78,6 +80,7 @@ def command(
             map_path=map_path,
             complete=complete,
             scaled=scaled,
+            force=force,
             progress=step,
         )
     for warning in result.warnings:

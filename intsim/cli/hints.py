@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import (
+    AlteredGolden,
     CheckpointNotFound,
     ConfigurationNotFound,
     IntsimError,
@@ -15,6 +16,7 @@ from ..errors import (
 )
 
 HINTS: dict[type[IntsimError], str] = {
+    AlteredGolden: "--force compares it all the same",
     ModelMismatch: "give its own with --model",
     ModelNotFound: "name it with --model",
     CheckpointNotFound: "name it with --checkpoint, or measure the integers alone with --integers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -50,6 +51,7 @@ def command(
     are listed. Values outside a node's format are kept, so that diff can show them.
     """
     from ..errors import FileError
+    from ..storage.files import same_file
     from ..testbench import layout_named, read_dump, read_dump_like, read_export
     from ..testbench.tensors import write_tensors
 
@@ -63,7 +65,7 @@ def command(
         dump = read_dump(folder, manifest_path, encoding)
     else:
         dump = read_export(folder, encoding)
-        if output.resolve().parent == dump.folder.resolve():
+        if same_file(Path(os.path.realpath(output)).parent, dump.folder):
             raise FileError(f"{output}: {folder} is an export, which contains only its own files; write elsewhere")
     check_target(output, manifest_path, like, *dump.files)
     converted: list[str] = []

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from .._version import __version__
-from ..errors import IntsimError
+from ..errors import IntsimError, printable
 from ._common import UNUSABLE
 from .hints import with_hint
 
@@ -59,12 +59,12 @@ class Commands(click.Group):
         extra["standalone_mode"] = False
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
-        with _killed_by_closed_pipes():
+        with _killed_by_closed_pipes(), _ended_by_sigterm():
             try:
                 code = super().main(args, **extra) or 0
             except click.ClickException as error:
                 where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "intsim"
-                click.echo(f"intsim: {error.format_message().rstrip('.')}; see '{where} --help'", err=True)
+                click.echo(f"intsim: {printable(error.format_message().rstrip('.'))}; see '{where} --help'", err=True)
                 code = UNUSABLE
             except (click.Abort, KeyboardInterrupt):
                 click.echo("intsim: interrupted", err=True)
@@ -74,7 +74,7 @@ class Commands(click.Group):
                 code = UNUSABLE
             except OSError as error:
                 where = f"{error.filename}: " if error.filename else ""
-                click.echo(f"intsim: {where}{error.strerror or error}", err=True)
+                click.echo(f"intsim: {printable(f'{where}{error.strerror or error}')}", err=True)
                 code = UNUSABLE
             except MemoryError:
                 click.echo("intsim: not enough memory for a model or picture of this size", err=True)
@@ -98,6 +98,23 @@ def _killed_by_closed_pipes() -> Iterator[None]:
         sys.stdout.flush()
     finally:
         signal.signal(signal.SIGPIPE, before)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within: SIGTERM ends the process as an exception does, so that no temporary file is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..engine.graph import Graph
 from ..engine.names import TensorName
-from ..errors import FileError, IntsimError
+from ..errors import AlteredGolden, FileError, IntsimError, printable
 from ..rules.layout_faults import diagnose
 from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
 from ..storage.model_file import model_behind
@@ -37,6 +37,7 @@ def diff(
     map_path: str | Path | None = None,
     complete: bool = False,
     scaled: bool = False,
+    force: bool = False,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Diff:
     """Compare the dump at `dut_path` (see `dumps`) with a golden file, exactly.
@@ -44,15 +45,16 @@ def diff(
     With `isolated` every node is judged by itself, which takes the model that the golden file was made from: `model`, the
     shipped one, or one next to the golden file. Culprits are explained unless `explained` is false. `complete` makes a
     tensor missing from the dump a difference. `scaled`: the dump holds real numbers, each an integer times its scale (whole
-    numbers stored as reals are read in any case). `progress(name)` is called with what is worked on; a name may come several
+    numbers stored as reals are read in any case). `force`: a golden file whose values do not match their hashes is compared
+    all the same, with a warning. `progress(name)` is called with what is worked on; a name may come several
     times. Raises IntsimError where nothing can be compared or the dump is of another model, ModelMismatch or ModelNotFound
-    where the model is not the golden file's.
+    where the model is not the golden file's, AlteredGolden where its values are not.
     """
     with open_golden(golden_path) as reference:
         graph = model_behind(reference, model) if isolated or model is not None else None
         expected = _expected(reference, graph)
         with open_dump(dut_path, expected, map_path, scaled=scaled) as dump:
-            return _compared(reference, dump, expected, graph, isolated, explained, complete, progress)
+            return _compared(reference, dump, expected, graph, isolated, explained, complete, force, progress)
 
 
 def _expected(reference: GoldenFile, graph: Graph | None) -> Mapping[str, Expected | None]:
@@ -71,6 +73,7 @@ def _compared(
     isolated: bool,
     explained: bool,
     complete: bool,
+    force: bool,
     progress: Callable[[str], None],
 ) -> Diff:
     _same_model(reference, dump)
@@ -82,14 +85,17 @@ def _compared(
     straight, layouts = straightened(reference, dump, expected)
     verdicts = isolate(graph, reference, straight, progress) if isolated and graph is not None else {}
     ops = {node["name"]: node["op"] for node in reference.nodes}
-    nodes = []
+    nodes, altered = [], list[str]()
     for name in _in_order(reference, dump):
         progress(name)
-        node = _node(name, ops.get(TensorName(name).node, ""), reference, dump, verdicts.get(name), warnings)
+        node = _node(name, ops.get(TensorName(name).node, ""), reference, dump, verdicts.get(name), altered)
         if layout := layouts.get(name):
-            ordered = _node(name, node.op, reference, straight, None, warnings)
+            ordered = _node(name, node.op, reference, straight, None, altered)
             node = replace(node, diagnosis=layout, comparison=ordered.comparison)
         nodes.append(node)
+    if altered and not force:
+        raise AlteredGolden(reference.path, altered[0])
+    warnings += [f"{name}: the golden values do not match their recorded hash" for name in dict.fromkeys(altered)]
     if not isolated:
         nodes = _with_layout(nodes, reference, dump)
     explanations = []
@@ -139,22 +145,24 @@ def _in_order(reference: GoldenFile, dump: Dump) -> list[str]:
     return sorted(names, key=lambda name: order.get(TensorName(name).node, len(order)))
 
 
-def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdict | None, warnings: list[str]) -> NodeDiff:
+def _node(name: str, op: str, reference: GoldenFile, dump: Dump, verdict: Verdict | None, altered: list[str]) -> NodeDiff:
     """One tensor, accumulated."""
     record, dumped = reference.tensors.get(name), dump.tensors.get(name)
     if record is None:
         shape = dumped.shape if dumped else ()
         note = dumped.problem if dumped else ""
         return NodeDiff(name, op, shape, None, EXTRA, verdict=verdict, note=note, source=dumped.source if dumped else "")
-    state, comparison, note = (MISSING, None, "") if dumped is None else _against(record, dumped, warnings)
+    state, comparison, note = (MISSING, None, "") if dumped is None else _against(record, dumped, altered)
     source = dumped.source if dumped else ""
     return NodeDiff(name, op, record.shape, record.fmt, state, comparison, verdict, note=note, source=source)
 
 
-def _against(record: GoldenTensor, dumped: DumpedTensor, warnings: list[str]) -> tuple[str, Comparison | None, str]:
-    """The accumulated verdict on a tensor, its comparison where there is one, and a note."""
+def _against(record: GoldenTensor, dumped: DumpedTensor, altered: list[str]) -> tuple[str, Comparison | None, str]:
+    """The accumulated verdict on a tensor, its comparison where there is one, and a note; it is added to `altered` where the
+    golden values are not those of its hash.
+    """
     if dumped.problem:
-        return UNREADABLE, None, f"{dumped.source}: {dumped.problem}"
+        return UNREADABLE, None, printable(f"{dumped.source}: {dumped.problem}")
     if dumped.shape != record.shape:
         return MISSHAPEN, None, dumped.note or f"its shape is {list(dumped.shape)}, expected {list(record.shape)}"
     if dumped.values is not None and dumped.dtype.kind not in "iu":
@@ -170,7 +178,7 @@ def _against(record: GoldenTensor, dumped: DumpedTensor, warnings: list[str]) ->
             raise
         return UNREADABLE, None, str(error)
     if comparison.sha256 != record.sha256:
-        warnings.append(f"{record.name}: the golden values do not match their recorded hash; the golden file was altered")
+        altered.append(record.name)
     return (DIFFER if comparison.differing else MATCH), comparison, ""
 
 

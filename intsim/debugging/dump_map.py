@@ -206,7 +206,7 @@ class DumpMap:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise FileError(f"{path}: no such map") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, IsADirectoryError) as error:
+        except (ValueError, RecursionError, IsADirectoryError) as error:
             raise FileError(f"{path}: not a TOML file ({error})") from None
         _only(table, ("defaults", "tensor"), f"{path}")
         defaults, rows = table.get("defaults", {}), table.get("tensor", [])

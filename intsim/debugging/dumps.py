@@ -21,8 +21,9 @@ import numpy as np
 
 from ..arith import Format, IntArray, Scale
 from ..engine.names import TensorName
-from ..errors import FileError, IntsimError
+from ..errors import FileError, IntsimError, printable
 from ..storage import hdf5, npy
+from ..storage.files import require_file, same_file
 from ..storage.golden_file import FORMAT, VERSION
 from ..storage.reals import unscaled, whole
 from .compare import Sliceable
@@ -31,7 +32,7 @@ from .raw_files import open_raw
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 MAP_NAME = "map.toml"  # the map that a folder may contain
-ZIP_START = b"PK\x03\x04"
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and without any
 KINDS = "a golden file, an HDF5 file, an .npz, a folder of .npy, or a folder of raw files with a map"
 
 
@@ -101,7 +102,7 @@ def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None
         items = list(_folder(path, mapping))
         kind = "folder of raw files" if mapping else "folder of .npy files"
         yield _dump(path, kind, items, mapping, nodes, scaled)
-    elif _starts_with(path, ZIP_START):
+    elif _is_zip(path):
         yield _dump(path, ".npz file", list(_npz(path)), mapping, nodes, scaled)
     elif path.suffix == ".npy":
         raise FileError(f"{path}: is one tensor; name the folder it is in, where each file has the name of its node")
@@ -144,7 +145,7 @@ def _dump(
         entry = mapping.entry(item.source) if mapping else None
         name = entry.node_of(item.source) if entry else item.source.removesuffix(".npy").replace("/", ".")
         if TensorName(name).node not in nodes or (item.path and not entry):
-            foreign.append(f"{item.source} ({name})" if entry else item.source)
+            foreign.append(printable(f"{item.source} ({name})" if entry else item.source))
         elif name in tensors:
             raise FileError(f"{path}: both {tensors[name].source} and {item.source} are {name}; map each to its own node")
         else:
@@ -224,12 +225,15 @@ def _dataset(name: str, dataset: h5py.Dataset | str, path: Path) -> DumpedTensor
 
 
 def _npz(path: Path) -> Iterator[DumpedTensor]:
-    for key, header in npy.members(path).items():
+    arrays = npy.members(path)
+    if not arrays:
+        raise FileError(f"{path}: contains no array; expected one per node, saved by numpy.savez")
+    for key, header in arrays.items():
         yield DumpedTensor(key, header.shape, header.dtype, partial(npy.member, path, key), problem=header.problem)
 
 
 def _folder(folder: Path, mapping: DumpMap | None) -> Iterator[DumpedTensor]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not (mapping and p.resolve() == mapping.path.resolve()))
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not (mapping and same_file(p, mapping.path)))
     if not files:
         raise FileError(f"{folder}: the folder is empty; expected {KINDS}")
     if mapping is None and not any(p.suffix == ".npy" for p in files):
@@ -252,8 +256,7 @@ def _mapped(path: Path) -> Sliceable:
     return value
 
 
-def _starts_with(path: Path, start: bytes) -> bool:
-    if not path.is_file():
-        return False
+def _is_zip(path: Path) -> bool:
+    require_file(path, KINDS)
     with path.open("rb") as stream:
-        return stream.read(len(start)) == start
+        return stream.read(4) in ZIP_STARTS

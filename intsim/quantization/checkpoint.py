@@ -19,7 +19,7 @@ from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.positions import resized_positions
 from ..nets.segmenter import SegmenterConfig
 from ..nets.vit import ViTConfig
-from ..storage.files import file_sha256
+from ..storage.files import file_sha256, require_file
 from .containers import CHECKPOINT_SUFFIXES, META, CheckpointTensor, recorded_configuration, stored_tensors
 from .inferred import MMSEGMENTATION_HAS, inferred_config
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming, naming_of
@@ -47,10 +47,7 @@ class Checkpoint:
         own. Raises FileError for anything else.
         """
         path = Path(path)
-        if path.is_dir():
-            raise FileError(f"{path}: is a folder; expected a checkpoint file")
-        if not path.is_file():
-            raise FileError(f"{path}: no such file")
+        require_file(path, "a checkpoint file")
         found = stored_tensors(path, weights)
         return cls(path, found.tensors, naming_of(path, found.tensors), tuple(found.remarks()))
 

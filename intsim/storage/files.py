@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -13,13 +15,42 @@ from pathlib import Path
 
 from ..errors import FileError
 
+PART = ".part"  # the suffix of what is not complete yet
+
+
+def _prefix(name: str) -> str:
+    """The beginning of the name of a temporary file for `name`: it says which process of which machine writes it."""
+    return f".{name}.{platform.node()}-{os.getpid()}-"
+
+
+def _remove_leftovers(folder: Path, name: str) -> None:
+    """Remove temporary files for `name` whose process was killed: of this machine, and no longer running."""
+    written = re.compile(rf"\.{re.escape(name)}\.{re.escape(platform.node())}-(\d+)-.*{re.escape(PART)}")
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if (match := written.fullmatch(entry.name)) and not _runs(int(match[1])):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # another user's
+    return True
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file next to `path`, renamed to `path` when the block succeeds and deleted when it fails."""
     target = writable(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        _remove_leftovers(target.parent, target.name)
+        handle, name = tempfile.mkstemp(prefix=_prefix(target.name), suffix=PART, dir=target.parent)
     except OSError as error:
         raise FileError(f"{path}: cannot create a file there ({error.strerror}); choose another folder") from None
     os.close(handle)
@@ -47,6 +78,8 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
         raise FileError(f"{folder}: is a file; name a folder")
     if not target.parent.is_dir():
         raise FileError(f"{folder}: its folder {Path(folder).parent} does not exist; create it first")
+    for parent in (target, target.parent):
+        _remove_leftovers(parent, target.name)
     existing = {entry.name for entry in target.iterdir()} if target.exists() else set()
     ours = {marker, *owned(target / marker)} if marker in existing else set()
     if irregular := [name for name in ours & existing if not (target / name).is_file()]:
@@ -55,7 +88,8 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
         raise FileError(f"{folder}: contains {min(others)}, which would be mixed with the new files; name a new folder")
     new = not target.exists()
     try:  # inside an existing folder, since that folder may be a file system of its own
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent if new else target))
+        parent = target.parent if new else target
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(target.name), suffix=PART, dir=parent))
     except OSError as error:
         raise FileError(f"{folder}: cannot create files there ({error.strerror}); choose another folder") from None
     try:
@@ -78,6 +112,22 @@ def _disk_full_named(path: str | Path, error: OSError) -> OSError | FileError:
         return error
     reason = os.strerror(error.errno)  # HDF5's own message takes several lines
     return FileError(f"{path}: could not be written completely ({reason}); nothing was changed")
+
+
+def same_file(a: Path, b: Path) -> bool:
+    """Whether two paths lead to the same place; links that lead to themselves are no error."""
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
+def require_file(path: Path, what: str = "a file") -> None:
+    """FileError unless `path` is a regular file, said before anything waits for a pipe: expected is `what`."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder, not {what}")
+    if path.exists():
+        raise FileError(f"{path}: is not a regular file; expected {what}")
+    raise FileError(f"{path}: " + ("is a link to nothing" if path.is_symlink() else "no such file"))
 
 
 def file_sha256(path: Path) -> str:

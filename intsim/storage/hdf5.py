@@ -21,7 +21,8 @@ import numpy as np
 
 from ..arith import FloatArray, IntArray, Scale
 from ..errors import FileError
-from .files import replacing, require_room
+from .files import replacing, require_file, require_room
+from .watch import require_finite
 
 Kind = TypeVar("Kind")
 
@@ -83,10 +84,8 @@ def reading_any(path: str | Path) -> Iterator[tuple[h5py.File, dict[str, h5py.Da
 
 @contextmanager
 def _opened(path: Path, expected: str) -> Iterator[h5py.File]:
-    if not path.exists():
-        raise FileError(f"{path}: no such file")
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder, not a file")
+    require_file(path)
+    require_finite(path)
     try:
         # Values are read once, in whole chunks, so a chunk cache would not help.
         file = h5py.File(path, "r", rdcc_nbytes=0)
@@ -311,4 +310,6 @@ def _of_type(value: Any, kind: type[Kind], name: str, path: str | Path) -> Kind:
 
 def scale_of(value: FloatArray) -> Scale:
     """A stored scale: a float if there is one per tensor, an array if there is one per channel."""
+    if value.ndim > 1 or not value.size:
+        raise ValueError(f"a scale of shape {list(value.shape)}")
     return value if value.ndim else float(value)

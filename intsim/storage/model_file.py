@@ -23,6 +23,7 @@ from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
 from ..ops._op import REGISTRY
 from . import hdf5
 from .golden_file import GoldenFile
+from .watch import require_finite
 
 FORMAT, VERSION = "intsim-model", 1
 
@@ -89,9 +90,10 @@ def find(content_sha256: str, folders: Iterable[Path]) -> Path | None:
 def _content_of(path: Path) -> str | None:
     """The content hash stated in a model file; None for any other file."""
     try:
+        require_finite(path)
         with h5py.File(path, "r") as file:
             stated = hdf5.text(file.attrs.get("content_sha256")) if hdf5.text(file.attrs.get("format")) == FORMAT else None
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError):  # a FileError among them
         return None
     return stated if isinstance(stated, str) else None
 
@@ -133,9 +135,12 @@ def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path)
 
 def _scale(value: Any, what: str) -> Scale:
     array = np.asarray(value)
-    if array.dtype.kind != "f":
-        raise FileError(f"{what} is not a real number; the file is damaged")
-    return hdf5.scale_of(array)
+    try:
+        if array.dtype.kind == "f":
+            return hdf5.scale_of(array)
+    except ValueError:
+        pass
+    raise FileError(f"{what} is not a real number, or one per channel; the file is damaged")
 
 
 def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import tokenize
 import zipfile
 import zlib
@@ -18,7 +19,7 @@ from ..errors import FileError
 UNKNOWN = np.dtype(np.int64)
 
 # What zipfile and numpy raise on damaged archives and unknown compression methods.
-UNZIPPABLE = (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError, ValueError, KeyError)
+UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError, KeyError)
 
 
 class Header(NamedTuple):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from ..arith import IntArray
 from ..errors import FileError, IntsimError, PictureSizeMismatch, UnknownLabel
-from .files import replacing
+from .files import replacing, require_file
 
 Color = Sequence[int]
 
@@ -35,17 +35,20 @@ UNREADABLE = (
 
 
 def read_picture(path: str | Path, height: int | None = None, width: int | None = None, resize: bool = False) -> IntArray:
-    """The picture as u8 [height, width, 3], by default at its own size. Grey becomes three equal channels, and pictures with
-    alpha are composited on black.
+    """The picture as u8 [height, width, 3], upright, by default at its own size. Grey becomes three equal channels, and
+    pictures with alpha are composited on black.
 
     FileError if the file is not a picture or has another size; with `resize` it is scaled instead (bilinear).
     """
     path = Path(path)
 
     def pixels(opened: Image.Image) -> Image.Image:
-        if height is not None and opened.size != (width, height) and not resize:
-            raise PictureSizeMismatch(path, (height, width or 0), (opened.height, opened.width))
-        return _rgb(opened, path)
+        if height is not None and (width, height) not in (opened.size, opened.size[::-1]) and not resize:
+            raise PictureSizeMismatch(path, (height, width or 0), (opened.height, opened.width))  # before it is decoded
+        picture = _rgb(opened, path)
+        if height is not None and picture.size != (width, height) and not resize:
+            raise PictureSizeMismatch(path, (height, width or 0), (picture.height, picture.width))
+        return picture
 
     picture = _opened(path, pixels)
     if height is not None and width is not None and picture.size != (width, height):
@@ -76,10 +79,7 @@ def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_
 
 def _opened(path: Path, read: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """The result of `read` on a picture file; a FileError if it is not a picture."""
-    if not path.exists():
-        raise FileError(f"{path}: no such file")
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder, not a picture")
+    require_file(path, "a picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damage and size; both are handled here
@@ -103,10 +103,11 @@ def _indices(picture: Image.Image, path: Path) -> Image.Image:
         raise FileError(
             f"{path}: has {len(picture.getbands())} channels; a label map has one, whose pixel values are the class indices"
         )
-    return picture.copy()
+    return ImageOps.exif_transpose(picture)
 
 
-def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+def _rgb(stored: Image.Image, path: Path) -> Image.Image:
+    picture = ImageOps.exif_transpose(stored)  # as cameras store pictures that were taken upright
     if picture.mode == "F":
         raise FileError(f"{path}: has floating-point pixels; convert it to 8 bits per channel")
     if picture.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16-bit grey: the high byte

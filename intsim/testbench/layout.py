@@ -80,7 +80,7 @@ class BeatLayout:
         path = Path(path)
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise FileError(f"{path}: not a valid TOML file ({error})") from None
         try:
             return cls.of(table, path.stem)

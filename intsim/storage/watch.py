@@ -1,0 +1,80 @@
+"""A look at an HDF5 file in a watched child process, before this process trusts it.
+
+A single flipped bit can make the HDF5 library loop for ever, or crash, before any check of ours runs. The child opens the
+file and walks over everything that is read of it besides the values; where it does not come back, the file is damaged.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ..errors import FileError
+
+PROCESSOR_SECONDS = 5  # that the child may compute; a file of 10,000 datasets takes about one
+WALL_SECONDS = 60
+LONGEST_PAUSE = 0.02  # between two looks at whether it has finished
+
+
+def require_finite(path: Path) -> None:
+    """FileError where a look at the file does not end, or ends the process that looks."""
+    state = path.stat()
+    _looked(os.path.realpath(path), state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _looked(path: str, inode: int, size: int, changed: int) -> None:
+    if not hasattr(os, "fork"):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of forking with threads: the child uses nothing but HDF5, whose lock is renewed
+        child = os.fork()
+    if child == 0:
+        _look(path)
+    deadline, pause = time.monotonic() + WALL_SECONDS, 0.0005
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            if os.WIFSIGNALED(status):
+                raise FileError(f"{path}: damaged, the HDF5 library does not survive reading it; make it again")
+            return
+        if time.monotonic() > deadline:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            raise FileError(f"{path}: damaged, reading it does not end; make it again")
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _look(path: str) -> None:
+    """Walk over the file in the child, and leave it; what is wrong is said by the checks that follow in the parent."""
+    with suppress(BaseException):
+        with suppress(ImportError):
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with h5py.File(path, "r", rdcc_nbytes=0) as file:
+            h5py.h5o.visit(file.id, lambda name: _touch(h5py.h5o.open(file.id, name)))
+    os._exit(0)
+
+
+def _touch(item: h5py.h5g.GroupID | h5py.h5d.DatasetID) -> None:
+    """Read what is read of an object besides its values: attributes in the heap of the file, where its chunks are."""
+    for i in range(h5py.h5a.get_num_attrs(item)):
+        with suppress(Exception):
+            attribute = h5py.h5a.open(item, index=i)
+            kind = attribute.get_type()
+            if isinstance(kind, h5py.h5t.TypeVlenID) or (isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()):
+                attribute.read(np.empty(attribute.shape, attribute.dtype))
+    if isinstance(item, h5py.h5d.DatasetID):
+        with suppress(Exception):
+            item.get_storage_size()
+            item.get_num_chunks()
