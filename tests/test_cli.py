@@ -22,6 +22,7 @@ import intsim
 from intsim import dialects
 from intsim.cli.main import COMMANDS
 from intsim.engine.graph import Graph
+from intsim.measurement.windows import label
 from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantization.synth import random_picture, random_weights
 
@@ -220,17 +221,23 @@ def test_run_with_more_classes_than_a_palette_holds(cli: Cli) -> None:
         assert np.unique(written).tolist() == [c["index"] for c in record["classes"]]
 
 
-def test_run_scales_on_request_only(cli: Cli) -> None:
-    """--resize is the same as scaling first (bilinear); without it the picture is refused."""
+def test_run_labels_a_picture_of_any_size_at_its_own_size(cli: Cli) -> None:
+    """--resize scales the picture (bilinear) and the labels back (nearest); without it, by windows as `eval` does."""
     with Image.open("picture.png") as picture:
         big = picture.resize((100, 90), Image.Resampling.BICUBIC)
     big.save("big.png")
     big.resize((40, 24), Image.Resampling.BILINEAR).save("scaled.png")
     done(cli, "run big.png -m model.h5 --resize -o a.png")
     done(cli, "run scaled.png -m model.h5 -o b.png")
-    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
-    assert cli("run big.png -m model.h5 -o c.png")[0] == 2
-    assert not Path("c.png").exists()
+    a, b = (np.asarray(Image.open(name)) for name in ("a.png", "b.png"))
+    assert np.array_equal(a, b[np.arange(90)[:, None] * 24 // 90, np.arange(100) * 40 // 100])
+    done(cli, "run big.png -m model.h5 -o c.png")
+    graph = intsim.load("model.h5")
+    assert np.array_equal(np.asarray(Image.open("c.png")), label(graph, np.asarray(Image.open("big.png").convert("RGB"))))
+    Image.new("RGB", (7, 3)).save("small.png")
+    done(cli, "run small.png -m model.h5 -o d.png")
+    assert Image.open("d.png").size == (7, 3)
+    assert Image.open("d_overlay.png").size[0] >= 7
 
 
 def test_run_never_depends_on_threads(cli: Cli) -> None:

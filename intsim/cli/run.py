@@ -53,9 +53,12 @@ def command(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Label every pixel of PICTURE and write the labels and an overlay. With a classifier: show the top classes."""
+    """Label every pixel of PICTURE and write the labels and an overlay. With a classifier: show the top classes.
+
+    A picture of another size than the model's is labelled by sliding windows, merged in integers, as by eval; with --resize
+    it is scaled to the model's size, and the labels to its own.
+    """
     from ..engine.classes import classifies
-    from ..engine.interpreter import run
 
     for target in (output, overlay):
         if target is not None and target.suffix.lower() not in ("", ".png"):
@@ -69,14 +72,32 @@ def command(
         check_target(output, picture, model)
         overlay = overlay or output.with_name(f"{output.stem}_overlay.png")
         check_target(overlay, picture, model, output)
-    image = read_picture(picture, graph, resize)
+    if overlay is None:  # of a classifier
+        image = read_picture(picture, graph, resize)
+        _classes(graph, picture, _run(graph, image, threads), top, as_json)
+        return
+    from ..measurement.windows import label, labels_at, trained_stride
+    from ..storage.pictures import read_picture as read
+
+    image = read(picture)
+    size = image.shape[:2]
+    if resize:
+        labels = labels_at(_run(graph, read_picture(picture, graph, True), threads), size)
+    elif size == graph.tensors[graph.input.name].shape[:2]:
+        labels = _run(graph, image, threads)
+    else:
+        announce_compiling()
+        labels = label(graph, image, trained_stride(graph), threads)
+    _labels(graph, picture, image, labels, output, overlay, as_json)
+
+
+def _run(graph: Graph, image: IntArray, threads: int | None) -> IntArray:
+    """The output of the graph, with a progress bar."""
+    from ..engine.interpreter import run
+
     announce_compiling()
     with progress("running", len(graph.nodes)) as step:
-        result = run(graph, image, progress=step, threads=threads)
-    if overlay is None:  # of a classifier
-        _classes(graph, picture, result, top, as_json)
-    else:
-        _labels(graph, picture, image, result, output, overlay, as_json)
+        return run(graph, image, progress=step, threads=threads)
 
 
 def _refuse(why: str, *keys: str) -> None:

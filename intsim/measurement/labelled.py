@@ -16,7 +16,7 @@ from ..quantization import checkpoint_behind, read_checkpoint
 from ..storage.model_file import load
 from . import evaluation
 from .evaluation import Evaluation, samples
-from .windows import Size
+from .windows import Size, trained_stride
 
 
 def evaluate(
@@ -48,9 +48,7 @@ def evaluate(
     else:
         path = Path(model or resources.model())
         graph = load(path)
-    trained = graph.config.get("window_stride")
-    if stride is None and isinstance(trained, int) and trained > 0:
-        stride = (trained, trained)
+    stride = stride or trained_stride(graph)
     net = None if integers_only else float_network(graph, path, None if checkpoint is None else Path(checkpoint))
     return evaluation.evaluate(
         graph, found, class_names(graph), net, stride, ignore, reduce_zero_label, progress=progress, threads=threads

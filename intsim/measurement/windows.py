@@ -96,6 +96,12 @@ def labels_at(labels: IntArray, size: Size) -> IntArray:
     return resized
 
 
+def trained_stride(graph: Graph) -> Size | None:
+    """The distance between windows with which the network was trained; None where its configuration has none."""
+    stride = graph.config.get("window_stride")
+    return (stride, stride) if isinstance(stride, int) and not isinstance(stride, bool) and stride > 0 else None
+
+
 def label(graph: Graph, picture: AnyArray, stride: Size | None = None, threads: int | None = None) -> AnyArray:
     """The labels [H, W] of a picture of any size (u8 [H, W, 3]) by windows of the graph's own size, in integers.
 
