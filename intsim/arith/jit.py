@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numba
 import numba.extending
 from numba.core import event
+
+from .compile_cache import verify
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -35,12 +38,27 @@ def kernel_sources() -> list[Path]:
 
 @cache
 def cache_folder() -> Path:
-    """The folder of compiled kernels, named by the hash of the sources, in NUMBA_CACHE_DIR, XDG_CACHE_HOME or ~/.cache."""
+    """The folder of compiled kernels, named by the hash of the sources: in the first of `_homes` that can be written."""
     key = hashlib.sha256(numba.__version__.encode())
     for path in kernel_sources():
         key.update(path.name.encode() + path.read_bytes())
-    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "intsim" / key.hexdigest()[:16]
+    folders = [home / key.hexdigest()[:16] for home in _homes()]
+    return next((folder for folder in folders if _writable(folder)), folders[0])
+
+
+def cache_remark() -> str:
+    """Where compiled kernels are stored, or not, if the first choice cannot be written; "" otherwise."""
+    folder, wanted = cache_folder(), _homes()[0]
+    if not _writable(folder):
+        return f"{wanted} cannot be written, nor any other cache folder: every process compiles the kernels again"
+    return "" if folder.parent == wanted else f"{wanted} cannot be written; compiled kernels are kept in {folder.parent}"
+
+
+def _homes() -> list[Path]:
+    """Where compiled kernels may be kept, the first choice first; the last is a folder of this user's alone."""
+    asked = [os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME"), os.path.expanduser("~/.cache")]
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return [*(Path(home) / "intsim" for home in asked if home), Path(tempfile.gettempdir()) / f"intsim-{user}"]
 
 
 class _Once(event.Listener):
@@ -81,6 +99,8 @@ def kernel(function: F) -> F:
         compiled: F = njit(function)
     finally:
         config.CACHE_DIR = before
+    if _writable(cache_folder()):
+        verify(compiled)
     KERNELS.append(compiled)
     return compiled
 
@@ -103,7 +123,10 @@ def intrinsic(*, prefer_literal: bool = False) -> Callable[[Callable[Concatenate
 def _writable(folder: Path) -> bool:
     """Whether compiled code can be stored in `folder`. Numba's own fallback, next to the sources, could keep stale code."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True)
+        owner = folder.parent.stat().st_uid
     except OSError:
         return False
-    return os.access(folder, os.W_OK)
+    private = not hasattr(os, "getuid") or owner == os.getuid() or folder.parent.parent != Path(tempfile.gettempdir())
+    return private and os.access(folder, os.W_OK)  # another user's folder could hold code of theirs

@@ -165,9 +165,14 @@ def status(text: str) -> Status:
 
 def announce_compiling() -> None:
     """Print a note when the first kernel has to be compiled, which takes seconds once."""
-    from ..arith.jit import before_compiling
+    from ..arith.jit import before_compiling, cache_remark
 
-    before_compiling(lambda: click.echo(COMPILING, err=True))
+    def say() -> None:
+        click.echo(COMPILING, err=True)
+        if remark := cache_remark():
+            click.echo(f"intsim: {remark}", err=True)
+
+    before_compiling(say)
 
 
 def put_json(record: Any, output: Path | None) -> None:
