@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from numba.core import event
@@ -28,6 +29,7 @@ def thrice(x):
     return x + twice(x)
 """
 numbers = itertools.count()
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the compiler is switched off, so nothing is cached")
 
 
 class Count(event.Listener):

@@ -63,8 +63,9 @@ def _verified(path: Path) -> bytes:
 
 
 def verify(compiled: Any) -> None:
-    """Let a Numba dispatcher with a cache on disk use verified files."""
-    files = compiled._cache._cache_file
-    verified = VerifiedFiles.__new__(VerifiedFiles)
-    verified.__dict__.update(files.__dict__)
-    compiled._cache._cache_file = verified
+    """Let a Numba dispatcher with a cache on disk use verified files; with the compiler switched off there is none."""
+    cache = getattr(compiled, "_cache", None)
+    if isinstance(cache, caching.FunctionCache):
+        verified = VerifiedFiles.__new__(VerifiedFiles)
+        verified.__dict__.update(cache._cache_file.__dict__)
+        cache._cache_file = verified

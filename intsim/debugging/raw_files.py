@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arith import Format, IntArray
+from ..arith import U8, Format, IntArray
 from ..errors import FileError, IntsimError
 from ..storage.reals import SIX_DIGITS
-from ..testbench import Packing
+from ..testbench import BeatLayout, Packing
 from ..testbench.encodings import ENCODINGS
 from ..testbench.words import Remark, read_reals, read_words, silent, words
 from .compare import Sliceable
@@ -51,6 +51,8 @@ def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format
     if layout.real is not None or (layout.scaled and encoding == "text"):
         return _reals(path, layout, packing, encoding)
     note = ""
+    if encoding == "hex" and layout.hex_first is not None and _is_of_bytes(path, layout, packing, fmt):
+        return Raw(shape, packing.dtype, lambda: _hex_of_bytes(path, layout, packing, fmt, remark))
     if not layout.moves and (found := _elements(path, packing, encoding)) > packing.count:
         note = f"it has {found:,} elements, {packing.count:,} are expected"
         shape = (found,)  # read flat: the rows or planes may be padded
@@ -117,6 +119,24 @@ def _hex_of_any_width(path: Path, layout: DumpLayout, shape: tuple[int, ...], fm
         raise FileError(f"{path}: words of {digits:,} digits: {error}") from None
     every = range(packing.beats)
     return _restored(path, layout, packing, read_words(path, packing, every, 16, remark, exact=False, prefixed=prefixed))
+
+
+def _is_of_bytes(path: Path, layout: DumpLayout, packing: Packing, fmt: Format) -> bool:
+    """Whether a file of hexadecimal words has one for each byte of the elements."""
+    if packing.dtype.itemsize == 1 or layout.beats.bits is not None:
+        return False
+    numbers = [word for _, word in words(path) if not word.startswith("@")]
+    return len(numbers) == packing.count * fmt.dtype.itemsize and max(map(len, numbers)) <= 2
+
+
+def _hex_of_bytes(path: Path, layout: DumpLayout, packing: Packing, fmt: Format, remark: Remark) -> IntArray:
+    """Words of one byte each, as objcopy writes memories: every element is as many words as it has bytes."""
+    size, endian = fmt.dtype.itemsize, layout.beats.endian
+    octets = Packing(BeatLayout("bytes", bits=8, signed=False), (packing.count * size,), U8)
+    values = read_words(path, octets, range(octets.beats), 16, remark, exact=False)
+    remark(f"{path.name}: every word is a byte; {size} of them are an element, in the byte order {endian}")
+    elements = np.frombuffer(values.astype(np.uint8).tobytes(), fmt.dtype.newbyteorder("<" if endian == "little" else ">"))
+    return _restored(path, layout, packing, elements.astype(np.int64).reshape(-1, 1))
 
 
 def _restored(path: Path, layout: DumpLayout, packing: Packing, stream: IntArray) -> IntArray:

@@ -160,6 +160,7 @@ def _orders(expected: IntArray, device: IntArray) -> Iterator[Diagnosis]:
             name = "reverse-beats" if beat == 4 else f"reverse-beats:{beat}"
             says = f"every {beat} consecutive elements are in reverse order: the order within a beat"
             yield Diagnosis(name, says, f"reverse = {beat}")
+    yield from _words_reversed(expected.reshape(-1), flat)
     if expected.ndim >= 2:
         yield from _tiled(expected, flat)
     for step in (1, -1):
@@ -185,6 +186,18 @@ def _reversed_in(expected: IntArray, flat: IntArray, beat: int) -> bool:
     """Whether every `beat` elements are in reverse order."""
     first = np.array_equal(expected[:beat][::-1], flat[:beat])  # all the others only where the first beat is
     return first and np.array_equal(expected.reshape(-1, beat)[:, ::-1].reshape(-1), flat)
+
+
+def _words_reversed(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
+    """Words of several elements in reverse order within a beat: the elements of every word keep theirs."""
+    for beat in _divisors(expected.size):
+        first, words = expected[:beat], flat[:beat]
+        for word in _divisors(beat):
+            if not np.array_equal(first.reshape(-1, word)[::-1].reshape(-1), words):
+                continue
+            if np.array_equal(expected.reshape(-1, beat // word, word)[:, ::-1].reshape(-1), flat):
+                says = f"the words of {word} elements are in reverse order in every beat of {beat} elements"
+                yield Diagnosis(f"reverse-words:{word}/{beat}", says)
 
 
 def _padded(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:

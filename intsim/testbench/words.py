@@ -34,6 +34,7 @@ WIDEST_EXTENSION = 128  # bits of a word that holds one sign-extended element
 
 WHOLE_NUMBER = re.compile("[+-]?(0[xX][0-9a-fA-F]{1,32}|[0-9]{1,32})")
 REAL_NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
+LONE_AT = re.compile(r"@[ \t]+")  # some tools want a blank after it
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
 
@@ -48,9 +49,9 @@ def words(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def words_of(text: str, first_line: int = 1) -> Iterator[tuple[int, str]]:
-    """The words of a text with their line numbers; commas separate words, too."""
+    """The words of a text with their line numbers; commas separate words, too, and ``@ 10`` is ``@10``."""
     for line, row in enumerate(text.splitlines(), first_line):
-        for word in row.replace(",", " ").split():
+        for word in LONE_AT.sub("@", row.replace(",", " ")).split():
             yield line, word
 
 
