@@ -97,6 +97,9 @@ def test_compiling_is_said_when_it_happens_and_only_then(
     assert first.stderr.count("Compiling the integer kernels") == 1
     assert second.stderr == ""
     assert first.stdout == second.stdout
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "another"))
+    third = fresh(*command, "--json")
+    assert (third.returncode, third.stderr) == (0, ""), "whoever reads both streams expects JSON"
 
 
 @pytest.mark.parametrize(

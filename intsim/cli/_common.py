@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -164,8 +165,15 @@ def status(text: str) -> Status:
 
 
 def announce_compiling() -> None:
-    """Print a note when the first kernel has to be compiled, which takes seconds once."""
+    """Print a note when the first kernel has to be compiled, which takes seconds once.
+
+    Not with --json where nobody watches: whoever reads both streams as one expects JSON.
+    """
     from ..arith.jit import before_compiling, cache_remark
+
+    context = click.get_current_context(silent=True)
+    if context is not None and context.params.get("as_json") and not sys.stderr.isatty():
+        return
 
     def say() -> None:
         click.echo(COMPILING, err=True)
