@@ -23,6 +23,8 @@ from intsim.errors import AlteredGolden, FileError, IntsimError
 from intsim.storage import files, hdf5, watch
 from intsim.storage.pictures import read_labels, read_picture
 
+from networks import TINY
+
 Cli = Callable[..., tuple[int, str, str]]
 PATCHES = "encoder.patches"
 COMMANDS = [  # every command that reads a file of its own choice, with FILE for it
@@ -155,6 +157,21 @@ def test_json_without_end(text: str, cli: Cli) -> None:
     Path("dump").mkdir()
     refused(cli, "import dump --manifest manifest.json -o out.h5")
     refused(cli, "vectors score vectors.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"n_layers": 60_000, "d_model": 4, "n_heads": 1}, "720,0"),
+        (
+            {"image_size": [65536, 65536], "d_model": 2, "n_heads": 1},
+            "67,108,864 patches; a random model has at most 32,768",
+        ),
+    ],
+)
+def test_a_network_beyond_all_measure_is_not_made(change: dict[str, object], words: str, cli: Cli) -> None:
+    Path("c.json").write_text(json.dumps({**TINY, "decoder": "linear", **change}))
+    assert words in refused(cli, "synth --config c.json -o out.h5")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

@@ -24,7 +24,7 @@ from .report import rendered
 from .sensitivity import Noise, agreement, sensitivity
 from .stages import calibrated, folds_class_norm, integer_form, lowered, quantize_weights
 from .synth import preset as configuration_of_preset
-from .synth import random_picture, random_weights
+from .synth import random_picture, random_weights, require_feasible
 
 GUESSED_SIZE = ", img_size"  # among what was taken for granted
 Picture = str | Path | AnyArray
@@ -205,5 +205,6 @@ def synth(
     `preset` is a name such as ``seg-s16-mask@512`` or ``swin-t@224``, with so many `classes`, or a configuration.
     """
     settings = configuration_of_preset(preset, classes) if isinstance(preset, str) else preset
+    require_feasible(settings)
     weights, picture = random_weights(settings, seed), random_picture(settings, seed)
     return quantize_weights(weights, settings, [picture], resolve(dialect), f"random, seed {seed}")

@@ -62,6 +62,12 @@ def preset(name: str, classes: int | None = None) -> dict[str, Any]:
     }
 
 
+MOST_TENSORS, MOST_PATCHES = (
+    20_000,
+    1 << 15,
+)  # of a random model; published networks have hundreds, and 1,024 patches at 512 x 512 by 16
+
+
 def _exists(match: re.Match[str]) -> bool:
     """Whether there is a network of the size and part in a name."""
     kind, size, part = match["kind"], match["size"], match["part"]
@@ -72,6 +78,15 @@ def _exists(match: re.Match[str]) -> bool:
 
 def _classifier(name: str, kind: str, height: int, width: int, patch: int, classes: int) -> dict[str, Any]:
     return {"kind": kind, "name": name, "img_size": [height, width], "patch_size": patch, "num_classes": classes}
+
+
+def require_feasible(config: dict[str, Any]) -> None:
+    """IntsimError for a configuration whose random model would take minutes to make, far beyond published networks."""
+    dimensions, tensors = dimensions_of(config), len(parameters_of(config))
+    patches = -(-dimensions.height // config["patch_size"]) * -(-dimensions.width // config["patch_size"])
+    for count, most, what in ((tensors, MOST_TENSORS, "weight tensors"), (patches, MOST_PATCHES, "patches")):
+        if count > most:
+            raise IntsimError(f"configuration: {count:,} {what}; a random model has at most {most:,}")
 
 
 def random_weights(config: dict[str, Any], seed: int) -> dict[str, AnyArray]:
