@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import FileError
 
-PROCESSOR_SECONDS = 5  # that the child may compute; a file of 10,000 datasets takes about one
+PROCESSOR_SECONDS = 5  # that the child may compute
 WALL_SECONDS = 60
 LONGEST_PAUSE = 0.02  # between two looks at whether it has finished
 
