@@ -15,7 +15,8 @@ from intsim.arith import I8, I16, I32, U8, Format
 from intsim.debugging import compare as comparing
 from intsim.debugging.compare import Comparison, axis_names, compare, sha256_of
 from intsim.engine.graph import digest
-from intsim.rules.layout_faults import LAYOUT_FAULTS, diagnose
+from intsim.rules.diagnosis import diagnose
+from intsim.rules.layout_faults import LAYOUT_FAULTS
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)

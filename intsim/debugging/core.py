@@ -15,7 +15,7 @@ import numpy as np
 from ..engine.graph import Graph
 from ..engine.names import TensorName
 from ..errors import AlteredGolden, FileError, IntsimError, printable
-from ..rules.layout_faults import diagnose
+from ..rules.diagnosis import diagnose
 from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
 from ..storage.model_file import model_behind
 from ..storage.reals import NotWhole

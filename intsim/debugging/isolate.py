@@ -19,7 +19,7 @@ from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import replay, walk
 from ..engine.names import TensorName
 from ..errors import FileError, GraphError
-from ..rules.layout_faults import Diagnosis, diagnose
+from ..rules.diagnosis import Diagnosis, diagnose
 from ..storage.golden_file import GoldenFile
 from .compare import Comparison, compare
 from .dumps import Dump, DumpedTensor

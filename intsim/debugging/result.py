@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import Format
-from ..rules.layout_faults import Diagnosis
+from ..rules.diagnosis import Diagnosis
 from .compare import Comparison
 from .explain import Explanation
 from .isolate import Verdict

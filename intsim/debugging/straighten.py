@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..errors import FileError
-from ..rules.layout_faults import Diagnosis, diagnose
+from ..rules.diagnosis import Diagnosis, diagnose
 from ..storage.golden_file import GoldenFile
 from .dumps import Dump, DumpedTensor, Expected
 

@@ -64,6 +64,19 @@ class Rule:
         return f"{self.key} `{self.value}` instead of `{self.instead}`"
 
 
+Alteration = Callable[[Computation], Computation]
+
+
+def deviation(key: str, value: int | str, instead: str, by_rows: bool = True) -> Rule:
+    """A rule whose computation has a deviation of this name."""
+    return Rule(key, value, deviate(key, value), instead, by_rows)
+
+
+def deviate(key: str, value: Any) -> Alteration:
+    """Add a deviation to a computation."""
+    return lambda computation: computation.with_deviation(key, value)
+
+
 def computation_of(graph: NodeContext, node: Node) -> Computation:
     """What the reference computes at a node."""
     return Computation(node.op, dict(node.params), graph.dialect)
