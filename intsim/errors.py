@@ -88,10 +88,11 @@ class CheckpointNotFound(IntsimError):
 class ConfigurationNotFound(FileError):
     """The dimensions of the network in `checkpoint` are neither in the file, nor next to it, nor told by its shapes."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, undetermined: str = "") -> None:
+        reason = f"{undetermined}, and " if undetermined else ""
         super().__init__(
-            f"{checkpoint}: its configuration is not next to it, as {checkpoint.stem}.json or variant.yml; give it, or a "
-            "model of the same network"
+            f"{checkpoint}: {reason}its configuration is not next to it, as {checkpoint.stem}.json or variant.yml; give it, "
+            "or a model of the same network"
         )
         self.checkpoint = checkpoint
 

@@ -117,8 +117,8 @@ def test_mmsegmentation_dimensions_are_inferred_from_shapes(tmp_path: Path) -> N
     config = {
         **TINY,
         "image_size": [32, 32],
-        "d_model": 64,
-        "n_heads": 1,
+        "d_model": 192,
+        "n_heads": 3,
         "decoder": {"name": "mask_transformer", "n_layers": 3},
     }
     path = tmp_path / "upper.npz"
@@ -126,7 +126,7 @@ def test_mmsegmentation_dimensions_are_inferred_from_shapes(tmp_path: Path) -> N
     inferred = Checkpoint.open(path).own_config()
     assert inferred is not None
     found, origin = inferred
-    assert origin == "inferred from the shapes; assumed: n_heads 1, normalization vit"
+    assert origin == "inferred from the shapes; assumed: n_heads 3, normalization vit"
     assert found == config | {"name": "upper", "l2_norm": True, "encoder_norm_eps": 1e-6}
     np.savez(path, **float32())  # type: ignore[arg-type]
     assert Checkpoint.open(path).own_config() is None, "shapes determine neither heads nor normalization"
@@ -192,7 +192,7 @@ def test_the_origin_of_the_configuration_is_reported(cli: Cli) -> None:
     assert cli("quantize c.safetensors --calibrate picture.png -o q.h5")[1].endswith("configuration: c.json\n")
     np.savez("m.npz", **as_mmsegmentation(float32()))  # type: ignore[arg-type]
     assert (
-        "its 15 position embeddings do not form a square; give its configuration"
+        "its 15 position embeddings do not form a square, and its configuration is not next to it, as m.json"
         in cli("quantize m.npz picture.png -o n.h5")[2]
     )
 

@@ -371,7 +371,7 @@ def test_old_and_new_names_of_timm_are_equivalent(tmp_path: Path) -> None:
 
 
 def test_dimensions_are_inferred_from_shapes(tmp_path: Path) -> None:
-    deit = {**TINY_DEIT, "img_size": [24, 24], "embed_dim": 128, "distilled": True}
+    deit = {**TINY_DEIT, "img_size": [24, 24], "embed_dim": 192, "num_heads": 3, "distilled": True}
     other = TINY_SWIN | {"img_size": [48, 48]}  # determined by its masks alone
     masks = {"layers.0.blocks.1.attn_mask": np.zeros((64, 9, 9), np.float32)}
     for config, more in ((deit, {}), (deit | {"qkv_bias": False}, {}), (TINY_SWIN | {"mlp_ratio": 2.5}, {}), (other, masks)):
@@ -391,6 +391,27 @@ def test_dimensions_are_inferred_from_shapes(tmp_path: Path) -> None:
     save_file(weights, tmp_path / "part.safetensors")
     with pytest.raises(FileError, match=r"tensor head\.weight is missing, without which it is no whole network"):
         Checkpoint.open(tmp_path / "part.safetensors").own_config()
+
+
+def test_heads_that_no_shape_tells_are_not_guessed(tmp_path: Path, cli: Cli) -> None:
+    """A network 64 channels wide can have 1, 2 or 4 heads; a published width, or one narrower than a head, settles it."""
+    for width, heads in ((16, 1), (48, 1), (192, 3), (384, 6)):
+        saved(
+            {**TINY_DEIT, "img_size": [16, 16], "depth": 1, "embed_dim": width, "num_heads": heads},
+            tmp_path / "c.safetensors",
+        )
+        inferred = Checkpoint.open(tmp_path / "c.safetensors").own_config()
+        assert inferred is not None
+        assert (inferred[0]["num_heads"], f"num_heads {heads}" in inferred[1]) == (heads, True)
+    config = {**TINY_DEIT, "img_size": [16, 16], "embed_dim": 64, "num_heads": 4}
+    saved(config, Path("c.safetensors"))
+    Image.fromarray(random_picture(config, 4)).save("p.png")
+    code, _, err = cli("quantize c.safetensors --calibrate p.png -o c.h5")
+    assert (code, len(err.splitlines()), Path("c.h5").exists()) == (2, 1, False)
+    assert "number of heads" in err
+    assert "--config" in err
+    Path("given.json").write_text(json.dumps(config))
+    assert cli("quantize c.safetensors --config given.json --calibrate p.png -o c.h5")[0] == 0
 
 
 @every_network

@@ -1,21 +1,24 @@
 """Damage files of every kind and run the commands on them: no crash, no hang, no memory without bound, one line on refusal.
 
-    python tools/fuzz.py [--cases N] [--seconds S] [--seed K] [--keep FOLDER]
+    python tools/fuzz.py [--cases N] [--first N] [--seconds S] [--seed K] [--workers N] [--keep FOLDER]
 
-Every case runs in a process of its own. What fails is kept in FOLDER with the command that fails on it.
+Workers run the commands in their own process, one case after the other; a case that ends its worker, by a crash or by
+taking too long, is known by its number. What fails is kept in FOLDER with the command that fails on it.
 """
 
 from __future__ import annotations
 
+import json
+import mmap
 import os
 import random
 import re
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +45,9 @@ CONFIG = {
     "decoder": {"name": "linear"},
 }
 NODE = "encoder.blocks.0.norm1.requant"
-PROCESSOR_SECONDS, MEMORY = 20, 2 << 30
+PROCESSOR_SECONDS, WALL_SECONDS, MEMORY = 20, 120, 2 << 30
+MEMORY_FOLDER = Path("/dev/shm")  # files in memory, where the system has such a folder
+RENEWED = 2000  # cases, after which a worker is replaced by a new process
 MAP = f'[[tensor]]\ndevice = "t.{{kind}}"\nnode = "{NODE}"\n'
 LONG = [b"9" * 5000, b"1e999999", b"-", b"\x00", b"\xff\xff\xff\xff", b"[" * 5000, b"inf", b"18446744073709551616"]
 
@@ -52,6 +57,7 @@ COMMANDS: dict[str, list[str]] = {
         "diff golden.h5 other.h5",
         "export golden.h5 -o tb --dry-run",
         f"trace golden.h5 {NODE} --at 0,0 -m model.h5",
+        f"synth-fault golden.h5 --node {NODE} --rule n-1 -m model.h5 -o fault.h5",
     ],
     "other.h5": ["diff golden.h5 other.h5", "diff golden.h5 other.h5 --json --scaled"],
     "model.h5": ["inspect -m model.h5", "export model.h5 -o tb --dry-run"],
@@ -67,16 +73,22 @@ COMMANDS: dict[str, list[str]] = {
     "dialect.toml": ["vectors gen requant --dialect dialect.toml -o v.json"],
     "config.json": ["synth --config config.json -o s.h5"],
     "vectors.json": ["vectors score vectors.json --json"],
-    "picture.png": ["golden picture.png -m model.h5 -o g.h5 --level digest"],
+    "answers.json": ["vectors check answers.json --json"],
+    "scenes/a.png": ["eval scenes -m model.h5 --integers --json"],
+    "scenes/a_labels.png": ["eval scenes -m model.h5 --integers"],
+    "picture.png": ["run picture.png -m model.h5 -o l.png", "golden picture.png -m model.h5 -o g.h5 --level digest"],
     "c.safetensors": ["quantize c.safetensors --config config.json --calibrate picture.png -o q.h5"],
     "c.npz": ["quantize c.npz --config config.json --calibrate picture.png -o q.h5"],
 }
 
 
+# Files whose commands take a few milliseconds are drawn so much more often than the others.
+QUICK, OFTEN = {"tb/manifest.json", f"dut/{NODE}.hex", "layout.toml", "dialect.toml", "config.json"}, 20
+DRAWN = [file for file in COMMANDS for _ in range(OFTEN if file in QUICK else 1)]
+
+
 def seeds(folder: Path) -> None:
     """Whole files of every kind."""
-    import json
-
     weights = {name: value.astype(np.float32) for name, value in random_weights(CONFIG, 1).items()}
     graph, picture = intsim.synth(CONFIG), random_picture(CONFIG, 1)
     intsim.save(graph, folder / "model.h5")
@@ -100,10 +112,22 @@ def seeds(folder: Path) -> None:
     choices = intsim.dialects.RTL.choices()
     (folder / "dialect.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in choices.items()))
     (folder / "config.json").write_text(json.dumps(CONFIG))
-    (folder / "vectors.json").write_text(generate("requant", intsim.dialects.RTL, 1, 0).text())
+    vectors = generate("requant", intsim.dialects.RTL, 1, 0).text()
+    (folder / "vectors.json").write_text(vectors)
+    answers = json.loads(vectors)
+    for case in answers["cases"]:
+        case["got"] = case.get("expect", "invalid")
+    (folder / "answers.json").write_text(json.dumps(answers))
     Image.fromarray(picture).save(folder / "picture.png")
+    (folder / "scenes").mkdir()
+    Image.fromarray(picture).save(folder / "scenes" / "a.png")
+    Image.fromarray((picture[..., 0] % CONFIG["n_cls"]).astype(np.uint8)).save(folder / "scenes" / "a_labels.png")
     save_file(weights, folder / "c.safetensors")
     np.savez(folder / "c.npz", **weights)  # type: ignore[arg-type]
+    if "c.pth" in COMMANDS:
+        import torch
+
+        torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, folder / "c.pth")
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
@@ -152,48 +176,39 @@ def damaged(whole: bytes, draw: random.Random) -> bytes:
     return bytes(content)
 
 
-# --- one case ---------------------------------------------------------------------------------------------------------
+# --- cases ------------------------------------------------------------------------------------------------------------
+
+
+class Cases:
+    """The cases of one seed, by number, over copies of the same whole files. A case is the same whoever runs it."""
+
+    def __init__(self, seed: int, whole: Path) -> None:
+        self.seed, self.whole = seed, whole
+        self.content = {file: (whole / file).read_bytes() for file in COMMANDS}
+
+    def case(self, number: int) -> tuple[str, bytes, str]:
+        """The file that is damaged, its content, and the command that reads it."""
+        draw = random.Random(f"{self.seed}:{number}")
+        file = draw.choice(DRAWN)
+        command = draw.choice(COMMANDS[file])
+        return file, damaged(self.content[file], draw), command
+
+    def run(self, number: int, folder: Path) -> str:
+        """What is wrong with the end of a case in a copy of the whole files; "" where it ended as it should."""
+        file, content, command = self.case(number)
+        (folder / file).write_bytes(content)
+        problem = outcome(command, folder)
+        (folder / file).write_bytes(self.content[file])
+        return problem
 
 
 def outcome(command: str, folder: Path) -> str:
-    """What is wrong with a command's end; "" where it ended as it should."""
-    said = folder.parent / f"said-{os.getpid()}"
-    begun = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _become(command, folder, said)
-    while True:
-        done, status, used = os.wait4(child, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() - begun > 6 * PROCESSOR_SECONDS:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            return "it waits for ever"
-        time.sleep(0.001)
-    if os.WIFSIGNALED(status):
-        return f"killed by signal {os.WTERMSIG(status)}"
-    code, text = os.WEXITSTATUS(status), said.read_text(errors="replace")
-    said.unlink()
-    if code not in (0, 1, 2):
-        return f"exit code {code}: {text[-300:]}"
-    if used.ru_maxrss * 1024 > MEMORY:
-        return f"{used.ru_maxrss >> 10:,} MB of memory"
-    lines = [line for line in text.splitlines() if "Compiling the integer kernels" not in line]
-    if code == 2 and len([line for line in lines if line.startswith("intsim: ")]) > 1:
-        return f"more than one line: {text[:300]}"
-    if left := [path.name for path in folder.rglob("*.part")]:
-        return f"left behind: {left[0]}"
-    return ""
-
-
-def _become(command: str, folder: Path, said: Path) -> None:
-    """The command, in this process, which ends with it."""
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
+    """What is wrong with a command's end; "" where it ended as it should. A process over its time is killed by a signal."""
     os.chdir(folder)
-    handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(handle, 2)
+    os.ftruncate(2, 0)
+    os.lseek(2, 0, os.SEEK_SET)
+    signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     code = 70
     try:
         intsim_command.main(args=command.split(), prog_name="intsim")
@@ -201,50 +216,145 @@ def _become(command: str, folder: Path, said: Path) -> None:
         code = int(end.code or 0)
     except BaseException:  # noqa: BLE001  reported as a failure by its exit code
         pass
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     sys.stderr.flush()
-    os._exit(code)
+    text = os.pread(2, 1 << 20, 0).decode(errors="replace")
+    if code not in (0, 1, 2):
+        return f"exit code {code}: {text[-300:]}"
+    if (used := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024 > MEMORY:
+        return f"{used >> 10:,} MB of memory"
+    lines = [line for line in text.splitlines() if "Compiling integer kernels" not in line]
+    if code == 2 and len([line for line in lines if line.startswith("intsim: ")]) > 1:
+        return f"more than one line: {text[:300]}"
+    if left := [path.name for path in folder.rglob("*.part")]:
+        return f"left behind: {left[0]}"
+    return ""
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """A process that runs every n-th case, one after the other, and is renewed from time to time and where it ends early."""
+
+    def __init__(self, cases: Cases, numbers: range, until: float, folder: Path) -> None:
+        self.cases, self.until, self.folder = cases, until, folder
+        self.remaining = numbers
+        self.current = mmap.mmap(-1, 8)  # the case being run; the parent reads it after a crash
+        self.said = folder.with_name(f"{folder.name}.said")
+        self.failures = folder.with_name(f"{folder.name}.failures")
+        self.failures.touch()
+        self.process = 0
+        self.start()
+
+    def start(self) -> None:
+        """Run the next cases in a new process."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.cases.whole, self.folder)
+        self._at(self.remaining.start)
+        self.process = os.fork()
+        if self.process == 0:
+            _redirect(self.said)
+            self._work()
+            os._exit(0)
+
+    def _work(self) -> None:
+        for number in self.remaining[:RENEWED]:
+            if time.monotonic() > self.until:
+                break
+            self._at(number)
+            if problem := self.cases.run(number, self.folder):
+                with self.failures.open("a") as file:
+                    file.write(json.dumps([number, problem]) + "\n")
+                self._at(number + self.remaining.step)
+                break  # what went wrong here must not meet the next case
+            self._at(number + self.remaining.step)
+
+    def _at(self, number: int) -> None:
+        self.current[:] = number.to_bytes(8, "little")
+
+    def ended(self, status: int) -> bool:
+        """Whether nothing is left to do after the process ended with `status`; else a new one goes on."""
+        number = int.from_bytes(self.current[:], "little")
+        if os.WIFSIGNALED(status) or os.WEXITSTATUS(status):
+            names: dict[int, str] = {
+                signal.SIGPROF: f"over {PROCESSOR_SECONDS} s of processor time",
+                signal.SIGALRM: "it waits for ever",
+            }
+            by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            with self.failures.open("a") as file:
+                file.write(json.dumps([number, names.get(by, f"killed by signal {by}")]) + "\n")
+            number += self.remaining.step
+        self.remaining = range(number, self.remaining.stop, self.remaining.step)
+        if not self.remaining or time.monotonic() > self.until:
+            return True
+        self.start()
+        return False
+
+
+def _redirect(said: Path) -> None:
+    """Let this process print to nowhere, and its errors to the file `said`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(said, os.O_RDWR | os.O_CREAT | os.O_TRUNC), 2)
+    sys.stdout, sys.stderr = (os.fdopen(handle, "w", closefd=False) for handle in (1, 2))
+
+
+def run(cases: Cases, numbers: range, seconds: float, workers: int, folder: Path) -> tuple[int, list[tuple[int, str]]]:
+    """The number of cases tried within `seconds`, and what failed: the case's number and the problem."""
+    until = time.monotonic() + seconds
+    parts = (numbers[first::workers] for first in range(workers))
+    team = [Worker(cases, part, until, folder / f"work{k}") for k, part in enumerate(parts) if part]
+    running = {worker.process: worker for worker in team}
+    while running:
+        process, status = os.wait()
+        worker = running.pop(process)
+        if not worker.ended(status):
+            running[worker.process] = worker
+    lines = [line for worker in team for line in worker.failures.read_text().splitlines()]
+    return len(numbers) - sum(len(worker.remaining) for worker in team), [tuple(json.loads(line)) for line in lines]
+
+
+def whole_files_do(whole: Path, folder: Path) -> None:
+    """Every command on whole files, in a process of its own; ClickException where one fails."""
+    for command in sorted({command for commands in COMMANDS.values() for command in commands}):
+        work, said = folder / "work", folder / "said"
+        shutil.copytree(whole, work)
+        child = os.fork()
+        if child == 0:
+            _redirect(said)
+            os._exit(bool(outcome(command, work)))
+        if os.waitpid(child, 0)[1]:
+            raise click.ClickException(f"{command} on whole files: {said.read_text()[-300:]}")
+        shutil.rmtree(work)
 
 
 @click.command()
-@click.option("--cases", default=100_000, show_default=True)
+@click.option("--cases", "count", default=100_000, show_default=True)
+@click.option("--first", default=0, show_default=True, help="Number of the first case: one case again with --cases 1.")
 @click.option("--seconds", default=3600.0, show_default=True, help="Stop after so long.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--workers", default=os.cpu_count() or 1, show_default="one a processor")
 @click.option("--keep", type=click.Path(path_type=Path), default=Path("out/fuzz"), show_default=True)
-def main(cases: int, seconds: float, seed: int, keep: Path) -> int:
+def main(count: int, first: int, seconds: float, seed: int, workers: int, keep: Path) -> int:
     """Damage files of every kind and run the commands on them."""
-    draw, begun, failures = random.Random(seed), time.monotonic(), 0
-    tried: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="intsim-fuzz-") as name:
-        whole, work = Path(name) / "whole", Path(name) / "work"
+    begun = time.monotonic()
+    os.environ["NUMBA_NUM_THREADS"] = "1"  # the workers share the processors
+    with tempfile.TemporaryDirectory(prefix="intsim-fuzz-", dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None) as name:
+        whole = Path(name) / "whole"
         whole.mkdir()
         seeds(whole)
-        for commands in COMMANDS.values():
-            for command in commands:  # the whole files must do
-                shutil.copytree(whole, work)
-                if problem := outcome(command, work):
-                    raise click.ClickException(f"{command} on whole files: {problem}")
-                shutil.rmtree(work)
-        shutil.copytree(whole, work)
-        for number in range(cases):
-            if time.monotonic() - begun > seconds:
-                break
-            file = draw.choice(list(COMMANDS))
-            command = draw.choice(COMMANDS[file])
-            (work / file).write_bytes(damaged((whole / file).read_bytes(), draw))
-            tried[file] += 1
-            if problem := outcome(command, work):
-                failures += 1
-                keep.mkdir(parents=True, exist_ok=True)
-                kept = keep / f"{seed}-{number}-{Path(file).name}"
-                shutil.copy(work / file, kept)
-                click.echo(f"{kept}: {command}: {problem}")
-            (work / file).unlink()
-            shutil.copy(whole / file, work / file)
-            if number % 500 == 499:
-                shutil.rmtree(work)
-                shutil.copytree(whole, work)
-    took, number = time.monotonic() - begun, sum(tried.values())
-    click.echo(f"{number:,} cases of {len(tried)} kinds of files in {took:,.0f} s: {failures} failures")
+        whole_files_do(whole, Path(name))
+        cases = Cases(seed, whole)
+        tried, failures = run(cases, range(first, first + count), seconds, workers, Path(name))
+    for number, problem in sorted(failures):
+        file, content, command = cases.case(number)
+        keep.mkdir(parents=True, exist_ok=True)
+        kept = keep / f"{seed}-{number}-{Path(file).name}"
+        kept.write_bytes(content)
+        click.echo(f"{kept}: {command}: {problem}")
+    took = time.monotonic() - begun
+    click.echo(f"{tried:,} cases of {len(COMMANDS)} kinds of files in {took:,.0f} s: {len(failures)} failures")
     return 1 if failures else 0
 
 

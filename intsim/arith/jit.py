@@ -64,20 +64,20 @@ def _homes() -> list[Path]:
 class _Once(event.Listener):
     """Calls `notify` at the first compilation in this process; loading a kernel from the cache does not count."""
 
-    def __init__(self, notify: Callable[[], None]) -> None:
-        self._pending: Callable[[], None] | None = notify
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._pending: Callable[[str], None] | None = notify
 
     def on_start(self, event: event.Event) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
-            pending()
+            pending(event.data["dispatcher"].py_func.__module__.rpartition(".")[2])
 
     def on_end(self, event: event.Event) -> None:
         """Ignored."""
 
 
-def before_compiling(tell: Callable[[], None]) -> None:
-    """Call `tell` once, before the first kernel is compiled, in the thread that compiles it."""
+def before_compiling(tell: Callable[[str], None]) -> None:
+    """Call `tell` once, before the first kernel is compiled, in the thread that compiles it, with the name of its module."""
     events: Any = event  # a module without types
     events.register("numba:compile", _Once(tell))
 

@@ -26,7 +26,7 @@ DIFFERENT = 1  # exit code: a difference was found
 UNUSABLE = 2  # exit code: bad input, or nothing could be compared
 Command = TypeVar("Command", bound=Callable[..., object])
 
-COMPILING = "Compiling the integer kernels for this machine (once; later runs start immediately) ..."
+COMPILING = "Compiling integer kernels that this machine has not run before, starting with {} (each once) ..."
 PLAIN_WIDTH = 240  # of tables in files and pipes; lines are not padded to it
 EXPORT_FORMATS = ("hex", "bits", "raw", "text", "c", "npy", "npz")
 PACKAGE_LANGUAGES = ("sv", "vhdl", "c")
@@ -175,8 +175,8 @@ def announce_compiling() -> None:
     if context is not None and context.params.get("as_json") and not sys.stderr.isatty():
         return
 
-    def say() -> None:
-        click.echo(COMPILING, err=True)
+    def say(first: str) -> None:
+        click.echo(COMPILING.format(first), err=True)
         if remark := cache_remark():
             click.echo(f"intsim: {remark}", err=True)
 

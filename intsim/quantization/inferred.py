@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import FileError
+from ..errors import ConfigurationNotFound, FileError
 from ..nets.segmenter import LINEAR, MASK
 from .containers import CheckpointTensor
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming
 
 MMSEGMENTATION_HAS = {"l2_norm": True, "encoder_norm_eps": 1e-6}  # of every network trained with it
-HEAD = 64  # channels per head of every published ViT, DeiT and Segmenter
+PUBLISHED_HEADS = {192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16}  # of ViT, DeiT and Segmenter, by width
+HEAD = 64  # channels of a published head; a narrower network is taken as one head
 
 
 def inferred_config(
@@ -25,7 +26,8 @@ def inferred_config(
 ) -> tuple[dict[str, Any], str] | None:
     """A configuration and the assumptions in it; None where shapes do not suffice.
 
-    Raises FileError where the shapes are not those of a network.
+    Raises ConfigurationNotFound where the shapes leave a dimension open that no published network settles, and FileError
+    where they are not those of a network.
     """
     if naming is MMSEGMENTATION:
         config = _segmenter_config(path, tensors)
@@ -41,7 +43,7 @@ def inferred_config(
     except KeyError as error:
         raise FileError(f"{path}: tensor {error.args[0]} is missing, without which it is no whole network") from None
     except (ValueError, IndexError, ZeroDivisionError):
-        raise FileError(f"{path}: its shapes do not determine the dimensions of a network; give its configuration") from None
+        raise ConfigurationNotFound(path, "its shapes do not determine the dimensions of a network") from None
     size = "" if config["kind"] == "deit" or _masks(shapes) else f", img_size {config['img_size']}"
     heads = f", num_heads {config['num_heads']}" if config["kind"] == "deit" else ""
     return config, f"kind {config['kind']} (normalization as trained on ImageNet){heads}{size}"
@@ -55,23 +57,21 @@ def _ours(name: str, naming: Naming) -> str:
 
 
 def _segmenter_config(path: Path, tensors: Mapping[str, CheckpointTensor]) -> dict[str, Any]:
-    """As in mmsegmentation's own configurations: 64 channels per head, a square picture, pixels normalised to -1..1."""
+    """As in mmsegmentation's own configurations: published heads, a square picture, pixels normalised to -1..1."""
     try:
         d_model, _, patch, _ = tensors["backbone.patch_embed.projection.weight"].shape
         tokens = tensors["backbone.pos_embed"].shape[1] - 1
         mask = "decode_head.cls_emb" in tensors
         classes = tensors["decode_head.cls_emb" if mask else "decode_head.conv_seg.weight"].shape[1 if mask else 0]
     except (KeyError, ValueError, IndexError):
-        raise FileError(
-            f"{path}: its shapes do not determine the dimensions of a Segmenter; give its configuration"
-        ) from None
+        raise ConfigurationNotFound(path, "its shapes do not determine the dimensions of a Segmenter") from None
     side = _square(path, tokens) * patch
     return {
         "name": path.stem,
         "image_size": [side, side],
         "patch_size": patch,
         "d_model": d_model,
-        "n_heads": max(1, d_model // HEAD),
+        "n_heads": _heads(path, d_model),
         "n_layers": _count(tensors, r"backbone\.layers\.\d+\.ln1\.weight"),
         "n_cls": classes,
         "decoder": {"name": MASK, "n_layers": _count(tensors, r"decode_head\.layers\.\d+\.ln1\.weight")}
@@ -83,7 +83,7 @@ def _segmenter_config(path: Path, tensors: Mapping[str, CheckpointTensor]) -> di
 
 
 def _vit_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """A ViT or DeiT with 64 channels per head and a square picture."""
+    """A ViT or DeiT with the heads of the published one of its width, and a square picture."""
     d, _, patch, _ = shapes["patch_embed.proj.weight"]
     distilled = "dist_token" in shapes
     side = _square(path, shapes["pos_embed"][1] - 1 - distilled) * patch
@@ -94,7 +94,7 @@ def _vit_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
         "patch_size": patch,
         "embed_dim": d,
         "depth": _numbered(shapes, r"blocks\.(\d+)\..*"),
-        "num_heads": max(1, d // HEAD),
+        "num_heads": _heads(path, d),
         "num_classes": shapes["head.weight"][0],
         "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / d,
         "qkv_bias": "blocks.0.attn.qkv.bias" in shapes,
@@ -124,6 +124,15 @@ def _swin_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
     }
 
 
+def _heads(path: Path, width: int) -> int:
+    """The heads of the published network of this width; no shape depends on their number."""
+    if width in PUBLISHED_HEADS:
+        return PUBLISHED_HEADS[width]
+    if width < HEAD:
+        return 1
+    raise ConfigurationNotFound(path, f"no shape tells the number of heads, no published network is {width} channels wide")
+
+
 def _masks(shapes: Mapping[str, tuple[int, ...]]) -> int:
     """The number of windows of the first stage, from the shape of its mask; 0 where there is no mask."""
     return shapes.get("layers.0.blocks.1.attn_mask", (0,))[0]
@@ -141,5 +150,5 @@ def _count(names: Mapping[str, Any], pattern: str) -> int:
 def _square(path: Path, tokens: int, what: str = "position embeddings") -> int:
     side = math.isqrt(max(tokens, 0))
     if side * side != tokens:
-        raise FileError(f"{path}: its {tokens} {what} do not form a square; give its configuration")
+        raise ConfigurationNotFound(path, f"its {tokens} {what} do not form a square")
     return side

@@ -7,7 +7,8 @@ file and walks over everything that is read of it besides the values; where it d
 from __future__ import annotations
 
 import os
-import time
+import selectors
+import signal
 import warnings
 from contextlib import suppress
 from functools import lru_cache
@@ -20,7 +21,6 @@ from ..errors import FileError
 
 PROCESSOR_SECONDS = 5  # that the child may compute
 WALL_SECONDS = 60
-LONGEST_PAUSE = 0.02  # between two looks at whether it has finished
 
 
 def require_finite(path: Path) -> None:
@@ -33,24 +33,22 @@ def require_finite(path: Path) -> None:
 def _looked(path: str, inode: int, size: int, changed: int) -> None:
     if not hasattr(os, "fork"):
         return
+    end, held = os.pipe()  # the child holds the other end, so that this one is at its end when the child is
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of forking with threads: the child uses nothing but HDF5, whose lock is renewed
         child = os.fork()
     if child == 0:
         _look(path)
-    deadline, pause = time.monotonic() + WALL_SECONDS, 0.0005
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            if os.WIFSIGNALED(status):
-                raise FileError(f"{path}: damaged, the HDF5 library does not survive reading it; make it again")
-            return
-        if time.monotonic() > deadline:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            raise FileError(f"{path}: damaged, reading it does not end; make it again")
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+    os.close(held)
+    with selectors.DefaultSelector() as watched:
+        watched.register(end, selectors.EVENT_READ)
+        in_time = bool(watched.select(WALL_SECONDS))
+    os.close(end)
+    if not in_time:
+        os.kill(child, signal.SIGKILL)
+    if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        what = "the HDF5 library does not survive reading it" if in_time else "reading it does not end"
+        raise FileError(f"{path}: damaged, {what}; make it again")
 
 
 def _look(path: str) -> None:
