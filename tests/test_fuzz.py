@@ -24,8 +24,8 @@ def fuzz(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "PROCESSOR_SECONDS", 1)
-    monkeypatch.setattr(module, "WALL_SECONDS", 2)
+    monkeypatch.setattr(module, "PROCESSOR_SECONDS", 0.1)
+    monkeypatch.setattr(module, "WALL_SECONDS", 5)
     return module
 
 
@@ -58,7 +58,7 @@ class Misbehaving:
 
 SAID = {
     "crash": "killed by signal 11",
-    "loop": "over 1 s of processor time",
+    "loop": "over 0.1 s of processor time",
     "wait": "it waits for ever",
     "leave": "left behind: x.part",
     "chatter": "more than one line: intsim: one\nintsim: two\n",
