@@ -126,11 +126,22 @@ class PictureSizeMismatch(FileError):
         self.path, self.expected, self.found = path, expected, found
 
 
-class UnknownLabel(FileError):
-    """The label map `path` has `label` at `place`, which is none of the `classes`; `from_one`: they seem to count from 1."""
+MOST_LABELS = 5  # that a message lists
 
-    def __init__(self, path: Path, label: int, place: tuple[int, int], classes: int, from_one: bool) -> None:
+
+class UnknownLabel(FileError):
+    """The label map `path` has `label` at `place`, which is none of the `classes`; `from_one`: they seem to count from 1.
+
+    `others` are the further labels in it that are none; where there are any, its labels are not numbered like the classes.
+    """
+
+    def __init__(
+        self, path: Path, label: int, place: tuple[int, int], classes: int, from_one: bool, others: tuple[int, ...] = ()
+    ) -> None:
+        listed = ", ".join(map(str, others[:MOST_LABELS])) + (", ..." if len(others) > MOST_LABELS else "")
         super().__init__(
             f"{path}: label {label} at row {place[0]}, column {place[1]} is outside the {classes} classes of the model"
+            + (f", and so are {listed}; a pixel's value must be its class" if others else "")
         )
         self.path, self.label, self.place, self.classes, self.from_one = path, label, place, classes, from_one
+        self.others = others

@@ -306,7 +306,10 @@ REFUSED: dict[str, tuple[Weights, str]] = {
     "deeper": (changed(encoder__blocks__2__norm1__bias=ZEROS), "encoder.blocks.2.norm1.bias is not part"),
     "distilled": (changed(encoder__dist_token=np.zeros((1, 1, 32), np.float32)), "encoder.dist_token is not part"),
     "shallower": (changed(encoder__blocks__1__norm1__bias=None), "tensor encoder.blocks.1.norm1.bias is missing"),
-    "integers": (changed(encoder__norm__bias=np.zeros(32, np.int32)), "encoder.norm.bias is I32; expected F64, F32 or F16"),
+    "integers": (
+        changed(encoder__norm__bias=np.zeros(32, np.int32)),
+        "encoder.norm.bias is I32; expected F64, F32, F16 or BF16",
+    ),
 }
 
 

@@ -477,7 +477,7 @@ BAD_RAW = [
     ("x.hex", b"0" * 20000, "", "x.hex: words of 20,000 digits: layout of the map: "),
     ("x.txt", b"1 2 three", "", ":1: 'three' is not a decimal number"),
     ("x.txt", b"1 " * 511 + b"40000", "", ":1: 40000 does not fit i16"),
-    ("x.txt", b"\xff\xfe", "", ":1: is not plain text"),
+    ("x.txt", b"\xff\xfd", "", ":1: is not plain text"),
     ("x.bin", b"\0" * 1024, "shape = [4, 4]", "the map says [4, 4], the node is [2, 16, 16]"),
     ("x.bin", b"\0" * 1024, "shape = [16, 32]\naxes = [1, 0, 2]", "it has 2 axes, the map names 3: [1, 0, 2]"),
     ("x.bin", b"\0" * 1024, "axes = [0, 1]", "the map's axes [0, 1] do not name"),

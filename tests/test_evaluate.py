@@ -316,9 +316,9 @@ def from_one() -> None:
         Image.fromarray(labels).save(f"data/p{i}_labels.png")
 
 
-def relabelled(value: int = 5) -> None:
+def relabelled(*values: int) -> None:
     labels = np.asarray(Image.open("data/p1_labels.png")).copy()
-    labels[3, 7] = value
+    labels[3, 7 : 7 + len(values)] = values
     Image.fromarray(labels).save("data/p1_labels.png")
 
 
@@ -396,6 +396,11 @@ REFUSED: dict[str, tuple[Callable[[], None], str, str]] = {
         lambda: relabelled(6),
         "",
         "data/p1_labels.png: label 6 at row 3, column 7 is outside the 5 classes of the model; --ignore 6",
+    ),
+    "steps": (
+        lambda: relabelled(60, 120, 180),
+        "",
+        "label 60 at row 3, column 7 is outside the 5 classes of the model, and so are 120, 180; a pixel's value must",
     ),
     "255": (lambda: relabelled(255), "", "label 255 at row 3, column 7 is outside the 5 classes"),
     "outside, from 1": (lambda: relabelled(6), "--reduce-zero-label", "label 6 at row 3, column 7 is outside the 5 classes"),

@@ -85,6 +85,21 @@ def test_two_sets_in_a_flat_file(write: Callable[[Weights, Path], Path], tmp_pat
         Checkpoint.open(path, "swa")
 
 
+@pytest.mark.parametrize(
+    ("own", "average", "counter"),
+    [("model.", "ema.module.", "ema.n_averaged"), ("", "ema_", "ema_updates"), ("net.", "model_ema.", "model_ema.updates")],
+)
+def test_an_average_and_its_counter_in_a_flat_file(own: str, average: str, counter: str, tmp_path: Path) -> None:
+    both = {f"{own}{name}": v for name, v in float32(3).items()} | {f"{average}{name}": v for name, v in float32(4).items()}
+    path = safetensors_file(both | {counter: np.ones(1, np.float32)}, tmp_path / "both")
+    wanted = average.rstrip("._")
+    assert Checkpoint.open(path).remarks[0].endswith(f"left out: {wanted}")
+    for weights, expected in ((None, float32(3)), (wanted, float32(4))):
+        read, _ = read_checkpoint(path, TINY, weights)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(read[name], value, err_msg=name)
+
+
 def test_the_other_set_is_quantized_and_measured(cli: Cli, tmp_path: Path) -> None:
     """What was named is recorded, so that `eval` compares with the same weights."""
     both = {f"model.{n}": v for n, v in float32(3).items()} | {f"model_ema.{n}": v for n, v in float32(4).items()}

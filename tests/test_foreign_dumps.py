@@ -107,6 +107,20 @@ def test_parts_of_a_tensor_know_their_padding(tmp_path: Path) -> None:
         ENCODINGS["hex"].read(path, packing, range(0, 2), silent)
 
 
+def test_padding_need_not_be_written(tmp_path: Path) -> None:
+    """Rows written by address leave their padding out, and the last row may end with its last element."""
+    path, entry = tmp_path / "x.hex", 'beat = 8\nlanes = 1\npitch = [4]\nencoding = "hex"'
+    for text in ("@0 01 02 03 @4 04 05 06", "01 02 03 xx 04 05 06", "@14 04 05 06 @10 01 02 03"):
+        path.write_text(text)
+        assert read(path, entry, (2, 3), signed(8)) == [[1, 2, 3], [4, 5, 6]]
+    path.write_text("@0 01 02 @4 04 05 06")
+    with pytest.raises(FileError, match="jumps to address 0x4, but nothing is written to 0x2 to 0x3"):
+        read(path, entry, (2, 3), signed(8))
+    path.write_text("01 02 03 xx 04 05")
+    with pytest.raises(FileError, match="has 6 hexadecimal words, expected 8; the dump is truncated"):
+        read(path, entry, (2, 3), signed(8))
+
+
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +169,9 @@ def test_a_long_word_is_still_a_beat_where_there_are_fewer_words(tmp_path: Path)
         ("@2 03 04 @1 01 02", "address 0x2 is written twice"),
         ("@2 03 04 @5 01 02", "jumps to address 0x5, but nothing is written to 0x4"),
         ("@2 03 04 @8 01 02", "jumps to address 0x8, but nothing is written to 0x4 to 0x7"),
-        ("@2 03 04 @0 01", "has 3 hexadecimal words, expected 4"),
+        ("@2 03 04 @0 01", "jumps to address 0x2, but nothing is written to 0x1"),
+        ("@0 01 02 @1 03 04 05", "address 0x1 is written twice"),
+        ("@0 01 02 03", "has 3 hexadecimal words, expected 4; the dump is truncated"),
     ],
 )
 def test_address_blocks_in_any_order(text: str, expected: list[int] | str, tmp_path: Path) -> None:
@@ -481,3 +497,130 @@ def test_text_attributes_as_bytes(
     assert diff(changed, golden_file).identical
     assert diff(golden_file, changed, model, isolated=True).identical
     assert diff(golden_file, changed).kind == "golden file"
+
+
+# --- what a stranger met ----------------------------------------------------------------------------------------------
+
+
+def entry(device: str, node: str, *keys: str) -> str:
+    return "\n".join([f'[[tensor]]\ndevice = "{device}"\nnode = "{node}"', *keys, ""])
+
+
+def golden_values(node: str) -> np.ndarray:
+    with h5py.File("golden.h5") as file:
+        return np.asarray(file[node][()])
+
+
+def test_text_in_utf16(tmp_path: Path) -> None:
+    """What PowerShell's redirection writes."""
+    path = tmp_path / "x.hex"
+    path.write_bytes("01 02 03\r\n04 05 06\r\n".encode("utf-16"))
+    assert read(path, "bits = 8", (2, 3), signed(8)) == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "keys", "said"),
+    [
+        ("x.hex", "  0: 01\n  1: 02\n", "bits = 8", "'0:' looks like an address"),
+        ("x.txt", "0xDE 0x01", "", "0xDE does not fit i8; digits in two's complement are read with the encoding hex"),
+        ("x.hex", "000000de 00000001", "bits = 8", "bits = 32 reads the whole word"),
+        ("x.hex", "-9 01", "bits = 8", "or - is a sign: write two's complement"),
+        ("x.csv", "1, 2", "", "it looks like text: give its encoding"),
+        ("x.bin", "10000000\n00000001\n", "", "it looks like text: give its encoding"),
+        ("x.txt", "0.25 1", "", "dump the integers, or say that the values are scaled"),
+    ],
+)
+def test_messages_name_the_way_out(name: str, content: str, keys: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    map_path = tmp_path / "map.toml"
+    map_path.write_text(entry(name, "x", keys))
+    try:
+        raw = open_raw(path, DumpMap.load(map_path).entries[0].layout, (2,), signed(8))
+        found = raw.note or f"{raw.load()[()]}"
+    except IntsimError as error:
+        found = str(error)
+    assert said in found
+
+
+def test_scaled_text_of_a_map(cli: Cli, graph: Graph) -> None:
+    values = golden_values(NORM)
+    Path("dut").mkdir()
+    Path("dut/t.txt").write_text("\n".join(f"{v * graph.scales[NORM]:.9g}" for v in values.ravel()))
+    Path("dut/map.toml").write_text(entry("t.txt", NORM))
+    code, out, _ = cli("diff golden.h5 dut --scaled")
+    assert (code, out.splitlines()[0].startswith("identical")) == (0, True), out
+    code, out, _ = cli("diff golden.h5 dut")
+    assert code == 2
+    assert "say that the values are scaled" in out
+    Path("dut/t.txt").write_text("\n".join(map(str, values.ravel().tolist())))
+    assert cli("diff golden.h5 dut --scaled")[0] == 0, "whole numbers are no multiples of a scale"
+
+
+def test_unreadable_tensors_do_not_come_first(cli: Cli) -> None:
+    """The headline names a tensor that differs, and calls nothing different where all that could be read is equal."""
+    values = golden_values(NORM)
+    np.savez("dut.npz", **{NORM: values, "labels": np.zeros((3, 3), np.int16)})  # type: ignore[arg-type]
+    code, out, _ = cli("diff golden.h5 dut.npz")
+    assert code == 1
+    assert out.splitlines()[0] == "identical where it can be compared: 1 tensor of the dump could not be used"
+    late = golden_values(QKV)
+    np.savez("dut.npz", **{NORM: np.zeros((3, 3), np.int8), QKV: late ^ 1})  # type: ignore[arg-type]
+    code, out, _ = cli("diff golden.h5 dut.npz")
+    assert (code, out.splitlines()[0]) == (1, f"different: first at {QKV}")
+    assert json.loads(cli("diff golden.h5 dut.npz --json")[1])["first"]["node"] == QKV
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8"])
+def test_signed_values_in_any_unsigned_type(dtype: str, cli: Cli) -> None:
+    np.savez("dut.npz", **{NORM: golden_values(NORM).astype(dtype)})  # type: ignore[arg-type]
+    code, out, _ = cli("diff golden.h5 dut.npz")
+    assert code == 1
+    bits = 8 * np.dtype(dtype).itemsize
+    assert f"signed values were read as unsigned: every negative one is 2**{bits} too high" in out
+    assert f"each by {2**bits:+,} LSB" in out
+
+
+def test_entries_of_a_folder_that_are_no_files(cli: Cli) -> None:
+    folder = Path("dut")
+    folder.mkdir()
+    np.save(folder / f"{NORM}.npy", golden_values(NORM))
+    (folder / "labels.npy").symlink_to("nowhere")
+    (folder / f"{QKV}.npy").mkdir()
+    code, out, _ = cli("diff golden.h5 dut")
+    assert code == 1
+    assert "2 could not be used" in out
+    assert "is not a regular file" in out
+    (folder / "labels.npy").unlink()
+    (folder / f"{QKV}.npy").rmdir()
+    (folder / "map.toml").symlink_to("nowhere")
+    code, _, err = cli("diff golden.h5 dut")
+    assert code == 2
+    assert "map.toml: is a link to nothing" in err
+
+
+def test_another_map_than_the_one_in_the_folder(cli: Cli) -> None:
+    folder = Path("dut")
+    folder.mkdir()
+    (folder / "t.txt").write_text("\n".join(map(str, golden_values(NORM).ravel().tolist())))
+    (folder / "map.toml").write_text("nothing")
+    Path("other.toml").write_text(entry("t.txt", NORM))
+    code, out, _ = cli("diff golden.h5 dut --map other.toml")
+    assert (code, "only in the dump" in out) == (0, False), out
+
+
+def test_values_that_were_never_written(cli: Cli) -> None:
+    with h5py.File("dut.h5", "w") as file:
+        file.create_dataset(NORM, golden_values(NORM).shape, np.int8, chunks=True, compression="gzip")
+    code, out, _ = cli("diff golden.h5 dut.h5")
+    assert code == 2
+    assert "its values were never written" in out
+
+
+def test_names_that_are_not_text(cli: Cli) -> None:
+    path = Path("\udcfe.h5")
+    path.write_bytes(Path("golden.h5").read_bytes())
+    np.savez("dut.npz", **{NORM: golden_values(NORM) ^ 1})  # type: ignore[arg-type]
+    for option in ("--html page.html", "--junit report.xml", "--json -o report.json"):
+        code, _, err = cli(f"diff {path} dut.npz {option}")
+        assert code == 1, err

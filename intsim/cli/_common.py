@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import resources
-from ..errors import FileError, IntsimError
+from ..errors import FileError, IntsimError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -183,6 +183,11 @@ def announce_compiling() -> None:
     before_compiling(say)
 
 
+def shown(path: Path | str | None) -> str:
+    """A path as it is safe on a terminal."""
+    return printable(str(path))
+
+
 def put_json(record: Any, output: Path | None) -> None:
     """Write JSON to the screen or to a file."""
     put_text(json.dumps(record, indent=2), output)
@@ -196,7 +201,7 @@ def put_text(text: str, output: Path | None) -> None:
     from ..storage.files import replacing
 
     with replacing(output) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def put_rich(render: Callable[[Console], None], output: Path | None) -> None:

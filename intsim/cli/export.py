@@ -13,6 +13,7 @@ from ._common import (
     progress,
     put_json,
     put_rich,
+    shown,
 )
 
 DRAWN = 4  # tensors whose first beats are drawn
@@ -93,4 +94,4 @@ def command(
     if packages:
         count = exported.packages
         written.append(f"{count} package{'' if count == 1 else 's'}{'' if count else ' (inputs and constants have none)'}")
-    click.echo(f"{output}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")
+    click.echo(f"{shown(output)}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")

@@ -17,6 +17,7 @@ from ._common import (
     put_json,
     read_picture,
     resize_option,
+    shown,
     threads_option,
 )
 
@@ -67,5 +68,5 @@ def command(
         record = {"path": str(output), "level": level, "tensors": tensors, "left_out": left_out, "bytes": size}
         put_json({**record, "content_sha256": content}, None)
         return
-    click.echo(f"{output}: {tensors} tensors at level {level}, {left_out} nodes left out, {size / 1e6:.2f} MB")
+    click.echo(f"{shown(output)}: {tensors} tensors at level {level}, {left_out} nodes left out, {size / 1e6:.2f} MB")
     click.echo(f"content hash {content}")

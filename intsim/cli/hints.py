@@ -30,6 +30,8 @@ def with_hint(error: IntsimError) -> str:
     """The message, and the option that it is about or that helps, where there is one."""
     if isinstance(error, UnmatchedGlob):
         return f"--layers {error}"
+    if isinstance(error, UnknownLabel) and error.others and not error.from_one:
+        return str(error)
     if isinstance(error, UnknownLabel):
         way_out = (
             "--reduce-zero-label if classes count from 1, and 0 means none"

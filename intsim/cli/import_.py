@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, progress
+from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, progress, shown
 
 
 @click.command("import", epilog="Example: intsim import dump/ --manifest bench/manifest.json -o dut.npz")
@@ -73,7 +73,7 @@ def command(
         tensors, missing = dump.tensors(step, converted.append)
     write_tensors(output, tensors)
     elements = sum(value.size for value in tensors.values())
-    click.echo(f"{output}: {len(tensors)} tensor{'s' if len(tensors) > 1 else ''}, {elements:,} elements")
+    click.echo(f"{shown(output)}: {len(tensors)} tensor{'s' if len(tensors) > 1 else ''}, {elements:,} elements")
     for sentence in converted:
         click.echo(f"converted: {sentence}")
     if missing and manifest_path is not None:

@@ -22,6 +22,7 @@ from ._common import (
     output_option,
     progress,
     resize_option,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
     if result.agreement is not None:
         norm = ", L2 class norm folded in" if result.class_norm_folded else ""
         taken = f"calibrated on {result.pictures} picture(s){norm}"
-    click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {graph.dialect.name}, {taken}")
+    click.echo(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {graph.dialect.name}, {taken}")
     click.echo(f"content hash {graph.content_hash}")
     if result.agreement is not None:
         same, over = ("top class", "pictures") if result.classifies else ("labels", "pixels")

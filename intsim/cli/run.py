@@ -22,6 +22,7 @@ from ._common import (
     read_picture,
     require_labels,
     resize_option,
+    shown,
     threads_option,
 )
 
@@ -131,7 +132,7 @@ def _labels(
         put_json({"labels": str(output), "overlay": str(overlay), "classes": classes}, None)
         return
     shares = ", ".join(f"{c['name']} {c['share']:.1%}" for c in sorted(classes, key=lambda c: -c["pixels"]))
-    click.echo(f"{picture}: {shares}")
+    click.echo(f"{shown(picture)}: {shares}")
     click.echo(f"labels: {output}   overlay: {overlay}")
 
 
@@ -143,7 +144,7 @@ def _classes(graph: Graph, picture: Path, logits: IntArray, top: int, as_json: b
     if as_json:
         put_json({"picture": str(picture), "classes": [asdict(ranked) for ranked in found]}, None)
         return
-    click.echo(f"{picture}: {found[0].name}\n")
+    click.echo(f"{shown(picture)}: {found[0].name}\n")
     width = max(len(ranked.name) for ranked in found)
     click.echo(f"  {'class':<{width}}  {'index':>5}  {'logit (i32)':>12}  {'real value':>15}  {'softmax':>7}")
     for ranked in found:

@@ -14,6 +14,7 @@ from ._common import (
     load_model,
     model_option,
     output_option,
+    shown,
     status,
 )
 
@@ -52,5 +53,5 @@ def command(
     with status("making and calibrating random weights ..."):
         graph = synth(settings, classes=classes, seed=seed, dialect=rules)
         save(graph, output)
-    click.echo(f"{output}: {len(graph.nodes)} nodes, dialect {rules.name}, random weights of seed {seed}")
+    click.echo(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {rules.name}, random weights of seed {seed}")
     click.echo(f"content hash {graph.content_hash}")

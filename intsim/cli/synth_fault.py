@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ._common import announce_compiling, check_target, model_behind, model_behind_option, output_option, progress
+from ._common import announce_compiling, check_target, model_behind, model_behind_option, output_option, progress, shown
 
 
 @click.command(
@@ -68,10 +68,12 @@ def command(
     announce_compiling()
     with open_golden(golden) as reference, progress("running", len(graph.nodes)) as step:
         wrong = inject(graph, reference, faults, output, level=level, progress=step)
-    click.echo(f"{output}: the dump of a device with {len(wrong)} faulty node{'s' if len(wrong) > 1 else ''}")
+    click.echo(f"{shown(output)}: the dump of a device with {len(wrong)} faulty node{'s' if len(wrong) > 1 else ''}")
     for name, count in wrong.items():
         said = " and ".join(rule.name for rule in faults[name])
         total = graph.tensors[name].shape
         shape = " x ".join(map(str, total))
-        shown = f"{count:,} elements of {shape} wrong" if count else f"has no effect here: all elements of {shape} are right"
-        click.echo(f"  {name}: {said}: {shown}")
+        effect = (
+            f"{count:,} elements of {shape} wrong" if count else f"has no effect here: all elements of {shape} are right"
+        )
+        click.echo(f"  {name}: {said}: {effect}")

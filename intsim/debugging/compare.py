@@ -216,7 +216,7 @@ class _Tally:
             index = first_index(unequal)
             values = int(a[tuple(index)]), int(b[tuple(index)])
             self.first = Divergence([index[0] + start, *index[1:]] if index else [], *values, self.fmt)
-        error = np.subtract(b[unequal], a[unequal], dtype=np.int64)
+        error = _difference(a[unequal], b[unequal])
         lowest, highest = int(error.min()), int(error.max())
         self.lowest = min(self.lowest, lowest) if self.differing else lowest
         self.highest = max(self.highest, highest) if self.differing else highest
@@ -248,6 +248,13 @@ class _Tally:
         )
 
 
+def _difference(a: IntArray, b: IntArray) -> IntArray:
+    """b - a exactly: int64, or Python integers where values of uint64 are beyond it."""
+    if b.dtype == np.uint64 and int(b.max()) > np.iinfo(np.int64).max:
+        return np.asarray(b.astype(object) - a.astype(object))
+    return np.subtract(b, a, dtype=np.int64)
+
+
 def _edges() -> IntArray:
     """The upper limits of the bins: ..., -17, -9, -8, -7, ..., 8, 16, 32, ..."""
     powers = [SINGLE_BINS << k for k in range(1, 60)]
@@ -261,7 +268,8 @@ def _binned(error: IntArray, lowest: int, highest: int) -> IntArray:
     """How many differences fall into each bin."""
     bins = len(_EDGES) + 1
     if highest - lowest >= len(error):
-        return np.bincount(np.searchsorted(_EDGES, error), minlength=bins)
+        clipped = np.clip(error, int(_EDGES[0]) - 1, int(_EDGES[-1]) + 1).astype(np.int64)
+        return np.bincount(np.searchsorted(_EDGES, clipped), minlength=bins)
     counts = np.bincount(error - lowest)  # few distinct values: count each of them first
     places = np.searchsorted(_EDGES, np.arange(lowest, highest + 1))
     return np.bincount(places, weights=counts, minlength=bins).astype(np.int64)

@@ -162,7 +162,7 @@ def _against(record: GoldenTensor, dumped: DumpedTensor, altered: list[str]) -> 
     golden values are not those of its hash.
     """
     if dumped.problem:
-        return UNREADABLE, None, printable(f"{dumped.source}: {dumped.problem}")
+        return UNREADABLE, None, printable(_in_short(dumped))
     if dumped.shape != record.shape:
         return MISSHAPEN, None, dumped.note or f"its shape is {list(dumped.shape)}, expected {list(record.shape)}"
     if dumped.values is not None and dumped.dtype.kind not in "iu":
@@ -180,6 +180,14 @@ def _against(record: GoldenTensor, dumped: DumpedTensor, altered: list[str]) -> 
     if comparison.sha256 != record.sha256:
         altered.append(record.name)
     return (DIFFER if comparison.differing else MATCH), comparison, ""
+
+
+def _in_short(dumped: DumpedTensor) -> str:
+    """What is wrong with a tensor, with the name in the dump instead of a path."""
+    path = str(dumped.path)
+    if dumped.path is not None and dumped.problem.startswith(f"{path}:"):
+        return f"{dumped.source}{dumped.problem.removeprefix(path)}"
+    return f"{dumped.source}: {dumped.problem}"
 
 
 def _by_hash(record: GoldenTensor, dumped: DumpedTensor) -> tuple[str, None, str]:

@@ -35,6 +35,7 @@ Former words are still read: ``order`` (axes), ``dtype = "uint4"`` (bits and sig
 from __future__ import annotations
 
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -45,6 +46,7 @@ from typing import Any
 
 from ..arith import I64, AnyArray, Format
 from ..errors import FileError, IntsimError
+from ..storage.files import require_file
 from ..testbench import BeatLayout, Packing, layout_named
 
 OF_THE_MAP = "of the map"  # the name of a layout that an entry gives by its own keys
@@ -202,11 +204,14 @@ class DumpMap:
     def load(cls, path: str | Path) -> DumpMap:
         """Read a map; a FileError names the entry and what is allowed."""
         path = Path(path)
+        if not os.path.lexists(path):
+            raise FileError(f"{path}: no such map")
+        require_file(path, "a map")
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FileError(f"{path}: no such map") from None
-        except (ValueError, RecursionError, IsADirectoryError) as error:
+        except RecursionError:
+            raise FileError(f"{path}: not a map: nested too deeply") from None
+        except ValueError as error:
             raise FileError(f"{path}: not a TOML file ({error})") from None
         _only(table, ("defaults", "tensor"), f"{path}")
         defaults, rows = table.get("defaults", {}), table.get("tensor", [])
@@ -282,7 +287,7 @@ def _translated(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]
             given[key] = _named(value, path, where)
         elif key == "shape":
             if not isinstance(value, list) or not value or not all(type(v) is int and 1 <= v < 1 << 31 for v in value):
-                raise FileError(f"{where}: {key} = {value!r} is not a list of whole numbers from 1")
+                raise FileError(f"{where}: {key} = {value!r} is not a list of whole numbers from 1 below 2**31")
             given[key] = tuple(value)
         elif key == "encoding":
             modern = FORMER_ENCODINGS.get(value, value) if isinstance(value, str) else value

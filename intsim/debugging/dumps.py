@@ -9,6 +9,7 @@ that are all whole are taken as integers, and those that are integers times thei
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -95,14 +96,14 @@ def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None
     path = Path(path)
     if path.suffix == ".toml" and map_path is None:
         path, map_path = path.parent, path
-    if path.is_dir() and map_path is None and (path / MAP_NAME).is_file():
+    if path.is_dir() and map_path is None and os.path.lexists(path / MAP_NAME):
         map_path = path / MAP_NAME
     mapping = DumpMap.load(map_path) if map_path is not None else None
     if path.is_dir():
         items = list(_folder(path, mapping))
         kind = "folder of raw files" if mapping else "folder of .npy files"
         yield _dump(path, kind, items, mapping, nodes, scaled)
-    elif _is_zip(path):
+    elif _is_zip(path) or path.suffix == ".npz":
         yield _dump(path, ".npz file", list(_npz(path)), mapping, nodes, scaled)
     elif path.suffix == ".npy":
         raise FileError(f"{path}: is one tensor; name the folder it is in, where each file has the name of its node")
@@ -120,7 +121,8 @@ def _is_golden(file: h5py.File, path: Path) -> bool:
     """Whether an HDF5 file is a golden file; a FileError for other files of intsim and other versions of golden files."""
     declared = hdf5.text(file.attrs.get("format"))
     if declared == FORMAT and (version := file.attrs.get("version")) != VERSION:
-        raise FileError(f"{path}: {FORMAT} version {version}; this intsim reads version {VERSION}, a whole number")
+        which = "without a version" if version is None else f"version {version}"
+        raise FileError(f"{path}: {FORMAT} {which}; this intsim reads version {VERSION}, a whole number")
     if declared is not None and declared.startswith("intsim-") and declared != FORMAT:
         raise FileError(f"{path}: its format is {declared!r}; expected a device's dump: {KINDS}")
     return bool(declared == FORMAT)
@@ -150,8 +152,8 @@ def _dump(
             raise FileError(f"{path}: both {tensors[name].source} and {item.source} are {name}; map each to its own node")
         else:
             expected = nodes.get(name)
-            arranged = _arranged(item, entry.layout, expected, conversions) if entry else item
             real = entry.layout.scaled or scaled if entry else scaled
+            arranged = _arranged(item, entry.layout, expected, conversions, scaled) if entry else item
             tensors[name] = replace(_integers(_unbatched(arranged, expected), expected, real, conversions), name=name)
     return Dump(path, kind, tensors, foreign, conversions=conversions, **hashes)
 
@@ -180,15 +182,16 @@ def _integers(item: DumpedTensor, expected: Expected | None, scaled: bool, conve
 
 
 def _arranged(
-    item: DumpedTensor, layout: DumpLayout, expected: Expected | None, conversions: dict[str, str]
+    item: DumpedTensor, layout: DumpLayout, expected: Expected | None, conversions: dict[str, str], scaled: bool
 ) -> DumpedTensor:
-    """An item with its values in the order of axes of its node."""
+    """An item with its values in the order of axes of its node. `scaled`: numbers written as reals are scaled ones."""
     values = item.values
     try:
         if item.path is not None:
             if expected is None:
                 return replace(item, problem="its node is not in the golden file, so its shape is not known")
-            raw = open_raw(item.path, layout, expected.shape, expected.fmt, partial(conversions.__setitem__, item.source))
+            remark = partial(conversions.__setitem__, item.source)
+            raw = open_raw(item.path, layout, expected.shape, expected.fmt, remark, scaled=scaled)
             return replace(item, shape=raw.shape, dtype=raw.dtype, values=raw.load, certain=raw.certain, note=raw.note)
         if values is None or not (layout.moves or layout.shape):
             return item
@@ -233,19 +236,28 @@ def _npz(path: Path) -> Iterator[DumpedTensor]:
 
 
 def _folder(folder: Path, mapping: DumpMap | None) -> Iterator[DumpedTensor]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not (mapping and same_file(p, mapping.path)))
+    maps = [folder / MAP_NAME, *([mapping.path] if mapping else [])]
+    files = sorted(p for p in folder.rglob("*") if _may_be_dumped(p) and not any(same_file(p, m) for m in maps))
     if not files:
         raise FileError(f"{folder}: the folder is empty; expected {KINDS}")
     if mapping is None and not any(p.suffix == ".npy" for p in files):
         raise FileError(f"{folder}: holds no .npy file; raw files need a map ({MAP_NAME} in the folder)")
     for path in files:
         source = path.relative_to(folder).as_posix()
-        if path.suffix == ".npy":
+        if not path.is_file():
+            links_to = "is a link to nothing" if path.is_symlink() and not path.exists() else "is not a regular file"
+            yield DumpedTensor(source, problem=f"it {links_to}")
+        elif path.suffix == ".npy":
             with path.open("rb") as stream:
                 header = npy.header(stream, path.stat().st_size)
             yield DumpedTensor(source, header.shape, header.dtype, partial(_mapped, path), problem=header.problem)
         else:
             yield DumpedTensor(source, path=path)
+
+
+def _may_be_dumped(path: Path) -> bool:
+    """Whether a path in the folder of a dump is meant to be a tensor: all but folders, these too where they are named so."""
+    return not path.is_dir() or path.suffix == ".npy"
 
 
 def _mapped(path: Path) -> Sliceable:

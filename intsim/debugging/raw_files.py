@@ -14,11 +14,13 @@ from ..arith import U8, Format, IntArray
 from ..errors import FileError, IntsimError
 from ..storage.reals import SIX_DIGITS
 from ..testbench import BeatLayout, Packing
+from ..testbench.decimals import has_reals, read_reals
 from ..testbench.encodings import ENCODINGS
-from ..testbench.words import Remark, read_reals, read_words, silent, words
+from ..testbench.words import Remark, read_words, silent, words
 from .compare import Sliceable
 from .dump_map import DumpLayout
 
+TEXT_BYTES = b"0123456789abcdefABCDEFxXzZuUwW@_-+., ;:/#=\t\r\n"
 # The encoding where the map gives none; raw for any other suffix.
 BY_SUFFIX = {".hex": "hex", ".mem": "hex", ".txt": "text", ".dec": "text", ".bits": "bits"}
 
@@ -34,10 +36,19 @@ class Raw:
     note: str = ""  # why it has another shape than the node
 
 
-def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format, remark: Remark = silent) -> Raw:
+def open_raw(
+    path: Path,
+    layout: DumpLayout,
+    shape: tuple[int, ...],
+    fmt: Format,
+    remark: Remark = silent,
+    *,
+    scaled: bool = False,
+) -> Raw:
     """The tensor of a node of `shape` and `fmt` in a raw file. An IntsimError says why the file cannot contain it.
 
-    `remark` takes what was converted, when the file is read.
+    `remark` takes what was converted, when the file is read. `scaled`: a text with a number that is no integer has integers
+    times their scale.
     """
     device, axes = layout.device_shape(shape), layout.beats.axes
     if math.prod(device) != math.prod(shape):
@@ -48,13 +59,13 @@ def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format
         raise IntsimError(f"the map says {list(device)} with axes {list(axes)}, the node is {list(shape)}")
     encoding = layout.encoding or BY_SUFFIX.get(path.suffix, "raw")
     packing = layout.packing(shape, fmt, encoding)
-    if layout.real is not None or (layout.scaled and encoding == "text"):
+    if layout.real is not None or (encoding == "text" and (layout.scaled or (scaled and has_reals(path)))):
         return _reals(path, layout, packing, encoding)
     note = ""
     if encoding == "hex" and layout.hex_first is not None and _is_of_bytes(path, layout, packing, fmt):
         return Raw(shape, packing.dtype, lambda: _hex_of_bytes(path, layout, packing, fmt, remark))
     if not layout.moves and (found := _elements(path, packing, encoding)) > packing.count:
-        note = f"it has {found:,} elements, {packing.count:,} are expected"
+        note = f"it has {found:,} elements, {packing.count:,} are expected{_text_in(path, encoding)}"
         shape = (found,)  # read flat: the rows or planes may be padded
         packing = layout.packing(shape, fmt, encoding)
     if encoding == "hex" and layout.hex_first is not None:
@@ -62,7 +73,8 @@ def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format
     if encoding == "raw":
         size, wanted = path.stat().st_size, packing.beats * packing.beat // 8
         if size != wanted:
-            raise IntsimError(f"it has {size} bytes; {packing.count} elements of {packing.element} are {wanted}")
+            what = f"{packing.count} elements of {packing.element} are {wanted}"
+            raise IntsimError(f"it has {size} bytes; {what}{_text_in(path, encoding)}")
         plain = packing.lanes == 1 and packing.bits == packing.beat == 8 * packing.dtype.itemsize
         if plain and not layout.moves and not _unsigned_64(layout, packing):
             dtype = packing.dtype.newbyteorder(">" if packing.layout.endian == "big" else "<")
@@ -74,13 +86,30 @@ def open_raw(path: Path, layout: DumpLayout, shape: tuple[int, ...], fmt: Format
 
 
 def _elements(path: Path, packing: Packing, encoding: str) -> int:
-    """How many elements a file has, as far as its size or the number of its words tells; 0 where a beat has several."""
+    """How many elements a file has, as far as its size or the number of its words tells; 0 where a beat has several, and
+    where words have addresses, which are checked when it is read.
+    """
     if packing.lanes > 1:
         return 0
     if encoding == "raw":
         elements, rest = divmod(path.stat().st_size, packing.beat // 8)
         return 0 if rest else elements
-    return sum(not word.startswith("@") for _, word in words(path))
+    numbers = 0
+    for _, word in words(path):
+        if word.startswith("@") or word.endswith(":"):
+            return 0
+        numbers += 1
+    return numbers
+
+
+def _text_in(path: Path, encoding: str) -> str:
+    """A hint where a file that is read as bytes holds text."""
+    if encoding != "raw":
+        return ""
+    with path.open("rb") as file:
+        start = file.read(256)
+    text = len(start) > 1 and all(byte in TEXT_BYTES for byte in start)
+    return "; it looks like text: give its encoding, hex, bits or text" if text else ""
 
 
 def _reals(path: Path, layout: DumpLayout, packing: Packing, encoding: str) -> Raw:

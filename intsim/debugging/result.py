@@ -161,6 +161,12 @@ class Diff:
         return [node for node in self.nodes if node.bad]
 
     @property
+    def first(self) -> NodeDiff | None:
+        """The first tensor that differs; where all that is wrong is that some could not be read, the first of these."""
+        wrong = self.differing
+        return next((node for node in wrong if node not in self.unusable), wrong[0] if wrong else None)
+
+    @property
     def only_golden(self) -> list[str]:
         """The tensors the dump lacks."""
         return [node.name for node in self.nodes if node.accumulated == MISSING]
@@ -181,7 +187,7 @@ class Diff:
 
     def record(self) -> dict[str, Any]:
         """As plain data for ``--json``; docs/diff-v1.schema.json describes it."""
-        first = next(iter(self.differing), None)
+        first = self.first
         return {
             "schema": SCHEMA,
             "version": VERSION,

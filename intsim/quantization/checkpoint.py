@@ -135,7 +135,9 @@ def _value(
             f"{_reason(tensor.shape, shape, config)}"
         )
     if tensor.kind not in ("F64", "F32", "F16"):
-        raise FileError(f"{path}: tensor {tensor.name} is {tensor.kind}; expected F64, F32 or F16: convert the checkpoint")
+        raise FileError(
+            f"{path}: tensor {tensor.name} is {tensor.kind}; expected F64, F32, F16 or BF16: convert the checkpoint"
+        )
     value = tensor.read()
     if not np.isfinite(value).all():
         raise FileError(f"{path}: tensor {tensor.name} holds values that are not finite")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pathlib
 import pickle
 import re
 import struct
@@ -46,6 +47,11 @@ _TORCH_ERRORS = (
 CHECKPOINT_SUFFIXES = (".safetensors", ".npz", *PYTORCH_SUFFIXES)
 STATE, META = "state/", "meta"  # in archives of a state and recorded activations
 BFLOAT16 = "BF16"  # safetensors' name of it
+# Classes that only hold data, and stand beside the weights in checkpoints: arguments, and paths in them.
+PLAIN_CLASSES = [
+    *(argparse.Namespace, types.SimpleNamespace),
+    *(pathlib.Path, pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath),
+]
 _KINDS = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
 
 
@@ -148,7 +154,9 @@ def _pytorch(path: Path, weights: str | None) -> WeightSet[CheckpointTensor]:
     sets = dict(sets_in(loaded, _is_tensor)) if isinstance(loaded, Mapping) else {}
     state = chosen(path, sets, weights)
     if not state.tensors:
-        raise FileError(f"{path}: contains no state dict, neither at the top level nor under 'model' or 'state_dict'")
+        raise FileError(
+            f"{path}: contains no state dict, neither at the top level nor under a name such as model or state_dict"
+        )
     return replace(state, tensors={name: _tensor(name, value, torch) for name, value in state.tensors.items()})
 
 
@@ -159,7 +167,7 @@ def _is_tensor(value: Any) -> bool:
 def _plain_classes_allowed(torch: Any) -> AbstractContextManager[Any]:
     """A context in which torch also reads classes that only hold attributes: arguments are stored beside the weights."""
     allowed = getattr(torch.serialization, "safe_globals", None)  # since torch 2.5
-    return nullcontext() if allowed is None else allowed([argparse.Namespace, types.SimpleNamespace])
+    return nullcontext() if allowed is None else allowed(PLAIN_CLASSES)
 
 
 def _tensor(name: str, value: Any, torch: Any) -> CheckpointTensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ T = TypeVar("T")
 # Where trainers keep the weights, the most common first; then the sets that are an average of them.
 STATES = ("", "model", "state_dict", "model_state_dict", "module", "net", "network", "weights")
 AVERAGE = re.compile(r"(^|[._])(ema|avg|averaged?|swa|shadow)([._]|$)")
+COPY = re.compile(r"(ema|avg|swa|shadow)_")  # in front of a tensor's own name
+COUNTERS = 2  # tensors beside an average, such as the number of its updates
 NOT_WEIGHTS = re.compile(r"optim|sched|scaler|amp|rng|random|loss|criterion|args|config|meta", re.IGNORECASE)
 DEEPEST = 3  # mappings within one another
 # What wraps a network adds in front of every name; not the names of parts of a network.
@@ -90,7 +93,37 @@ def _families(tensors: dict[str, T]) -> dict[str, dict[str, T]]:
         families.setdefault(first, {})[rest] = tensor
     names = [set(family) for family in families.values()]
     alike = len(families) > 1 and all(family == names[0] and "" not in family and len(family) > 2 for family in names)
-    return families if alike else {"": tensors}
+    return families if alike else _wrapped(tensors) or {"": tensors}
+
+
+def _wrapped(tensors: dict[str, T]) -> dict[str, dict[str, T]]:
+    """The sets in one flat file that have the same tensors behind names of wrappers and averages, such as ``model.`` and
+    ``ema.module.``, or behind ``ema_`` and nothing; none where there are not two. What belongs to no set is a counter.
+    """
+    found: dict[str, dict[str, T]] = {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        depth = next((i for i, part in enumerate(parts[:DEEPEST]) if not _wraps(part)), min(len(parts) - 1, DEEPEST))
+        prefix, rest = ".".join(parts[:depth]), ".".join(parts[depth:])
+        if copied := COPY.match(rest):
+            prefix, rest = f"{prefix}.{copied[1]}".lstrip("."), rest[copied.end() :]
+        found.setdefault(prefix, {})[rest] = tensor
+    frequency = Counter(name for family in found.values() for name in family)
+    shared = [name for name, number in frequency.items() if number > 1]
+    if len(shared) <= 2:
+        return {}
+    return {
+        prefix: {name: family[name] for name in shared}
+        for prefix, family in found.items()
+        if family.keys() >= set(shared) and len(family) <= len(shared) + COUNTERS
+    }
+
+
+def _wraps(part: str) -> bool:
+    if copied := COPY.match(part):  # ema_model wraps, ema_encoder is a copy of the encoder
+        part = part[copied.end() :]
+        return part in WRAPPERS or part in STATES
+    return part in WRAPPERS or AVERAGE.search(part) is not None
 
 
 def without_prefix(tensors: dict[str, T]) -> tuple[dict[str, T], str]:

@@ -32,7 +32,7 @@ def diagnose(expected: IntArray, device: IntArray, fmt: Format) -> Diagnosis | N
     if device.size < expected.size or expected.size < 2:
         return None
     if device.size > expected.size:
-        return next(_padded(expected, device.reshape(-1)), None)
+        return next(_padded(expected, device.reshape(-1)), None) or _padded_axes(expected, device)
     diagnosis = next(_interpretations(expected.reshape(-1), device.reshape(-1), fmt), None)
     if diagnosis is None and same_values(expected, device):
         diagnosis = next(_orders(expected, device), None)
@@ -55,6 +55,9 @@ def _interpretations(expected: IntArray, device: IntArray, fmt: Format) -> Itera
         return
     if fmt.lo < 0 and np.array_equal(a & ((1 << bits) - 1), b):
         yield Diagnosis("unsigned", f"signed values were read as unsigned: every negative one is 2**{bits} too high")
+    width = 8 * device.dtype.itemsize
+    if fmt.lo < 0 and device.dtype.kind == "u" and width > bits and np.array_equal(expected.astype(device.dtype), device):
+        yield Diagnosis("unsigned", f"signed values were read as unsigned: every negative one is 2**{width} too high")
     if fmt.lo < 0 and np.array_equal(wrap(a + (1 << (bits - 1)), fmt), wrap(b, fmt)) and differs.all():
         yield Diagnosis("offset-binary", f"every value is offset by 2**{bits - 1}: the sign bit is inverted")
     a, b = expected.astype(np.int64), device.astype(np.int64)
@@ -155,6 +158,15 @@ def _padded(expected: IntArray, flat: IntArray) -> Iterator[Diagnosis]:
                 yield Diagnosis(f"plane-pitch:{plane},{pitch}", says, keys)
     if np.array_equal(flat[: expected.size], expected.reshape(-1)):
         yield Diagnosis("padded-end", f"the values are in order, followed by {len(flat) - expected.size:,} more elements")
+
+
+def _padded_axes(expected: IntArray, device: IntArray) -> Diagnosis | None:
+    """An array that is longer than the tensor along some axes, and begins with it."""
+    inside = tuple(slice(n) for n in expected.shape)
+    if device.ndim != expected.ndim or not np.array_equal(device[inside], expected):
+        return None
+    says = f"the values are the first {list(expected.shape)} of an array padded to {list(device.shape)}"
+    return Diagnosis("padded-axes", says)
 
 
 def _pitch(size: int, parts: int, length: int) -> int | None:

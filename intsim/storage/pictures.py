@@ -73,7 +73,8 @@ def read_labels(path: str | Path, classes: int, ignore: int | None = None, zero_
         row, column = np.argwhere(outside)[0]
         value = int(values[row, column]) + zero_is_none
         from_one = not zero_is_none and int(values[~none].max()) == classes  # one too many: 0 would mean no class
-        raise UnknownLabel(path, value, (int(row), int(column)), classes, from_one)
+        others = tuple(int(v) for v in np.unique(values[outside]) + zero_is_none if v != value)
+        raise UnknownLabel(path, value, (int(row), int(column)), classes, from_one, others)
     return np.where(none, -1, values).astype(np.int16)
 
 

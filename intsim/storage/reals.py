@@ -8,6 +8,7 @@ from ..arith import FloatArray, IntArray, Scale, first_index
 from ..errors import FileError
 
 LARGEST = 2.0**62
+FEW_DIGITS = "; print more digits, or dump the integers"
 # A real number is an integer times its scale where their quotient is this close to an integer, relatively. It covers values
 # of six decimal digits and scales in float32, and is far below the half that would make the integer doubtful.
 TOLERANCE = 2.0**-17
@@ -25,7 +26,9 @@ def whole(values: FloatArray, where: str) -> IntArray:
     wide = values.astype(np.float64)
     wrong = ~(np.abs(wide) <= LARGEST) | (np.rint(wide) != wide)
     if wrong.any():
-        raise NotWhole(f"{where}{_first(values, wrong)} is not a whole number; dump the integers")
+        raise NotWhole(
+            f"{where}{_first(values, wrong)} is not a whole number; dump the integers, or say that the values are scaled"
+        )
     return wide.astype(np.int64)
 
 
@@ -42,7 +45,8 @@ def unscaled(values: FloatArray, scale: Scale, where: str, certain: float | None
     limit = CERTAIN.get(values.dtype.itemsize, LARGEST) if certain is None else certain
     wrong = ~(error <= np.minimum(np.abs(quotient) * TOLERANCE, 0.25))
     if wrong.any():
-        raise NotWhole(f"{where}{_first(values, wrong)} is not a multiple of its scale; dump the integers")
+        whole_anyway = "; all values are whole and need no scale" if not (np.rint(values) != values).any() else ""
+        raise NotWhole(f"{where}{_first(values, wrong)} is not a multiple of its scale{whole_anyway or FEW_DIGITS}")
     doubtful = np.abs(quotient) > limit
     if doubtful.any():
         raise NotWhole(

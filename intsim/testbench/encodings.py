@@ -21,8 +21,9 @@ from ..arith import AnyArray, IntArray
 from ..errors import FileError
 from ..storage import npy
 from ..storage.reals import whole
+from .decimals import Decimals, read_decimals
 from .packing import Packing
-from .words import Decimals, Remark, read_decimals, read_words, require_count, without_comments, words_of
+from .words import Remark, read_words, require_count, without_comments, words_of
 
 NPZ_NAME = "tensors.npz"
 PER_LINE = 12  # numbers of a C array
@@ -174,7 +175,7 @@ def _read_c(path: Path, packing: Packing, beats: range, remark: Remark) -> IntAr
     decimals, values = Decimals(path, packing), []
     for line, word in words_of(text[first + 1 : last], text.count("\n", 0, first) + 1):
         values.append(decimals.number(line, str(lowest[word]) if word in lowest else word.rstrip("uUlL")))
-    require_count(path, len(values), packing.count, "values")
+    require_count(path, len(values), packing.count, "value")
     decimals.told(remark)
     return np.array(values, np.int64)
 

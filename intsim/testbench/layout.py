@@ -96,7 +96,8 @@ def _check(key: str, value: Any, where: str) -> None:
         lowest = 0 if key == "axes" else 1
         listed = list(value) if isinstance(value, (list, tuple)) else None
         if value is not None and (listed is None or not all(type(v) is int and lowest <= v < 1 << 31 for v in listed)):
-            raise IntsimError(f"{where}: {key} = {value!r} is not a list of whole numbers from {lowest}")
+            alone = f"; write {key} = [{value}]" if type(value) is int else ""
+            raise IntsimError(f"{where}: {key} = {value!r} is not a list of whole numbers from {lowest} below 2**31{alone}")
     elif key in choices:
         if value not in choices[key]:
             raise IntsimError(f"{where}: {key} = {value!r} is not one of: {', '.join(choices[key])}")

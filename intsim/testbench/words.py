@@ -9,16 +9,17 @@ Files are not trusted: the number of words is checked before memory is allocated
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..arith import FloatArray, IntArray
+from ..arith import IntArray
 from ..errors import FileError
 from .packing import Packing
 
@@ -32,10 +33,8 @@ NOT_DRIVEN = re.compile("[xzuw-]")
 WEAK = str.maketrans("lh", "01")
 WIDEST_EXTENSION = 128  # bits of a word that holds one sign-extended element
 
-WHOLE_NUMBER = re.compile("[+-]?(0[xX][0-9a-fA-F]{1,32}|[0-9]{1,32})")
-REAL_NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
+MINUS = re.compile("-[0-9a-fA-F]+")
 LONE_AT = re.compile(r"@[ \t]+")  # some tools want a blank after it
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -57,11 +56,14 @@ def words_of(text: str, first_line: int = 1) -> Iterator[tuple[int, str]]:
 
 def without_comments(path: Path) -> str:
     """A text file without its comments; line numbers do not change."""
+    content = path.read_bytes()
     try:
-        text = path.read_bytes().removeprefix(BYTE_ORDER_MARK).decode("ascii")
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's > writes
+            content = content.decode("utf-16").encode()
+        text = content.removeprefix(codecs.BOM_UTF8).decode("ascii")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise FileError(f"{path}:{line}: is not plain text; use the format raw for the bytes of beats") from None
+        raise FileError(f"{path}:{line}: is not plain text; the encoding of the bytes of beats is raw") from None
     if "/" not in text and "#" not in text:
         return text
     return COMMENT.sub(lambda comment: " " + "\n" * comment.group().count("\n"), text)
@@ -71,10 +73,23 @@ def require_count(path: Path, count: int, expected: int, unit: str) -> None:
     """FileError unless a file has as many words as expected."""
     if count != expected:
         reason = "; the dump is truncated" if count < expected else ""
-        raise FileError(f"{path}: has {count:,} {unit}, expected {expected:,}{reason}")
+        raise FileError(f"{path}: has {count:,} {unit}{'' if count == 1 else 's'}, expected {expected:,}{reason}")
 
 
-# --- words of digits --------------------------------------------------------------------------------------------------
+class _Padding:
+    """Which beats hold no element; worked out when it is asked for."""
+
+    def __init__(self, packing: Packing, beats: range) -> None:
+        self.packing, self.beats = packing, beats
+
+    @cached_property
+    def occupied(self) -> NDArray[np.bool_]:
+        """The beats with an element."""
+        return np.asarray(self.packing.occupied(self.beats).any(axis=1))
+
+    def covers(self, start: int, stop: int) -> bool:
+        """Whether all beats from `start` to before `stop` hold padding alone."""
+        return stop <= len(self.beats) and not self.occupied[start:stop].any()
 
 
 @dataclass
@@ -113,8 +128,11 @@ def read_words(
         bare = word.replace("_", "").lower()
         if base == 16 and bare.startswith("0x") and (prefixed or len(bare) > digits):
             bare = bare[2:]
-        if found.count == len(beats):
-            raise FileError(f"{path}:{line}: more words than the {len(beats):,} expected beats")
+        if found.count >= len(beats):
+            if not found.blocks:
+                raise FileError(f"{path}:{line}: more words than the {len(beats):,} expected beats")
+            found.count += 1  # its addresses will tell what is wrong
+            continue
         unknown = 0
         if not DIGITS[base].fullmatch(bare):
             bare, unknown = _known(path, line, word, bare.translate(WEAK), base)
@@ -129,18 +147,19 @@ def read_words(
             found.unknown.append((found.count, line, word[:40], unknown))
         found.octets[found.count] = np.frombuffer(value.to_bytes(packing.beat // 8, "little"), np.uint8)
         found.count += 1
-    require_count(path, found.count, len(beats), f"{BASES[base]} words")
-    order = _order(path, found)
+    order = _order(path, packing, beats, found, base)
     _require_driven(path, packing, beats, found, order)
     if found.extended:
         remark(
-            f"{path.name}: {found.extended:,} words are longer than an element; each is its element with the sign extended"
+            f"{path.name}: {found.extended:,} words are longer than an element; each is its element with the sign extended, "
+            "or not driven above it"
         )
     if order is None:
         return packing.unpack(found.octets)
-    remark(f"{path.name}: its {len(found.blocks):,} address blocks were put in order")
-    placed = np.empty_like(found.octets)
-    placed[order] = found.octets
+    if found.blocks:
+        remark(f"{path.name}: its {len(found.blocks):,} address blocks were put in order")
+    placed = np.zeros_like(found.octets)
+    placed[order] = found.octets[: found.count]
     return packing.unpack(placed)
 
 
@@ -150,6 +169,8 @@ def _known(path: Path, line: int, word: str, bare: str, base: int) -> tuple[str,
         if not bare:
             raise FileError(f"{path}:{line}: a word without digits")
         invalid = next(c for c in bare if not UNKNOWN[base].fullmatch(c))
+        if word.endswith(":"):
+            raise FileError(f"{path}:{line}: {word[:40]!r} looks like an address; write @ addresses, or none")
         raise FileError(f"{path}:{line}: {invalid!r} is not a {BASES[base]} digit, in {word[:40]!r}")
     digit = f"{base - 1:x}"
     unknown = int("".join(digit if NOT_DRIVEN.match(c) else "0" for c in bare), base)
@@ -165,7 +186,7 @@ def _narrowed(path: Path, line: int, word: str, bits: tuple[int, int], width: in
     if not any((value >> own ^ sign) & ~(unknown >> own) & above == 0 for sign in ((0, above) if signed else (0,))):
         raise FileError(
             f"{path}:{line}: {word[:40]!r} has more digits than a beat of {packing.beat} bits, "
-            f"and is not an element of {packing.element} with its sign extended"
+            f"and is not an element of {packing.element} with its sign extended; bits = {width} reads the whole word"
         )
     low = (1 << packing.beat) - 1
     return value & low, unknown & low
@@ -178,26 +199,31 @@ def _address(path: Path, line: int, word: str) -> int:
         raise FileError(f"{path}:{line}: {word[:40]!r} is not an address") from None
 
 
-def _order(path: Path, found: _Beats) -> IntArray | None:
-    """The place of every word by its address, from the lowest address on; None where the words are in order."""
-    if not found.blocks:
-        return None
-    starts = found.blocks if found.blocks[0][1] == 0 else [(0, 0, 1), *found.blocks]
+def _order(path: Path, packing: Packing, beats: range, found: _Beats, base: int) -> IntArray | None:
+    """The place of every word by its address, from the lowest address on; None where the words are in order, without holes.
+
+    Beats without any element, padding at a pitch and at the end, need not be written. FileError where others are missing,
+    and where an address is written twice.
+    """
+    starts = found.blocks if found.blocks and found.blocks[0][1] == 0 else [(0, 0, 1), *found.blocks]
     ends = [*(first for _, first, _ in starts[1:]), found.count]
     blocks = sorted(
         (address, first, end, line) for (address, first, line), end in zip(starts, ends, strict=True) if end > first
     )
     order = np.empty(found.count, np.int64)
     lowest = following = blocks[0][0] if blocks else 0
+    padding = _Padding(packing, beats)
     for address, first, end, line in blocks:
         if address < following:
             raise FileError(f"{path}:{line}: address {address:#x} is written twice")
-        if address > following:
+        if address > following and not padding.covers(following - lowest, address - lowest):
             gap = f"{following:#x}" if address == following + 1 else f"{following:#x} to {address - 1:#x}"
             raise FileError(f"{path}:{line}: jumps to address {address:#x}, but nothing is written to {gap}")
         order[first:end] = np.arange(address - lowest, address - lowest + end - first)
         following = address + end - first
-    return None if np.array_equal(order, np.arange(found.count)) else order
+    if following - lowest > len(beats) or not padding.covers(following - lowest, len(beats)):
+        require_count(path, found.count, len(beats), f"{BASES[base]} word")
+    return None if np.array_equal(order, np.arange(len(beats))) else order
 
 
 def _require_driven(path: Path, packing: Packing, beats: range, found: _Beats, order: IntArray | None) -> None:
@@ -210,81 +236,7 @@ def _require_driven(path: Path, packing: Packing, beats: range, found: _Beats, o
         if int.from_bytes(packing.pack(-lanes.astype(np.int64)[None])[0].tobytes(), "little") & unknown:
             digit = NOT_DRIVEN.search(word.lower().translate(WEAK))
             named = f" ({digit.group()})" if digit else ""
-            raise FileError(f"{path}:{line}: {word!r} has unknown bits{named}; the device never drove them")
-
-
-# --- decimal numbers --------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Decimals:
-    """Reads decimal numbers one by one, and counts those that were written as reals."""
-
-    path: Path
-    packing: Packing
-    reals: int = 0
-
-    def number(self, line: int, word: str) -> int:
-        """A whole number, possibly written as a real; a FileError if it is none, or does not fit an element."""
-        if WHOLE_NUMBER.fullmatch(word):
-            value = int(word, 16 if "x" in word.lower() else 10)
-        elif REAL_NUMBER.fullmatch(word):
-            real = Decimal(word)
-            if real != real.to_integral_value():
-                raise FileError(f"{self.path}:{line}: {word[:40]} is not a whole number; dump the integers")
-            value = int(real)
-            self.reals += 1
-        else:
-            raise FileError(f"{self.path}:{line}: {word[:40]!r} is not a decimal number")
-        if not self.packing.element.holds(value, value):
-            raise FileError(f"{self.path}:{line}: {word[:40]} does not fit {self.packing.element}")
-        return value
-
-    def told(self, remark: Remark) -> None:
-        """Say whether reals were read."""
-        if self.reals:
-            remark(f"{self.path.name}: {self.reals:,} whole numbers are written as reals")
-
-
-def read_decimals(path: Path, packing: Packing, beats: range, remark: Remark = silent) -> IntArray:
-    """The elements of `beats` of the stream, written as decimal numbers: int64 [beats, lanes]."""
-    decimals = Decimals(path, packing)
-    values = _read_numbers(path, packing, beats, decimals.number)
-    decimals.told(remark)
-    return np.array(values, np.int64).reshape(len(beats), packing.lanes)
-
-
-def read_reals(path: Path, packing: Packing, beats: range) -> FloatArray:
-    """The real numbers of `beats` of the stream, float64 [beats, lanes]."""
-
-    def number(line: int, word: str) -> float:
-        if not REAL_NUMBER.fullmatch(word):
-            raise FileError(f"{path}:{line}: {word[:40]!r} is not a decimal number")
-        return float(word)
-
-    return np.array(_read_numbers(path, packing, beats, number), np.float64).reshape(len(beats), packing.lanes)
-
-
-Number = TypeVar("Number", int, float)
-
-
-def _read_numbers(path: Path, packing: Packing, beats: range, number: Callable[[int, str], Number]) -> list[Number]:
-    """The numbers of a file; those that are not known are 0 in padding, and refused in an element."""
-    expected = len(beats) * packing.lanes
-    values: list[Number] = []
-    unknown: list[tuple[int, int, str]] = []
-    for line, word in words(path):
-        if len(values) == expected:
-            raise FileError(f"{path}:{line}: more values than the expected {expected:,}")
-        if NOT_DRIVEN.fullmatch(word.lower()):
-            unknown.append((len(values), line, word))
-            values.append(0)
-        else:
-            values.append(number(line, word))
-    require_count(path, len(values), expected, "values")
-    if unknown:
-        occupied = packing.occupied(beats).reshape(-1)
-        for place, line, word in unknown:
-            if occupied[place]:
-                raise FileError(f"{path}:{line}: {word!r} is an unknown value; the device never drove it")
-    return values
+            reason = "the device never drove them"
+            if MINUS.fullmatch(word):
+                reason += ", or - is a sign: write two's complement"
+            raise FileError(f"{path}:{line}: {word!r} has unknown bits{named}; {reason}")

@@ -42,7 +42,7 @@ def write_html(path: str | Path, diff: Diff) -> None:
         version=__version__,
     )
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # file names need not be text
 
 
 LEGEND = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
+from ...errors import printable
 from ...storage.files import replacing
 from ..result import BAD, DIFFER, MATCH, MISSING, Diff, NodeDiff
 from . import words
@@ -13,7 +14,7 @@ from . import words
 def write_junit(path: str | Path, diff: Diff) -> None:
     """Write the report to `path`. Tensors that the dump lacks are skipped cases, or failures if the diff is `complete`."""
     suite = xml.Element("testsuite", name="intsim diff", tests=str(len(diff.nodes)), errors="0")
-    xml.SubElement(xml.SubElement(suite, "properties"), "property", name="golden", value=str(diff.golden))
+    xml.SubElement(xml.SubElement(suite, "properties"), "property", name="golden", value=printable(str(diff.golden)))
     failed = skipped = 0
     explained = {e.tensor: e.sentence() for e in diff.explanations}
     for node in diff.nodes:

@@ -79,8 +79,10 @@ def headline(diff: Diff) -> str:
         return f"incomplete: the dump lacks {_count(len(diff.only_golden), 'tensor')}"
     if all(state(node, diff) == "layout" for node in wrong):
         return f"right values in another layout: {_count(len(wrong), 'tensor')}"
+    if diff.differing == diff.unusable:
+        return f"identical where it can be compared: {_count(len(wrong), 'tensor')} of the dump could not be used"
     if diff.culprits is None:
-        return f"different: first at {wrong[0].name}"
+        return f"different: first at {diff.first.name if diff.first else wrong[0].name}"
     if not diff.culprits:
         judged = any(node.isolated in (MATCH, DIFFER) for node in wrong)
         note = "but no node is wrong by itself" if judged else "none of which can be judged by itself"
