@@ -8,12 +8,13 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test quick fuzz coverage torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests, on all processors"
 	@echo "make quick    the inner loop: under a minute"
+	@echo "make properties  every operator on 500 calls in each dialect, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch: published formulas, checkpoint.pth"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
@@ -41,6 +42,10 @@ test: $(VENV)/.test
 QUICK := tests/test_vectors.py tests/test_ops_door.py tests/test_graph.py tests/test_plan.py tests/test_trace.py tests/test_rooms.py
 quick: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k "not mutant and not page and not random_graphs"
+
+# Both implementations of every operator on many calls that Hypothesis finds.
+properties: $(VENV)/.test
+	EXAMPLES=$${EXAMPLES:-500} $(BIN)/python -m pytest -n auto --dist worksteal tests/test_testing.py -k both_implementations
 
 # Damaged files of every kind through the commands, for a quarter of an hour; FUZZ="--cases 1000000 --seconds 1e9" for more.
 FUZZ ?= --seconds 900

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from checking import searching
 
 pytest_plugins = ["pytester"]
 
+EXAMPLES = int(os.environ.get("EXAMPLES", "20"))  # calls of each operator in each dialect; make properties tries many
 ROOT = Path(__file__).parent.parent
 WITH_DIALECT = [(op, dialect) for op in ops.REGISTRY.values() if op.choices for dialect in DIALECTS]
 EVERY = WITH_DIALECT + [(op, None) for op in ops.REGISTRY.values() if not op.choices]
@@ -57,8 +59,9 @@ def not_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_operator
 def test_both_implementations_pass(op: ops.Op, dialect: str | None) -> None:
-    check_op(op, lambda *x, **p: op(*x, **p, **dialect_argument(dialect)), dialect, examples=60)
-    check_op(op.name, lambda *x, **p: op.ref(*x, **p, **dialect_argument(dialect)), dialect, examples=15, refusals=True)
+    check_op(op, lambda *x, **p: op(*x, **p, **dialect_argument(dialect)), dialect, examples=EXAMPLES)
+    refused = max(EXAMPLES // 4, 5)
+    check_op(op.name, lambda *x, **p: op.ref(*x, **p, **dialect_argument(dialect)), dialect, examples=refused, refusals=True)
 
 
 @pytest.mark.parametrize("name", ["requant", "layernorm", "shiftmax", "lambda_shiftgelu"])
