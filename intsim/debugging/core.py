@@ -21,8 +21,9 @@ from ..storage.model_file import model_behind
 from ..storage.reals import NotWhole
 from .compare import Comparison, compare, sha256_of
 from .dumps import Dump, DumpedTensor, Expected, open_dump
-from .explain import Explanation, explain, reconciled
+from .explain import explain, reconciled
 from .isolate import Verdict, isolate
+from .reasons import Explanation
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
 from .straighten import straightened
 

@@ -1,17 +1,19 @@
 """Explanation: which rule a device broke.
 
-A wrong tensor is computed again under every single rule of the catalogue, at its own node and at every node of its segment,
-and under pairs of rules where no single one fits. The rules that reproduce every element of the device are reported. Rules
-that act row by row are tried on a sample of rows first, and on all elements where they fit the sample.
+A reason is a rule and a region: what the device did, and where. A wrong tensor is looked at for values that were never
+written or belong to another place. Then it is computed again under every single rule of the catalogue, at its own node and
+at every node of its segment, and under pairs of rules where no single one fits. A rule that reproduces every element of the
+device is a reason, and so is one that reproduces every element of the region that is wrong. Rules that act row by row are
+tried on a sample of rows first. Where nothing fits, what is known is said, and nothing is called a reason.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import combinations, islice
-from typing import Any
 
 import numpy as np
 
@@ -19,102 +21,21 @@ from ..arith import IntArray
 from ..engine.graph import Graph
 from ..rules import Bit, Rule, bit_rule, catalogue
 from ..storage.golden_file import GoldenFile
+from . import movement
 from .dumps import Dump
-from .isolate import Verdict, value_of
+from .isolate import Verdict, golden_value, value_of
+from .movement import Movement
+from .reasons import Candidate, Explanation
+from .region import Region
 from .segment import Attempt, Broken, Segment, feeds_of
+from .solving import solved
 
 BEST = 3
+HONEST = 0.5  # of the wrong elements a rule must reproduce to be named where none explains all
+EVIDENCE = 8  # wrong elements in a region that a rule must reproduce: fewer could be chance
+OTHERS = 64  # tensors of the same shape whose values are looked for
 PAIRS, FEW_PAIRS = 2000, 200  # at most so many pairs are tried; the fewer where each takes long
 SMALL = 1 << 18  # elements
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An attempt to explain a tensor: the rules broken, and how many elements that reproduces."""
-
-    broken: Attempt
-    reproduced: int
-    total: int
-    wrong_reproduced: int  # of the elements that differ from the reference
-    wrong: int
-
-    @property
-    def share(self) -> float:
-        """The share of elements reproduced."""
-        return self.reproduced / self.total
-
-    @property
-    def fits(self) -> bool:
-        """Whether every element is reproduced."""
-        return self.reproduced == self.total
-
-    @property
-    def name(self) -> str:
-        """The rules by name."""
-        return " and ".join(b.rule.name for b in self.broken)
-
-    def label(self, tensor: str) -> str:
-        """The rules by name, each with its node where that is not `tensor`."""
-        return " and ".join(b.rule.name + (f" at {b.node}" if b.node != tensor else "") for b in self.broken)
-
-    def record(self) -> dict[str, Any]:
-        """As plain data."""
-        return {
-            "rule": self.name,
-            "nodes": [b.node for b in self.broken],
-            "share": self.share,
-            "reproduced": self.reproduced,
-            "total": self.total,
-            "share_of_differing": self.wrong_reproduced / self.wrong,
-        }
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why a tensor is wrong: the candidates that reproduce it exactly, most likely first; where there is none, the closest.
-
-    `tensor` is the dumped tensor, `tried` the number of alternatives that were computed.
-    """
-
-    tensor: str
-    fits: tuple[Candidate, ...]
-    best: tuple[Candidate, ...]
-    tried: int
-
-    @property
-    def culprit(self) -> str:
-        """The node whose rule was broken, of several the last; the tensor itself where nothing explains it."""
-        return self.fits[0].broken[-1].node if self.fits else self.tensor
-
-    def sentence(self) -> str:
-        """The explanation in one line."""
-        if self.fits:
-            first = self.fits[0]
-            rules = " and ".join(f"{b.rule}" + (f" at {b.node}" if b.node != self.tensor else "") for b in first.broken)
-            return f"the output equals {rules} on 100% of {first.total:,} elements"
-        if not self.tried:
-            return "not explained: the device's inputs have values outside their formats"
-        if not self.best:
-            return f"no rule explains it: none of {self.tried:,} alternatives is closer than the reference"
-        near = ", ".join(f"{c.name} ({c.wrong_reproduced / c.wrong:.1%})" for c in self.best)
-        return f"no rule explains it; of the {self.best[0].wrong:,} wrong elements these reproduce the most: {near}"
-
-    def record(self) -> dict[str, Any]:
-        """As plain data."""
-        first = self.fits[0] if self.fits else None
-        return {
-            "name": self.culprit,
-            "tensor": self.tensor,
-            "rule": first.name if first else None,
-            "share": first.share if first else None,
-            "reproduced": first.reproduced if first else None,
-            "total": first.total if first else None,
-            "nodes": [b.node for b in first.broken] if first else [],
-            "equivalent": [c.record() for c in self.fits[1:]],
-            "best": [c.record() for c in self.best],
-            "tried": self.tried,
-            "sentence": self.sentence(),
-        }
 
 
 def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> Explanation:
@@ -125,13 +46,9 @@ def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> E
         return Explanation(verdict.name, (), (), 0)
     nodes = [graph.by_name[name] for name in verdict.segment]
     search = _Search(Segment(graph, nodes, feeds, device))
-    fits = search.fitting([(broken,) for broken in _single(graph, search.whole)])
-    if not fits and verdict.diagnosis is not None:
-        found = Rule(verdict.diagnosis.name, None, lambda computation: computation)
-        fits = [search.candidate((Broken(verdict.name, found),), device)]
-    if not fits:
-        fits = search.fitting(search.pairs())
-    return Explanation(verdict.name, tuple(fits), tuple([] if fits else search.nearest()), search.tried)
+    fits = search.explained(golden, verdict)
+    best = [] if fits else search.nearest()
+    return Explanation(verdict.name, tuple(fits), tuple(best), search.tried, "" if fits else search.known())
 
 
 def reconciled(explanations: Sequence[Explanation]) -> list[Explanation]:
@@ -180,9 +97,69 @@ class _Search:
 
     def __init__(self, whole: Segment) -> None:
         self.whole, self.sample = whole, whole.sampled()
+        self.region = Region.around(whole.wrong)
         self.tried = 0
         self.near: list[tuple[float, Attempt]] = []
+        self.partial: list[Attempt] = []  # rules that reproduce all wrong elements tried, and change right ones
         self.single: dict[bytes, Broken] = {}  # one rule per distinct outcome
+
+    def explained(self, golden: GoldenFile, verdict: Verdict) -> list[Candidate]:
+        """The reasons of the first kind of which there is one, the likeliest first."""
+        expected, device, name = self.whole.expected, self.whole.device, verdict.name
+        blank = movement.constant(expected, device, self.region)
+        fits = self.fitting([(broken,) for broken in _single(self.whole.graph, self.whole)])
+        if blank is not None:
+            return [self.moved(name, blank), *fits]
+        if fits:
+            return fits
+        if verdict.diagnosis is not None:
+            return [self.moved(name, Movement(verdict.diagnosis.name, ""))]
+        if found := movement.repeated(expected, device, self.region):
+            return [self.moved(name, found)]
+        for other in movement.of_another(device, self.region, self._others(golden, name)):
+            return [self.moved(name, other)]
+        if fits := self.regional():
+            return fits
+        if found := solved(self.whole, self.region):
+            return [self.moved(name, found)]
+        return self.fitting(self.pairs())
+
+    def moved(self, name: str, found: Movement) -> Candidate:
+        """A movement as a reason: it reproduces every element."""
+        rule = Rule(found.name, None, lambda computation: computation)
+        return replace(self.candidate((Broken(name, rule),), self.whole.device), says=found.says)
+
+    def _others(self, golden: GoldenFile, name: str) -> Iterator[tuple[str, IntArray]]:
+        """Other tensors of the same shape: those it is computed from, then those of the golden file."""
+        yield from self.whole.feeds.items()
+        shape = self.whole.device.shape
+        alike = (other for other, record in golden.tensors.items() if record.shape == shape and other != name)
+        for other in islice(alike, OTHERS):
+            if (values := golden_value(golden, other)) is not None:
+                yield other, values
+
+    def regional(self) -> list[Candidate]:
+        """The rules that reproduce every element of the region that is wrong, where it is a part of the tensor."""
+        if self.region.whole or np.count_nonzero(self.whole.wrong) < EVIDENCE:
+            return []
+        fits = []
+        for attempt in self.partial:
+            value = self.whole.under(attempt)
+            if value is not None and self._agrees(value, self.region):
+                region = self.region.widened(partial(self._agrees, value))
+                fits.append(replace(self.candidate(attempt, self.whole.device), region=region))
+        return fits
+
+    def _agrees(self, value: IntArray, region: Region) -> bool:
+        return np.array_equal(region.of(value), region.of(self.whole.device))
+
+    def known(self) -> str:
+        """Where the tensor is wrong, and by how much, in a few words."""
+        error = self.whole.device[self.whole.wrong].astype(np.int64) - self.whole.expected[self.whole.wrong]
+        lowest, highest = int(error.min()), int(error.max())
+        by = f"by {lowest:+,} LSB" if lowest == highest else f"by {lowest:+,} to {highest:+,} LSB"
+        region = self.region.roughly()
+        return f"it is wrong {'' if region.whole else 'in '}{region}, {by}"
 
     def fitting(self, attempts: Iterable[Attempt]) -> list[Candidate]:
         """The attempts that reproduce every element; the others are recorded with the share that they reproduce."""
@@ -195,7 +172,10 @@ class _Search:
                 continue
             if len(attempt) == 1 and attempt[0].rule.by_rows:
                 self.single.setdefault(value.tobytes(), attempt[0])
-            self.near.append((float(np.mean(value == segment.device)), attempt))
+            equal = value == segment.device
+            self.near.append((float(np.mean(equal)), attempt))
+            if len(attempt) == 1 and equal[segment.wrong].all():
+                self.partial.append(attempt)
             if np.array_equal(value, segment.device):
                 if segment is not self.whole:
                     value = self.whole.under(attempt)
@@ -215,22 +195,22 @@ class _Search:
             yield (a, b) if order.index(a.node) <= order.index(b.node) else (b, a)
 
     def nearest(self) -> list[Candidate]:
-        """The attempts that reproduce the most elements, if more than the reference does."""
+        """The attempts that reproduce the most elements, if more than the reference does and half of the wrong ones."""
         self.near.sort(key=lambda item: -item[0])
         candidates: list[Candidate] = []
         for _, attempt in self.near[: 4 * BEST]:
             value = self.whole.under(attempt)
             if value is not None:
                 candidates.append(self.candidate(attempt, value))
-        better = [c for c in candidates if c.reproduced > c.total - c.wrong]
+        better = [c for c in candidates if c.reproduced > c.total - c.wrong and c.wrong_reproduced >= HONEST * c.wrong]
         return sorted(better, key=lambda c: -c.reproduced)[:BEST]
 
     def candidate(self, attempt: Attempt, value: IntArray) -> Candidate:
         """How well a computed tensor reproduces the device's."""
         equal = value == self.whole.device
         wrong = self.whole.wrong
-        counts = (np.count_nonzero(equal), equal.size, np.count_nonzero(equal & wrong), np.count_nonzero(wrong))
-        return Candidate(attempt, *(int(count) for count in counts))
+        both = int(np.count_nonzero(equal & wrong))
+        return Candidate(attempt, int(np.count_nonzero(equal)), equal.size, both, int(np.count_nonzero(wrong)))
 
 
 def _independent(a: Broken, b: Broken) -> bool:

@@ -12,8 +12,8 @@ import numpy as np
 from ..arith import Format
 from ..rules.diagnosis import Diagnosis
 from .compare import Comparison
-from .explain import Explanation
 from .isolate import Verdict
+from .reasons import Explanation
 
 SCHEMA, VERSION = "intsim-diff", 1
 MATCH, DIFFER = "match", "differ"

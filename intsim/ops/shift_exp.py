@@ -36,8 +36,11 @@ BEYOND = 1 << 62  # what the compiled exponential returns for a value this large
 
 
 def steps(x: IntArray, x0: int, n: int, dialect: Dialect) -> dict[str, IntArray]:
-    t = x + (x >> 1) - (x >> 4)
-    t = np.maximum(t, n * x0)
+    return of_log2(np.maximum(x + (x >> 1) - (x >> 4), n * x0), x0, n, dialect)
+
+
+def of_log2(t: IntArray, x0: int, n: int, dialect: Dialect) -> dict[str, IntArray]:
+    """The steps from the exponent to the base 2 on, which is at least ``n * x0``."""
     q = divide(t, x0, dialect.quotient)
     r = t - q * x0
     kept = dialect.half_bit is HalfBit.KEPT

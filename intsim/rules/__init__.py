@@ -8,6 +8,7 @@ by its name, `compute` runs an altered Computation.
 """
 
 from .catalogue import bit_rule, catalogue, choice_rules, named
+from .moves import NotApplicable
 from .names import abridged
 from .rule import ROW_WISE, Bit, Computation, Rule, computation_of, compute
 
@@ -15,6 +16,7 @@ __all__ = [
     "ROW_WISE",
     "Bit",
     "Computation",
+    "NotApplicable",
     "Rule",
     "abridged",
     "bit_rule",

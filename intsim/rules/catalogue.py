@@ -151,6 +151,10 @@ def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
     bias = node.params.get("bias")
     if isinstance(bias, np.ndarray) and bias.any():
         yield Rule("bias", "left_out", _set("bias", np.zeros_like(bias)), "added")
+        yield Rule("bias", "twice", lambda c: c.with_params(bias=2 * np.asarray(c.params["bias"], np.int64)), "once")
+        if len(bias) > 1:
+            yield Rule("bias", "of_the_previous_channel", _rolled("bias", 1), "its own")
+            yield Rule("bias", "of_the_next_channel", _rolled("bias", -1), "its own")
         yield Rule("bias", "subtracted", lambda c: c.with_params(bias=-np.asarray(c.params["bias"])), "added")
     weight = node.params.get("weight")
     if isinstance(weight, np.ndarray) and weight.shape[0] == weight.shape[1]:
@@ -166,6 +170,11 @@ def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
     if node.op in ("requant", "residual_add"):
         yield from other_stacks(graph, node)
     yield from multipliers(graph, node)
+
+
+def _rolled(key: str, step: int) -> Alteration:
+    """A parameter of each channel, taken from a neighbour."""
+    return lambda computation: computation.with_params(**{key: np.roll(np.asarray(computation.params[key]), step)})
 
 
 def _layouts(graph: NodeContext, node: Node) -> Iterator[Rule]:

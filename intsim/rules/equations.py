@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..arith import (
+    I8,
     I32,
     INT32_MAX,
     IntArray,
@@ -28,10 +29,12 @@ from ..arith import (
 )
 from ..dialects import Dialect
 from ..ops.masked_shiftmax import LOWEST, visible
+from ..ops.shift_exp import of_log2
 from ..ops.shift_exp import steps as exponential
 from ..ops.shiftmax import exponential_sum, probability
-from .moves import DEVIATING_MOVES, Arrays, Deviations, Params
+from .moves import DEVIATING_MOVES, Arrays, Deviations, NotApplicable, Params
 from .other_stacks import Rescaling, rounded_in_two
+from .slips import LOG2E, half_down, newton, of_another, plus_half_truncated, products, without_an_end
 
 
 def _bounded(x: IntArray, b: int, how: str | None) -> IntArray:
@@ -65,21 +68,38 @@ ROUNDED_IN_TWO: dict[str, tuple[int, Rounding | None, Rounding | None]] = {
 def _rescaled(x: IntArray, m: IntArray, e: IntArray, dialect: Dialect, deviations: Deviations) -> IntArray:
     """``x * m * 2**-e``, rounded as the dialect does or as a mistake does."""
     mode, how = dialect.requant_rounding, deviations.get("rounding")
+    product: IntArray = x * m
+    if "product_bits" in deviations:
+        product = wrap(product, signed(deviations["product_bits"]))
+    if "shifted_first" in deviations:
+        return rounded_in_two(product, e, Rounding.FLOOR, mode, deviations["shifted_first"])
     if how is None:
-        return round_shift(x * m, e, mode)
+        return round_shift(product, e, mode)
+    if how in ("half_down", "plus_half_truncated"):
+        rounded: IntArray = (half_down if how == "half_down" else plus_half_truncated)(product, e)
+        return rounded
     high, first, last = ROUNDED_IN_TWO[how]
-    return rounded_in_two(x * m, e, first or mode, last or mode, high)
+    return rounded_in_two(product, e, first or mode, last or mode, high)
 
 
 def _requant(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     rescaling: Rescaling | None = deviations.get("requant")
-    rounded = rescaling(*arrays) if rescaling else _rescaled(arrays[0], p["m"], p["e"], dialect, deviations)
+    acc = arrays[0]
+    if "input_bits" in deviations:
+        acc = wrap(acc, signed(deviations["input_bits"]))
+    if "input_saturates" in deviations:
+        acc = saturate(acc, signed(deviations["input_saturates"]))
+    rounded = rescaling(*arrays) if rescaling else _rescaled(acc, p["m"], p["e"], dialect, deviations)
     return _bounded(rounded, p["b"], deviations.get("saturation"))
 
 
 def _residual_add(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     a, c = arrays
     mode, how = dialect.requant_rounding, deviations.get("residual")
+    if how in ("multipliers_exchanged", "rescalings_exchanged"):
+        p = {**p, "ma": p["mc"], "mc": p["ma"]}
+        if how == "rescalings_exchanged":
+            p |= {"ea": p["ec"], "ec": p["ea"]}
     if callable(how):
         total = how(a, c)
     elif how == "rounded_once":
@@ -124,14 +144,20 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviatio
         total = wrap(total, signed(deviations["sum_bits"]))
     if deviations.get("sum") == "float32":
         total = total.astype(np.float32).astype(np.int64)
-    mean = round_divide(total, x.shape[-1], dialect.mean_rounding)
+    total = without_an_end(x, total, deviations.get("sum"))
+    mean = of_another(round_divide(total, x.shape[-1], dialect.mean_rounding), deviations.get("mean"))
     y = x if deviations.get("mean") == "left_out" else x - mean
-    v = (y * y).sum(axis=-1, keepdims=True)
+    if "centred_bits" in deviations:
+        y = wrap(y, signed(deviations["centred_bits"]))
+    v = without_an_end(y * y, (y * y).sum(axis=-1, keepdims=True), deviations.get("variance"))
+    v = of_another(v, deviations.get("variance"))
     if dialect.variance is Variance.WRAP32:
         v = v & 0xFFFFFFFF
     if "variance_bits" in deviations:
         v = v & ((1 << deviations["variance_bits"]) - 1)
     root = np.sqrt(v.astype(np.float32)) if deviations.get("root") == "float32" else isqrt(v, dialect.sqrt)
+    if "newton_steps" in deviations:
+        root = newton(v, deviations["newton_steps"])
     std = np.maximum(root.astype(np.int64), 1)
     product: IntArray = y * _factor(std, deviations)
     if dialect.overflow is Overflow.WRAP32:
@@ -141,7 +167,17 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviatio
 
 def _factor(total: IntArray, deviations: Deviations) -> IntArray:
     """The reciprocal of a sum or a root."""
-    return (2**31 if "numerator" in deviations else INT32_MAX) // total
+    factor: IntArray = (2**31 if "numerator" in deviations else INT32_MAX) // total
+    dropped = int(deviations.get("factor_bits_dropped", 0))
+    return np.asarray(factor >> dropped << dropped)
+
+
+def _exponential(x: IntArray, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
+    """exp of values of at most 0, possibly with another approximation of log2(e)."""
+    x0, n = p["x0"], p["n"]
+    if "log2e" not in deviations:
+        return exponential(x, x0, n, dialect)["out"]
+    return of_log2(np.maximum(LOG2E[deviations["log2e"]](x), n * x0), x0, n, dialect)["out"]
 
 
 def _summed(total: IntArray, dialect: Dialect, deviations: Deviations) -> IntArray:
@@ -155,8 +191,8 @@ def _summed(total: IntArray, dialect: Dialect, deviations: Deviations) -> IntArr
 
 def _shiftmax(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     x = arrays[0]
-    top = _subtracted(x.max(axis=-1, keepdims=True), deviations)
-    return _shares(exponential(x - top, p["x0"], p["n"], dialect)["out"], p, dialect, deviations)
+    top = _subtracted(x, deviations)
+    return _shares(_exponential(x - top, p, dialect, deviations), p, dialect, deviations)
 
 
 def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
@@ -165,39 +201,44 @@ def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, deviations: De
     if how == "left_out":
         seen = np.ones_like(seen)
     among = np.ones_like(seen) if how == "after_max" else seen
-    top = _subtracted(np.where(among, x, LOWEST).max(axis=-1, keepdims=True), deviations)
-    e = exponential(np.where(seen, x - top, 0), p["x0"], p["n"], dialect)["out"]
+    top = np.maximum(_subtracted(np.where(among, x, LOWEST), deviations), I8.lo)
+    e = _exponential(np.where(seen, x - top, 0), p, dialect, deviations)
     return _shares(np.where(seen, e, 0 if how == "zero_share" else -p["x0"]), p, dialect, deviations)
 
 
-def _subtracted(top: IntArray, deviations: Deviations) -> IntArray:
-    """The value subtracted from each row: its maximum, or what a mistake takes instead."""
-    if deviations.get("max") == "left_out":
-        return np.zeros_like(top)
-    if deviations.get("max") == "of_the_previous_row":
-        if top.ndim < 2:
-            raise ValueError("a single row has no previous one")
-        return np.concatenate([top[..., :1, :], top[..., :-1, :]], axis=-2)
-    return top
+def _subtracted(x: IntArray, deviations: Deviations) -> IntArray:
+    """The value subtracted from each row of `x`: its maximum, or what a mistake takes instead."""
+    how = deviations.get("max")
+    if how in ("without_last", "without_first"):
+        if x.shape[-1] < 2:
+            raise NotApplicable("a row of one element has no maximum without it")
+        x = x[..., :-1] if how == "without_last" else x[..., 1:]
+    top = x.max(axis=-1, keepdims=True)
+    return np.zeros_like(top) if how == "left_out" else of_another(top, how)
 
 
 def _shares(e: IntArray, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     """Probabilities from a row's exponentials."""
-    total = _summed(e.sum(axis=-1, keepdims=True), dialect, deviations)
+    how = deviations.get("sum")
+    total = of_another(without_an_end(e, e.sum(axis=-1, keepdims=True), how), how)
+    if how == "not_reset":
+        total = total.reshape(-1).cumsum().reshape(total.shape)
+    total = _summed(total, dialect, deviations)
     return np.asarray(probability(e, _factor(total, deviations), p["b"], dialect))
 
 
 def _gelu(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations, lam: int | None = None) -> IntArray:
     x = arrays[0]
     g = x if lam is None else np.minimum(np.maximum(x, -lam), lam)
-    top = g.max(axis=-1, keepdims=True)
-    if deviations.get("max") == "left_out":
-        top = np.zeros_like(top)
-    e = exponential(g - top, p["x0"], p["n"], dialect)["out"]
-    e_top = exponential(-top, p["x0"], p["n"], dialect)["out"]
+    top = _subtracted(g, deviations)
+    e = _exponential(g - top, p, dialect, deviations)
+    e_top = _exponential(-top, p, dialect, deviations)
     total = _summed(e + e_top, dialect, deviations)
     sigmoid = probability(e, _factor(total, deviations), p["b"], dialect)
-    return _held((g if "lambda" in deviations else x) * sigmoid, dialect)
+    product: IntArray = (g if "lambda" in deviations else x) * sigmoid
+    if "product_bits" in deviations:
+        product = wrap(product, signed(deviations["product_bits"]))
+    return _held(product, dialect)
 
 
 def _lambda_shiftgelu(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
@@ -212,12 +253,12 @@ def _accumulated(total: IntArray, deviations: Deviations) -> IntArray:
 
 
 def _linear(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
-    return _accumulated(arrays[0] @ p["weight"].T + p["bias"], deviations)
+    return _accumulated(products(arrays[0], p["weight"].T, p["bias"], deviations), deviations)
 
 
 def _matmul(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     a, b = arrays
-    return _accumulated(a @ (b.swapaxes(-1, -2) if p["transpose_b"] else b), deviations)
+    return _accumulated(products(a, b.swapaxes(-1, -2) if p["transpose_b"] else b, 0, deviations), deviations)
 
 
 def _argmax(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:

@@ -20,6 +20,10 @@ Params: TypeAlias = Mapping[str, Any]
 Deviations: TypeAlias = Mapping[str, Any]
 
 
+class NotApplicable(ValueError):
+    """A mistake that these inputs leave no room for: a single row has no previous one."""
+
+
 def _patches(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
     x = REGISTRY["patches"].steps(arrays[0], **p)["out"]
     area = p["size"] ** 2

@@ -33,28 +33,73 @@ ROUNDINGS = [
         "high_word_floored",
     )
 ]
+SLIPS = [
+    *(Mistake("rounding", how, "once") for how in ("half_down", "plus_half_truncated")),
+    *(Mistake("shifted_first", bits, "rounded at once") for bits in (1, 2, 4, 8, 16)),
+    *_widths("product_bits", (48, 32), "64"),
+]
+INPUTS = [*_widths("input_bits", (28, 24, 20, 16), "32"), *_widths("input_saturates", (28, 24, 20, 16), "32")]
+EXPONENTIALS = [
+    Mistake("log2e", how, "x + (x >> 1) - (x >> 4)")
+    for how in ("without_x>>1", "without_x>>4", "plus_x>>4", "x>>2_for_x>>1", "x>>3_for_x>>4", "x>>5_for_x>>4")
+]
+FACTORS = _widths("factor_bits_dropped", (1, 2, 4, 8, 12), "0")
 NUMERATOR = Mistake("numerator", "2**31", "2**31 - 1")
 MAXIMUM_LEFT_OUT = Mistake("max", "left_out", "subtracted")
+STATE = ("of_the_previous_row", "of_the_previous_head")
+ENDS = ("without_last", "without_first")
 ACCUMULATORS = [
+    *(Mistake("terms", how, "each once") for how in (*ENDS, "last_twice", "first_twice")),
+    *(
+        Mistake("accumulator_saturates_each", f"{bits}:{tile}", "at the end")
+        for bits in (24, 20, 16)
+        for tile in (1, 16, 32)
+    ),
     *_widths("accumulator_bits", (31, 30, 28, 24, 20, 18, 16), "32"),
     *_widths("accumulator_saturates", (24, 20, 16), "32"),
 ]
-SHARES = [MAXIMUM_LEFT_OUT, Mistake("max", "of_the_previous_row", "of the row", by_rows=False), NUMERATOR, *SUMS]
+SHARES = [
+    MAXIMUM_LEFT_OUT,
+    *(Mistake("max", how, "of the row", by_rows=False) for how in STATE),
+    *(Mistake("max", how, "of the whole row") for how in ENDS),
+    *(Mistake("sum", how, "of the row", by_rows=False) for how in (*STATE, "not_reset")),
+    *(Mistake("sum", how, "of the whole row") for how in ENDS),
+    NUMERATOR,
+    *FACTORS,
+    *EXPONENTIALS,
+    *SUMS,
+]
+GELU = [
+    MAXIMUM_LEFT_OUT,
+    Mistake("max", "of_the_previous_row", "of the row", by_rows=False),
+    *(Mistake("max", how, "of the whole row") for how in ENDS),
+    *_widths("product_bits", (16,), "32"),
+]
 HEADS = [Mistake("heads", "interleaved", "one after the other"), Mistake("heads", "not_transposed", "")]
 WINDOWS = [Mistake("windows", "columns_first", "row by row"), Mistake("windows", "not_transposed", "")]
 
 MISTAKES: dict[str, list[Mistake]] = {
-    "requant": [*SATURATIONS, *ROUNDINGS],
+    "requant": [*SATURATIONS, *ROUNDINGS, *SLIPS, *INPUTS],
     "residual_add": [
         Mistake("residual", "rounded_once", "each arm by itself"),
         Mistake("residual", "skip_left_out", "added"),
         Mistake("residual", "branch_left_out", "added"),
+        Mistake("residual", "multipliers_exchanged", "each arm's own"),
+        Mistake("residual", "rescalings_exchanged", "each arm's own"),
         *SATURATIONS,
         *ROUNDINGS,
+        *SLIPS,
     ],
     "layernorm": [
         Mistake("mean", "left_out", "subtracted"),
+        *(Mistake("mean", how, "of the row", by_rows=False) for how in STATE),
+        *(Mistake("variance", how, "of the row", by_rows=False) for how in STATE),
+        *(Mistake("variance", how, "of the whole row") for how in ENDS),
+        *(Mistake("sum", how, "of the whole row") for how in ENDS),
+        *_widths("newton_steps", (6, 7, 8, 9, 11, 12), "10"),
+        *_widths("centred_bits", (16,), "32"),
         NUMERATOR,
+        *FACTORS,
         Mistake("root", "float32", "integers"),
         Mistake("sum", "float32", "integers"),
         *_widths("variance_bits", range(40, 15, -1), "64"),
@@ -68,11 +113,13 @@ MISTAKES: dict[str, list[Mistake]] = {
         Mistake("mask", "after_max", "before the maximum"),
         *SHARES,
     ],
-    "shiftgelu": [MAXIMUM_LEFT_OUT, NUMERATOR, *SUMS],
+    "shiftgelu": [*GELU, NUMERATOR, *FACTORS, *EXPONENTIALS, *SUMS],
     "lambda_shiftgelu": [
-        MAXIMUM_LEFT_OUT,
+        *GELU,
         Mistake("lambda", "clamps_the_product", "the sigmoid only"),
         NUMERATOR,
+        *FACTORS,
+        *EXPONENTIALS,
         *SUMS,
     ],
     "linear": ACCUMULATORS,

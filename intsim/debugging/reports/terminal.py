@@ -73,7 +73,9 @@ def _finding(console: Console, finding: Finding) -> None:
         source = "expected" if node.isolated else "golden"
         lines.append(("first", f"index {first.index}: {source} {expected}, dut {actual}"))
     wrong = f"{comparison.differing:,} of {comparison.total:,} ({words.share(comparison.share)})"
-    lines.append(("wrong", f"{wrong}, {words.errors(comparison)}"))
+    lines.append(("wrong", f"{wrong}, {words.errors(comparison, node.op)}"))
+    if where := words.where(comparison):
+        lines.append(("where", where))
     lines += [("worst" if i == 0 else "", text) for i, text in enumerate(words.worst(comparison))]
     if finding.segment:
         lines.append(("covers", finding.segment))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ...engine.names import TensorName
 from ..compare import Comparison, axis_names
-from ..explain import Explanation
+from ..reasons import Explanation
+from ..region import Region
 from ..result import DIFFER, EXTRA, MATCH, MISSING, UNJUDGED, Diff, NodeDiff
 
 CONVERSIONS = 3  # sentences shown of what was converted
@@ -88,7 +89,18 @@ def headline(diff: Diff) -> str:
         note = "but no node is wrong by itself" if judged else "none of which can be judged by itself"
         return f"different: {_count(len(wrong), 'tensor')}, {note}"
     named = ", ".join(diff.culprits[:3]) + (", ..." if len(diff.culprits) > 3 else "")
+    if _only_seen(diff):
+        return f"different: first seen in {named}, judged from golden values"
     return f"different: {_count(len(diff.culprits), 'culprit')}: {named}"
+
+
+def _only_seen(diff: Diff) -> bool:
+    """Whether golden values stood in for what the device did not dump, and nothing explains what is wrong: the fault may be
+    in anything before.
+    """
+    wrong = [node for node in diff.nodes if node.isolated == DIFFER]
+    explained = {e.tensor for e in diff.explanations if e.fits}
+    return all(node.verdict and node.verdict.golden_inputs and node.name not in explained for node in wrong)
 
 
 def compared(diff: Diff) -> str:
@@ -120,8 +132,10 @@ def map_entries(diff: Diff) -> list[str]:
     return entries[:ENTRIES] + ([f"# and {more} more tensors; the JSON report has the entry of each"] if more > 0 else [])
 
 
-def errors(comparison: Comparison) -> str:
-    """The differences of the wrong elements, in LSB."""
+def errors(comparison: Comparison, op: str = "") -> str:
+    """The differences of the wrong elements, in LSB; class numbers have none."""
+    if op == "argmax":
+        return f"class numbers from {comparison.lowest:+,} to {comparison.highest:+,} off"
     mean = comparison.mean_of_differing
     span = f"{comparison.lowest:+,} to {comparison.highest:+,} LSB"
     if comparison.lowest == comparison.highest:
@@ -130,12 +144,19 @@ def errors(comparison: Comparison) -> str:
     return f"{span}, {mean:+.2f} on average{sided}"
 
 
+def where(comparison: Comparison) -> str:
+    """The region of the wrong elements; "" where it is the whole tensor."""
+    region = Region.of_counts(comparison.by_axis).roughly()
+    return "" if region.whole else str(region)
+
+
 def worst(comparison: Comparison) -> list[str]:
-    """The positions with the most wrong elements, along every axis longer than 1."""
+    """The positions with the most wrong elements, along every axis on which they are not evenly spread."""
     lines = []
     for axis, name in enumerate(axis_names(comparison.shape)):
         places = comparison.worst(axis)
-        if comparison.shape[axis] > 1 and places:
+        counts = comparison.by_axis[axis]
+        if len(set(counts[counts > 0].tolist())) > 1:
             listed = ", ".join(f"{place} ({count:,})" for place, count in places)
             lines.append(f"{name}s {listed}")
     return lines
