@@ -28,6 +28,7 @@ COMMANDS = (
     "run",
     "golden",
     "diff",
+    "score",
     "trace",
     "vectors",
     "inspect",

@@ -38,6 +38,7 @@ def render(console: Console, diff: Diff) -> None:
     for line in words.conversions(diff):
         console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
     if diff.identical:
+        console.print(f"[dim]{words.BLIND}[/]", highlight=False, soft_wrap=True)
         return
     findings = words.findings(diff)
     for finding in findings[:FULL]:

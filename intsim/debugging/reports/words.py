@@ -12,6 +12,7 @@ from ..result import DIFFER, EXTRA, MATCH, MISSING, UNJUDGED, Diff, NodeDiff
 
 CONVERSIONS = 3  # sentences shown of what was converted
 ENTRIES = 3  # of a map
+BLIND = "'intsim score' counts the mistakes that would look the same on this picture"
 ALSO = 4  # rules that are named beside the first that explains a tensor
 
 

@@ -1,0 +1,120 @@
+"""``intsim score``: which mistakes a picture's tensors would show, and pictures that show more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._common import (
+    announce_compiling,
+    check_target,
+    json_option,
+    model_behind_option,
+    output_option,
+    progress,
+    put_json,
+    put_rich,
+)
+from ._common import shown as printed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..arith import IntArray
+    from ..measurement.exposure import Exposure
+
+COMMONEST = 12  # unseen mistakes that are listed
+
+
+@click.command("score", epilog="Example: intsim score golden.h5 --search 20 --pictures stimuli")
+@click.argument("golden", type=click.Path(path_type=Path))
+@model_behind_option
+@click.option("--search", type=click.IntRange(min=1), metavar="N", help="Try N made pictures, too.")
+@click.option("--seed", default=0, show_default=True, help="Of the made pictures.")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path),
+    default=Path("stimuli"),
+    show_default=True,
+    help="Folder for the pictures found by --search.",
+)
+@output_option("Report file.", None)
+@json_option
+def command(
+    golden: Path, model: Path | None, search: int | None, seed: int, pictures: Path, output: Path | None, as_json: bool
+) -> None:
+    """Count the mistakes that a device could make without a wrong tensor on GOLDEN's picture.
+
+    Every rule that diff knows is broken at every node, alone, on the node's right inputs. What gives the right tensor all
+    the same would pass unseen. With --search, pictures are made that drive the network to its ends; those that show more
+    are written to a folder, for golden files of their own.
+    """
+    from PIL import Image
+
+    from ..errors import FileError
+    from ..measurement.exposure import exposure, picture_of, searched, stimuli
+    from ..rules import Rule
+    from ..storage.files import replacing
+    from ..storage.golden_file import open_golden
+    from ..storage.model_file import model_behind
+    from ..vectors.equivalents import reason
+
+    if output is not None:
+        check_target(output, golden, model)
+    if search is not None and pictures.exists() and not pictures.is_dir():
+        raise FileError(f"{pictures}: is a file; name a folder")
+    with open_golden(golden) as reference:
+        graph = model_behind(reference, model)
+        image = picture_of(reference, graph)
+
+    def equivalent(op: str, rule: Rule) -> str:
+        return reason(op, graph.dialect, rule.key, rule.value)
+
+    announce_compiling()
+    with progress("breaking rules at", None) as step:
+        found = exposure(graph, image, equivalent=equivalent, progress=step)
+    chosen: list[tuple[str, IntArray, int]] = []
+    if search is not None:
+        made = stimuli(image.shape[0], image.shape[1], search, seed)
+        with progress("trying", None) as step:
+            found, chosen = searched(graph, found, made, equivalent=equivalent, progress=step)
+        pictures.mkdir(parents=True, exist_ok=True)
+        for name, made_image, _ in chosen:
+            target = pictures / f"{name}.png"
+            with replacing(target) as temporary:
+                Image.fromarray(made_image).save(temporary, format="PNG")
+    if as_json:
+        record = found.record()
+        record["stimuli"] = [{"file": f"{name}.png", "exposes": gained} for name, _, gained in chosen]
+        put_json(record, output)
+        return
+    put_rich(lambda console: _render(console, found), output)
+    for name, _, gained in chosen:
+        click.echo(f"{printed(pictures / f'{name}.png')}: exposes {gained:,} more")
+
+
+def _render(console: Console, found: Exposure) -> None:
+    from rich.table import Table
+
+    over = f"{found.pictures} pictures" if found.pictures > 1 else "this picture"
+    same = f"{found.unseen:,} would look the same on {over}"
+    console.print(
+        f"of {found.counted:,} mistakes we know, {same} ({found.share:.1%} exposed)\n", highlight=False, soft_wrap=True
+    )
+    table = Table(box=None, header_style="bold", padding=(0, 1), show_edge=False)
+    table.add_column("operator", no_wrap=True)
+    for title in ("nodes", "mistakes", "unseen", "exposed"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for op in dict.fromkeys(node.op for node in found.nodes):
+        nodes = [node for node in found.nodes if node.op == op]
+        counted, unseen = sum(node.counted for node in nodes), sum(len(node.unseen) for node in nodes)
+        share = f"{1 - unseen / counted:.1%}" if counted else ""
+        table.add_row(op, f"{len(nodes):,}", f"{counted:,}", f"{unseen:,}", share)
+    console.print(table)
+    commonest = Counter(f"{node.op} {name}" for node in found.nodes for name in node.unseen).most_common(COMMONEST)
+    if commonest:
+        listed = ", ".join(f"{name} ({count})" for name, count in commonest)
+        console.print(f"\nmost often unseen: {listed}", highlight=False, soft_wrap=True)

@@ -1,0 +1,230 @@
+"""What a stimulus can show: the mistakes that a picture's tensors would expose, node by node, and those that pass unseen.
+
+Every rule of the catalogue is broken at every node, alone, on the node's right inputs. A rule that gives the right tensor
+would pass unseen: a device with this mistake is identical on this picture. Rules that act row by row are tried on some rows
+first, since one wrong element is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arith import IntArray
+from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.interpreter import run
+from ..errors import IntsimError
+from ..rules import ROW_WISE, Rule, catalogue, computation_of, compute
+from ..storage.golden_file import GoldenFile, open_golden
+from ..storage.model_file import model_behind
+
+SCHEMA, VERSION = "intsim-score", 1
+ROWS = 48  # that are tried first
+
+Equivalent = Callable[[str, Rule], str]  # why no input shows a rule at an operator; "" where one does
+
+
+def none_known(op: str, rule: Rule) -> str:
+    """An `Equivalent` that knows of none."""
+    return ""
+
+
+@dataclass(frozen=True)
+class NodeExposure:
+    """The rules of a node by name: those that its tensors expose, those that they do not, and those that nothing does."""
+
+    name: str
+    op: str
+    exposed: tuple[str, ...]
+    unseen: tuple[str, ...]
+    equivalent: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> int:
+        """How many rules some input can expose."""
+        return len(self.exposed) + len(self.unseen)
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "name": self.name,
+            "op": self.op,
+            "exposed": list(self.exposed),
+            "unseen": list(self.unseen),
+            "equivalent": list(self.equivalent),
+        }
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What pictures expose at every node, in execution order."""
+
+    nodes: tuple[NodeExposure, ...]
+    pictures: int = 1
+
+    @property
+    def counted(self) -> int:
+        """How many mistakes are known that some input can expose."""
+        return sum(node.counted for node in self.nodes)
+
+    @property
+    def unseen(self) -> int:
+        """How many of them would look the same on these tensors."""
+        return sum(len(node.unseen) for node in self.nodes)
+
+    @property
+    def share(self) -> float:
+        """The share that is exposed, 0 to 1."""
+        return 1 - self.unseen / self.counted if self.counted else 1.0
+
+    def record(self) -> dict[str, Any]:
+        """As plain data for ``--json``."""
+        return {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "pictures": self.pictures,
+            "mistakes": self.counted,
+            "unseen": self.unseen,
+            "share": self.share,
+            "nodes": [node.record() for node in self.nodes],
+        }
+
+
+def exposure(
+    graph: Graph,
+    image: IntArray,
+    before: Exposure | None = None,
+    *,
+    equivalent: Equivalent = none_known,
+    progress: Callable[[str], object] = lambda name: None,
+) -> Exposure:
+    """What `image` exposes; with `before`, together with what was exposed then, only the rest being tried."""
+    known = {node.name: node for node in before.nodes} if before is not None else {}
+    found: list[NodeExposure] = []
+
+    def visit(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:
+        if node.op not in (INPUT, CONSTANT):
+            found.append(_at(graph, node, inputs, value, known.get(node.name), equivalent))
+        progress(node.name)
+        return value
+
+    run(graph, image, alter=visit)
+    return Exposure(tuple(found), before.pictures + 1 if before is not None else 1)
+
+
+def score(
+    golden: str | Path,
+    model: str | Path | Graph | None = None,
+    *,
+    equivalent: Equivalent = none_known,
+    progress: Callable[[str], object] = lambda name: None,
+) -> Exposure:
+    """What the picture of a golden file exposes. `model` is the one it was made from, where it is not found by itself.
+
+    Raises IntsimError for a golden file without its picture, such as one of hashes alone.
+    """
+    with open_golden(golden) as reference:
+        graph = model_behind(reference, model)
+        image = picture_of(reference, graph)
+    return exposure(graph, image, equivalent=equivalent, progress=progress)
+
+
+def picture_of(reference: GoldenFile, graph: Graph) -> IntArray:
+    """The picture in a golden file; an IntsimError where it has none."""
+    record = reference.tensors.get(graph.input.name)
+    if record is None or record.values is None:
+        reason = "holds hashes alone" if reference.level == "digest" else f"does not include {graph.input.name}"
+        raise IntsimError(f"{reference.path}: {reason}, so there is no picture to judge; make one of level boundary")
+    return np.asarray(record.values[()])
+
+
+def _at(
+    graph: Graph,
+    node: Node,
+    inputs: Sequence[IntArray],
+    value: IntArray,
+    before: NodeExposure | None,
+    equivalent: Equivalent,
+) -> NodeExposure:
+    pending = set(before.unseen) if before is not None else None
+    exposed, unseen, silent = ([*part] for part in ((before.exposed, (), before.equivalent) if before else ((), (), ())))
+    for rule in catalogue(graph, node):
+        if pending is not None and rule.name not in pending:
+            continue
+        if pending is None and equivalent(node.op, rule):
+            silent.append(rule.name)
+        elif exposes(graph, node, rule, inputs, value):
+            exposed.append(rule.name)
+        else:
+            unseen.append(rule.name)
+    return NodeExposure(node.name, node.op, tuple(exposed), tuple(unseen), tuple(silent))
+
+
+def exposes(graph: Graph, node: Node, rule: Rule, inputs: Sequence[IntArray], value: IntArray) -> bool:
+    """Whether a rule broken at a node gives another tensor than `value`; one that cannot be computed is exposed."""
+    altered = rule.alter(computation_of(graph, node))
+    rows = value.size // value.shape[-1] if value.ndim else 0
+    if rule.by_rows and node.op in ROW_WISE and rows > 2 * ROWS and all(x.shape[:-1] == value.shape[:-1] for x in inputs):
+        some = np.linspace(0, rows - 1, ROWS).astype(int)
+        part = [x.reshape(rows, -1)[some] for x in inputs]
+        if _differs(graph, node, altered, part, value.reshape(rows, -1)[some]):
+            return True
+    return _differs(graph, node, altered, inputs, value)
+
+
+def _differs(graph: Graph, node: Node, altered: Any, inputs: Sequence[IntArray], value: IntArray) -> bool:
+    try:
+        return not np.array_equal(compute(graph, node, altered, inputs), value)
+    except ValueError:
+        return True
+
+
+def searched(
+    graph: Graph,
+    start: Exposure | None,
+    pictures: Iterable[tuple[str, IntArray]],
+    *,
+    equivalent: Equivalent = none_known,
+    progress: Callable[[str], object] = lambda name: None,
+) -> tuple[Exposure, list[tuple[str, IntArray, int]]]:
+    """The exposure by `start` and those of `pictures` that expose something new, and these: name, picture, how much."""
+    total, chosen = start, list[tuple[str, IntArray, int]]()
+    for name, image in pictures:
+        progress(name)
+        tried = exposure(graph, image, total, equivalent=equivalent)
+        gained = (total.unseen if total is not None else tried.counted) - tried.unseen
+        if gained > 0:
+            chosen.append((name, image, gained))
+            total = tried
+    if total is None:
+        raise IntsimError("there is no picture to judge")
+    return total, chosen
+
+
+def stimuli(height: int, width: int, count: int, seed: int) -> Iterable[tuple[str, IntArray]]:
+    """Pictures that drive networks to their ends: extremes, steps, stripes, sparse dots, noise of several grains."""
+    draw = np.random.default_rng(seed)
+    for k in range(count):
+        kind = ("dark", "bright", "checks", "stripes", "dots", "noise", "coarse", "half", "colour", "ramp")[k % 10]
+        grain = int(draw.integers(1, 9))
+        small = draw.integers(0, 256, (-(-height // grain), -(-width // grain), 3), np.uint8)
+        noise = small.repeat(grain, 0).repeat(grain, 1)[:height, :width]
+        across, down = np.meshgrid(np.arange(width), np.arange(height))
+        plain: Mapping[str, Any] = {
+            "dark": noise // 64,
+            "bright": 255 - noise // 64,
+            "checks": (((across // grain + down // grain) % 2) * 255)[..., None],
+            "stripes": ((across // grain % 2) * 255)[..., None],
+            "dots": np.where(draw.random((height, width, 1)) < 0.01, 255, 0),
+            "noise": np.where(noise > 127, 255, 0),
+            "coarse": noise,
+            "half": np.where(across[..., None] < width // 2, noise, 0),
+            "colour": np.broadcast_to(draw.integers(0, 256, 3), (height, width, 3)),
+            "ramp": (across * 255 // max(width - 1, 1) + down * int(draw.integers(0, 8)))[..., None] % 256,
+        }
+        image = np.broadcast_to(plain[kind], (height, width, 3)).astype(np.uint8)
+        yield f"{kind}-{seed}-{k}", np.ascontiguousarray(image)
