@@ -267,9 +267,12 @@ _EDGES = _edges()
 def _binned(error: IntArray, lowest: int, highest: int) -> IntArray:
     """How many differences fall into each bin."""
     bins = len(_EDGES) + 1
+    ends = int(_EDGES[0]) - 1, int(_EDGES[-1]) + 1
+    if lowest < ends[0] or highest > ends[1]:
+        error = np.clip(error, *ends).astype(np.int64)
+        lowest, highest = (min(max(end, ends[0]), ends[1]) for end in (lowest, highest))
     if highest - lowest >= len(error):
-        clipped = np.clip(error, int(_EDGES[0]) - 1, int(_EDGES[-1]) + 1).astype(np.int64)
-        return np.bincount(np.searchsorted(_EDGES, clipped), minlength=bins)
+        return np.bincount(np.searchsorted(_EDGES, error), minlength=bins)
     counts = np.bincount(error - lowest)  # few distinct values: count each of them first
     places = np.searchsorted(_EDGES, np.arange(lowest, highest + 1))
     return np.bincount(places, weights=counts, minlength=bins).astype(np.int64)

@@ -121,8 +121,7 @@ def _is_golden(file: h5py.File, path: Path) -> bool:
     """Whether an HDF5 file is a golden file; a FileError for other files of intsim and other versions of golden files."""
     declared = hdf5.text(file.attrs.get("format"))
     if declared == FORMAT and (version := file.attrs.get("version")) != VERSION:
-        which = "without a version" if version is None else f"version {version}"
-        raise FileError(f"{path}: {FORMAT} {which}; this intsim reads version {VERSION}, a whole number")
+        raise FileError(f"{path}: {FORMAT} version {version}; this intsim reads version {VERSION}, a whole number")
     if declared is not None and declared.startswith("intsim-") and declared != FORMAT:
         raise FileError(f"{path}: its format is {declared!r}; expected a device's dump: {KINDS}")
     return bool(declared == FORMAT)

@@ -33,6 +33,7 @@ from .solving import solved
 BEST = 3
 HONEST = 0.5  # of the wrong elements a rule must reproduce to be named where none explains all
 EVIDENCE = 8  # wrong elements in a region that a rule must reproduce: fewer could be chance
+LATE = ("input_bits", "input_saturates")  # the same as an accumulator that is too short, which is likelier
 OTHERS = 64  # tensors of the same shape whose values are looked for
 PAIRS, FEW_PAIRS = 2000, 200  # at most so many pairs are tried; the fewer where each takes long
 SMALL = 1 << 18  # elements
@@ -69,7 +70,8 @@ def _single(graph: Graph, segment: Segment) -> list[Broken]:
     """Every rule at every node of a segment: those of the dumped tensor's own node first, single bits last."""
     last = segment.nodes[-1]
     bits = [Broken(last.name, bit_rule(graph, last, bit)) for bit in bits_changed(segment.expected, segment.device)]
-    return [Broken(node.name, rule) for node in (last, *segment.nodes[:-1]) for rule in catalogue(graph, node)] + bits
+    rules = [Broken(node.name, rule) for node in (last, *segment.nodes[:-1]) for rule in catalogue(graph, node)]
+    return sorted(rules, key=lambda broken: broken.rule.key in LATE) + bits
 
 
 def bits_changed(expected: IntArray, device: IntArray) -> list[Bit]:

@@ -201,10 +201,9 @@ def _unreadable(dataset: h5py.Dataset, path: Path) -> str:
     chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
     if CONSTANT in filters and chunk <= CONSTANT_CHUNK:
         held = held // CONSTANT_HEADER * chunk
-    if not stored and dataset.size:
-        return "was created, but its values were never written"
     if math.prod(dataset.shape) * dataset.dtype.itemsize > held or stored > path.stat().st_size:
-        return f"declares {list(dataset.shape)} {dataset.dtype}, more than the file can hold; the file is damaged"
+        cause = "the file is damaged" if stored else "its values were never written, or the file is damaged"
+        return f"declares {list(dataset.shape)} {dataset.dtype}, more than the file can hold; {cause}"
     return ""
 
 
