@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 import intsim
 from intsim import dialects
 from intsim.cli.main import COMMANDS
+from intsim.debugging.reports.words import BLIND
 from intsim.engine.graph import Graph
 from intsim.measurement.windows import label
 from intsim.nets.segmenter import SegmenterConfig, segmenter
@@ -371,7 +372,8 @@ def test_diff_of_equal_files(cli: Cli, graph: Graph) -> None:
     shutil.copy("golden.h5", "device.h5")
     elements = sum(int(np.prod(t.shape)) for t in graph.tensors.values())
     assert (
-        done(cli, "diff golden.h5 device.h5") == f"identical: {len(graph.nodes)} tensors, {elements:,} elements compared\n"
+        done(cli, "diff golden.h5 device.h5")
+        == f"identical: {len(graph.nodes)} tensors, {elements:,} elements compared\n{BLIND}\n"
     )
     assert done(cli, "diff golden.h5 device.h5 -m model.h5").startswith("identical")
     record = json.loads(done(cli, "diff golden.h5 device.h5 --json"))

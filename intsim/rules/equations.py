@@ -149,8 +149,8 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviatio
     y = x if deviations.get("mean") == "left_out" else x - mean
     if "centred_bits" in deviations:
         y = wrap(y, signed(deviations["centred_bits"]))
-    v = without_an_end(y * y, (y * y).sum(axis=-1, keepdims=True), deviations.get("variance"))
-    v = of_another(v, deviations.get("variance"))
+    v = without_an_end(y * y, (y * y).sum(axis=-1, keepdims=True), deviations.get("row_variance"))
+    v = of_another(v, deviations.get("row_variance"))
     if dialect.variance is Variance.WRAP32:
         v = v & 0xFFFFFFFF
     if "variance_bits" in deviations:

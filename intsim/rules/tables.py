@@ -93,8 +93,8 @@ MISTAKES: dict[str, list[Mistake]] = {
     "layernorm": [
         Mistake("mean", "left_out", "subtracted"),
         *(Mistake("mean", how, "of the row", by_rows=False) for how in STATE),
-        *(Mistake("variance", how, "of the row", by_rows=False) for how in STATE),
-        *(Mistake("variance", how, "of the whole row") for how in ENDS),
+        *(Mistake("row_variance", how, "of the row", by_rows=False) for how in STATE),
+        *(Mistake("row_variance", how, "of the whole row") for how in ENDS),
         *(Mistake("sum", how, "of the whole row") for how in ENDS),
         *_widths("newton_steps", (6, 7, 8, 9, 11, 12), "10"),
         *_widths("centred_bits", (16,), "32"),

@@ -190,13 +190,13 @@ add(
 add(
     "layernorm",
     "the variance of the previous row",
-    r"variance .of_the_previous_row",
+    r"row_variance .of_the_previous_row",
     lambda i, p, r: layernorm(i, p, variance=previous(-2)),
 )
 add(
     "layernorm",
     "the factor of the previous row",
-    r"variance .of_the_previous_row",
+    r"row_variance .of_the_previous_row",
     lambda i, p, r: layernorm(i, p, factor=previous(-2)),
 )
 add(
@@ -227,7 +227,10 @@ add("matmul", "the last term twice", r"terms .last_twice", last_key_twice)
 add("linear", "the first channel skipped", r"terms .without_first", first_channel_skipped)
 add("linear", "the last channel skipped", r"terms .without_last", last_channel_skipped)
 add(
-    "layernorm", "the last channel missing in the variance", r"variance .without_last", lambda i, p, r: _short_variance(i, p)
+    "layernorm",
+    "the last channel missing in the variance",
+    r"row_variance .without_last",
+    lambda i, p, r: _short_variance(i, p),
 )
 add("shiftmax", "the last key missing in the sum", r"sum .without_last", lambda i, p, r: _short_sum(i, p))
 
