@@ -20,6 +20,7 @@ from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
 from ..storage.model_file import model_behind
 from ..storage.reals import NotWhole
 from .compare import Comparison, compare, sha256_of
+from .conventions import undone
 from .dumps import Dump, DumpedTensor, Expected, open_dump
 from .explain import explain, reconciled
 from .isolate import Verdict, isolate
@@ -83,6 +84,7 @@ def _compared(
     warnings: list[str] = []
     if dump.image_sha256 and dump.image_sha256 != reference.image_sha256:
         warnings.append("the two files were made from different pictures; every tensor may differ because of that")
+    dump, conventions = undone(reference, dump)
     straight, layouts = straightened(reference, dump, expected)
     verdicts = isolate(graph, reference, straight, progress) if isolated and graph is not None else {}
     ops = {node["name"]: node["op"] for node in reference.nodes}
@@ -118,6 +120,7 @@ def _compared(
         culprits=_culprits(reference, verdicts, explanations) if isolated else None,
         complete=complete,
         conversions=list(dump.conversions.values()),
+        conventions=conventions,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..arith import Format
 from ..rules.diagnosis import Diagnosis
 from .compare import Comparison
+from .conventions import Convention
 from .isolate import Verdict
 from .reasons import Explanation
 
@@ -142,6 +143,7 @@ class Diff:
     culprits: list[str] | None = None
     complete: bool = False
     conversions: list[str] = field(default_factory=list)  # of numbers that the dump does not store as plain integers
+    conventions: list[Convention] = field(default_factory=list)  # of the whole dump, undone before it was judged
 
     @property
     def compared(self) -> list[NodeDiff]:
@@ -178,8 +180,8 @@ class Diff:
 
     @property
     def identical(self) -> bool:
-        """Whether all compared tensors are equal and, if `complete`, all were compared."""
-        return not self.differing and not (self.complete and self.only_golden)
+        """Whether all compared tensors are equal, as they are stored, and, if `complete`, all were compared."""
+        return not self.differing and not self.conventions and not (self.complete and self.only_golden)
 
     def node(self, name: str) -> NodeDiff | None:
         """The record of a tensor."""
@@ -206,6 +208,7 @@ class Diff:
             "only_dut": self.only_dut,
             "warnings": self.warnings,
             "conversions": self.conversions,
+            "conventions": [convention.record() for convention in self.conventions],
         }
 
 

@@ -40,6 +40,9 @@ def render(console: Console, diff: Diff) -> None:
     if diff.identical:
         console.print(f"[dim]{words.BLIND}[/]", highlight=False, soft_wrap=True)
         return
+    if not diff.differing and diff.conventions:
+        console.print(escape(words.compared(diff)), highlight=False, soft_wrap=True)
+        return
     findings = words.findings(diff)
     for finding in findings[:FULL]:
         _finding(console, finding)

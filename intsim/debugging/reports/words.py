@@ -77,6 +77,8 @@ def headline(diff: Diff) -> str:
         return "identical"
     if not diff.compared:
         return f"nothing could be compared: {_count(len(diff.unusable), 'tensor')} of the dump could not be used"
+    if not wrong and diff.conventions and not (diff.complete and diff.only_golden):
+        return f"right values in another convention: {'; '.join(c.says for c in diff.conventions)}"
     if not wrong:
         return f"incomplete: the dump lacks {_count(len(diff.only_golden), 'tensor')}"
     if all(state(node, diff) == "layout" for node in wrong):
@@ -123,6 +125,10 @@ def conversions(diff: Diff) -> list[str]:
     """What was read from the dump as something else than plain integers, the first `CONVERSIONS` of them."""
     more = len(diff.conversions) - CONVERSIONS
     shown = [f"converted: {text}" for text in diff.conversions[:CONVERSIONS]]
+    if diff.differing:
+        shown = [
+            f"convention: {convention.says}; undone before the device was judged" for convention in diff.conventions
+        ] + shown
     return shown + ([f"and {more} more"] if more > 0 else [])
 
 

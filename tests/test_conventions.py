@@ -1,0 +1,125 @@
+"""A right device with one convention of its own is one line, and with a real fault besides it is that one culprit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from intsim.debugging.core import diff
+from intsim.debugging.inject import inject
+from intsim.engine.graph import Graph
+from intsim.rules import named
+from intsim.storage.golden_file import open_golden
+
+Cli = Callable[..., tuple[int, str, str]]
+Values = dict[str, np.ndarray]
+NORM, SOFTMAX = "encoder.blocks.1.norm1.requant", "encoder.blocks.0.attn.softmax"
+TOKENS = 16  # of the tiny network, with the class token
+
+
+def swapped(values: Values) -> Values:
+    return {name: x.byteswap() if x.dtype == np.int16 else x for name, x in values.items()}
+
+
+def offset(values: Values) -> Values:
+    return {name: (x.view(np.uint8) ^ 128).view(np.int8) if x.dtype == np.int8 else x for name, x in values.items()}
+
+
+def magnitudes(values: Values) -> Values:
+    def signed(x: np.ndarray) -> np.ndarray:
+        wide = x.astype(np.int64)
+        return np.where(wide < 0, 32768 - wide, wide).astype(np.uint16)
+
+    kept = {name: x for name, x in values.items() if x.dtype != np.int16 or x.min() > -32768}  # which has no magnitude
+    return {name: signed(x) if x.dtype == np.int16 else x for name, x in kept.items()}
+
+
+def on_tokens(change: Callable[[np.ndarray, int], np.ndarray]) -> Callable[[Values], Values]:
+    def changed(values: Values) -> Values:
+        out = {}
+        for name, x in values.items():
+            for axis in [axis for axis, length in enumerate(x.shape) if length == TOKENS]:
+                x = change(x, axis)
+            out[name] = x
+        return out
+
+    return changed
+
+
+CONVENTIONS: dict[str, tuple[Callable[[Values], Values], str]] = {
+    "byte-swap": (swapped, "i16 tensors are byte-swapped: the other endianness"),
+    "offset-binary": (offset, "i8 tensors are in offset binary: the sign bit is inverted"),
+    "sign-and-magnitude": (magnitudes, "i16 tensors are stored as sign and magnitude"),
+    "class-token-last": (on_tokens(lambda x, axis: np.roll(x, -1, axis)), "are stored with the class token last"),
+    "tokens-reversed": (on_tokens(np.flip), "are stored with their tokens in reverse order"),
+}
+
+
+def values_of(path: Path) -> Values:
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file if name != "graph"}
+
+
+@pytest.mark.parametrize("options", [{}, {"isolated": True}])
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_one_line_and_no_culprit(
+    name: str, options: dict[str, bool], graph: Graph, golden_file: Path, tmp_path: Path
+) -> None:
+    change, says = CONVENTIONS[name]
+    np.savez(tmp_path / "dut.npz", **change(values_of(golden_file)))  # type: ignore[arg-type]
+    result = diff(golden_file, tmp_path / "dut.npz", graph, **options)  # type: ignore[arg-type]
+    assert [convention.name for convention in result.conventions] == [name]
+    assert says in result.conventions[0].says
+    assert result.differing == []
+    assert not result.culprits
+    assert not result.identical, "it is not what the golden file stores"
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_fault_besides_is_the_one_culprit(name: str, graph: Graph, golden_file: Path, tmp_path: Path) -> None:
+    with open_golden(golden_file) as reference:
+        faults = {NORM: [named(graph, graph.by_name[NORM], "requant_rounding=floor")]}
+        assert inject(graph, reference, faults, tmp_path / "fault.h5")[NORM]
+    np.savez(tmp_path / "dut.npz", **CONVENTIONS[name][0](values_of(tmp_path / "fault.h5")))  # type: ignore[arg-type]
+    result = diff(golden_file, tmp_path / "dut.npz", graph, isolated=True)
+    assert [convention.name for convention in result.conventions] == [name]
+    assert result.culprits == [NORM]
+    assert result.explanations[0].fits[0].name == "requant_rounding=floor"
+
+
+def test_one_swapped_tensor_is_no_convention(graph: Graph, golden_file: Path, tmp_path: Path) -> None:
+    values = values_of(golden_file)
+    np.savez(tmp_path / "dut.npz", **{**values, SOFTMAX: values[SOFTMAX].byteswap()})  # type: ignore[arg-type]
+    result = diff(golden_file, tmp_path / "dut.npz", graph, isolated=True)
+    assert result.conventions == []
+    assert result.differing[0].name == SOFTMAX
+
+
+def test_two_conventions_at_once(graph: Graph, golden_file: Path, tmp_path: Path) -> None:
+    values = offset(swapped(values_of(golden_file)))
+    np.savez(tmp_path / "dut.npz", **values)  # type: ignore[arg-type]
+    result = diff(golden_file, tmp_path / "dut.npz", graph, isolated=True)
+    assert [convention.name for convention in result.conventions] == ["byte-swap", "offset-binary"]
+    assert result.differing == []
+
+
+def test_a_right_device_has_none(graph: Graph, golden_file: Path) -> None:
+    assert diff(golden_file, golden_file, graph, isolated=True).conventions == []
+
+
+def test_the_report(cli: Cli) -> None:
+    np.savez("dut.npz", **swapped(values_of(Path("golden.h5"))))  # type: ignore[arg-type]
+    code, out, _ = cli("diff golden.h5 dut.npz")
+    assert code == 1
+    assert out.startswith("right values in another convention: all ")
+    assert len(out.splitlines()) == 2
+    record = json.loads(cli("diff golden.h5 dut.npz --json")[1])
+    assert (record["identical"], record["first"]) == (False, None)
+    assert record["conventions"][0]["name"] == "byte-swap"
+    assert cli("diff golden.h5 dut.npz --html page.html --junit report.xml")[0] == 1
+    assert "byte-swapped" in Path("page.html").read_text()
