@@ -87,6 +87,14 @@ NUMBERS = {
     "variance_bits": {"layernorm": (31, 16)},
     "accumulator_bits": {"linear": (31, 16), "matmul": (30, 20)},
     "accumulator_saturates": {"linear": (24,), "matmul": (20,)},
+    "shifted_first": {"requant": (16,), "residual_add": (16,)},
+    "product_bits": {"requant": (48, 32), "residual_add": (32,), "shiftgelu": (16,), "lambda_shiftgelu": (16,)},
+    "input_bits": {"requant": (24, 16)},
+    "input_saturates": {"requant": (16,)},
+    "factor_bits_dropped": {"shiftmax": (8,), "masked_shiftmax": (8,), "shiftgelu": (12,), "lambda_shiftgelu": (12,)}
+    | {"layernorm": (12,)},
+    "newton_steps": {"layernorm": (7,)},
+    "centred_bits": {"layernorm": (16,)},
 }
 MUTANTS = [
     (name, mistake.key, mistake.value)
@@ -654,3 +662,44 @@ def test_unusable_files_are_refused_before_any_test(pytester: pytest.Pytester) -
     pytester.makeini("[pytest]\nintsim_golden = nowhere.h5")
     done = pytester.runpytest(*PLUGIN)
     done.stderr.fnmatch_lines(["ERROR: intsim_golden = *nowhere.h5: no such file"])
+
+
+# --- what a device supports -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("requant", {"b": {8, 16}}),
+        ("shiftmax", {"x0": range(-64, -8), "b": {16}, "n": {10, 15}}),
+        ("lambda_shiftgelu", {"lam": range(4, 100, 4), "x0": {-20, -21}}),
+        ("requant", {"m": range(1 << 30, 1 << 31), "e": range(31, 40)}),
+    ],
+)
+def test_only_what_a_device_supports_is_tried(name: str, allowed: dict[str, Any]) -> None:
+    seen: dict[str, set[int]] = {key: set() for key in allowed}
+    op = ops.REGISTRY[name]
+
+    def function(*x: np.ndarray, **params: Any) -> np.ndarray:
+        for key, values in allowed.items():
+            found = set(np.ravel(params[key]).tolist())
+            assert all(value in values for value in found)
+            seen[key] |= found
+        return op(*x, **params, dialect="rtl")
+
+    check_op(name, function, "rtl", examples=60, **allowed)
+    assert all(len(values) >= min(2, len(allowed[key])) for key, values in seen.items())
+
+
+def test_a_counterexample_keeps_to_what_is_supported() -> None:
+    def wrong(x: np.ndarray, **params: Any) -> np.ndarray:
+        return ops.shiftmax(x, **params, dialect="rtl") + (params["b"] == 12)
+
+    check_op("shiftmax", wrong, "rtl", examples=30, b={8, 16})
+    assert counterexample("shiftmax", wrong, "rtl", examples=60, b={12, 16}, n={9, 10}).call.params["b"] == 12
+
+
+@pytest.mark.parametrize("allowed", [set(), range(0), {8, 99}, range(8, 99), {8.5}])
+def test_domains_without_values(allowed: Any) -> None:
+    with pytest.raises(IntsimError, match="requant"):
+        check_op("requant", lambda **_: None, "rtl", b=allowed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +138,60 @@ def test_every_operator_has_vectors() -> None:
 def test_every_dialect_is_one_of_the_files_dialects() -> None:
     assert {case["args"]["dialect"] for _, case in CASES if "dialect" in case["args"]} == set(DIALECTS)
     assert all(isinstance(dialect, Dialect) for dialect in DIALECTS.values())
+
+
+# --- what a device supports -------------------------------------------------------------------------------------------
+
+
+def test_vectors_of_what_a_device_supports(cli: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = cli("vectors gen shiftmax --supports b=8,16 --supports x0=-64..-8 -o some.json")
+    assert (code, err) == (0, ""), out
+    record = json.loads(Path("some.json").read_text())
+    assert record["domain"] == {"b": "8,16", "x0": "-64..-8"}
+    every = json.loads(cli("vectors gen shiftmax")[1])
+    within = [c for c in every["cases"] if c["args"]["b"] in (8, 16) and -64 <= c["args"]["x0"] <= -8]
+    assert [case["id"] for case in record["cases"]] == [case["id"] for case in within]
+    assert 0 < len(within) < len(every["cases"])
+    for case in record["cases"]:
+        case["got"] = case.get("expect", "invalid")
+    Path("some.json").write_text(json.dumps(record))
+    assert cli("vectors check some.json")[0] == 0
+    del record["cases"][0]
+    Path("some.json").write_text(json.dumps(record))
+    code, out, _ = cli("vectors check some.json")
+    assert (code, "1 of" in out, "missing" in out) == (1, True, True)
+
+
+def test_unsupported_is_neither_right_nor_wrong(cli: Callable[..., tuple[int, str, str]]) -> None:
+    record = json.loads(cli("vectors gen requant")[1])
+    for i, case in enumerate(record["cases"]):
+        case["got"] = "unsupported" if i % 3 == 0 else case.get("expect", "invalid")
+    Path("a.json").write_text(json.dumps(record))
+    code, out, _ = cli("vectors check a.json")
+    left_out, cases = len(record["cases"][::3]), len(record["cases"])
+    assert code == 0
+    assert f"{left_out} of {cases} cases are not supported by the device" in out
+    report = json.loads(cli("vectors check a.json --json")[1])["files"][0]
+    assert (report["passed"], len(report["unsupported"])) == (cases - left_out, left_out)
+    assert sum(flag["cases"] for flag in report["flags"].values()) < sum(len(case["flags"]) for case in record["cases"])
+    for case in record["cases"]:
+        case["got"] = "unsupported"
+    Path("a.json").write_text(json.dumps(record))
+    code, _, err = cli("vectors check a.json")
+    assert (code, "the device supports none of its" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("supports", "said"),
+    [
+        ("b", "KEY=VALUES is expected"),
+        ("b=", "numbers and ranges are expected, as in b=8,16"),
+        ("b=16..8", "numbers and ranges are expected"),
+        ("b=8.5", "numbers and ranges are expected"),
+        ("q=8", "requant has no parameter 'q'; it has m, e, b"),
+        ("b=31", "no case of level 1 has parameters in this domain"),
+    ],
+)
+def test_domains_that_are_none(supports: str, said: str, cli: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = cli(f"vectors gen requant --supports {supports}")
+    assert (code, len(err.splitlines()), said in err) == (2, 1, True), err

@@ -48,6 +48,9 @@ def command() -> None:
 @click.option("--level", type=click.IntRange(1, 2), default=1, show_default=True, help="1: few cases; 2: many and long.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random values.")
 @click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Also use the parameters of its nodes.")
+@click.option(
+    "--supports", multiple=True, metavar="KEY=VALUES", help="Only parameters a device supports: b=8,16, x0=-64..-1."
+)
 @click.option("--questions", is_flag=True, help="Leave the answers out.")
 @output_option("Vector file, JSON.", None)
 def generate_command(
@@ -56,6 +59,7 @@ def generate_command(
     level: int,
     seed: int,
     model: Path | None,
+    supports: tuple[str, ...],
     questions: bool,
     output: Path | None,
 ) -> None:
@@ -69,7 +73,13 @@ def generate_command(
         check_target(output, model)
     graph = load_model(model) if model is not None else None
     rules = graph.dialect if graph is not None and dialect is None else load_dialect(dialect or "isegmenter")
-    put_text(generate(operator, rules, level, seed, graph).text(questions), output)
+    domain: dict[str, str] = {}
+    for text in supports:
+        key, equals, values = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--supports {text!r}: KEY=VALUES is expected, as in b=8,16")
+        domain[key.strip()] = values
+    put_text(generate(operator, rules, level, seed, graph, domain).text(questions), output)
 
 
 @command.command("check", epilog="Example: intsim vectors gen requant | my-device | intsim vectors check")
@@ -79,8 +89,9 @@ def generate_command(
 def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
     """Compare a device's answers with those of the reference, which are computed again for every case.
 
-    A device copies the document and adds "got" to every case: nested lists, or "invalid" for what it refuses. Without FILE,
-    or for -, standard input is read. Exit code 1 means that something differs.
+    A device copies the document and adds "got" to every case: nested lists, "invalid" for what it refuses, or "unsupported"
+    for what it was not made for, which is counted apart. Without FILE, or for -, standard input is read. Exit code 1 means
+    that something differs.
     """
     from ..vectors import check
 
@@ -157,6 +168,8 @@ def _report(console: Console, report: Report) -> None:
         return
     colour = "red" if report.failures else "green"
     _say(console, f"{what}: [bold {colour}]{report.passed} of {cases}[/] cases right\n")
+    if report.unsupported:
+        _say(console, f"{len(report.unsupported)} of {cases} cases are not supported by the device\n")
     if report.missing:
         first = ", ".join(map(str, report.missing[:5])) + (", ..." if len(report.missing) > 5 else "")
         total = cases + len(report.missing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,16 @@ MAX_LENGTH = 1 << 24  # of an axis
 
 @dataclass(frozen=True)
 class Domain:
-    """The search space of calls: an operator, its dialect (None if it uses none), and what is kept fixed."""
+    """The search space of calls: an operator, its dialect (None if it uses none), what is kept fixed, and the values that
+    other parameters may have.
+    """
 
     op: Op
     dialect: Dialect | None
     shape: tuple[int, ...] | None
     columns: int | None
     fixed: Mapping[str, Any]
+    allowed: Mapping[str, Sequence[Any]]
 
     @classmethod
     def of(
@@ -57,12 +60,25 @@ class Domain:
             raise IntsimError(f"{name}: shape={shape!r}: a tuple of integers from 1 to {MAX_LENGTH:,} is expected")
         if columns is not None and not _is_length(columns):
             raise IntsimError(f"{name}: columns={columns!r}: an integer from 1 to {MAX_LENGTH:,} is expected")
+        several = {key: value for key, value in fixed.items() if isinstance(value, (set, frozenset, range))}
         try:
-            checked = {key: operator.checked_param(key, value) for key, value in fixed.items()}
+            checked = {key: operator.checked_param(key, value) for key, value in fixed.items() if key not in several}
+            allowed = {key: _allowed(operator, key, values) for key, values in several.items()}
         except (TypeError, ValueError) as error:
             raise IntsimError(str(error)) from None
         resolved = resolve(dialect) if operator.choices and dialect is not None else None
-        return cls(operator, resolved, tuple(shape) if shape is not None else None, columns, checked)
+        return cls(operator, resolved, tuple(shape) if shape is not None else None, columns, checked, allowed)
+
+
+def _allowed(op: Op, key: str, values: Collection[int]) -> Sequence[Any]:
+    """The values that a parameter may have, each of which the operator takes."""
+    if not values:
+        raise ValueError(f"{op.name}: {key}={values!r} allows no value")
+    if isinstance(values, range):
+        for end in (values[0], values[-1]):
+            op.checked_param(key, end)
+        return values
+    return [op.checked_param(key, value) for value in sorted(values)]
 
 
 def _is_length(value: Any) -> bool:
@@ -80,8 +96,9 @@ def arguments(
     """Calls of `op` that the reference accepts and whose results fit 64 bits.
 
     `shape` is the shape of the first input, `columns` only the length of its last axis; `fixed` gives parameters a fixed
-    value (``x0=-20``). By default an input has the axes its operator needs, and at least two. `dialect` is None for
-    operators that use none. Raises IntsimError for invalid arguments.
+    value (``x0=-20``), or the values that they may have (``b={8, 16}``, ``x0=range(-64, 0)``). By default an input has the
+    axes its operator needs, and at least two. `dialect` is None for operators that use none. Raises IntsimError for invalid
+    arguments.
     """
     return calls(Domain.of(op, dialect, shape, columns, fixed)).filter(lambda call: call.accepted)
 
@@ -90,7 +107,8 @@ def arguments(
 def calls(draw: st.DrawFn, domain: Domain, wild: bool = False) -> Call:
     """Calls of a domain, of which the reference may refuse some; with `wild`, parameters may have any value in range."""
     op = domain.op
-    draft = CallDraft(draw, op, domain.dialect, domain.shape, domain.columns, domain.fixed, wild)
+    chosen = {key: draw(st.sampled_from(values)) for key, values in domain.allowed.items()}
+    draft = CallDraft(draw, op, domain.dialect, domain.shape, domain.columns, {**domain.fixed, **chosen}, wild)
     inputs, params = DRAFTS.get(op.name, plain)(draft)
     checked = {key: op.checked_param(key, params[key]) for key in op.params}
     return Call(op.name, tuple(np.ascontiguousarray(x) for x in inputs), checked, domain.dialect)

@@ -48,9 +48,9 @@ def check_op(
     `function` is called like the operator, without the dialect: ``function(x, x0=-20, n=15, b=16)``. It gets NumPy arrays
     in the types of the operator's ports, which it may modify, and returns integers of the expected shape. Every element may
     differ by up to `tolerance`. `examples` calls are tried, the same ones every time. `fixed` gives parameters a fixed value
-    (``x0=-20``), `shape` is the shape of the first input, `columns` only the length of its last axis. Calls that the
-    reference refuses are tried only with `refusals`; `function` must then raise a ValueError, too. `dialect` is None for
-    operators that use none.
+    (``x0=-20``), or those that a device supports (``b={8, 16}``, ``x0=range(-64, 0)``); `shape` is the shape of the first
+    input, `columns` only the length of its last axis. Calls that the reference refuses are tried only with `refusals`;
+    `function` must then raise a ValueError, too. `dialect` is None for operators that use none.
 
     Raises IntsimError if an argument is invalid, or if the reference refuses every call tried.
     """
@@ -135,7 +135,8 @@ def _smallest(fault: Fault, domain: Domain, function: Callable[..., Any], tolera
         return _is_tried(call, refusals) and judged(call, function, tolerance) is not None
 
     kept = frozenset(domain.shape or () if domain.columns is None else (domain.columns,))
-    smallest = shrunk(fault.call, fails, domain.fixed, kept)
+    unchanged = {**domain.fixed, **{key: fault.call.params[key] for key in domain.allowed}}
+    smallest = shrunk(fault.call, fails, unchanged, kept)
     return judged(smallest, function, tolerance) or fault
 
 

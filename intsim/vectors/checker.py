@@ -16,7 +16,7 @@ from ..engine.graph import Node
 from ..errors import FileError
 from ..ops._op import REGISTRY
 from ..tracing.tracers import TRACERS, Element, Line
-from .document import INVALID, Answer, Case, Document, checked, parse
+from .document import INVALID, UNSUPPORTED, Answer, Case, Document, checked, parse
 from .flags import NOTES
 from .generator import VECTOR_LEVELS, generate
 
@@ -69,6 +69,7 @@ class Report:
     flags: dict[str, tuple[int, int]]
     failures: tuple[Failure, ...]
     missing: tuple[int, ...] = ()  # generated with the other cases and not in the file
+    unsupported: tuple[int, ...] = ()  # that the device was not made for
 
     @property
     def agrees(self) -> bool:
@@ -84,8 +85,8 @@ class Report:
 
     @property
     def passed(self) -> int:
-        """The cases without a difference."""
-        return len(self.document.cases) - len(self.failures)
+        """The cases answered without a difference."""
+        return len(self.document.cases) - len(self.failures) - len(self.unsupported)
 
     def record(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -102,6 +103,7 @@ class Report:
             "flags": {flag: {"cases": cases, "passed": passed} for flag, (cases, passed) in self.flags.items()},
             "failures": [failure.record() for failure in self.failures],
             "missing": list(self.missing),
+            "unsupported": list(self.unsupported),
         }
 
 
@@ -126,15 +128,20 @@ def check(text: str, name: str) -> Report:
         some = any(case.expected is not None for case in given.cases)
         problem = f"case {first} has neither got nor expect" if some else "contains only questions"
         raise FileError(f"{name}: {problem}; the device must add got to every case")
+    unsupported = tuple(case.id for case in given.cases if case.got == UNSUPPORTED)
+    if len(unsupported) == len(given.cases):
+        raise FileError(f"{name}: the device supports none of its {len(unsupported)} cases; nothing was compared")
     document = checked(given, name)
     missing = _missing(document) if held == ANSWERS else ()
     failures = {case.id: failure for case in document.cases if (failure := _failure(document, case)) is not None}
     flags: dict[str, tuple[int, int]] = {}
     for case in document.cases:
+        if case.id in unsupported:
+            continue
         for flag in case.flags:
             cases, passed = flags.get(flag, (0, 0))
             flags[flag] = cases + 1, passed + (case.id not in failures)
-    return Report(name, document, held, flags, tuple(failures.values()), missing)
+    return Report(name, document, held, flags, tuple(failures.values()), missing, unsupported)
 
 
 def _missing(document: Document) -> tuple[int, ...]:
@@ -143,7 +150,7 @@ def _missing(document: Document) -> tuple[int, ...]:
         return ()
     generated = {
         case.id: json.dumps(case.args)
-        for case in generate(document.op, document.dialect, document.level, document.seed).cases
+        for case in generate(document.op, document.dialect, document.level, document.seed, domain=document.domain).cases
     }
     if any(generated.get(case.id) != json.dumps(case.args) for case in document.cases):
         return ()
@@ -152,7 +159,7 @@ def _missing(document: Document) -> tuple[int, ...]:
 
 def _failure(document: Document, case: Case) -> Failure | None:
     """The first difference of a case, or None."""
-    if case.got is None:
+    if case.got is None or case.got == UNSUPPORTED:
         return None
     expected, got = case.expected, case.got
     if INVALID in (expected, got):

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from .. import dialects
 from ..dialects import Dialect
 from ..errors import FileError, IntsimError
 from ..ops._op import REGISTRY
+from .domain import Domain, supports
 from .flags import NOTES
 
 SCHEMA, VERSION = "intsim-vectors", 1
 INVALID = "invalid"
+UNSUPPORTED = "unsupported"  # a device's answer to a case that it was not made for: neither right nor wrong
 Answer: TypeAlias = Any  # nested lists of integers, one integer, or INVALID
 
 
@@ -51,6 +53,7 @@ class Document:
     seed: int
     model: str | None
     cases: tuple[Case, ...]
+    domain: Domain = field(default_factory=dict)  # of the parameters that a device supports, where it is restricted
 
     def text(self, questions: bool = False) -> str:
         """JSON with one case per line, so that one changed answer is one changed line."""
@@ -63,6 +66,7 @@ class Document:
             "level": self.level,
             "seed": self.seed,
             "model": self.model,
+            **({"domain": dict(self.domain)} if self.domain else {}),
             "notes": {flag: note for flag, note in NOTES.items() if flag in used},
         }
         lines = [json.dumps(case.record(questions), separators=(",", ":")) for case in self.cases]
@@ -109,6 +113,13 @@ def parse(text: str, name: str) -> Document:
     model = record.get("model")
     if not (model is None or isinstance(model, str)):
         raise FileError(f"{name}: model is {_short(model)}; it must be a hash or null")
+    domain = record.get("domain", {})
+    if not isinstance(domain, dict) or not all(isinstance(text, str) for text in domain.values()):
+        raise FileError(f"{name}: domain is {_short(domain)}; it must give values as text by parameter")
+    try:
+        supports(record["op"], domain)
+    except IntsimError as error:
+        raise FileError(f"{name}: domain: {error}") from None
     cases = record.get("cases")
     if not isinstance(cases, list) or not cases:
         raise FileError(f"{name}: contains no cases; generate it again")
@@ -116,7 +127,8 @@ def parse(text: str, name: str) -> Document:
     if len({case.id for case in parsed}) < len(parsed):
         twice = next(case.id for i, case in enumerate(parsed) if case.id in {other.id for other in parsed[:i]})
         raise FileError(f"{name}: two cases have the id {twice}")
-    return Document(record["op"], _dialect(record.get("dialect"), name), record["level"], record["seed"], model, parsed)
+    dialect = _dialect(record.get("dialect"), name)
+    return Document(record["op"], dialect, record["level"], record["seed"], model, parsed, domain)
 
 
 def _dialect(record: Any, name: str) -> Dialect:

@@ -13,6 +13,7 @@ from ..errors import IntsimError
 from ..ops._op import REGISTRY
 from . import exponentials, gridding, movement, multiplying, normalizing, products
 from .document import Document
+from .domain import Domain, supports
 from .drafting import CaseDraft
 
 VECTOR_LEVELS = (1, 2)
@@ -49,11 +50,14 @@ MAKERS: dict[str, Callable[[CaseDraft], None]] = {
 }
 
 
-def generate(op: str, dialect: Dialect, level: int, seed: int, model: Graph | None = None) -> Document:
+def generate(
+    op: str, dialect: Dialect, level: int, seed: int, model: Graph | None = None, domain: Domain | None = None
+) -> Document:
     """The vectors of one operator: few at level 1, many and long at level 2. The same arguments give the same document.
 
-    With `model` there are also cases with the parameters of its nodes of this operator. Raises IntsimError for an unknown
-    operator or level, or a model without such a node.
+    With `model` there are also cases with the parameters of its nodes of this operator. `domain` restricts the cases to the
+    parameters that a device supports. Raises IntsimError for an unknown operator or level, a model without such a node, or
+    a domain without any case.
     """
     if op not in REGISTRY:
         raise IntsimError(f"there is no operator {op!r}; there are: {', '.join(sorted(REGISTRY))}")
@@ -64,7 +68,11 @@ def generate(op: str, dialect: Dialect, level: int, seed: int, model: Graph | No
         raise IntsimError(f"the model has no node of {op}; its operators are: {', '.join(sorted(_operators(model)))}")
     draft = CaseDraft(op, dialect, level, seed, nodes)
     MAKERS[op](draft)
-    return Document(op, dialect, level, seed, model.content_hash if model is not None else None, tuple(draft.cases))
+    within = supports(op, domain or {})
+    cases = tuple(case for case in draft.cases if within(case.args))
+    if not cases:
+        raise IntsimError(f"{op}: no case of level {level} has parameters in this domain; with a model there are its own")
+    return Document(op, dialect, level, seed, model.content_hash if model is not None else None, cases, domain or {})
 
 
 def parameters(model: Graph, op: str) -> dict[str, Mapping[str, Any]]:
