@@ -74,7 +74,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "expected": "expected" if node.isolated else "golden",
         "first": first and {"index": first.index, "golden": _value(first.golden, first), "dut": _value(first.dut, first)},
         "wrong": f"{comparison.differing:,} of {comparison.total:,} elements ({words.share(comparison.share)})",
-        "errors": words.errors(comparison),
+        "errors": words.errors(comparison, node.op),
+        "where": words.where(comparison),
         "worst": words.worst(comparison),
         "segment": finding.segment,
         "histogram": [

@@ -51,4 +51,5 @@ def _details(node: NodeDiff) -> list[str]:
     if comparison is None or comparison.first is None:
         return [node.remark]
     first = comparison.first
-    return [f"first at {first.index}: expected {first.golden}, dut {first.dut}", words.errors(comparison), node.remark]
+    at = f"first at {first.index}: expected {first.golden}, dut {first.dut}"
+    return [at, words.errors(comparison, node.op), words.where(comparison), node.remark]
