@@ -15,7 +15,8 @@ from ..arith import AnyArray, IntArray
 from .compare import axis_names
 from .region import Region, _along
 
-FEWEST = 4  # elements that must move alike: fewer could be chance
+FEWEST = 4  # elements that must be one number
+EVIDENCE, DISTINCT = 16, 3  # elements that must have moved, and values among them: fewer could be chance
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def repeated(expected: IntArray, device: IntArray, region: Region) -> Movement |
         others = Region(region.shape, tuple(None if i == axis else _range(p) for i, p in enumerate(region.places)))
         right = np.moveaxis(others.of(expected), axis, 0)
         wrong = np.moveaxis(others.of(device), axis, 0)[list(at)]
-        if wrong[0].size < FEWEST or not (right != right[:1]).any():
+        if _could_be_chance(wrong) or not (right != right[:1]).any():
             continue
         if found := _sources(right, wrong, at):
             length = expected.shape[axis]
@@ -61,6 +62,10 @@ def repeated(expected: IntArray, device: IntArray, region: Region) -> Movement |
             within = "" if all(p is None for p in others.places) else f", in {others}"
             return Movement(f"repeated-{names[axis]}", f"{_along(names[axis], at, length)} {equal} {there}{within}")
     return None
+
+
+def _could_be_chance(values: AnyArray) -> bool:
+    return values.size < EVIDENCE or len(np.unique(values)) < DISTINCT
 
 
 def _range(at: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -96,7 +101,7 @@ def _sources(right: AnyArray, wrong: AnyArray, at: tuple[int, ...]) -> list[int]
 def of_another(device: IntArray, region: Region, others: Iterable[tuple[str, IntArray]]) -> Iterator[Movement]:
     """The wrong part holds the values of another tensor of the same shape, of `others`, each with its name."""
     part = region.of(device)
-    if part.size < FEWEST or (part == part.reshape(-1)[0]).all():
+    if _could_be_chance(part):
         return
     for name, values in others:
         if values.shape == device.shape and np.array_equal(region.of(values), part):
