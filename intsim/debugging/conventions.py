@@ -117,10 +117,10 @@ def undone(reference: GoldenFile, dump: Dump) -> tuple[Dump, list[Convention]]:
     found: list[Convention] = []
     for candidate in _candidates(reference):
         for kind, names in _groups(candidate, reference, dump).items():
-            if not _follows(candidate, names[:PROBES], reference, dump):
+            if not _follows(candidate, names[:PROBES], reference, dump, least=1):
                 continue
             followers = [name for name in names if _pair(name, reference, dump) is not None]
-            if len(followers) < 2 or not _follows(candidate, followers, reference, dump):
+            if not _follows(candidate, followers, reference, dump, least=2):
                 continue
             tensors = {**dump.tensors, **{name: _undoing(candidate, name, reference, dump) for name in followers}}
             dump = replace(dump, tensors=tensors)
@@ -152,8 +152,10 @@ def _pair(name: str, reference: GoldenFile, dump: Dump) -> tuple[IntArray, IntAr
         return None  # the comparison reports it
 
 
-def _follows(candidate: _Candidate, names: list[str], reference: GoldenFile, dump: Dump) -> bool:
-    """Whether undoing makes some tensors right, and none is right without it, of those that it changes."""
+def _follows(candidate: _Candidate, names: list[str], reference: GoldenFile, dump: Dump, least: int) -> bool:
+    """Whether undoing makes at least `least` tensors right, or one right and all others better, and none is right without
+    it, of those that it changes.
+    """
     right, shares = 0, []
     for name in names:
         pair = _pair(name, reference, dump)
@@ -168,7 +170,9 @@ def _follows(candidate: _Candidate, names: list[str], reference: GoldenFile, dum
         equal = changed == golden
         right += bool(equal.all())
         shares.append(float(equal.mean()) - float((device == golden).mean()))
-    return bool(shares) and right > 0 and float(np.mean(shares)) > BETTER
+    if not shares or float(np.mean(shares)) <= BETTER:
+        return False
+    return right >= least or (right > 0 and len(shares) > 1 and min(shares) > 0)
 
 
 def _undoing(candidate: _Candidate, name: str, reference: GoldenFile, dump: Dump) -> DumpedTensor:

@@ -81,6 +81,13 @@ EQUIVALENTS = (
         "Floor of a floor, and truncation of a truncation, is the same as once.",
         {"requant_rounding": "floor|trunc"},
     ),
+    Equivalent(
+        ("requant", "residual_add"),
+        "shifted_first",
+        None,
+        "Floor of a floor is the same as once.",
+        {"requant_rounding": "floor"},
+    ),
 )
 
 
