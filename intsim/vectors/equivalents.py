@@ -84,7 +84,7 @@ EQUIVALENTS = (
     Equivalent(
         ("requant", "residual_add"),
         "shifted_first",
-        None,
+        (1, 2, 4, 8, 16),
         "Floor of a floor is the same as once.",
         {"requant_rounding": "floor"},
     ),
