@@ -115,3 +115,11 @@ def test_an_identical_device_is_told_about_it(graph: Graph, golden_file: Path, c
     code, out, _ = cli("diff golden.h5 golden.h5")
     assert code == 0
     assert "'intsim score' counts the mistakes that would look the same on this picture" in out
+
+
+def test_what_has_no_room_is_not_counted(graph: Graph, golden_file: Path) -> None:
+    """A layer norm of rows has no previous head: the mistake is neither exposed nor unseen."""
+    found = {node.name: node for node in score(golden_file, graph).nodes}
+    norm = found["encoder.blocks.0.norm1"]
+    assert "mean=of_the_previous_head" in norm.equivalent
+    assert "mean=of_the_previous_row" in norm.exposed

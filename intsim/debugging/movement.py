@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arith import AnyArray, IntArray
 from .compare import axis_names
-from .region import Region, _along
+from .region import Region, along
 
 FEWEST = 4  # elements that must be one number
 EVIDENCE, DISTINCT = 16, 3  # elements that must have moved, and values among them: fewer could be chance
@@ -54,13 +54,13 @@ def repeated(expected: IntArray, device: IntArray, region: Region) -> Movement |
             length = expected.shape[axis]
             theirs = found if len(set(found)) > 1 else found[:1]
             there = (
-                _along(names[axis], tuple(theirs), length)
+                along(names[axis], tuple(theirs), length)
                 if list(theirs) == sorted(theirs)
                 else f"{names[axis]}s {_order(theirs)}"
             )
             equal = "equals" if len(at) == 1 else "equal"
             within = "" if all(p is None for p in others.places) else f", in {others}"
-            return Movement(f"repeated-{names[axis]}", f"{_along(names[axis], at, length)} {equal} {there}{within}")
+            return Movement(f"repeated-{names[axis]}", f"{along(names[axis], at, length)} {equal} {there}{within}")
     return None
 
 

@@ -85,11 +85,11 @@ class Region:
         names = axis_names(self.shape)
         if self.size == 1 and len(self.shape) > 1:
             return f"element {[at[0] if at else 0 for at in self.places]}"
-        named = [_along(name, at, n) for name, at, n in zip(names, self.places, self.shape, strict=True) if at is not None]
+        named = [along(name, at, n) for name, at, n in zip(names, self.places, self.shape, strict=True) if at is not None]
         return " of ".join(reversed(named)) if named else "everywhere"
 
 
-def _along(name: str, at: tuple[int, ...], length: int) -> str:
+def along(name: str, at: tuple[int, ...], length: int) -> str:
     """The places along one axis: ``row 3``, ``columns 64..511``, ``every 4th column from 3 on``, ``rows but 0``."""
     if len(at) == 1:
         return f"the last {name} ({at[0]})" if at[0] == length - 1 and length > 2 else f"{name} {at[0]}"

@@ -18,7 +18,7 @@ from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import run
 from ..errors import IntsimError
-from ..rules import ROW_WISE, Rule, catalogue, computation_of, compute
+from ..rules import ROW_WISE, NotApplicable, Rule, catalogue, computation_of, compute
 from ..storage.golden_file import GoldenFile, open_golden
 from ..storage.model_file import model_behind
 
@@ -35,7 +35,7 @@ def none_known(op: str, rule: Rule) -> str:
 
 @dataclass(frozen=True)
 class NodeExposure:
-    """The rules of a node by name: those that its tensors expose, those that they do not, and those that nothing does."""
+    """The rules of a node by name: those that its tensors expose, those that they do not, and those that nothing can."""
 
     name: str
     op: str
@@ -157,15 +157,19 @@ def _at(
             continue
         if pending is None and equivalent(node.op, rule):
             silent.append(rule.name)
-        elif exposes(graph, node, rule, inputs, value):
-            exposed.append(rule.name)
-        else:
-            unseen.append(rule.name)
+            continue
+        try:
+            (exposed if exposes(graph, node, rule, inputs, value) else unseen).append(rule.name)
+        except NotApplicable:
+            silent.append(rule.name)
     return NodeExposure(node.name, node.op, tuple(exposed), tuple(unseen), tuple(silent))
 
 
 def exposes(graph: Graph, node: Node, rule: Rule, inputs: Sequence[IntArray], value: IntArray) -> bool:
-    """Whether a rule broken at a node gives another tensor than `value`; one that cannot be computed is exposed."""
+    """Whether a rule broken at a node gives another tensor than `value`; one that cannot be computed is exposed.
+
+    Raises NotApplicable for a mistake that these shapes leave no room for.
+    """
     altered = rule.alter(computation_of(graph, node))
     rows = value.size // value.shape[-1] if value.ndim else 0
     if rule.by_rows and node.op in ROW_WISE and rows > 2 * ROWS and all(x.shape[:-1] == value.shape[:-1] for x in inputs):
@@ -179,13 +183,15 @@ def exposes(graph: Graph, node: Node, rule: Rule, inputs: Sequence[IntArray], va
 def _differs(graph: Graph, node: Node, altered: Any, inputs: Sequence[IntArray], value: IntArray) -> bool:
     try:
         return not np.array_equal(compute(graph, node, altered, inputs), value)
+    except NotApplicable:
+        raise
     except ValueError:
         return True
 
 
 def searched(
     graph: Graph,
-    start: Exposure | None,
+    start: Exposure,
     pictures: Iterable[tuple[str, IntArray]],
     *,
     equivalent: Equivalent = none_known,
@@ -196,12 +202,10 @@ def searched(
     for name, image in pictures:
         progress(name)
         tried = exposure(graph, image, total, equivalent=equivalent)
-        gained = (total.unseen if total is not None else tried.counted) - tried.unseen
+        gained = total.unseen - tried.unseen
         if gained > 0:
             chosen.append((name, image, gained))
             total = tried
-    if total is None:
-        raise IntsimError("there is no picture to judge")
     return total, chosen
 
 
