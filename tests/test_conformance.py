@@ -25,15 +25,15 @@ from intsim.engine.graph import Graph
 from intsim.errors import FileError, IntsimError
 from intsim.rules import Rule, compute
 from intsim.rules.equations import DEVIATING_EQUATIONS
+from intsim.rules.equivalents import EQUIVALENTS, Equivalent, reason
 from intsim.rules.rule import require_shapes
+from intsim.rules.solving import four_squares, nearest_misses, saturation_ends, ties
 from intsim.rules.tables import MISTAKES
 from intsim.vectors import INVALID, Case, Document, check, checked, generate, mutants, parse, score
 from intsim.vectors.drafting import Draws
-from intsim.vectors.equivalents import EQUIVALENTS, Equivalent, reason
 from intsim.vectors.flags import NOTES
 from intsim.vectors.generator import MAKERS
 from intsim.vectors.mutation import LoneOperator, Subject
-from intsim.vectors.solving import four_squares, nearest_misses, saturation_ends, ties
 
 import oracle
 

@@ -57,10 +57,10 @@ def command(
     from ..errors import FileError
     from ..measurement.exposure import exposure, picture_of, searched, stimuli
     from ..rules import Rule
+    from ..rules.equivalents import reason
     from ..storage.files import replacing
     from ..storage.golden_file import open_golden
     from ..storage.model_file import model_behind
-    from ..vectors.equivalents import reason
 
     if output is not None:
         check_target(output, golden, model)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import I8, I16, I32, INT32_MAX, U8, ExpSum, Format, IntArray, Overflow
-from ..vectors.solving import four_squares
+from ..rules.solving import four_squares
 from ._hypothesis import st
 from .draft import Arguments, CallDraft
 from .moving import MOVING

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..rules.solving import HIGH, LOW, nearest_misses, saturation_ends, ties
 from .drafting import I8, I16, I32, CaseDraft, nested
-from .solving import HIGH, LOW, nearest_misses, saturation_ends, ties
 
 TIES = "TieRoundingPositive TieRoundingNegative NegativeDividend"
 ENDS = "SaturateHigh SaturateLow"

@@ -19,8 +19,8 @@ from ..dialects import Dialect
 from ..engine.graph import Node
 from ..ops._op import REGISTRY
 from ..rules import Computation, NotApplicable, Rule, catalogue, choice_rules, compute
+from ..rules.equivalents import reason
 from .document import INVALID, Answer, Case, answer
-from .equivalents import reason
 
 OUT = "out"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..rules.solving import HIGH, LOW, four_squares
 from .drafting import I16, CaseDraft
-from .solving import HIGH, LOW, four_squares
 
 MEANS = (
     [0, 1, 0, 1],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..rules.solving import HIGH, LOW
 from .drafting import I8, I16, CaseDraft
-from .solving import HIGH, LOW
 
 CHOSEN = 4  # output channels of a model's layer at level 1
 
