@@ -14,7 +14,7 @@ import intsim
 from intsim.debugging.core import diff
 from intsim.debugging.inject import inject
 from intsim.engine.graph import Graph
-from intsim.measurement.exposure import exposure, score, searched, stimuli
+from intsim.measurement.exposure import score, searched, stimuli
 from intsim.rules import catalogue
 from intsim.storage.golden_file import open_golden
 
@@ -102,12 +102,6 @@ def test_what_cannot_be_scored(cli: Cli) -> None:
     assert (code, "file: is a file; name a folder" in err) == (2, True)
 
 
-def test_equivalents_are_not_counted(graph: Graph, image: np.ndarray) -> None:
-    silent = exposure(graph, image, equivalent=lambda op, rule: "never" if op == "requant" else "")
-    assert all(not (node.exposed or node.unseen) for node in silent.nodes if node.op == "requant")
-    assert all(node.equivalent for node in silent.nodes if node.op == "requant")
-
-
 def test_an_identical_device_is_told_about_it(graph: Graph, golden_file: Path, cli: Cli) -> None:
     with h5py.File("golden.h5") as file:
         assert file.attrs["level"] == "full"
@@ -115,6 +109,31 @@ def test_an_identical_device_is_told_about_it(graph: Graph, golden_file: Path, c
     code, out, _ = cli("diff golden.h5 golden.h5")
     assert code == 0
     assert "'intsim score' counts the mistakes that would look the same on this picture" in out
+    assert cli("score golden.h5 -m model.h5 --json -o score.json")[0] == 0
+    record = json.loads(Path("score.json").read_text())
+    said = f"of {record['mistakes']:,} mistakes we know, {record['unseen']:,} would look the same on this picture"
+    assert said in cli("diff golden.h5 golden.h5 --score score.json --html page.html")[1]
+    page = Path("page.html").read_text()
+    assert said in page
+    assert "What this picture can show" in page
+    found = json.loads(cli("diff golden.h5 golden.h5 --score score.json --json")[1])
+    assert (found["mistakes"], found["unseen"]) == (record["mistakes"], record["unseen"])
+
+
+def test_scores_of_something_else(cli: Cli) -> None:
+    assert cli("golden picture.png -m model.h5 -o part.h5 --layers image")[0] == 0
+    assert cli("score golden.h5 -m model.h5 --json -o score.json")[0] == 0
+    for name, content, said in (
+        ("score.json", None, "score.json: is the score of another golden file than part.h5"),
+        ("text.json", "{}", "text.json: is no score; 'intsim score GOLDEN --json -o FILE' writes one"),
+        ("bytes.json", "\udcff", "bytes.json: is no score"),
+        ("none.json", None, "none.json: no such file"),
+    ):
+        if content is not None:
+            Path(name).write_text(content, encoding="utf-8", errors="surrogateescape")
+        code, _, err = cli(f"diff part.h5 part.h5 --score {name}")
+        assert (code, len(err.splitlines())) == (2, 1), err
+        assert said in err
 
 
 def test_what_has_no_room_is_not_counted(graph: Graph, golden_file: Path) -> None:

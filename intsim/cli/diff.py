@@ -31,6 +31,7 @@ from ._common import (
 @output_option("Report file.", None)
 @click.option("--scaled", is_flag=True, help="DUT holds real numbers: integers times their scale.")
 @click.option("--force", is_flag=True, help="Compare although GOLDEN does not match its own hashes.")
+@click.option("--score", type=click.Path(path_type=Path), help="Score of GOLDEN (intsim score --json), for the report.")
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, one test case per tensor.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write one HTML page with pictures.")
@@ -43,6 +44,7 @@ def command(
     complete: bool,
     scaled: bool,
     force: bool,
+    score: Path | None,
     model: Path | None,
     output: Path | None,
     as_json: bool,
@@ -67,7 +69,7 @@ def command(
     isolated = isolated or explain is True
     targets = [target for target in (output, junit, html) if target is not None]
     for i, target in enumerate(targets):
-        check_target(target, golden, dut, model, map_path, *targets[:i])
+        check_target(target, golden, dut, model, map_path, score, *targets[:i])
     if isolated:
         announce_compiling()
     with progress("comparing", None) as step:
@@ -81,6 +83,7 @@ def command(
             complete=complete,
             scaled=scaled,
             force=force,
+            score=score,
             progress=step,
         )
     for warning in result.warnings:

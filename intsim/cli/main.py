@@ -29,6 +29,7 @@ COMMANDS = (
     "golden",
     "diff",
     "score",
+    "stimulus",
     "trace",
     "vectors",
     "inspect",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,8 +57,6 @@ def command(
 
     from ..errors import FileError
     from ..measurement.exposure import exposure, picture_of, searched, stimuli
-    from ..rules import Rule
-    from ..rules.equivalents import reason
     from ..storage.files import replacing
     from ..storage.golden_file import open_golden
     from ..storage.model_file import model_behind
@@ -69,18 +68,16 @@ def command(
     with open_golden(golden) as reference:
         graph = model_behind(reference, model)
         image = picture_of(reference, graph)
-
-    def equivalent(op: str, rule: Rule) -> str:
-        return reason(op, graph.dialect, rule.key, rule.value)
+        content = reference.content_sha256
 
     announce_compiling()
     with progress("breaking rules at", None) as step:
-        found = exposure(graph, image, equivalent=equivalent, progress=step)
+        found = replace(exposure(graph, image, progress=step), golden_sha256=content)
     chosen: list[tuple[str, IntArray, int]] = []
     if search is not None:
         made = stimuli(image.shape[0], image.shape[1], search, seed)
         with progress("trying", None) as step:
-            found, chosen = searched(graph, found, made, equivalent=equivalent, progress=step)
+            found, chosen = searched(graph, found, made, progress=step)
         pictures.mkdir(parents=True, exist_ok=True)
         for name, made_image, _ in chosen:
             target = pictures / f"{name}.png"
@@ -101,18 +98,19 @@ def _render(console: Console, found: Exposure) -> None:
 
     over = f"{found.pictures} pictures" if found.pictures > 1 else "this picture"
     same = f"{found.unseen:,} would look the same on {over}"
+    never = f"; {found.equivalent:,} more show on no input of their nodes" if found.equivalent else ""
     console.print(
-        f"of {found.counted:,} mistakes we know, {same} ({found.share:.1%} exposed)\n", highlight=False, soft_wrap=True
+        f"of {found.counted:,} mistakes we know, {same} ({found.share:.1%} exposed){never}\n",
+        highlight=False,
+        soft_wrap=True,
     )
     table = Table(box=None, header_style="bold", padding=(0, 1), show_edge=False)
     table.add_column("operator", no_wrap=True)
     for title in ("nodes", "mistakes", "unseen", "exposed"):
         table.add_column(title, justify="right", no_wrap=True)
-    for op in dict.fromkeys(node.op for node in found.nodes):
-        nodes = [node for node in found.nodes if node.op == op]
-        counted, unseen = sum(node.counted for node in nodes), sum(len(node.unseen) for node in nodes)
+    for op, nodes, counted, unseen in found.by_operator():
         share = f"{1 - unseen / counted:.1%}" if counted else ""
-        table.add_row(op, f"{len(nodes):,}", f"{counted:,}", f"{unseen:,}", share)
+        table.add_row(op, f"{nodes:,}", f"{counted:,}", f"{unseen:,}", share)
     console.print(table)
     commonest = Counter(f"{node.op} {name}" for node in found.nodes for name in node.unseen).most_common(COMMONEST)
     if commonest:

@@ -15,6 +15,7 @@ import numpy as np
 from ..engine.graph import Graph
 from ..engine.names import TensorName
 from ..errors import AlteredGolden, FileError, IntsimError, printable
+from ..measurement.exposure import load_score
 from ..rules.diagnosis import diagnose
 from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
 from ..storage.model_file import model_behind
@@ -40,6 +41,7 @@ def diff(
     complete: bool = False,
     scaled: bool = False,
     force: bool = False,
+    score: str | Path | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Diff:
     """Compare the dump at `dut_path` (see `dumps`) with a golden file, exactly.
@@ -48,15 +50,19 @@ def diff(
     shipped one, or one next to the golden file. Culprits are explained unless `explained` is false. `complete` makes a
     tensor missing from the dump a difference. `scaled`: the dump holds real numbers, each an integer times its scale (whole
     numbers stored as reals are read in any case). `force`: a golden file whose values do not match their hashes is compared
-    all the same, with a warning. `progress(name)` is called with what is worked on; a name may come several
-    times. Raises IntsimError where nothing can be compared or the dump is of another model, ModelMismatch or ModelNotFound
+    all the same, with a warning. `score`: what ``intsim score --json`` wrote of this golden file, for the report.
+    `progress(name)` is called with what is worked on; a name may come several times. Raises IntsimError where nothing can be compared or the dump is of another model, ModelMismatch or ModelNotFound
     where the model is not the golden file's, AlteredGolden where its values are not.
     """
+    exposure = load_score(score) if score is not None else None
     with open_golden(golden_path) as reference:
+        if exposure is not None and exposure.golden_sha256 != reference.content_sha256:
+            raise FileError(f"{score}: is the score of another golden file than {golden_path}; score this one")
         graph = model_behind(reference, model) if isolated or model is not None else None
         expected = _expected(reference, graph)
         with open_dump(dut_path, expected, map_path, scaled=scaled) as dump:
-            return _compared(reference, dump, expected, graph, isolated, explained, complete, force, progress)
+            found = _compared(reference, dump, expected, graph, isolated, explained, complete, force, progress)
+    return replace(found, exposure=exposure)
 
 
 def _expected(reference: GoldenFile, graph: Graph | None) -> Mapping[str, Expected | None]:

@@ -25,6 +25,7 @@ from .compare import Comparison, compare
 from .dumps import Dump, DumpedTensor
 
 DEVICE, GOLDEN, MODEL = "device", "golden", "model"
+STIMULUS = "stimulus"  # golden values that the device was given
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Verdict:
     """A dumped tensor against the result of the reference on the device's own inputs.
 
     `comparison` is None where it could not be judged (`note` says why). `segment` are the recomputed nodes, this one last.
-    `feeds` maps each tensor they were computed from to the origin of its values: the device, the golden file, the model.
+    `feeds` maps each tensor they were computed from to the origin of its values: the device, the golden
+    file, the model, or a stimulus.
     `diagnosis` says how the values are misplaced where they are right; `dump_only`: only in the dump, not in the device.
     """
 
@@ -160,7 +162,8 @@ class _Walker:
             elif name in self.dump.tensors and name in self.verdicts:
                 feeds[name] = DEVICE
             else:
-                feeds[name] = MODEL if self.graph.by_name[name].op == CONSTANT else GOLDEN
+                given = STIMULUS if self.golden.stimulus else GOLDEN
+                feeds[name] = MODEL if self.graph.by_name[name].op == CONSTANT else given
         return tuple(n.name for n in self.graph.nodes if n.name in within), feeds
 
     def _expected(self, node: Node, inputs: list[IntArray | None]) -> tuple[IntArray | None, str]:

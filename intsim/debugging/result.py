@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import Format
+from ..measurement.exposure import Exposure
 from ..rules.diagnosis import Diagnosis
 from .compare import Comparison
 from .conventions import Convention
@@ -144,6 +145,7 @@ class Diff:
     complete: bool = False
     conversions: list[str] = field(default_factory=list)  # of numbers that the dump does not store as plain integers
     conventions: list[Convention] = field(default_factory=list)  # of the whole dump, undone before it was judged
+    exposure: Exposure | None = None  # what the golden file's picture can show, where its score was given
 
     @property
     def compared(self) -> list[NodeDiff]:
@@ -209,6 +211,8 @@ class Diff:
             "warnings": self.warnings,
             "conversions": self.conversions,
             "conventions": [convention.record() for convention in self.conventions],
+            "mistakes": self.exposure.counted if self.exposure else None,
+            "unseen": self.exposure.unseen if self.exposure else None,
         }
 
 

@@ -12,7 +12,7 @@ from ..engine.interpreter import replay
 from ..rules import ROW_WISE, Computation, Rule, computation_of, compute
 from ..storage.golden_file import GoldenFile
 from .dumps import Dump
-from .isolate import DEVICE, GOLDEN, Verdict, golden_value, value_of
+from .isolate import DEVICE, GOLDEN, STIMULUS, Verdict, golden_value, value_of
 
 SAMPLE = 96  # rows
 
@@ -36,7 +36,7 @@ def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> 
         if source == DEVICE:
             value = value_of(dump.tensors[name], graph, name)
         else:
-            value = golden_value(golden, name) if source == GOLDEN else replay(graph, node, [])
+            value = golden_value(golden, name) if source in (GOLDEN, STIMULUS) else replay(graph, node, [])
         if value is None or value.dtype != graph.tensors[name].fmt.dtype:
             return None
         values[name] = value

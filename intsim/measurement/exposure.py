@@ -1,14 +1,16 @@
 """What a stimulus can show: the mistakes that a picture's tensors would expose, node by node, and those that pass unseen.
 
 Every rule of the catalogue is broken at every node, alone, on the node's right inputs. A rule that gives the right tensor
-would pass unseen: a device with this mistake is identical on this picture. Rules that act row by row are tried on some rows
-first, since one wrong element is enough.
+would pass unseen: a device with this mistake is identical on this picture. What no input of the node shows (`limits`) is
+counted apart. Rules that act row by row are tried on some rows first, since one wrong element is enough; a search through
+many pictures tries these rows alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +19,15 @@ import numpy as np
 from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import run
-from ..errors import IntsimError
+from ..errors import FileError, IntsimError
 from ..rules import ROW_WISE, NotApplicable, Rule, catalogue, computation_of, compute
+from ..storage.files import require_file
 from ..storage.golden_file import GoldenFile, open_golden
 from ..storage.model_file import model_behind
+from .limits import never
 
 SCHEMA, VERSION = "intsim-score", 1
 ROWS = 48  # that are tried first
-
-Equivalent = Callable[[str, Rule], str]  # why no input shows a rule at an operator; "" where one does
-
-
-def none_known(op: str, rule: Rule) -> str:
-    """An `Equivalent` that knows of none."""
-    return ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,7 @@ class Exposure:
 
     nodes: tuple[NodeExposure, ...]
     pictures: int = 1
+    golden_sha256: str = ""  # content hash of the golden file that has the first picture
 
     @property
     def counted(self) -> int:
@@ -77,19 +75,34 @@ class Exposure:
         return sum(len(node.unseen) for node in self.nodes)
 
     @property
+    def equivalent(self) -> int:
+        """How many more are known that no input of their nodes shows."""
+        return sum(len(node.equivalent) for node in self.nodes)
+
+    @property
     def share(self) -> float:
         """The share that is exposed, 0 to 1."""
         return 1 - self.unseen / self.counted if self.counted else 1.0
+
+    def by_operator(self) -> list[tuple[str, int, int, int]]:
+        """Every operator with its number of nodes, of mistakes and of those that are unseen, in execution order."""
+        rows = []
+        for op in dict.fromkeys(node.op for node in self.nodes):
+            nodes = [node for node in self.nodes if node.op == op]
+            rows.append((op, len(nodes), sum(n.counted for n in nodes), sum(len(n.unseen) for n in nodes)))
+        return rows
 
     def record(self) -> dict[str, Any]:
         """As plain data for ``--json``."""
         return {
             "schema": SCHEMA,
             "version": VERSION,
+            "golden_sha256": self.golden_sha256,
             "pictures": self.pictures,
             "mistakes": self.counted,
             "unseen": self.unseen,
             "share": self.share,
+            "equivalent": self.equivalent,
             "nodes": [node.record() for node in self.nodes],
         }
 
@@ -99,28 +112,34 @@ def exposure(
     image: IntArray,
     before: Exposure | None = None,
     *,
-    equivalent: Equivalent = none_known,
+    names: Collection[str] | None = None,
+    quick: bool = False,
     progress: Callable[[str], object] = lambda name: None,
 ) -> Exposure:
-    """What `image` exposes; with `before`, together with what was exposed then, only the rest being tried."""
+    """What `image` exposes; with `before`, together with what was exposed then, only the rest being tried.
+
+    `names` are the nodes that are tried (None: all). `quick`: rules that act row by row are tried on some rows alone, so
+    that what is exposed may be counted as unseen.
+    """
     known = {node.name: node for node in before.nodes} if before is not None else {}
     found: list[NodeExposure] = []
 
     def visit(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:
-        if node.op not in (INPUT, CONSTANT):
-            found.append(_at(graph, node, inputs, value, known.get(node.name), equivalent))
+        if node.op not in (INPUT, CONSTANT) and (names is None or node.name in names):
+            found.append(_at(graph, node, inputs, value, known.get(node.name), quick))
         progress(node.name)
         return value
 
     run(graph, image, alter=visit)
-    return Exposure(tuple(found), before.pictures + 1 if before is not None else 1)
+    if before is None:
+        return Exposure(tuple(found))
+    return replace(before, nodes=tuple(found), pictures=before.pictures + 1)
 
 
 def score(
     golden: str | Path,
     model: str | Path | Graph | None = None,
     *,
-    equivalent: Equivalent = none_known,
     progress: Callable[[str], object] = lambda name: None,
 ) -> Exposure:
     """What the picture of a golden file exposes. `model` is the one it was made from, where it is not found by itself.
@@ -130,7 +149,27 @@ def score(
     with open_golden(golden) as reference:
         graph = model_behind(reference, model)
         image = picture_of(reference, graph)
-    return exposure(graph, image, equivalent=equivalent, progress=progress)
+        content = reference.content_sha256
+    return replace(exposure(graph, image, progress=progress), golden_sha256=content)
+
+
+def load_score(path: str | Path) -> Exposure:
+    """A score from the file that ``intsim score --json -o`` wrote; FileError for any other."""
+    path = Path(path)
+    require_file(path, "a score")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if (record["schema"], record["version"]) != (SCHEMA, VERSION):
+            raise ValueError
+        nodes = tuple(_node_of(node) for node in record["nodes"])
+        return Exposure(nodes, int(record["pictures"]), str(record["golden_sha256"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise FileError(f"{path}: is no score; 'intsim score GOLDEN --json -o FILE' writes one") from None
+
+
+def _node_of(record: Mapping[str, Any]) -> NodeExposure:
+    rules = (tuple(map(str, record[key])) for key in ("exposed", "unseen", "equivalent"))
+    return NodeExposure(str(record["name"]), str(record["op"]), *rules)
 
 
 def picture_of(reference: GoldenFile, graph: Graph) -> IntArray:
@@ -138,6 +177,8 @@ def picture_of(reference: GoldenFile, graph: Graph) -> IntArray:
     record = reference.tensors.get(graph.input.name)
     if record is None or record.values is None:
         reason = "holds hashes alone" if reference.level == "digest" else f"does not include {graph.input.name}"
+        if reference.stimulus:
+            reason = f"is a stimulus for {reference.stimulus}"
         raise IntsimError(f"{reference.path}: {reason}, so there is no picture to judge; make one of level boundary")
     return np.asarray(record.values[()])
 
@@ -148,24 +189,24 @@ def _at(
     inputs: Sequence[IntArray],
     value: IntArray,
     before: NodeExposure | None,
-    equivalent: Equivalent,
+    quick: bool,
 ) -> NodeExposure:
     pending = set(before.unseen) if before is not None else None
     exposed, unseen, silent = ([*part] for part in ((before.exposed, (), before.equivalent) if before else ((), (), ())))
     for rule in catalogue(graph, node):
         if pending is not None and rule.name not in pending:
             continue
-        if pending is None and equivalent(node.op, rule):
+        if pending is None and never(graph, node, rule):
             silent.append(rule.name)
             continue
         try:
-            (exposed if exposes(graph, node, rule, inputs, value) else unseen).append(rule.name)
+            (exposed if exposes(graph, node, rule, inputs, value, quick) else unseen).append(rule.name)
         except NotApplicable:
             silent.append(rule.name)
     return NodeExposure(node.name, node.op, tuple(exposed), tuple(unseen), tuple(silent))
 
 
-def exposes(graph: Graph, node: Node, rule: Rule, inputs: Sequence[IntArray], value: IntArray) -> bool:
+def exposes(graph: Graph, node: Node, rule: Rule, inputs: Sequence[IntArray], value: IntArray, quick: bool = False) -> bool:
     """Whether a rule broken at a node gives another tensor than `value`; one that cannot be computed is exposed.
 
     Raises NotApplicable for a mistake that these shapes leave no room for.
@@ -173,11 +214,20 @@ def exposes(graph: Graph, node: Node, rule: Rule, inputs: Sequence[IntArray], va
     altered = rule.alter(computation_of(graph, node))
     rows = value.size // value.shape[-1] if value.ndim else 0
     if rule.by_rows and node.op in ROW_WISE and rows > 2 * ROWS and all(x.shape[:-1] == value.shape[:-1] for x in inputs):
-        some = np.linspace(0, rows - 1, ROWS).astype(int)
+        some = _some(inputs[0].reshape(rows, -1))
         part = [x.reshape(rows, -1)[some] for x in inputs]
         if _differs(graph, node, altered, part, value.reshape(rows, -1)[some]):
             return True
+        if quick:
+            return False
     return _differs(graph, node, altered, inputs, value)
+
+
+def _some(rows: IntArray) -> IntArray:
+    """The numbers of some rows: evenly spread, and those with the largest and smallest values, sums and spans."""
+    low, high, total = rows.min(axis=1), rows.max(axis=1), rows.sum(axis=1, dtype=np.int64)
+    ends = [int(end(facts)) for facts in (low, high, total, high - low) for end in (np.argmin, np.argmax)]
+    return np.unique([*np.linspace(0, len(rows) - 1, ROWS).astype(int), *ends])
 
 
 def _differs(graph: Graph, node: Node, altered: Any, inputs: Sequence[IntArray], value: IntArray) -> bool:
@@ -194,14 +244,13 @@ def searched(
     start: Exposure,
     pictures: Iterable[tuple[str, IntArray]],
     *,
-    equivalent: Equivalent = none_known,
     progress: Callable[[str], object] = lambda name: None,
 ) -> tuple[Exposure, list[tuple[str, IntArray, int]]]:
     """The exposure by `start` and those of `pictures` that expose something new, and these: name, picture, how much."""
     total, chosen = start, list[tuple[str, IntArray, int]]()
     for name, image in pictures:
         progress(name)
-        tried = exposure(graph, image, total, equivalent=equivalent)
+        tried = exposure(graph, image, total, quick=True)
         gained = total.unseen - tried.unseen
         if gained > 0:
             chosen.append((name, image, gained))

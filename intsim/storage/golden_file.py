@@ -2,10 +2,11 @@
 
 Root attributes: those of the model file (``config``, ``dialect``, ``provenance``), ``format`` "intsim-golden", ``version``,
 ``level``, ``layers``, ``left_out``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the version of the
-library that wrote it). Dataset ``graph``: JSON, all nodes of the model in order, including those that ``left_out`` lists.
-Then one dataset per tensor in execution order, the input picture first unless left out, named after its node, with
-attributes shape, format, scale, sha256, min and max. Level ``steps`` adds datasets ``node:step`` with intermediate values of
-operators. At level ``digest`` the datasets are empty and have attributes only.
+library that wrote it), and ``stimulus``, a node's name, where the tensors are values for this node and not of a picture.
+Dataset ``graph``: JSON, all nodes of the model in order, including those that ``left_out`` lists. Then one dataset per
+tensor in execution order, the input picture first unless left out, named after its node, with attributes shape, format,
+scale, sha256, min and max. Level ``steps`` adds datasets ``node:step`` with intermediate values of operators. At level
+``digest`` the datasets are empty and have attributes only.
 """
 
 from __future__ import annotations
@@ -87,6 +88,26 @@ def golden(
             threads=threads,
         )
         return writer.finish(level, layers, digest(image), [n.name for n in graph.nodes if n.name not in chosen])
+
+
+def store_stimulus(graph: Graph, name: str, tensors: Mapping[str, IntArray], path: str | Path) -> str:
+    """Write a golden file that no picture gave: values for the inputs of the node called `name`, and its output.
+
+    `tensors` are these by name. The file has the attribute ``stimulus``, the node's name, and is otherwise as of level
+    ``full`` with the other nodes left out. Returns its content hash.
+    """
+    chosen = [node.name for node in graph.nodes if node.name in tensors]
+    with (
+        hdf5.writing(path, chunk_cache=0) as file,
+        ThreadPoolExecutor(available(), "intsim-golden") as pool,
+        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
+    ):
+        writer = _Writer(file, graph, True, pool, scribe)
+        file.attrs["stimulus"] = name
+        for tensor in chosen:
+            writer.tensor(tensor, np.asarray(tensors[tensor]))
+        image = hash_of([digest(np.asarray(tensors[tensor])) for tensor in chosen])
+        return writer.finish("full", chosen, image, [n.name for n in graph.nodes if n.name not in tensors])
 
 
 def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[str]:
@@ -227,6 +248,7 @@ class GoldenFile:
     nodes: list[dict[str, Any]]
     left_out: list[str]
     tensors: dict[str, GoldenTensor]
+    stimulus: str = ""  # the node whose inputs these tensors are, where they are of no picture
 
 
 @contextmanager
@@ -251,7 +273,8 @@ def _golden_file(file: h5py.File, datasets: dict[str, h5py.Dataset], path: Path)
     texts = {name: hdf5.text_attribute(file, name, path) for name in stated}
     layers = tuple(str(glob) for glob in hdf5.json_attribute(file, "layers", path, list))
     left_out = hdf5.json_attribute(file, "left_out", path, list)
-    return GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, **texts)
+    stimulus = hdf5.text(file.attrs.get("stimulus")) or ""
+    return GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, stimulus=stimulus, **texts)
 
 
 def _is_node(node: Any) -> bool:

@@ -37,6 +37,10 @@ def write_html(path: str | Path, diff: Diff) -> None:
         findings=[_finding(finding) for finding in words.findings(diff)],
         sections=_sections(diff),
         rows=[_row(node, diff) for node in diff.nodes],
+        blindness=words.blindness(diff) if diff.identical or diff.exposure else "",
+        shown=[(*row, f"{1 - row[3] / row[2]:.1%}" if row[2] else "") for row in diff.exposure.by_operator()]
+        if diff.exposure
+        else [],
         states={state: sum(words.state(node, diff) == state for node in diff.nodes) for state in LEGEND},
         legend=LEGEND,
         version=__version__,

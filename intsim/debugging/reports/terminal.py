@@ -38,7 +38,7 @@ def render(console: Console, diff: Diff) -> None:
     for line in words.conversions(diff):
         console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
     if diff.identical:
-        console.print(f"[dim]{words.BLIND}[/]", highlight=False, soft_wrap=True)
+        console.print(f"[dim]{words.blindness(diff)}[/]", highlight=False, soft_wrap=True)
         return
     if not diff.differing and diff.conventions:
         console.print(escape(words.compared(diff)), highlight=False, soft_wrap=True)

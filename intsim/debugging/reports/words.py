@@ -13,6 +13,7 @@ from ..result import DIFFER, EXTRA, MATCH, MISSING, UNJUDGED, Diff, NodeDiff
 CONVERSIONS = 3  # sentences shown of what was converted
 ENTRIES = 3  # of a map
 BLIND = "'intsim score' counts the mistakes that would look the same on this picture"
+SCORED = "of {mistakes:,} mistakes we know, {unseen:,} would look the same on this picture"
 ALSO = 4  # rules that are named beside the first that explains a tensor
 
 
@@ -119,6 +120,12 @@ def compared(diff: Diff) -> str:
     if unjudged:
         text += f"; {len(unjudged)} could not be judged by themselves ({unjudged[0].name}: {unjudged[0].remark})"
     return text
+
+
+def blindness(diff: Diff) -> str:
+    """How many mistakes would look the same, where that is known, or how to know it."""
+    scored = diff.exposure
+    return BLIND if scored is None else SCORED.format(mistakes=scored.counted, unseen=scored.unseen)
 
 
 def conversions(diff: Diff) -> list[str]:
