@@ -16,8 +16,11 @@ import jsonschema
 import numpy as np
 import pytest
 
+import intsim
 from intsim import resources
-from intsim.engine.graph import Graph
+from intsim.debugging.core import diff
+from intsim.engine.graph import Graph, Node
+from intsim.engine.interpreter import replay
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -347,3 +350,23 @@ def test_a_report_file_has_no_colours(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert cli("trace golden.h5 labels --at 0,0 -m model.h5 -o trace.txt")[0] == 0
     assert "\x1b" not in Path("trace.txt").read_text(encoding="utf-8")
+
+
+def test_a_buffer_read_too_early(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """A device that computes a node from another tensor of the same shape."""
+    intsim.golden(graph, image, tmp_path / "golden.h5", "full")
+    stale = {"encoder.blocks.1.norm1": "encoder.embedded", "encoder.blocks.1.mlp.fc1": "encoder.blocks.0.norm2.requant"}
+    kept: dict[str, np.ndarray] = {}
+
+    def early(node: Node, inputs: list[np.ndarray], value: np.ndarray) -> np.ndarray:
+        if node.name in stale:
+            value = replay(graph, node, [kept[stale[node.name]]])
+        kept[node.name] = value
+        return value
+
+    intsim.golden(graph, image, tmp_path / "dut.h5", "full", alter=early)
+    result = diff(tmp_path / "golden.h5", tmp_path / "dut.h5", graph, isolated=True)
+    assert result.culprits == list(stale)
+    for explanation, (node, source) in zip(result.explanations, stale.items(), strict=True):
+        right = graph.by_name[node].inputs[0]
+        assert explanation.sentence().startswith(f"the output is computed from {source} in place of {right}")

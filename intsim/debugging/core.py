@@ -51,8 +51,9 @@ def diff(
     tensor missing from the dump a difference. `scaled`: the dump holds real numbers, each an integer times its scale (whole
     numbers stored as reals are read in any case). `force`: a golden file whose values do not match their hashes is compared
     all the same, with a warning. `score`: what ``intsim score --json`` wrote of this golden file, for the report.
-    `progress(name)` is called with what is worked on; a name may come several times. Raises IntsimError where nothing can be compared or the dump is of another model, ModelMismatch or ModelNotFound
-    where the model is not the golden file's, AlteredGolden where its values are not.
+    `progress(name)` is called with what is worked on; a name may come several times. Raises IntsimError where nothing can
+    be compared or the dump is of another model, ModelMismatch or ModelNotFound where the model is not the golden file's,
+    AlteredGolden where its values are not.
     """
     exposure = load_score(score) if score is not None else None
     with open_golden(golden_path) as reference:

@@ -24,6 +24,7 @@ from ..storage.golden_file import GoldenFile
 from . import movement
 from .dumps import Dump
 from .isolate import Verdict, golden_value, value_of
+from .misread import misread
 from .movement import Movement
 from .reasons import Candidate, Explanation
 from .region import Region
@@ -46,7 +47,7 @@ def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> E
     if device is None or feeds is None:
         return Explanation(verdict.name, (), (), 0)
     nodes = [graph.by_name[name] for name in verdict.segment]
-    search = _Search(Segment(graph, nodes, feeds, device))
+    search = _Search(Segment(graph, nodes, feeds, device), dump)
     fits = search.explained(golden, verdict)
     best = [] if fits else search.nearest()
     return Explanation(verdict.name, tuple(fits), tuple(best), search.tried, "" if fits else search.known())
@@ -97,8 +98,8 @@ def bits_changed(expected: IntArray, device: IntArray) -> list[Bit]:
 class _Search:
     """Attempts to explain a segment: which fit, and which are close."""
 
-    def __init__(self, whole: Segment) -> None:
-        self.whole, self.sample = whole, whole.sampled()
+    def __init__(self, whole: Segment, dump: Dump) -> None:
+        self.whole, self.sample, self.dump = whole, whole.sampled(), dump
         self.region = Region.around(whole.wrong)
         self.tried = 0
         self.near: list[tuple[float, Attempt]] = []
@@ -120,6 +121,8 @@ class _Search:
             return [self.moved(name, found)]
         for other in movement.of_another(device, self.region, self._others(golden, name)):
             return [self.moved(name, other)]
+        for found in misread(self.whole, self._before(golden, name)):
+            return [self.moved(name, found)]
         if fits := self.regional():
             return fits
         if found := solved(self.whole, self.region):
@@ -139,6 +142,18 @@ class _Search:
         for other in islice(alike, OTHERS):
             if (values := golden_value(golden, other)) is not None:
                 yield other, values
+
+    def _before(self, golden: GoldenFile, name: str) -> Iterator[tuple[str, IntArray]]:
+        """The tensors before this one, the nearest first: the device's own where it dumped them, else the golden ones."""
+        graph, nodes = self.whole.graph, [node.name for node in self.whole.graph.nodes]
+        shapes = {(feed.shape, feed.dtype) for feed in self.whole.feeds.values()}
+        for other in reversed(nodes[: nodes.index(name)]):
+            tensor = graph.tensors[other]
+            if (tensor.shape, tensor.fmt.dtype) in shapes:
+                dumped = self.dump.tensors.get(other)
+                values = value_of(dumped, graph, other) if dumped is not None else golden_value(golden, other)
+                if values is not None:
+                    yield other, values
 
     def regional(self) -> list[Candidate]:
         """The rules that reproduce every element of the region that is wrong, where it is a part of the tensor."""

@@ -58,9 +58,14 @@ def repeated(expected: IntArray, device: IntArray, region: Region) -> Movement |
                 if list(theirs) == sorted(theirs)
                 else f"{names[axis]}s {_order(theirs)}"
             )
-            equal = "equals" if len(at) == 1 else "equal"
+            here, distance = along(names[axis], at, length), found[0] - at[0]
+            equal = f"{'equals' if len(at) == 1 else 'equal'} {there}"
+            if len(at) > abs(distance) and all(f - a == distance for f, a in zip(found, at, strict=True)):
+                count = "" if abs(distance) == 1 else f" {abs(distance)}"
+                side = "before" if distance < 0 else "after"
+                equal = f"hold the values of the {names[axis]}{count} {side} their own"
             within = "" if all(p is None for p in others.places) else f", in {others}"
-            return Movement(f"repeated-{names[axis]}", f"{along(names[axis], at, length)} {equal} {there}{within}")
+            return Movement(f"repeated-{names[axis]}", f"{here} {equal}{within}")
     return None
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..arith import Choice
+from ..arith import Choice, IntArray
 from ..dialects import CHOICES, Dialect, gelu_parameters, softmax_parameters
 from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..errors import IntsimError
@@ -19,6 +19,7 @@ from .names import abridged
 from .rescaling import multipliers, other_stacks
 from .rule import Alteration, Bit, Computation, Rule, deviate, deviation
 from .tables import MISTAKES
+from .weight_orders import WEIGHT_ORDERS
 
 GELUS, SOFTMAXES = ("shiftgelu", "lambda_shiftgelu"), ("shiftmax", "masked_shiftmax")
 # The parameter that a dialect's choice becomes when a network is lowered.
@@ -157,8 +158,12 @@ def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
             yield Rule("bias", "of_the_next_channel", _rolled("bias", -1), "its own")
         yield Rule("bias", "subtracted", lambda c: c.with_params(bias=-np.asarray(c.params["bias"])), "added")
     weight = node.params.get("weight")
-    if isinstance(weight, np.ndarray) and weight.shape[0] == weight.shape[1]:
-        yield Rule("weight", "transposed", lambda c: c.with_params(weight=np.asarray(c.params["weight"]).T.copy()))
+    if isinstance(weight, np.ndarray):
+        yield from _weights(weight)
+    table = node.params.get("table")
+    if isinstance(table, np.ndarray):
+        for how, step in (("of_the_previous_entry", 1), ("of_the_next_entry", -1)):
+            yield Rule("table", how, _rolled("table", step, axis=-1), "its own")
     if node.op == "matmul" and graph.tensors[node.inputs[1]].shape[-1] == graph.tensors[node.inputs[1]].shape[-2]:
         yield Rule("b", "transposed", _set("transpose_b", 1 - node.params["transpose_b"]))
     if node.op == "residual_add":
@@ -172,9 +177,24 @@ def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
     yield from multipliers(graph, node)
 
 
-def _rolled(key: str, step: int) -> Alteration:
-    """A parameter of each channel, taken from a neighbour."""
-    return lambda computation: computation.with_params(**{key: np.roll(np.asarray(computation.params[key]), step)})
+def _weights(weight: np.ndarray[Any, Any]) -> Iterator[Rule]:
+    """Weights [outputs, inputs] that are read in another order, each with how; those that are the same are left out."""
+    for how, order in WEIGHT_ORDERS.items():
+        try:
+            moved = order(weight)
+        except ValueError:
+            continue
+        if not np.array_equal(moved, weight):
+            yield Rule("weight", how, _ordered(order))
+
+
+def _ordered(order: Callable[[IntArray], IntArray]) -> Alteration:
+    return lambda computation: computation.with_params(weight=order(np.asarray(computation.params["weight"])))
+
+
+def _rolled(key: str, step: int, axis: int = 0) -> Alteration:
+    """A parameter of each channel, or entry of a table, taken from a neighbour."""
+    return lambda computation: computation.with_params(**{key: np.roll(np.asarray(computation.params[key]), step, axis)})
 
 
 def _layouts(graph: NodeContext, node: Node) -> Iterator[Rule]:

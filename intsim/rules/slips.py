@@ -61,11 +61,13 @@ LOG2E: dict[str, Callable[[IntArray], IntArray]] = {
 def products(a: IntArray, b: IntArray, start: IntArray | int, deviations: Deviations) -> IntArray:
     """``start + a @ b``: [..., k] times [..., k, n], possibly with terms that are missing, or come twice, or saturate."""
     if how := deviations.get("accumulator_saturates_each"):
-        bits, tile = map(int, str(how).split(":"))
+        width, size, *backwards = str(how).split(":")
+        bits, tile = int(width), int(size)
         if int((np.abs(a) @ np.abs(b)).max() + np.abs(start).max()) < 1 << bits - 1:
             return np.asarray(a @ b + start)  # no sum of some of the terms leaves the register
         total: IntArray = np.broadcast_to(np.int64(start), (*a.shape[:-1], b.shape[-1]))
-        for first in range(0, a.shape[-1], tile):
+        starts = range(0, a.shape[-1], tile)
+        for first in reversed(starts) if backwards else starts:
             part = a[..., first : first + tile] @ b[..., first : first + tile, :]
             total = saturate(total + part, signed(bits))
         return total

@@ -53,7 +53,7 @@ ACCUMULATORS = [
     *(
         Mistake("accumulator_saturates_each", f"{bits}:{tile}", "at the end")
         for bits in (24, 20, 16)
-        for tile in (1, 16, 32)
+        for tile in ("1", "16", "32", "1:reversed", "16:reversed")
     ),
     *_widths("accumulator_bits", (31, 30, 28, 24, 20, 18, 16), "32"),
     *_widths("accumulator_saturates", (24, 20, 16), "32"),

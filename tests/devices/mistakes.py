@@ -452,3 +452,54 @@ add(
     lambda i, p, r: clipped(linear(i, p), 16),
 )
 add("matmul", "an accumulator of 16 bits", r"accumulator_bits .16", lambda i, p, r: wrapped(matmul(i, p), 16))
+
+
+# --- weights in another order, inputs from another place --------------------------------------------------------------
+
+
+def in_order(change: Callable[[np.ndarray], np.ndarray]) -> Compute:
+    return lambda i, p, right: linear(i, {**p, "weight": change(np.array(p["weight"], np.int64))})
+
+
+def tiles(w: np.ndarray, size: int) -> np.ndarray:
+    out = w.copy()
+    for j in range(0, w.shape[0], size):
+        for k in range(0, w.shape[1], size):
+            out[j : j + size, k : k + size] = w[j : j + size, k : k + size].T
+    return out
+
+
+def pairs(w: np.ndarray) -> np.ndarray:
+    out = w.copy()
+    out[:, 0::2], out[:, 1::2] = w[:, 1::2], w[:, 0::2]
+    return out
+
+
+def eights(w: np.ndarray) -> np.ndarray:
+    return np.concatenate([w[:, k : k + 8][:, ::-1] for k in range(0, w.shape[1], 8)], axis=1)
+
+
+add("linear", "input channels exchanged two by two", r"input_lanes_reversed:2", in_order(pairs))
+add("linear", "eight input lanes reversed", r"input_lanes_reversed:8", in_order(eights))
+add("linear", "2 x 2 tiles transposed", r"tiles_transposed:2", in_order(lambda w: tiles(w, 2)))
+add("linear", "4 x 4 tiles transposed", r"tiles_transposed:4", in_order(lambda w: tiles(w, 4)))
+add("linear", "weights an input late", r"of_the_previous_input", in_order(lambda w: np.roll(w, 1, axis=1)))
+add("linear", "weights of the output before", r"of_the_previous_output", in_order(lambda w: np.roll(w, 1, axis=0)))
+add(
+    "residual_add",
+    "the skip of the row before",
+    r"read from the row before its own",
+    lambda i, p, r: residual_add([i[0], previous(-2)(i[1])], p),
+)
+add(
+    "residual_add",
+    "the skip of the column after",
+    r"read from the column after its own, around the ends",
+    lambda i, p, r: residual_add([i[0], np.roll(i[1], -1, axis=-1)], p),
+)
+add(
+    "matmul",
+    "the second operand a row late",
+    r"read from the row before its own|columns but 0 hold the values of the column before",
+    lambda i, p, r: matmul([i[0], previous(-2)(i[1])], p),
+)
