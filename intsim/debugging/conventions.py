@@ -1,186 +1,230 @@
-"""Conventions of a whole dump, found once over all its tensors and undone before anything is judged.
+"""Conventions by which a device stores tensors: byte order, signs, the order of tokens, heads and axes, padding, batches.
 
-A right device that writes every i16 with its bytes swapped, every i8 in offset binary, or the class token last is not wrong
-in forty places: it has one convention. A convention is taken where it makes right what it applies to, and none of that is
-right without it; a real fault keeps its place among tensors that it alone makes wrong.
+`convention` finds one by its name, as a map gives it (``byte-swap``, ``class-token-last:257``, ``batch:4:1``). Each says
+which stored shapes it fits and restores the tensor. `recognize` finds those that a whole dump follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import prod
 
 import numpy as np
 
 from ..arith import Format, IntArray, wrap
-from ..errors import FileError
+from ..errors import IntsimError
 from ..rules.layout_faults import byte_swap
-from ..storage.golden_file import GoldenFile
-from .dumps import Dump, DumpedTensor
 
-PROBES = 4  # tensors that are tried before all are read
-BETTER = 0.2  # by which the share of equal elements must rise
-
-Undo = Callable[[IntArray, Format], IntArray]
+Shape = tuple[int, ...]
+Restore = Callable[[IntArray, Format, Shape], IntArray]
+MULTIPLES = (4, 8, 16, 32, 64, 128)  # up to which dimensions are padded
+MOST_PADDING = 16  # times the elements of a tensor that its padded form may have
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How a device stores all tensors of a kind: a sentence about `tensors`, and the names of these."""
+    """One convention: its `name` and, after colons, its numbers; what is said of tensors; which stored shapes it fits, given
+    the right one; and the tensor from what is stored, of a format and a shape.
+    """
 
     name: str
     says: str
-    tensors: tuple[str, ...]
+    fits: Callable[[Shape, Shape], bool]
+    restore: Restore
+    numbers: tuple[int, ...] = ()
 
-    def record(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"name": self.name, "says": self.says, "tensors": list(self.tensors)}
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A convention to try: to which formats and shapes it applies, how it is undone, and what is said of these tensors."""
-
-    name: str
-    applies: Callable[[Format, tuple[int, ...]], bool]
-    undo: Undo
-    says: str
-    kind: Callable[[Format], str]  # of the tensors among which all must follow it
+    @property
+    def key(self) -> str:
+        """The convention as a map names it."""
+        return ":".join([self.name, *map(str, self.numbers)])
 
 
-def _signed(fmt: Format, shape: tuple[int, ...]) -> bool:
-    return fmt.lo < 0 and fmt.bits in (8, 16, 32)
+def convention(text: str) -> Convention:
+    """The convention that a map calls `text`; an IntsimError lists all."""
+    name, *given = text.split(":")
+    made = MADE.get(name)
+    numbers = [int(number) for number in given if re.fullmatch(r"\d{1,9}", number)]
+    if made is None or len(numbers) != len(given) or len(numbers) != made[1]:
+        known = ", ".join(":".join([name, *NUMBERS.get(name, ())]) for name in MADE)
+        raise IntsimError(f"convention {text!r} is not one of: {known}")
+    return made[0](*numbers)
 
 
-def _offset(x: IntArray, fmt: Format) -> IntArray:
-    return wrap(x.astype(np.int64) + (1 << fmt.bits - 1), fmt)
+# --- values -----------------------------------------------------------------------------------------------------------
 
 
-def _sign_and_magnitude(x: IntArray, fmt: Format) -> IntArray:
-    low = x.astype(np.int64) & (1 << fmt.bits) - 1
-    magnitude = low & (1 << fmt.bits - 1) - 1
-    return np.where(low >> fmt.bits - 1 == 1, -magnitude, magnitude)
+def _same(stored: Shape, shape: Shape) -> bool:
+    return stored == shape
 
 
-def _own(fmt: Format) -> str:
-    return str(fmt)
+def _byte_swap() -> Convention:
+    return Convention(
+        "byte-swap",
+        "byte-swapped: the other endianness",
+        _same,
+        lambda x, fmt, shape: byte_swap(x.astype(np.int64), fmt) if fmt.dtype.itemsize > 1 else x,
+    )
 
 
-def _any(fmt: Format) -> str:
-    return ""
+def _offset_binary() -> Convention:
+    return Convention(
+        "offset-binary",
+        "in offset binary: the sign bit is inverted",
+        _same,
+        lambda x, fmt, shape: wrap(x.astype(np.int64) + (1 << fmt.bits - 1), fmt),
+    )
 
 
-def _of_tokens(tokens: int, change: Callable[[IntArray, int], IntArray]) -> Undo:
+def _sign_and_magnitude() -> Convention:
+    def restore(x: IntArray, fmt: Format, shape: Shape) -> IntArray:
+        low = x.astype(np.int64) & (1 << fmt.bits) - 1
+        magnitude = low & (1 << fmt.bits - 1) - 1
+        return np.where(low >> fmt.bits - 1 == 1, -magnitude, magnitude)
+
+    return Convention("sign-and-magnitude", "stored as sign and magnitude, not in two's complement", _same, restore)
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def _on_tokens(name: str, says: str, change: Callable[[IntArray, int], IntArray], tokens: int) -> Convention:
     """A change along every axis as long as there are tokens."""
 
-    def undo(x: IntArray, fmt: Format) -> IntArray:
+    def restore(x: IntArray, fmt: Format, shape: Shape) -> IntArray:
         for axis, length in enumerate(x.shape):
             if length == tokens:
                 x = change(x, axis)
         return x
 
-    return undo
+    return Convention(name, says, lambda stored, shape: stored == shape and tokens in shape, restore, (tokens,))
 
 
-def _candidates(reference: GoldenFile) -> Iterator[_Candidate]:
-    yield _Candidate(
-        "byte-swap",
-        lambda fmt, shape: fmt.dtype.itemsize > 1 and fmt.bits <= 32,
-        lambda x, fmt: byte_swap(x.astype(np.int64), fmt),
-        "byte-swapped: the other endianness",
-        _own,
+def _moved(name: str, says: str, order: Callable[[int], tuple[int, ...]], least: int, most: int = 8) -> Convention:
+    """Axes in another order: `order` gives, for so many axes, the right axis that each stored one is."""
+
+    def fits(stored: Shape, shape: Shape) -> bool:
+        return least <= len(shape) <= most and stored == tuple(shape[axis] for axis in order(len(shape)))
+
+    def restore(x: IntArray, fmt: Format, shape: Shape) -> IntArray:
+        return x.transpose(np.argsort(order(len(shape))))
+
+    return Convention(name, says, fits, restore)
+
+
+def _swapped(axes: int) -> tuple[int, ...]:
+    return (*range(axes - 3), axes - 2, axes - 3, axes - 1)
+
+
+def _heads_reversed() -> Convention:
+    return Convention(
+        "heads-reversed",
+        "stored with their heads in reverse order",
+        lambda stored, shape: stored == shape and len(shape) > 2,
+        lambda x, fmt, shape: np.flip(x, -3),
     )
-    yield _Candidate("offset-binary", _signed, _offset, "in offset binary: the sign bit is inverted", _own)
-    yield _Candidate(
-        "sign-and-magnitude", _signed, _sign_and_magnitude, "stored as sign and magnitude, not in two's complement", _own
+
+
+# --- more than the tensor ---------------------------------------------------------------------------------------------
+
+
+def _padded(name: str, says: str, axes: tuple[int, ...], multiple: int) -> Convention:
+    def padded(shape: Shape) -> Shape:
+        return tuple(
+            -(-length // multiple) * multiple if i - len(shape) in axes else length for i, length in enumerate(shape)
+        )
+
+    def fits(stored: Shape, shape: Shape) -> bool:
+        enough = len(shape) >= -min(axes) and stored != shape
+        return enough and stored == padded(shape) and prod(stored) <= MOST_PADDING * prod(shape)
+
+    return Convention(
+        name,
+        says.format(multiple),
+        fits,
+        lambda x, fmt, shape: x[tuple(slice(0, length) for length in shape)],
+        (multiple,),
     )
-    for tokens in _token_counts(reference):
-
-        def has_tokens(fmt: Format, shape: tuple[int, ...], tokens: int = tokens) -> bool:
-            return tokens in shape
-
-        last = _of_tokens(tokens, lambda x, axis: np.roll(x, 1, axis))
-        yield _Candidate("class-token-last", has_tokens, last, "stored with the class token last", _any)
-        turned = _of_tokens(tokens, lambda x, axis: np.flip(x, axis))
-        yield _Candidate("tokens-reversed", has_tokens, turned, "stored with their tokens in reverse order", _any)
 
 
-def _token_counts(reference: GoldenFile) -> list[int]:
-    """The numbers of tokens with a class token: those that a concatenation along the tokens gives."""
-    joined = [reference.tensors.get(node["name"]) for node in reference.nodes if node["op"] == "concat"]
-    return sorted({record.shape[-2] for record in joined if record is not None and len(record.shape) > 1})
+def _batch(count: int, index: int) -> Convention:
+    says = f"of a batch of {count}, in which the golden file's picture is number {index}"
+    return Convention(
+        "batch",
+        says,
+        lambda stored, shape: stored == (count, *shape) and index < count,
+        lambda x, fmt, shape: x[index],
+        (count, index),
+    )
 
 
-def undone(reference: GoldenFile, dump: Dump) -> tuple[Dump, list[Convention]]:
-    """The dump with its conventions undone, and these; the dump itself where it has none."""
-    found: list[Convention] = []
-    for candidate in _candidates(reference):
-        for kind, names in _groups(candidate, reference, dump).items():
-            if not _follows(candidate, names[:PROBES], reference, dump, least=1):
-                continue
-            followers = [name for name in names if _pair(name, reference, dump) is not None]
-            if not _follows(candidate, followers, reference, dump, least=2):
-                continue
-            tensors = {**dump.tensors, **{name: _undoing(candidate, name, reference, dump) for name in followers}}
-            dump = replace(dump, tensors=tensors)
-            what = f"{kind} tensors" if kind else "tensors with that many tokens"
-            found.append(Convention(candidate.name, f"all {len(followers)} {what} are {candidate.says}", tuple(followers)))
-    return dump, found
+def _squeezed() -> Convention:
+    def fits(stored: Shape, shape: Shape) -> bool:
+        return stored != shape and [n for n in stored if n > 1] == [n for n in shape if n > 1]
+
+    return Convention(
+        "length-1-axes",
+        "stored with other axes of length 1",
+        fits,
+        lambda x, fmt, shape: x.reshape(shape),
+    )
 
 
-def _groups(candidate: _Candidate, reference: GoldenFile, dump: Dump) -> dict[str, list[str]]:
-    """The tensors to which a convention applies, by the kind among which all must follow it, in execution order."""
-    groups: dict[str, list[str]] = {}
-    for name, record in reference.tensors.items():
-        item = dump.tensors.get(name)
-        if item is None or item.problem or item.values is None or item.shape != record.shape or item.dtype.kind not in "iu":
-            continue
-        if record.values is not None and candidate.applies(record.fmt, record.shape):
-            groups.setdefault(candidate.kind(record.fmt), []).append(name)
-    return groups
-
-
-def _pair(name: str, reference: GoldenFile, dump: Dump) -> tuple[IntArray, IntArray, Format] | None:
-    """The golden values, the device's, and their format; None where the device's cannot be read."""
-    record, item = reference.tensors[name], dump.tensors[name]
-    if record.values is None or item.values is None:
-        return None
-    try:
-        return record.values[()], np.asarray(item.values()[()]), record.fmt
-    except FileError:
-        return None  # the comparison reports it
-
-
-def _follows(candidate: _Candidate, names: list[str], reference: GoldenFile, dump: Dump, least: int) -> bool:
-    """Whether undoing makes at least `least` tensors right, or one right and all others better, and none is right without
-    it, of those that it changes.
-    """
-    right, shares = 0, []
-    for name in names:
-        pair = _pair(name, reference, dump)
-        if pair is None:
-            continue
-        golden, device, fmt = pair
-        changed = candidate.undo(device, fmt)
-        if np.array_equal(changed, device):
-            continue  # the same either way
-        if np.array_equal(device, golden):
-            return False
-        equal = changed == golden
-        right += bool(equal.all())
-        shares.append(float(equal.mean()) - float((device == golden).mean()))
-    if not shares or float(np.mean(shares)) <= BETTER:
-        return False
-    return right >= least or (right > 0 and len(shares) > 1 and min(shares) > 0)
-
-
-def _undoing(candidate: _Candidate, name: str, reference: GoldenFile, dump: Dump) -> DumpedTensor:
-    item, fmt = dump.tensors[name], reference.tensors[name].fmt
-    values = item.values
-
-    def undo() -> IntArray:
-        stored = np.asarray(values()[()]) if values is not None else np.zeros(0, np.int64)
-        return candidate.undo(stored, fmt)
-
-    return replace(item, dtype=np.dtype(np.int64), values=undo)
+NUMBERS = {
+    "class-token-last": ("TOKENS",),
+    "tokens-reversed": ("TOKENS",),
+    "padded-rows": ("MULTIPLE",),
+    "padded-columns": ("MULTIPLE",),
+    "padded-matrices": ("MULTIPLE",),
+    "batch": ("COUNT", "INDEX"),
+}
+# By name: what makes it of its numbers, and how many these are.
+MADE: dict[str, tuple[Callable[..., Convention], int]] = {
+    "byte-swap": (_byte_swap, 0),
+    "offset-binary": (_offset_binary, 0),
+    "sign-and-magnitude": (_sign_and_magnitude, 0),
+    "class-token-last": (
+        partial(
+            _on_tokens,
+            "class-token-last",
+            "stored with the class token last",
+            lambda x, axis: np.roll(x, 1, axis),
+        ),
+        1,
+    ),
+    "tokens-reversed": (
+        partial(
+            _on_tokens, "tokens-reversed", "stored with their tokens in reverse order", lambda x, axis: np.flip(x, axis)
+        ),
+        1,
+    ),
+    "heads-reversed": (_heads_reversed, 0),
+    "heads-after-tokens": (
+        partial(_moved, "heads-after-tokens", "stored token by token, the heads of each together", _swapped, 3),
+        0,
+    ),
+    "axes-reversed": (
+        partial(
+            _moved,
+            "axes-reversed",
+            "stored with all axes reversed, as Fortran, Julia and MATLAB do",
+            lambda axes: tuple(reversed(range(axes))),
+            2,
+        ),
+        0,
+    ),
+    "transposed": (partial(_moved, "transposed", "stored transposed: column by column", lambda axes: (1, 0), 2, 2), 0),
+    "channels-first": (
+        partial(
+            _moved, "channels-first", "stored with their channels first", lambda axes: (axes - 1, *range(axes - 1)), 3, 3
+        ),
+        0,
+    ),
+    "padded-rows": (partial(_padded, "padded-rows", "padded to a multiple of {} rows", (-2,)), 1),
+    "padded-columns": (partial(_padded, "padded-columns", "padded to a multiple of {} columns", (-1,)), 1),
+    "padded-matrices": (partial(_padded, "padded-matrices", "padded to multiples of {} rows and columns", (-2, -1)), 1),
+    "batch": (_batch, 2),
+    "length-1-axes": (_squeezed, 0),
+}

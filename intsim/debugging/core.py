@@ -21,11 +21,11 @@ from ..storage.golden_file import GoldenFile, GoldenTensor, open_golden
 from ..storage.model_file import model_behind
 from ..storage.reals import NotWhole
 from .compare import Comparison, compare, sha256_of
-from .conventions import undone
 from .dumps import Dump, DumpedTensor, Expected, open_dump
 from .explain import explain, reconciled
 from .isolate import Verdict, isolate
 from .reasons import Explanation
+from .recognize import recognized
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
 from .straighten import straightened
 
@@ -91,7 +91,7 @@ def _compared(
     warnings: list[str] = []
     if dump.image_sha256 and dump.image_sha256 != reference.image_sha256:
         warnings.append("the two files were made from different pictures; every tensor may differ because of that")
-    dump, conventions = undone(reference, dump)
+    dump, conventions = recognized(reference, dump)
     straight, layouts = straightened(reference, dump, expected)
     verdicts = isolate(graph, reference, straight, progress) if isolated and graph is not None else {}
     ops = {node["name"]: node["op"] for node in reference.nodes}

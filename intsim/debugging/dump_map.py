@@ -15,10 +15,12 @@ match, the first counts. Every key but `device` and `node` may be left out, or b
     tile     = [16, 16]                              # beat, lanes, first, endian, pitch, pad
     bits     = 16
 
-``layout = "axi128"``, or a TOML file next to the map, replaces all keys but `encoding` and `scaled`: a layout of ``intsim
-export``.
+``layout = "axi128"``, or a TOML file next to the map, replaces all keys but `encoding`, `scaled` and `convention`: a layout
+of ``intsim export``.
 
 ``reverse = 8``: every 8 consecutive elements are in reverse order; ``"all"``: all of them.
+
+``convention = ["heads-after-tokens", "byte-swap"]``: conventions of the device, undone in this order (`conventions`).
 
 ``scaled = true``: the values are real numbers, each an integer times the node's scale. Whole numbers stored as reals need no
 key; in raw files, ``dtype = "float32"`` or ``"float64"`` says that the elements are reals.
@@ -34,26 +36,24 @@ Former words are still read: ``order`` (axes), ``dtype = "uint4"`` (bits and sig
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..arith import I64, AnyArray, Format
 from ..errors import FileError, IntsimError
 from ..storage.files import require_file
-from ..testbench import BeatLayout, Packing, layout_named
+from ..testbench import BeatLayout, layout_named
+from .conventions import Convention, convention
+from .dump_layout import OF_THE_MAP, DumpLayout
 
-OF_THE_MAP = "of the map"  # the name of a layout that an entry gives by its own keys
-PLAIN = BeatLayout(OF_THE_MAP)
 ENCODINGS = ("hex", "bits", "raw", "text")
 BEAT_KEYS = ("axes", "bits", "signed", "beat", "lanes", "first", "endian", "tile", "pitch", "pad")
-LAYOUT_KEYS = ("layout", "encoding", "shape", "scaled", "reverse", *BEAT_KEYS)
+LAYOUT_KEYS = ("layout", "encoding", "shape", "scaled", "reverse", "convention", *BEAT_KEYS)
 
 # The former words, and the keys that replace them. `_translated` is the only place that reads them.
 FORMER_KEYS = {"order": ("axes",), "dtype": ("bits", "signed"), "nibbles": ("first", "beat", "lanes")}
@@ -64,100 +64,6 @@ SHORT_DTYPES = {"i": "int", "u": "uint"}  # i8 and u16 are common names of int8 
 NIBBLES = {"low_first": "low", "high_first": "high"}
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
-
-
-@dataclass(frozen=True)
-class DumpLayout:
-    """How a device stores one tensor: a layout, and what only a map says.
-
-    `shape` is in the device's order of axes (None: the node's shape); `encoding` is one of `ENCODINGS` (None: by the file's
-    suffix). `scaled`: its values are real numbers, each an integer times the node's scale. `real` is the type of the numbers
-    of a raw file that are no integers. `reverse`: so many elements each are in reverse order; 0: all of them. `hex_first` is
-    set where the elements are those of a memory, without beats of a fixed width: the end of a hex word, ``low`` or
-    ``high``, at which its first element is.
-    """
-
-    beats: BeatLayout = PLAIN
-    shape: tuple[int, ...] | None = None
-    encoding: str | None = None
-    hex_first: str | None = "low"
-    scaled: bool = False
-    real: str | None = None
-    reverse: int | None = None
-
-    @property
-    def moves(self) -> bool:
-        """Whether values are in another order than the node's."""
-        return self.beats.axes is not None or bool(self.beats.tile or self.beats.pitch) or self.reverse is not None
-
-    def node_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The node's shape of a tensor that the device stores as `shape`."""
-        axes = self.beats.axes
-        if axes is None:
-            return shape
-        if len(axes) != len(shape):
-            raise IntsimError(f"it has {len(shape)} axes, the map names {len(axes)}: {list(axes)}")
-        return tuple(shape[axes.index(axis)] for axis in range(len(shape)))
-
-    def device_shape(self, node_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape in the device's order of axes, before tiling."""
-        axes = self.beats.axes
-        if self.shape is not None:
-            return self.shape
-        if axes is None:
-            return node_shape
-        if sorted(axes) != list(range(len(node_shape))):
-            raise IntsimError(f"the map's axes {list(axes)} do not name each of the node's {len(node_shape)} axes once")
-        return tuple(node_shape[axis] for axis in axes)
-
-    def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of an array of the device: its own, or the map's where that has as many elements."""
-        if self.shape is None:
-            return shape
-        if math.prod(self.shape) != math.prod(shape):
-            raise IntsimError(f"its shape is {list(shape)}, the map says {list(self.shape)}")
-        return self.shape
-
-    def array_packing(self, shape: tuple[int, ...], size: int) -> Packing:
-        """The order of the `size` elements of an array of the device, for a node of `shape`."""
-        beats = self.beats
-        packing = Packing(BeatLayout(beats.name, axes=beats.axes, tile=beats.tile, pitch=beats.pitch), shape, I64)
-        if packing.count != size:
-            raise IntsimError(f"it has {size:,} elements; in this layout the node has {packing.count:,}")
-        return self.checked(packing)
-
-    def checked(self, packing: Packing) -> Packing:
-        """`packing`; an IntsimError where its elements are no whole number of reversed groups."""
-        if self.reverse and packing.count % self.reverse:
-            raise IntsimError(f"its {packing.count:,} elements are no whole number of groups of {self.reverse:,}")
-        return packing
-
-    def put_back(self, packing: Packing, stream: AnyArray) -> AnyArray:
-        """The tensor from the elements of the stream, of any type."""
-        if self.reverse is None:
-            return packing.put_back(stream)
-        elements = stream.reshape(-1)[: packing.count]
-        return packing.put_back(elements.reshape(-1, self.reverse or len(elements))[:, ::-1])
-
-    def packing(self, shape: tuple[int, ...], fmt: Format, encoding: str, digits: int = 1) -> Packing:
-        """The layout on a node of `shape` and `fmt`; `digits` are those of a hex word of any width."""
-        beats = self.beats
-        if beats.lines is not None:
-            raise IntsimError(f"layout {beats.name} spreads a tensor over files; 'intsim import' puts them together")
-        if self.hex_first is not None:
-            bits = beats.bits or 8 * fmt.dtype.itemsize
-            lanes = {"raw": max(8 // bits, 1), "hex": 4 * (digits - 1) // bits + 1}.get(encoding, 1)
-            beats = replace(
-                beats,
-                bits=bits,
-                signed=fmt.dtype.kind == "i" if beats.signed is None else beats.signed,
-                beat=-(-lanes * bits // 8) * 8,
-                lanes=lanes,
-                first=self.hex_first if encoding == "hex" else beats.first,
-            )
-        if beats.signed is False and (beats.bits or fmt.bits) == 64:
-            beats = replace(beats, signed=True)  # int64 is the widest type here: a set sign bit is found when read
-        return self.checked(Packing(beats, shape, fmt))
 
 
 @dataclass(frozen=True)
@@ -251,9 +157,9 @@ def _entry(row: Any, defaults: dict[str, Any], path: Path, where: str) -> MapEnt
     if unknown := set(PLACEHOLDER.findall(row["node"])) - set(PLACEHOLDER.findall(row["device"])):
         raise FileError(f"{where}: {{{min(unknown)}}} is in node but not in device")
     own = {key: value for key, value in row.items() if key not in ("device", "node")}
-    described = [key for key in own if key not in ("layout", "encoding", "scaled")]
+    described = [key for key in own if key not in ("layout", "encoding", "scaled", "convention")]
     if "layout" in own and described:
-        raise FileError(f"{where}: layout replaces all keys but encoding and scaled; leave out {described[0]}")
+        raise FileError(f"{where}: layout replaces all keys but encoding, scaled and convention; leave out {described[0]}")
     if described:
         defaults = {key: value for key, value in defaults.items() if key != "layout"}
     return MapEntry(row["device"], row["node"], _layout(defaults | _translated(own, path, where)))
@@ -261,11 +167,13 @@ def _entry(row: Any, defaults: dict[str, Any], path: Path, where: str) -> MapEnt
 
 def _layout(given: dict[str, Any]) -> DumpLayout:
     """The layout of translated keys."""
-    stored = {"encoding": given.get("encoding"), "scaled": given.get("scaled", False)}
+    stored: dict[str, Any] = {
+        key: given.get(key, default) for key, default in (("encoding", None), ("scaled", False), ("conventions", ()))
+    }
     if "layout" in given:
         return DumpLayout(given["layout"], hex_first=None, **stored)
     beats = {key: given[key] for key in BEAT_KEYS if key in given}
-    stored |= {"shape": given.get("shape"), "real": given.get("real"), "reverse": given.get("reverse")}
+    stored |= {key: given.get(key) for key in ("shape", "real", "reverse")}
     if given.get("beat") is not None or given.get("lanes") is not None:
         return DumpLayout(BeatLayout.of(beats, OF_THE_MAP), hex_first=None, **stored)
     hex_first = given.get("first", "high" if given.get("endian") == "big" else "low")
@@ -304,6 +212,8 @@ def _translated(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]
             if value != "all" and (type(value) is not int or value < 2):
                 raise FileError(f'{where}: reverse = {value!r} is neither "all" nor a whole number from 2')
             given[key] = 0 if value == "all" else value
+        elif key == "convention":
+            given["conventions"] = _conventions(value, where)
         elif key == "scaled":
             if not isinstance(value, bool):
                 raise FileError(f"{where}: scaled = {value!r} is not true or false")
@@ -324,6 +234,16 @@ def _named(value: Any, path: Path, where: str) -> BeatLayout:
     beside = path.parent / value
     try:
         return BeatLayout.load(beside) if beside.is_file() else layout_named(value)
+    except IntsimError as error:
+        raise FileError(f"{where}: {error}") from None
+
+
+def _conventions(value: Any, where: str) -> tuple[Convention, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FileError(f"{where}: convention = {value!r} is neither a name nor a list of names")
+    try:
+        return tuple(convention(name) for name in names)
     except IntsimError as error:
         raise FileError(f"{where}: {error}") from None
 

@@ -28,7 +28,8 @@ from ..storage.files import require_file, same_file
 from ..storage.golden_file import FORMAT, VERSION
 from ..storage.reals import unscaled, whole
 from .compare import Sliceable
-from .dump_map import DumpLayout, DumpMap
+from .dump_layout import DumpLayout
+from .dump_map import DumpMap
 from .raw_files import open_raw
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
@@ -191,15 +192,36 @@ def _arranged(
                 return replace(item, problem="its node is not in the golden file, so its shape is not known")
             remark = partial(conversions.__setitem__, item.source)
             raw = open_raw(item.path, layout, expected.shape, expected.fmt, remark, scaled=scaled)
-            return replace(item, shape=raw.shape, dtype=raw.dtype, values=raw.load, certain=raw.certain, note=raw.note)
+            item = replace(item, shape=raw.shape, dtype=raw.dtype, values=raw.load, certain=raw.certain, note=raw.note)
+            return _restored(item, layout, expected)
         if values is None or not (layout.moves or layout.shape):
-            return item
+            return _restored(item, layout, expected)
         stored = layout.stored_shape(item.shape)
         shape = expected.shape if expected and layout.beats.pitch else layout.node_shape(stored)
         packing = layout.array_packing(shape, math.prod(stored))
     except IntsimError as error:
         return replace(item, problem=str(error))
-    return replace(item, shape=shape, values=lambda: layout.put_back(packing, np.asarray(values()[()])))
+    item = replace(item, shape=shape, values=lambda: layout.put_back(packing, np.asarray(values()[()])))
+    return _restored(item, layout, expected)
+
+
+def _restored(item: DumpedTensor, layout: DumpLayout, expected: Expected | None) -> DumpedTensor:
+    """An item with the map's conventions undone."""
+    values = item.values
+    if not layout.conventions or values is None:
+        return item
+    if expected is None:
+        return replace(item, problem="its node is not in the golden file, so its conventions cannot be undone")
+    try:
+        layout.restored(np.empty(item.shape, np.int8), expected.fmt, expected.shape)
+    except IntsimError as error:
+        return replace(item, problem=str(error))
+    return replace(
+        item,
+        shape=expected.shape,
+        dtype=np.dtype(np.int64) if item.dtype.kind in "iu" else item.dtype,
+        values=lambda: layout.restored(np.asarray(values()[()]), expected.fmt, expected.shape),
+    )
 
 
 def _unbatched(item: DumpedTensor, expected: Expected | None) -> DumpedTensor:

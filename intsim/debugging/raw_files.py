@@ -18,7 +18,7 @@ from ..testbench.decimals import has_reals, read_reals
 from ..testbench.encodings import ENCODINGS
 from ..testbench.words import Remark, read_words, silent, words
 from .compare import Sliceable
-from .dump_map import DumpLayout
+from .dump_layout import DumpLayout
 
 TEXT_BYTES = b"0123456789abcdefABCDEFxXzZuUwW@_-+., ;:/#=\t\r\n"
 # The encoding where the map gives none; raw for any other suffix.

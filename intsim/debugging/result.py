@@ -13,9 +13,9 @@ from ..arith import Format
 from ..measurement.exposure import Exposure
 from ..rules.diagnosis import Diagnosis
 from .compare import Comparison
-from .conventions import Convention
 from .isolate import Verdict
 from .reasons import Explanation
+from .recognize import Followed
 
 SCHEMA, VERSION = "intsim-diff", 1
 MATCH, DIFFER = "match", "differ"
@@ -144,7 +144,7 @@ class Diff:
     culprits: list[str] | None = None
     complete: bool = False
     conversions: list[str] = field(default_factory=list)  # of numbers that the dump does not store as plain integers
-    conventions: list[Convention] = field(default_factory=list)  # of the whole dump, undone before it was judged
+    conventions: list[Followed] = field(default_factory=list)  # of the whole dump, undone before it was judged
     exposure: Exposure | None = None  # what the golden file's picture can show, where its score was given
 
     @property
