@@ -51,12 +51,46 @@ def on_tokens(change: Callable[[np.ndarray, int], np.ndarray]) -> Callable[[Valu
     return changed
 
 
+def each(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Values], Values]:
+    return lambda values: {name: change(x) for name, x in values.items()}
+
+
+def on_heads(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Values], Values]:
+    return lambda values: {name: change(x) if x.ndim == 3 and ".attn." in name else x for name, x in values.items()}
+
+
+def on_pictures(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Values], Values]:
+    return lambda values: {name: change(x) if x.ndim == 3 and ".attn." not in name else x for name, x in values.items()}
+
+
+def on_tokens_rows(values: Values) -> Values:
+    """Tensors of all tokens, with zeros below."""
+    return {
+        name: np.concatenate([x, x * 0], axis=-2) if x.ndim > 1 and x.shape[-2] == TOKENS else x
+        for name, x in values.items()
+    }
+
+
 CONVENTIONS: dict[str, tuple[Callable[[Values], Values], str]] = {
     "byte-swap": (swapped, "i16 tensors are byte-swapped: the other endianness"),
     "offset-binary": (offset, "i8 tensors are in offset binary: the sign bit is inverted"),
     "sign-and-magnitude": (magnitudes, "i16 tensors are stored as sign and magnitude"),
     "class-token-last": (on_tokens(lambda x, axis: np.roll(x, -1, axis)), "are stored with the class token last"),
     "tokens-reversed": (on_tokens(np.flip), "are stored with their tokens in reverse order"),
+    "axes-reversed": (each(np.transpose), "tensors are stored with all axes reversed, as Fortran, Julia and MATLAB do"),
+    "transposed": (each(lambda x: x.T if x.ndim == 2 else x), "matrices are stored transposed: column by column"),
+    "heads-after-tokens": (
+        on_heads(lambda x: np.moveaxis(x, 0, 1)),
+        "are stored token by token, the heads of each together",
+    ),
+    "heads-reversed": (on_heads(lambda x: x[::-1]), "are stored with their heads in reverse order"),
+    "channels-first": (on_pictures(lambda x: np.moveaxis(x, -1, 0)), "are stored with their channels first"),
+    "padded-rows": (on_tokens_rows, "tensors are padded to a multiple of 32 rows"),
+    "batch": (
+        each(lambda x: np.stack([x * 0, x, x * 0])),
+        "of a batch of 3, in which the golden file's picture is number 1",
+    ),
+    "length-1-axes": (each(lambda x: x[..., None]), "tensors are stored with other axes of length 1"),
 }
 
 
@@ -110,6 +144,38 @@ def test_two_conventions_at_once(graph: Graph, golden_file: Path, tmp_path: Path
 
 def test_a_right_device_has_none(graph: Graph, golden_file: Path) -> None:
     assert diff(golden_file, golden_file, graph, isolated=True).conventions == []
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_the_map_undoes_it(name: str, cli: Cli) -> None:
+    """The map that diff suggests reads the dump as what it is."""
+    np.savez("dut.npz", **CONVENTIONS[name][0](values_of(Path("golden.h5"))))  # type: ignore[arg-type]
+    assert cli("diff golden.h5 dut.npz --suggest-map map.toml")[0] == 1
+    code, out, err = cli("diff golden.h5 dut.npz --map map.toml")
+    assert (code, out.partition(":")[0], err) == (0, "identical", "")
+
+
+def test_a_map_is_suggested_where_one_is_needed(cli: Cli) -> None:
+    code, _, err = cli("diff golden.h5 golden.h5 --suggest-map map.toml")
+    assert (code, err) == (0, "intsim: golden.h5 needs no map; map.toml was not written\n")
+    assert not Path("map.toml").exists()
+    Path("map.toml").write_text('[[tensor]]\ndevice = "{name}"\nnode = "{name}"\nconvention = "nothing"\n')
+    code, _, err = cli("diff golden.h5 golden.h5 --map map.toml --suggest-map other.toml")
+    assert (code, "has a map already" in err) == (2, True)
+    code, _, err = cli("diff golden.h5 golden.h5 --map map.toml")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "convention 'nothing' is not one of: byte-swap, offset-binary, " in err
+    assert "batch:COUNT:INDEX" in err
+
+
+@pytest.mark.parametrize(
+    "key", ["batch", "batch:2", "batch:2:x", "class-token-last:-1", "byte-swap:1", "", ":", "batch:2:9"]
+)
+def test_conventions_that_are_none(key: str, cli: Cli) -> None:
+    Path("map.toml").write_text(f'[[tensor]]\ndevice = "{{name}}"\nnode = "{{name}}"\nconvention = "{key}"\n')
+    code, _, err = cli("diff golden.h5 golden.h5 --map map.toml")
+    assert code == 2, "of another shape at best"
+    assert "Traceback" not in err
 
 
 def test_the_report(cli: Cli) -> None:

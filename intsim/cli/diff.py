@@ -17,6 +17,7 @@ from ._common import (
     progress,
     put_json,
     put_rich,
+    shown,
 )
 
 
@@ -32,6 +33,7 @@ from ._common import (
 @click.option("--scaled", is_flag=True, help="DUT holds real numbers: integers times their scale.")
 @click.option("--force", is_flag=True, help="Compare although GOLDEN does not match its own hashes.")
 @click.option("--score", type=click.Path(path_type=Path), help="Score of GOLDEN (intsim score --json), for the report.")
+@click.option("--suggest-map", type=click.Path(path_type=Path), help="Also write the map that reads DUT as was found.")
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, one test case per tensor.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write one HTML page with pictures.")
@@ -45,6 +47,7 @@ def command(
     scaled: bool,
     force: bool,
     score: Path | None,
+    suggest_map: Path | None,
     model: Path | None,
     output: Path | None,
     as_json: bool,
@@ -67,7 +70,10 @@ def command(
     if explain is False and not isolated:
         raise click.UsageError("--no-explain goes with --isolated")
     isolated = isolated or explain is True
-    targets = [target for target in (output, junit, html) if target is not None]
+    mapped = map_path is not None or (dut / "map.toml").exists() or dut.suffix == ".toml"
+    if suggest_map is not None and mapped:
+        raise click.UsageError("--suggest-map writes the first map of a dump, and this one has a map already")
+    targets = [target for target in (output, junit, html, suggest_map) if target is not None]
     for i, target in enumerate(targets):
         check_target(target, golden, dut, model, map_path, score, *targets[:i])
     if isolated:
@@ -95,6 +101,11 @@ def command(
             write_junit(junit, result)
         if html is not None:
             write_html(html, result)
+    if suggest_map is not None:
+        from ..debugging.suggest import write_map
+
+        if not write_map(suggest_map, result):
+            click.echo(f"intsim: {shown(dut)} needs no map; {shown(suggest_map)} was not written", err=True)
     if as_json:
         put_json(result.record(), output)
     else:

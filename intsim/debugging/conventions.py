@@ -215,7 +215,6 @@ MADE: dict[str, tuple[Callable[..., Convention], int]] = {
         ),
         0,
     ),
-    "transposed": (partial(_moved, "transposed", "stored transposed: column by column", lambda axes: (1, 0), 2, 2), 0),
     "channels-first": (
         partial(
             _moved, "channels-first", "stored with their channels first", lambda axes: (axes - 1, *range(axes - 1)), 3, 3

@@ -24,6 +24,7 @@ from .compare import Comparison, compare, sha256_of
 from .dumps import Dump, DumpedTensor, Expected, open_dump
 from .explain import explain, reconciled
 from .isolate import Verdict, isolate
+from .matching import matched
 from .reasons import Explanation
 from .recognize import recognized
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
@@ -86,6 +87,7 @@ def _compared(
     progress: Callable[[str], None],
 ) -> Diff:
     _same_model(reference, dump)
+    dump, matches = matched(reference, dump)
     if not any(name in reference.tensors for name in dump.tensors) and not (isolated and dump.tensors):
         raise IntsimError(_nothing_in_common(reference, dump))
     warnings: list[str] = []
@@ -128,6 +130,7 @@ def _compared(
         complete=complete,
         conversions=list(dump.conversions.values()),
         conventions=conventions,
+        matches=matches,
     )
 
 

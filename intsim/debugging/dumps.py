@@ -84,6 +84,7 @@ class Dump:
     model_sha256: str = ""  # of the model and picture it was made from, where recorded
     image_sha256: str = ""
     conversions: dict[str, str] = field(default_factory=dict)
+    unnamed: Mapping[str, DumpedTensor] = field(default_factory=dict)  # by source: what has no node's name, and no entry
 
 
 @contextmanager
@@ -142,12 +143,15 @@ def _dump(
         raise FileError(f"{mapping.path}: {unused[0]!r} matches nothing in {path}")
     tensors: dict[str, DumpedTensor] = {}
     foreign: list[str] = []
+    unnamed: dict[str, DumpedTensor] = {}
     conversions: dict[str, str] = {}
     for item in items:
         entry = mapping.entry(item.source) if mapping else None
         name = entry.node_of(item.source) if entry else item.source.removesuffix(".npy").replace("/", ".")
         if TensorName(name).node not in nodes or (item.path and not entry):
             foreign.append(printable(f"{item.source} ({name})" if entry else item.source))
+            if not entry:
+                unnamed[foreign[-1]] = item
         elif name in tensors:
             raise FileError(f"{path}: both {tensors[name].source} and {item.source} are {name}; map each to its own node")
         else:
@@ -155,7 +159,7 @@ def _dump(
             real = entry.layout.scaled or scaled if entry else scaled
             arranged = _arranged(item, entry.layout, expected, conversions, scaled) if entry else item
             tensors[name] = replace(_integers(_unbatched(arranged, expected), expected, real, conversions), name=name)
-    return Dump(path, kind, tensors, foreign, conversions=conversions, **hashes)
+    return Dump(path, kind, tensors, foreign, conversions=conversions, unnamed=unnamed, **hashes)
 
 
 def _integers(item: DumpedTensor, expected: Expected | None, scaled: bool, conversions: dict[str, str]) -> DumpedTensor:

@@ -76,10 +76,6 @@ def _any(op: str, fmt: Format, shape: Shape) -> str | None:
     return EVERY
 
 
-def _matrices(op: str, fmt: Format, shape: Shape) -> str | None:
-    return "matrices" if len(shape) == 2 else None
-
-
 def _candidates(reference: GoldenFile, dump: Dump) -> Iterator[_Candidate]:
     """The conventions that are looked for, those that change the shape first."""
     for count in _batches(reference, dump):
@@ -87,10 +83,9 @@ def _candidates(reference: GoldenFile, dump: Dump) -> Iterator[_Candidate]:
             yield _Candidate(convention(f"batch:{count}:{index}"), _any)
     yield _Candidate(convention("length-1-axes"), _any)
     yield _Candidate(convention("axes-reversed"), _any)
-    yield _Candidate(convention("transposed"), _matrices)
     yield _Candidate(convention("channels-first"), _planes)
     yield _Candidate(convention("heads-after-tokens"), _heads)
-    for multiple in MULTIPLES:
+    for multiple in reversed(MULTIPLES):
         for name in ("padded-rows", "padded-columns", "padded-matrices"):
             yield _Candidate(convention(f"{name}:{multiple}"), _any)
     yield _Candidate(convention("byte-swap"), _wide)

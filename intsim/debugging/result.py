@@ -14,6 +14,7 @@ from ..measurement.exposure import Exposure
 from ..rules.diagnosis import Diagnosis
 from .compare import Comparison
 from .isolate import Verdict
+from .matching import Match
 from .reasons import Explanation
 from .recognize import Followed
 
@@ -145,6 +146,7 @@ class Diff:
     complete: bool = False
     conversions: list[str] = field(default_factory=list)  # of numbers that the dump does not store as plain integers
     conventions: list[Followed] = field(default_factory=list)  # of the whole dump, undone before it was judged
+    matches: list[Match] = field(default_factory=list)  # tensors without a node's name, matched by what they hold
     exposure: Exposure | None = None  # what the golden file's picture can show, where its score was given
 
     @property
@@ -211,6 +213,7 @@ class Diff:
             "warnings": self.warnings,
             "conversions": self.conversions,
             "conventions": [convention.record() for convention in self.conventions],
+            "matched": [match.record() for match in self.matches],
             "mistakes": self.exposure.counted if self.exposure else None,
             "unseen": self.exposure.unseen if self.exposure else None,
         }

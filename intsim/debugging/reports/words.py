@@ -130,13 +130,17 @@ def blindness(diff: Diff) -> str:
 
 def conversions(diff: Diff) -> list[str]:
     """What was read from the dump as something else than plain integers, the first `CONVERSIONS` of them."""
+    matches = [f"{match.source} is {match.node}" + ("" if match.equal else " (alike)") for match in diff.matches]
+    if matches:
+        listed = ", ".join(matches[:CONVERSIONS]) + (", ..." if len(matches) > CONVERSIONS else "")
+        matches = [f"names: {_count(len(matches), 'tensor')} matched by what they hold: {listed}"]
     more = len(diff.conversions) - CONVERSIONS
     shown = [f"converted: {text}" for text in diff.conversions[:CONVERSIONS]]
     if diff.differing:
         shown = [
             f"convention: {convention.says}; undone before the device was judged" for convention in diff.conventions
         ] + shown
-    return shown + ([f"and {more} more"] if more > 0 else [])
+    return matches + shown + ([f"and {more} more"] if more > 0 else [])
 
 
 def map_entries(diff: Diff) -> list[str]:
