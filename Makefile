@@ -8,7 +8,7 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors stimuli model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make accuracy measure the tables of docs/accuracy.md anew, some ten minutes"
 	@echo "make vectors  make the operator vectors anew"
+	@echo "make stimuli  choose the pictures of examples/stimuli anew"
 	@echo "make model    quantize the shipped checkpoint and make its golden file anew"
 	@echo "make train    train the shipped checkpoints anew, and measure them"
 	@echo "make clean    remove .venv, caches and results"
@@ -104,6 +105,11 @@ accuracy: $(VENV)/.core
 
 vectors: $(VENV)/.test
 	$(BIN)/python tools/make_op_vectors.py
+
+# Made pictures that show most of what the golden file's picture does not.
+stimuli: $(VENV)/.core
+	rm -f examples/stimuli/*.png
+	$(BIN)/intsim score golden/scenes.h5 --search 40 --keep 6 --pictures examples/stimuli
 
 model: $(VENV)/.core
 	$(BIN)/intsim quantize weights/scenes.safetensors --config weights/scenes.json \

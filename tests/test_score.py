@@ -9,12 +9,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 import intsim
 from intsim.debugging.core import diff
 from intsim.debugging.inject import inject
 from intsim.engine.graph import Graph
-from intsim.measurement.exposure import score, searched, stimuli
+from intsim.measurement.exposure import score
+from intsim.measurement.search import searched, stimuli
 from intsim.rules import catalogue
 from intsim.storage.golden_file import open_golden
 
@@ -56,14 +58,16 @@ def test_other_pictures_show_more(graph: Graph, golden_file: Path, tmp_path: Pat
     height, width, _ = graph.tensors[graph.input.name].shape
     total, chosen = searched(graph, first, stimuli(height, width, 3, 1))
     assert total.counted == first.counted
-    assert total.unseen == first.unseen - sum(gained for _, _, gained in chosen)
+    assert total.unseen == first.unseen - sum(one.exposes for one in chosen)
     assert chosen, "noise shows what a smooth picture does not"
     before = {(node.name, rule) for node in first.nodes for rule in node.unseen}
     after = {(node.name, rule) for node in total.nodes for rule in node.unseen}
     node, rule = min(before - after)
     shown = False
-    for _, image, _ in chosen:
-        intsim.golden(graph, image, tmp_path / "g.h5", "full")
+    gains = [one.exposes for one in chosen]
+    assert gains == sorted(gains, reverse=True), "the most telling first"
+    for one in chosen:
+        intsim.golden(graph, one.image, tmp_path / "g.h5", "full")
         with open_golden(tmp_path / "g.h5") as reference:
             rules = {r.name: r for r in catalogue(graph, graph.by_name[node])}
             shown |= inject(graph, reference, {node: [rules[rule]]}, tmp_path / "dut.h5")[node] > 0
@@ -88,6 +92,21 @@ def test_the_command(cli: Cli) -> None:
     assert code == 0
     assert record["mistakes"] == sum(len(node["exposed"]) + len(node["unseen"]) for node in record["nodes"])
     assert sorted(path.name for path in Path("made").iterdir()) == sorted(item["file"] for item in record["stimuli"])
+
+
+def test_the_fewest_pictures_of_a_folder(cli: Cli) -> None:
+    """Of pictures in a folder, and made ones, those are listed that add something; what shows nothing new is left out."""
+    Path("mine").mkdir()
+    noise = np.random.default_rng(1).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    for name, pixels in (("noise", noise), ("copy", noise), ("grey", noise * 0 + 128)):
+        Image.fromarray(pixels).save(f"mine/{name}.png")
+    Path("mine/notes.txt").write_text("not a picture")
+    record = json.loads(cli("score golden.h5 -m model.h5 --among mine --search 1 --pictures made --json")[1])
+    listed = [item["file"] for item in record["stimuli"]]
+    assert {"noise.png", "copy.png"} & set(listed)
+    assert not {"noise.png", "copy.png"} <= set(listed)
+    assert record["pictures"] == 1 + len(listed)
+    assert cli("score golden.h5 -m model.h5 --among nowhere")[2] == "intsim: nowhere: is no folder; name one with pictures\n"
 
 
 def test_what_cannot_be_scored(cli: Cli) -> None:

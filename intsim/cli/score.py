@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,13 @@ from ._common import (
     progress,
     put_json,
     put_rich,
+    read_picture,
 )
 from ._common import shown as printed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..arith import IntArray
     from ..measurement.exposure import Exposure
 
 COMMONEST = 12  # unseen mistakes that are listed
@@ -34,6 +35,8 @@ COMMONEST = 12  # unseen mistakes that are listed
 @click.argument("golden", type=click.Path(path_type=Path))
 @model_behind_option
 @click.option("--search", type=click.IntRange(min=1), metavar="N", help="Try N made pictures, too.")
+@click.option("--among", type=click.Path(path_type=Path), metavar="FOLDER", help="Try the pictures in a folder, too.")
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Choose N pictures at most.")
 @click.option("--seed", default=0, show_default=True, help="Of the made pictures.")
 @click.option(
     "--pictures",
@@ -45,52 +48,73 @@ COMMONEST = 12  # unseen mistakes that are listed
 @output_option("Report file.", None)
 @json_option
 def command(
-    golden: Path, model: Path | None, search: int | None, seed: int, pictures: Path, output: Path | None, as_json: bool
+    golden: Path,
+    model: Path | None,
+    search: int | None,
+    among: Path | None,
+    keep: int | None,
+    seed: int,
+    pictures: Path,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Count the mistakes that a device could make without a wrong tensor on GOLDEN's picture.
 
     Every rule that diff knows is broken at every node, alone, on the node's right inputs. What gives the right tensor all
     the same would pass unseen. With --search, pictures are made that drive the network to its ends; those that show more
-    are written to a folder, for golden files of their own.
+    are written to a folder, for golden files of their own. With --among, those of a folder are chosen from that show more.
+    The picture that shows most is listed first, then the one that adds most to it.
     """
     from PIL import Image
 
     from ..errors import FileError
-    from ..measurement.exposure import exposure, picture_of, searched, stimuli
+    from ..measurement.exposure import exposure, picture_of
+    from ..measurement.search import searched, stimuli
     from ..storage.files import replacing
     from ..storage.golden_file import open_golden
     from ..storage.model_file import model_behind
 
     if output is not None:
         check_target(output, golden, model)
-    if search is not None and pictures.exists() and not pictures.is_dir():
+    if among is not None and not among.is_dir():
+        raise FileError(f"{among}: is no folder; name one with pictures")
+    if pictures.exists() and not pictures.is_dir():
         raise FileError(f"{pictures}: is a file; name a folder")
     with open_golden(golden) as reference:
         graph = model_behind(reference, model)
         image = picture_of(reference, graph)
         content = reference.content_sha256
+    height, width, _ = image.shape
+    given = {path.name: read_picture(path, graph, resize=False) for path in _pictures_in(among)}
+    made = stimuli(height, width, search or 0, seed)
 
     announce_compiling()
     with progress("breaking rules at", None) as step:
         found = replace(exposure(graph, image, progress=step), golden_sha256=content)
-    chosen: list[tuple[str, IntArray, int]] = []
-    if search is not None:
-        made = stimuli(image.shape[0], image.shape[1], search, seed)
-        with progress("trying", None) as step:
-            found, chosen = searched(graph, found, made, progress=step)
-        pictures.mkdir(parents=True, exist_ok=True)
-        for name, made_image, _ in chosen:
-            target = pictures / f"{name}.png"
-            with replacing(target) as temporary:
-                Image.fromarray(made_image).save(temporary, format="PNG")
+    with progress("trying", None) as step:
+        found, chosen = searched(graph, found, chain(given.items(), made), most=keep, progress=step)
+    places = {one.name: among / one.name if among and one.name in given else pictures / f"{one.name}.png" for one in chosen}
+    for one in chosen:
+        if one.name not in given:
+            pictures.mkdir(parents=True, exist_ok=True)
+            with replacing(places[one.name]) as temporary:
+                Image.fromarray(one.image).save(temporary, format="PNG")
     if as_json:
         record = found.record()
-        record["stimuli"] = [{"file": f"{name}.png", "exposes": gained} for name, _, gained in chosen]
+        record["stimuli"] = [{"file": places[one.name].name, "exposes": one.exposes} for one in chosen]
         put_json(record, output)
         return
     put_rich(lambda console: _render(console, found), output)
-    for name, _, gained in chosen:
-        click.echo(f"{printed(pictures / f'{name}.png')}: exposes {gained:,} more")
+    for one in chosen:
+        click.echo(f"{printed(places[one.name])}: exposes {one.exposes:,} more")
+
+
+def _pictures_in(folder: Path | None) -> list[Path]:
+    """The files of a folder that Pillow takes for pictures, by name."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in known and p.is_file()) if folder is not None else []
 
 
 def _render(console: Console, found: Exposure) -> None:

@@ -9,7 +9,7 @@ many pictures tries these rows alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -237,47 +237,3 @@ def _differs(graph: Graph, node: Node, altered: Any, inputs: Sequence[IntArray],
         raise
     except ValueError:
         return True
-
-
-def searched(
-    graph: Graph,
-    start: Exposure,
-    pictures: Iterable[tuple[str, IntArray]],
-    *,
-    progress: Callable[[str], object] = lambda name: None,
-) -> tuple[Exposure, list[tuple[str, IntArray, int]]]:
-    """The exposure by `start` and those of `pictures` that expose something new, and these: name, picture, how much."""
-    total, chosen = start, list[tuple[str, IntArray, int]]()
-    for name, image in pictures:
-        progress(name)
-        tried = exposure(graph, image, total, quick=True)
-        gained = total.unseen - tried.unseen
-        if gained > 0:
-            chosen.append((name, image, gained))
-            total = tried
-    return total, chosen
-
-
-def stimuli(height: int, width: int, count: int, seed: int) -> Iterable[tuple[str, IntArray]]:
-    """Pictures that drive networks to their ends: extremes, steps, stripes, sparse dots, noise of several grains."""
-    draw = np.random.default_rng(seed)
-    for k in range(count):
-        kind = ("dark", "bright", "checks", "stripes", "dots", "noise", "coarse", "half", "colour", "ramp")[k % 10]
-        grain = int(draw.integers(1, 9))
-        small = draw.integers(0, 256, (-(-height // grain), -(-width // grain), 3), np.uint8)
-        noise = small.repeat(grain, 0).repeat(grain, 1)[:height, :width]
-        across, down = np.meshgrid(np.arange(width), np.arange(height))
-        plain: Mapping[str, Any] = {
-            "dark": noise // 64,
-            "bright": 255 - noise // 64,
-            "checks": (((across // grain + down // grain) % 2) * 255)[..., None],
-            "stripes": ((across // grain % 2) * 255)[..., None],
-            "dots": np.where(draw.random((height, width, 1)) < 0.01, 255, 0),
-            "noise": np.where(noise > 127, 255, 0),
-            "coarse": noise,
-            "half": np.where(across[..., None] < width // 2, noise, 0),
-            "colour": np.broadcast_to(draw.integers(0, 256, 3), (height, width, 3)),
-            "ramp": (across * 255 // max(width - 1, 1) + down * int(draw.integers(0, 8)))[..., None] % 256,
-        }
-        image = np.broadcast_to(plain[kind], (height, width, 3)).astype(np.uint8)
-        yield f"{kind}-{seed}-{k}", np.ascontiguousarray(image)
