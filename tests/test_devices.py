@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from devices.mistakes import CATALOGUE, Mistake
-from devices.operators import RIGHT
+from devices.mistakes import CATALOGUE, Mistake, half_down, half_up
+from devices.operators import RIGHT, half_even, layernorm, linear, requant, residual_add, root, wrapped
 
 from intsim import dialects
 from intsim.debugging.core import diff
 from intsim.debugging.reasons import Explanation
 from intsim.engine.graph import Graph, Node
+from intsim.measurement.stimulus import NodeStimuli, Stimulus, stimulus
 from intsim.quantization import quantize_weights
 from intsim.quantization.synth import random_picture, random_weights
-from intsim.storage.golden_file import golden
+from intsim.rules import catalogue
+from intsim.storage.golden_file import golden, open_golden
 
 CONFIG = {
     "name": "device",
@@ -144,3 +146,64 @@ def test_the_node_is_right_and_so_is_the_reason(network: Graph, reference: Path,
     assert tried >= 150
     assert not misleading, report
     assert exact >= 0.9 * tried, report
+
+
+# Mistakes that most pictures hide.
+QUIET = [
+    Mistake("ties up", "requant", lambda i, p, r: requant(i, p, half_up), "half_up"),
+    Mistake("ties down", "requant", lambda i, p, r: requant(i, p, half_down), "half_down"),
+    Mistake("one more", "requant", lambda i, p, r: requant(i, {**p, "m": np.asarray(p["m"], np.int64) + 1}), r"m\+1"),
+    Mistake(
+        "the lowest bit of the multiplier",
+        "requant",
+        lambda i, p, r: requant(i, {**p, "m": np.asarray(p["m"], np.int64) & -2}),
+        "multiplier_bits .30",
+    ),
+    Mistake("symmetric", "requant", lambda i, p, r: np.maximum(r, 1 - (1 << p["b"] - 1)), "saturation .symmetric"),
+    Mistake("eleven steps", "layernorm", lambda i, p, r: layernorm(i, p, std=lambda v: root(v, 11)), "newton_steps .11"),
+    Mistake("a wide sum", "linear", lambda i, p, r: wrapped(linear(i, p), 18), "accumulator_bits .18"),
+    Mistake("a product of 48 bits", "residual_add", lambda i, p, r: residual_add(i, p, cut_product), "product_bits .48"),
+]
+
+
+def cut_product(product: np.ndarray, e: np.ndarray) -> np.ndarray:
+    return half_even(wrapped(product, 48), e)
+
+
+def test_what_the_picture_hides_a_stimulus_shows(network: Graph, reference: Path) -> None:
+    """Mistakes of these devices that change nothing on the picture: a found stimulus exposes them, or no input does.
+
+    The devices are not the catalogue's: what is said of a rule must hold for another implementation of it.
+    """
+    with open_golden(reference) as file:
+        values = {name: np.asarray(record.values[()]) for name, record in file.tensors.items() if record.values is not None}
+    shown: set[str] = set()
+    hidden: list[str] = []
+    found: dict[str, NodeStimuli] = {}
+    for k, mistake in enumerate([*CATALOGUE, *QUIET]):
+        nodes = [node for node in network.nodes if node.op == mistake.op and network.tensors[node.name].shape[-1] >= 32]
+        for i in range(EACH):
+            node = nodes[(7 * k + 5 * i) % len(nodes)]
+            inputs = [values[name] for name in node.inputs]
+            if not np.array_equal(mistake.compute(inputs, dict(node.params), values[node.name]), values[node.name]):
+                continue
+            if node.name not in found:
+                found[node.name] = stimulus(network, node.name)
+            stimuli = found[node.name].stimuli
+            if any(_differs(mistake, node, one) for one in stimuli):
+                shown.add(mistake.name)
+                continue
+            known = [rule.name for rule in catalogue(network, node)]  # else it is no mistake at this node
+            if _is_among(mistake, known) and not _is_among(mistake, found[node.name].never):
+                hidden.append(f"{node.name}: {mistake.name}")
+    assert len(shown) >= 6, shown
+    assert not hidden
+
+
+def _is_among(mistake: Mistake, names: Iterable[str]) -> bool:
+    return any(re.search(mistake.reason, text) for name in names for text in (name, name.replace("=", " `")))
+
+
+def _differs(mistake: Mistake, node: Node, one: Stimulus) -> bool:
+    inputs = [one.inputs[name] for name in node.inputs]
+    return not np.array_equal(mistake.compute(inputs, dict(node.params), one.output), one.output)

@@ -40,6 +40,10 @@ def never(graph: Graph, node: Node, rule: Rule) -> str:
             return "no input lies on a tie"
         if rule.key == "shifted_first" and _below_all_ties(graph, node, int(str(rule.value))):
             return "no input is so little above a tie"
+    if rule.key == "mean_rounding" and _means_without_ties(graph, node, rule):
+        return "no mean lies on a tie: an odd number of values has none"
+    if node.op == "upsample_nearest" and rule.key == "swap-heads" and node.params["factor"] > 1:
+        return "the first two rows are the same"
     if (rule.key, rule.value) == ("sum", "float32") and max(map(abs, _of_row_sum(graph, node))) <= FLOAT32:
         return "float32 has every integer of this size"
     if rule.key == "exp_sum" and _of_exponentials(graph, node)[1] < 1 << 31:
@@ -61,6 +65,14 @@ def _at_ties(graph: Graph, rule: Rule) -> bool:
     if str(graph.dialect.requant_rounding) not in TIES:
         return False
     return rule.key in ("requant_rounding", "rounding") and str(rule.value) in TIES
+
+
+def _means_without_ties(graph: Graph, node: Node, rule: Rule) -> bool:
+    """Whether a mean is over an odd number of values, and the two roundings differ at ties alone."""
+    if not {str(graph.dialect.mean_rounding), str(rule.value)} <= set(TIES):
+        return False
+    shape = graph.tensors[node.inputs[0]].shape
+    return (shape[-1] if node.op == "layernorm" else shape[-2]) % 2 == 1
 
 
 def _arms(graph: Graph, node: Node) -> set[tuple[int, int, int, int]]:

@@ -96,7 +96,14 @@ def stimulus(graph: Graph, name: str, wanted: Collection[str] | None = None, see
             break
         inputs = list(drive.inputs)
         output = replay(graph, node, inputs)
-        shown = [rule for rule in pending if _shows(graph, node, rule, inputs, output)]
+        shown = []
+        for rule in list(pending):
+            try:
+                if exposes(graph, node, rule, inputs, output):
+                    shown.append(rule)
+            except NotApplicable as error:
+                silent[rule.name] = f"these shapes leave no room for it: {error}"
+                pending.remove(rule)
         if shown:
             names = tuple(rule.name for rule in shown)
             found.append(Stimulus(dict(zip(node.inputs, inputs, strict=True)), output, names))
@@ -105,13 +112,6 @@ def stimulus(graph: Graph, name: str, wanted: Collection[str] | None = None, see
     decided = {rule.name: reason for rule in pending if (reason := _decided(node, rule, complete))}
     unfound = tuple(rule.name for rule in pending if rule.name not in decided)
     return NodeStimuli(name, node.op, tuple(found), {**silent, **decided}, unfound)
-
-
-def _shows(graph: Graph, node: Node, rule: Rule, inputs: list[IntArray], output: IntArray) -> bool:
-    try:
-        return exposes(graph, node, rule, inputs, output)
-    except NotApplicable:
-        return False
 
 
 def _decided(node: Node, rule: Rule, complete: bool) -> str:
