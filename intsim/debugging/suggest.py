@@ -14,7 +14,7 @@ from .result import Diff
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 NAMES = "ijkl"  # of the placeholders
-HEAD = "# Found by intsim diff; read the dump with --map. docs/debugging.md describes the keys.\n"
+HEAD = "# How the dump is stored, as it was understood; docs/debugging.md describes the keys.\n"
 
 
 def suggested(diff: Diff) -> str:
