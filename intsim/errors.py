@@ -49,6 +49,14 @@ class UnmatchedGlob(IntsimError):
         self.glob = glob
 
 
+class NotAScore(FileError):
+    """The file `path` is not the score of a golden file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: is no score of a golden file")
+        self.path = path
+
+
 class AlteredGolden(FileError):
     """The golden file `path` has other values of `tensor` than its hash says."""
 

@@ -144,7 +144,7 @@ def test_scores_of_something_else(cli: Cli) -> None:
     assert cli("score golden.h5 -m model.h5 --json -o score.json")[0] == 0
     for name, content, said in (
         ("score.json", None, "score.json: is the score of another golden file than part.h5"),
-        ("text.json", "{}", "text.json: is no score; 'intsim score GOLDEN --json -o FILE' writes one"),
+        ("text.json", "{}", "text.json: is no score of a golden file; 'intsim score GOLDEN --json -o FILE' writes one"),
         ("bytes.json", "\udcff", "bytes.json: is no score"),
         ("none.json", None, "none.json: no such file"),
     ):

@@ -9,6 +9,7 @@ from ..errors import (
     IntsimError,
     ModelMismatch,
     ModelNotFound,
+    NotAScore,
     PictureSizeMismatch,
     PicturesMissing,
     UnknownLabel,
@@ -18,6 +19,7 @@ from ..errors import (
 HINTS: dict[type[IntsimError], str] = {
     AlteredGolden: "--force compares it all the same",
     ModelMismatch: "give its own with --model",
+    NotAScore: "'intsim score GOLDEN --json -o FILE' writes one",
     ModelNotFound: "name it with --model",
     CheckpointNotFound: "name it with --checkpoint, or measure the integers alone with --integers",
     ConfigurationNotFound: "the options are --config and --model",

@@ -19,7 +19,7 @@ import numpy as np
 from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import run
-from ..errors import FileError, IntsimError
+from ..errors import IntsimError, NotAScore
 from ..rules import ROW_WISE, NotApplicable, Rule, catalogue, computation_of, compute
 from ..storage.files import require_file
 from ..storage.golden_file import GoldenFile, open_golden
@@ -154,7 +154,7 @@ def score(
 
 
 def load_score(path: str | Path) -> Exposure:
-    """A score from the file that ``intsim score --json -o`` wrote; FileError for any other."""
+    """A score from the file that ``intsim score --json -o`` wrote; NotAScore for any other."""
     path = Path(path)
     require_file(path, "a score")
     try:
@@ -164,7 +164,7 @@ def load_score(path: str | Path) -> Exposure:
         nodes = tuple(_node_of(node) for node in record["nodes"])
         return Exposure(nodes, int(record["pictures"]), str(record["golden_sha256"]))
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise FileError(f"{path}: is no score; 'intsim score GOLDEN --json -o FILE' writes one") from None
+        raise NotAScore(path) from None
 
 
 def _node_of(record: Mapping[str, Any]) -> NodeExposure:
