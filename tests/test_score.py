@@ -139,6 +139,19 @@ def test_an_identical_device_is_told_about_it(graph: Graph, golden_file: Path, c
     assert (found["mistakes"], found["unseen"]) == (record["mistakes"], record["unseen"])
 
 
+def test_a_score_of_part_of_a_dump_and_of_several_pictures(cli: Cli) -> None:
+    assert cli("score golden.h5 -m model.h5 --json -o score.json")[0] == 0
+    record = json.loads(Path("score.json").read_text())
+    with h5py.File("golden.h5") as file:
+        np.savez("part.npz", labels=file["labels"][()])
+    out = cli("diff golden.h5 part.npz --score score.json")[1]
+    assert f"at least {record['unseen']:,} would look the same on this picture, and more since" in out
+    assert cli("score golden.h5 -m model.h5 --search 3 --json -o more.json")[0] == 0
+    code, _, err = cli("diff golden.h5 golden.h5 --score more.json")
+    assert (code, "pictures; this takes that of the golden file alone" in err) == (2, True)
+    assert cli("score golden.h5 -m model.h5 --search 1 --seed -1")[0] == 2
+
+
 def test_scores_of_something_else(cli: Cli) -> None:
     assert cli("golden picture.png -m model.h5 -o part.h5 --layers image")[0] == 0
     assert cli("score golden.h5 -m model.h5 --json -o score.json")[0] == 0

@@ -37,7 +37,7 @@ COMMONEST = 12  # unseen mistakes that are listed
 @click.option("--search", type=click.IntRange(min=1), metavar="N", help="Try N made pictures, too.")
 @click.option("--among", type=click.Path(path_type=Path), metavar="FOLDER", help="Try the pictures in a folder, too.")
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Choose N pictures at most.")
-@click.option("--seed", default=0, show_default=True, help="Of the made pictures.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the made pictures.")
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path),

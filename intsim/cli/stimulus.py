@@ -56,7 +56,10 @@ def command(golden: Path, nodes: tuple[str, ...], model: Path | None, output: Pa
         found = stimuli_beyond(graph, seen, seed, progress=step)
     if found.exposed:
         output.mkdir(parents=True, exist_ok=True)
+    before = {path.name for path in output.iterdir()} if output.exists() else set()
     paths = save(graph, found, output)
+    if others := sorted(before - {path.name for path in paths}):
+        click.echo(f"intsim: {printed(output)} also holds {len(others)} files of before, such as {others[0]}", err=True)
     if as_json:
         put_json({**found.record(), "folder": str(output)}, None)
         return

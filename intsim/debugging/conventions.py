@@ -21,6 +21,7 @@ from ..rules.layout_faults import byte_swap
 Shape = tuple[int, ...]
 Restore = Callable[[IntArray, Format, Shape], IntArray]
 MULTIPLES = (4, 8, 16, 32, 64, 128)  # up to which dimensions are padded
+LARGEST = 1 << 20  # of a convention's numbers
 MOST_PADDING = 16  # times the elements of a tensor that its padded form may have
 
 
@@ -47,10 +48,17 @@ def convention(text: str) -> Convention:
     name, *given = text.split(":")
     made = MADE.get(name)
     numbers = [int(number) for number in given if re.fullmatch(r"\d{1,9}", number)]
-    if made is None or len(numbers) != len(given) or len(numbers) != made[1]:
+    if made is None or len(numbers) != len(given) or len(numbers) != made[1] or not _sensible(name, numbers):
         known = ", ".join(":".join([name, *NUMBERS.get(name, ())]) for name in MADE)
-        raise IntsimError(f"convention {text!r} is not one of: {known}")
+        raise IntsimError(f"convention {text!r} is not one of: {known}; INDEX counts from 0, the others from 1")
     return made[0](*numbers)
+
+
+def _sensible(name: str, numbers: list[int]) -> bool:
+    """Whether numbers are ones that a convention can have: an index below the count, others from 1."""
+    if name == "batch":
+        return 0 <= numbers[1] < numbers[0] <= LARGEST
+    return all(1 <= number <= LARGEST for number in numbers)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -82,7 +90,8 @@ def _sign_and_magnitude() -> Convention:
     def restore(x: IntArray, fmt: Format, shape: Shape) -> IntArray:
         low = x.astype(np.int64) & (1 << fmt.bits) - 1
         magnitude = low & (1 << fmt.bits - 1) - 1
-        return np.where(low >> fmt.bits - 1 == 1, -magnitude, magnitude)
+        negative = np.where(magnitude == 0, fmt.lo, -magnitude)  # the lowest number has no form but that of minus zero
+        return np.where(low >> fmt.bits - 1 == 1, negative, magnitude)
 
     return Convention("sign-and-magnitude", "stored as sign and magnitude, not in two's complement", _same, restore)
 
@@ -205,11 +214,12 @@ MADE: dict[str, tuple[Callable[..., Convention], int]] = {
         partial(_moved, "heads-after-tokens", "stored token by token, the heads of each together", _swapped, 3),
         0,
     ),
+    "columns-first": (partial(_moved, "columns-first", "stored column by column", _swapped, 3, 3), 0),
     "axes-reversed": (
         partial(
             _moved,
             "axes-reversed",
-            "stored with all axes reversed, as Fortran, Julia and MATLAB do",
+            "stored with all axes reversed (axes [1, 0] of matrices), as Fortran, Julia and MATLAB do",
             lambda axes: tuple(reversed(range(axes))),
             2,
         ),

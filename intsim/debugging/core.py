@@ -30,6 +30,8 @@ from .recognize import recognized
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
 from .straighten import straightened
 
+EXPLAINED = 24  # wrong tensors at most; so many of them have one cause, which the first show
+
 
 def diff(
     golden_path: str | Path,
@@ -60,6 +62,10 @@ def diff(
     with open_golden(golden_path) as reference:
         if exposure is not None and exposure.golden_sha256 != reference.content_sha256:
             raise FileError(f"{score}: is the score of another golden file than {golden_path}; score this one")
+        if exposure is not None and exposure.pictures != 1:
+            raise FileError(
+                f"{score}: is the score of {exposure.pictures} pictures; this takes that of the golden file alone"
+            )
         graph = model_behind(reference, model) if isolated or model is not None else None
         expected = _expected(reference, graph)
         with open_dump(dut_path, expected, map_path, scaled=scaled) as dump:
@@ -87,7 +93,7 @@ def _compared(
     progress: Callable[[str], None],
 ) -> Diff:
     _same_model(reference, dump)
-    dump, matches = matched(reference, dump)
+    dump, matches, unmatched = matched(reference, dump)
     if not any(name in reference.tensors for name in dump.tensors) and not (isolated and dump.tensors):
         raise IntsimError(_nothing_in_common(reference, dump))
     warnings: list[str] = []
@@ -110,11 +116,15 @@ def _compared(
     warnings += [f"{name}: the golden values do not match their recorded hash" for name in dict.fromkeys(altered)]
     if not isolated:
         nodes = _with_layout(nodes, reference, dump)
-    explanations = []
+    explanations = list[Explanation]()
     for verdict in verdicts.values():
         if explained and graph is not None and verdict.wrong and not TensorName(verdict.name).step:
             progress(verdict.name)
-            explanations.append(explain(graph, reference, straight, verdict))
+            if len(explanations) < EXPLAINED:
+                explanations.append(explain(graph, reference, straight, verdict))
+            else:
+                known = f"not looked into: {EXPLAINED} wrong tensors before it were"
+                explanations.append(Explanation(verdict.name, (), (), 0, known))
     explanations = reconciled(explanations)
     return Diff(
         golden=reference.path,
@@ -131,6 +141,7 @@ def _compared(
         conversions=list(dump.conversions.values()),
         conventions=conventions,
         matches=matches,
+        unmatched=unmatched,
     )
 
 

@@ -50,7 +50,10 @@ def explain(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> E
     search = _Search(Segment(graph, nodes, feeds, device), dump)
     fits = search.explained(golden, verdict)
     best = [] if fits else search.nearest()
-    return Explanation(verdict.name, tuple(fits), tuple(best), search.tried, "" if fits else search.known())
+    known = "" if fits else search.known()
+    if known and len(nodes) > 1:
+        known += f"; the fault is in one of {', '.join(verdict.segment)}, of which the last alone was dumped"
+    return Explanation(verdict.name, tuple(fits), tuple(best), search.tried, known)
 
 
 def reconciled(explanations: Sequence[Explanation]) -> list[Explanation]:

@@ -62,13 +62,15 @@ class _Held:
     """What the walk knows of a tensor: its value (None: neither read nor computed), and the segment back to the device's
     own values.
 
-    `meant` is the value as the device should have dumped it, where only the layout of its dump may be wrong.
+    `meant` is the value as the device should have dumped it, where only the layout of a dump may be wrong: that of the
+    tensors `laid`.
     """
 
     value: IntArray | None
     segment: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
     meant: IntArray | None = None
+    laid: tuple[str, ...] = ()
 
 
 def isolate(
@@ -124,7 +126,7 @@ class _Walker:
             if substitute is not None and node.op != CONSTANT:
                 return _Held(substitute)
         expected, note = self._expected(node, [held.value for held in inputs])
-        meant = None
+        meant, laid = None, tuple(source for held in inputs for source in held.laid)
         if any(held.meant is not None for held in inputs):
             meant, _ = self._expected(node, [held.value if held.meant is None else held.meant for held in inputs])
         self._judge_steps(node, inputs, segment, feeds)
@@ -132,13 +134,13 @@ class _Walker:
             if dumped is not None:
                 self.verdicts[name] = Verdict(name, None, segment, feeds, note="its values are not available")
             substitute = golden_value(self.golden, name) if expected is None else None
-            return _Held(expected, segment, feeds, meant) if substitute is None else _Held(substitute)
+            return _Held(expected, segment, feeds, meant, laid) if substitute is None else _Held(substitute)
         if expected is None:
             self.verdicts[name] = Verdict(name, None, segment, feeds, note=note)
             return _Held(self._usable(name, device, device))
         verdict = self._judge(node, expected, device, segment, feeds)
         if verdict.wrong and meant is not None and np.array_equal(meant, device):
-            for source in self._laid_out(feeds):
+            for source in laid:
                 self.verdicts[source] = replace(self.verdicts[source], dump_only=True)
             verdict = replace(verdict, comparison=compare(meant, device, self.graph.tensors[name].fmt))
         if verdict.wrong and verdict.golden_inputs:
@@ -149,7 +151,11 @@ class _Walker:
             self.doubt = self.doubt or name
         self.verdicts[name] = verdict
         usable = self._usable(name, device, expected)
-        return _Held(usable, meant=expected if verdict.wrong and verdict.diagnosis else None)
+        if verdict.wrong and verdict.diagnosis:
+            return _Held(usable, meant=expected, laid=(name,))
+        if verdict.wrong or meant is None or not laid:
+            return _Held(usable)
+        return _Held(usable, meant=meant, laid=laid)  # what only moves values moves a layout on
 
     def _origin(self, node: Node, inputs: Sequence[_Held]) -> tuple[tuple[str, ...], dict[str, str]]:
         """The nodes recomputed up to this one, and the tensors they are computed from."""
@@ -207,7 +213,3 @@ class _Walker:
         """The device's values where they are in the node's format, `substitute` where not: the walk continues with them."""
         fmt = self.graph.tensors[name].fmt
         return device if device.dtype == fmt.dtype and fmt.holds(int(device.min()), int(device.max())) else substitute
-
-    def _laid_out(self, feeds: Mapping[str, str]) -> list[str]:
-        """The tensors a segment is computed from whose dump is permuted."""
-        return [name for name in feeds if name in self.verdicts and self.verdicts[name].diagnosis is not None]

@@ -91,7 +91,7 @@ class Explanation:
                 return f"the output equals {rules} in {first.region} (every wrong element), and is right elsewhere"
             return f"the output equals {rules} on 100% of {first.total:,} elements"
         if not self.tried:
-            return "not explained: the device's inputs have values outside their formats"
+            return self.known or "not explained: the device's inputs have values outside their formats"
         if not self.best:
             return f"no rule explains it: none of {self.tried:,} reproduces half of the wrong elements; {self.known}"
         near = ", ".join(_nearly(c, self.tensor) for c in self.best)

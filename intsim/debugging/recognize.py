@@ -7,7 +7,7 @@ right without it; a real fault keeps its place among tensors that it alone makes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +18,12 @@ from ..errors import FileError
 from ..storage.golden_file import GoldenFile
 from .conventions import MULTIPLES, Convention, Shape, convention
 from .dumps import Dump, DumpedTensor
+from .likeness import likeness
 
 PROBES = 4  # tensors that are tried before all are read
-BETTER = 0.2  # by which the share of equal elements must rise
+BETTER = 0.2  # by which the likeness of tensors must rise
+FEW, SURE = 3, 0.8  # tensors, and how alike all must become, where none becomes right
+PASSES = 4  # over all conventions: one may hide another
 MOST_PICTURES = 64  # of a batch among which the golden file's is looked for
 EVERY = "tensors"
 # Operators whose tensors of three axes are pictures, not heads.
@@ -45,7 +48,7 @@ Kind = Callable[[str, Format, Shape], str | None]  # of an operator's tensor; No
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """A convention to try, and the kind of a tensor: all of a kind must follow it."""
 
     convention: Convention
@@ -76,34 +79,34 @@ def _any(op: str, fmt: Format, shape: Shape) -> str | None:
     return EVERY
 
 
-def _candidates(reference: GoldenFile, dump: Dump) -> Iterator[_Candidate]:
+def candidates(reference: GoldenFile, dump: Dump, unnamed: Iterable[DumpedTensor] = ()) -> Iterator[Candidate]:
     """The conventions that are looked for, those that change the shape first."""
-    for count in _batches(reference, dump):
+    for count in _batches(reference, dump, unnamed):
         for index in range(count):
-            yield _Candidate(convention(f"batch:{count}:{index}"), _any)
-    yield _Candidate(convention("length-1-axes"), _any)
-    yield _Candidate(convention("axes-reversed"), _any)
-    yield _Candidate(convention("channels-first"), _planes)
-    yield _Candidate(convention("heads-after-tokens"), _heads)
+            yield Candidate(convention(f"batch:{count}:{index}"), _any)
+    yield Candidate(convention("length-1-axes"), _any)
+    yield Candidate(convention("axes-reversed"), _any)
+    yield Candidate(convention("channels-first"), _planes)
+    yield Candidate(convention("columns-first"), _planes)
+    yield Candidate(convention("heads-after-tokens"), _heads)
     for multiple in reversed(MULTIPLES):
         for name in ("padded-rows", "padded-columns", "padded-matrices"):
-            yield _Candidate(convention(f"{name}:{multiple}"), _any)
-    yield _Candidate(convention("byte-swap"), _wide)
-    yield _Candidate(convention("offset-binary"), _signed)
-    yield _Candidate(convention("sign-and-magnitude"), _signed)
-    yield _Candidate(convention("heads-reversed"), _heads)
+            yield Candidate(convention(f"{name}:{multiple}"), _any)
+    yield Candidate(convention("byte-swap"), _wide)
+    yield Candidate(convention("offset-binary"), _signed)
+    yield Candidate(convention("sign-and-magnitude"), _signed)
+    yield Candidate(convention("heads-reversed"), _heads)
     for tokens in _token_counts(reference):
-        yield _Candidate(convention(f"class-token-last:{tokens}"), _tokens)
-        yield _Candidate(convention(f"tokens-reversed:{tokens}"), _tokens)
+        yield Candidate(convention(f"class-token-last:{tokens}"), _tokens)
+        yield Candidate(convention(f"tokens-reversed:{tokens}"), _tokens)
 
 
-def _batches(reference: GoldenFile, dump: Dump) -> list[int]:
-    """The lengths of one more leading axis than tensors should have."""
-    counts = set()
-    for name, item in dump.tensors.items():
-        record = reference.tensors.get(name)
-        if record is not None and len(item.shape) == len(record.shape) + 1 and item.shape[1:] == record.shape:
-            counts.add(item.shape[0])
+def _batches(reference: GoldenFile, dump: Dump, unnamed: Iterable[DumpedTensor]) -> list[int]:
+    """The lengths of one more leading axis than tensors should have; tensors without a node's name may be any."""
+    pairs = [(item.shape, reference.tensors[name].shape) for name, item in dump.tensors.items() if name in reference.tensors]
+    shapes = {record.shape for record in reference.tensors.values()}
+    counts = {stored[0] for stored, shape in pairs if len(stored) == len(shape) + 1 and stored[1:] == shape}
+    counts |= {item.shape[0] for item in unnamed if item.shape[1:] in shapes and item.shape not in shapes}
     return sorted(count for count in counts if 1 < count <= MOST_PICTURES)
 
 
@@ -116,7 +119,17 @@ def _token_counts(reference: GoldenFile) -> list[int]:
 def recognized(reference: GoldenFile, dump: Dump) -> tuple[Dump, list[Followed]]:
     """The dump with its conventions undone, and these; the dump itself where it has none."""
     found: list[Followed] = []
-    for candidate in _candidates(reference, dump):
+    for _ in range(PASSES):
+        dump, more = _recognized_once(reference, dump)
+        found += more
+        if not more:
+            break
+    return dump, found
+
+
+def _recognized_once(reference: GoldenFile, dump: Dump) -> tuple[Dump, list[Followed]]:
+    found: list[Followed] = []
+    for candidate in candidates(reference, dump):
         for kind, names in _groups(candidate, reference, dump).items():
             if not _follows(candidate, names[:PROBES], reference, dump, least=1):
                 continue
@@ -131,7 +144,7 @@ def recognized(reference: GoldenFile, dump: Dump) -> tuple[Dump, list[Followed]]
     return dump, found
 
 
-def _groups(candidate: _Candidate, reference: GoldenFile, dump: Dump) -> dict[str, list[str]]:
+def _groups(candidate: Candidate, reference: GoldenFile, dump: Dump) -> dict[str, list[str]]:
     """The tensors to which a convention applies, by the kind among which all must follow it, in execution order."""
     ops = {node["name"]: node["op"] for node in reference.nodes}
     groups: dict[str, list[str]] = {}
@@ -156,11 +169,11 @@ def _pair(name: str, reference: GoldenFile, dump: Dump) -> tuple[IntArray, IntAr
         return None  # the comparison reports it
 
 
-def _follows(candidate: _Candidate, names: list[str], reference: GoldenFile, dump: Dump, least: int) -> bool:
-    """Whether undoing makes at least `least` tensors right, or one right and all others better, and none is right without
-    it, of those that it changes.
+def _follows(candidate: Candidate, names: list[str], reference: GoldenFile, dump: Dump, least: int) -> bool:
+    """Whether undoing makes at least `least` tensors right, or one right and all others better, or, after a fault, several
+    very much alike; and none is right without it, of those that it changes.
     """
-    right, shares = 0, []
+    right, shares, alike_then = 0, [], []
     for name in names:
         pair = _pair(name, reference, dump)
         if pair is None:
@@ -172,15 +185,19 @@ def _follows(candidate: _Candidate, names: list[str], reference: GoldenFile, dum
             continue  # the same either way
         if alike and np.array_equal(device, golden):
             return False
-        equal = changed == golden
-        right += bool(equal.all())
-        shares.append(float(equal.mean()) - (float((device == golden).mean()) if alike else 0))
+        right += bool(np.array_equal(changed, golden))
+        equal = float(np.mean(changed == golden)) - (float(np.mean(device == golden)) if alike else 0)
+        like = likeness(changed, golden)
+        alike_then.append(like)
+        shares.append(max(like - likeness(device, golden), equal))
     if not shares or float(np.mean(shares)) <= BETTER:
         return False
-    return right >= least or (right > 0 and len(shares) > 1 and min(shares) > 0)
+    if right >= least or (right > 0 and len(shares) > 1 and min(shares) > 0):
+        return True
+    return len(shares) >= FEW and min(alike_then) >= SURE and float(np.mean(shares)) >= 2 * BETTER
 
 
-def _undoing(candidate: _Candidate, name: str, reference: GoldenFile, dump: Dump) -> DumpedTensor:
+def _undoing(candidate: Candidate, name: str, reference: GoldenFile, dump: Dump) -> DumpedTensor:
     item, record = dump.tensors[name], reference.tensors[name]
     values = item.values
 

@@ -147,6 +147,7 @@ class Diff:
     conversions: list[str] = field(default_factory=list)  # of numbers that the dump does not store as plain integers
     conventions: list[Followed] = field(default_factory=list)  # of the whole dump, undone before it was judged
     matches: list[Match] = field(default_factory=list)  # tensors without a node's name, matched by what they hold
+    unmatched: list[str] = field(default_factory=list)  # tensors of the dump that could be missing ones
     exposure: Exposure | None = None  # what the golden file's picture can show, where its score was given
 
     @property
@@ -185,7 +186,8 @@ class Diff:
     @property
     def identical(self) -> bool:
         """Whether all compared tensors are equal, as they are stored, and, if `complete`, all were compared."""
-        return not self.differing and not self.conventions and not (self.complete and self.only_golden)
+        incomplete = self.unmatched or (self.complete and self.only_golden)
+        return not self.differing and not self.conventions and not incomplete
 
     def node(self, name: str) -> NodeDiff | None:
         """The record of a tensor."""
@@ -213,6 +215,7 @@ class Diff:
             "warnings": self.warnings,
             "conversions": self.conversions,
             "conventions": [convention.record() for convention in self.conventions],
+            "unmatched": self.unmatched,
             "matched": [match.record() for match in self.matches],
             "mistakes": self.exposure.counted if self.exposure else None,
             "unseen": self.exposure.unseen if self.exposure else None,

@@ -33,7 +33,7 @@ def never(graph: Graph, node: Node, rule: Rule) -> str:
     altered = rule.alter(computation)
     if _the_same(computation, altered):
         return "the parameters are the same"
-    if rule.key == "overflow" and graph.dialect.overflow is Overflow.FORBID and altered.dialect.overflow in Overflow:
+    if rule.key == "overflow" and graph.dialect.overflow is Overflow.FORBID and not node.op.endswith("gelu"):
         return "the graph is proved not to overflow"
     if node.op in MULTIPLIERS:
         if _at_ties(graph, rule) and not any(ties(*arm) for arm in _arms(graph, node)):
@@ -165,11 +165,21 @@ def _of_variance(graph: Graph, node: Node) -> Ends:
 
 
 def _of_exponentials(graph: Graph, node: Node) -> Ends:
-    """The sum of a row's exponentials is largest where all are exp(0); of a GELU's two, too."""
+    """Of the sum of a row's exponentials, which are at most exp(0); a GELU's second one is exp(-maximum), which is more
+    where all values are negative.
+    """
+    bound = graph.tensors[node.inputs[0]]
+    most = _exponential(graph, node, 0)
+    if node.op.endswith("gelu"):
+        lowest = max(bound.lo, -int(node.params["lam"])) if "lam" in node.params else bound.lo
+        return 0, most + max(_exponential(graph, node, -top) for top in range(lowest, bound.hi + 1))
+    return 0, bound.shape[-1] * most
+
+
+def _exponential(graph: Graph, node: Node, x: int) -> int:
     params: dict[str, Any] = {key: node.params[key] for key in ("x0", "n")}
-    most = REGISTRY["shift_exp"].intermediates([np.zeros(1, np.int64)], params, graph.dialect)["out"]
-    terms = 2 if node.op.endswith("gelu") else graph.tensors[node.inputs[0]].shape[-1]
-    return 0, terms * int(most[0])
+    exact = graph.dialect.replace(overflow=Overflow.EXACT)
+    return int(REGISTRY["shift_exp"].intermediates([np.array([x])], params, exact)["out"][0])
 
 
 REGISTERS: dict[tuple[str, str], Callable[[Graph, Node], Ends]] = {

@@ -13,7 +13,6 @@ from ..result import DIFFER, EXTRA, MATCH, MISSING, UNJUDGED, Diff, NodeDiff
 CONVERSIONS = 3  # sentences shown of what was converted
 ENTRIES = 3  # of a map
 BLIND = "'intsim score' counts the mistakes that would look the same on this picture"
-SCORED = "of {mistakes:,} mistakes we know, {unseen:,} would look the same on this picture"
 ALSO = 4  # rules that are named beside the first that explains a tensor
 
 
@@ -80,12 +79,16 @@ def headline(diff: Diff) -> str:
         return f"nothing could be compared: {_count(len(diff.unusable), 'tensor')} of the dump could not be used"
     if not wrong and diff.conventions and not (diff.complete and diff.only_golden):
         return f"right values in another convention: {'; '.join(c.says for c in diff.conventions)}"
+    if not wrong and diff.unmatched:
+        which = f"{', '.join(diff.unmatched[:3])}{', ...' if len(diff.unmatched) > 3 else ''}"
+        open_ones = _count(len(diff.unmatched), "tensor")
+        return f"identical where it can be compared: {open_ones} of the dump could be missing ones, but equal none: {which}"
     if not wrong:
         return f"incomplete: the dump lacks {_count(len(diff.only_golden), 'tensor')}"
     if all(state(node, diff) == "layout" for node in wrong):
         return f"right values in another layout: {_count(len(wrong), 'tensor')}"
-    if diff.differing == diff.unusable:
-        return f"identical where it can be compared: {_count(len(wrong), 'tensor')} of the dump could not be used"
+    if diff.unusable and all(node in diff.unusable or state(node, diff) == "layout" for node in wrong):
+        return f"identical where it can be compared: {_count(len(diff.unusable), 'tensor')} of the dump could not be used"
     if diff.culprits is None:
         return f"different: first at {diff.first.name if diff.first else wrong[0].name}"
     if not diff.culprits:
@@ -125,7 +128,13 @@ def compared(diff: Diff) -> str:
 def blindness(diff: Diff) -> str:
     """How many mistakes would look the same, where that is known, or how to know it."""
     scored = diff.exposure
-    return BLIND if scored is None else SCORED.format(mistakes=scored.counted, unseen=scored.unseen)
+    if scored is None:
+        return BLIND
+    compared = {node.name for node in diff.compared}
+    missing = sum(node.name not in compared for node in scored.nodes)
+    least = f"at least {scored.unseen:,}" if missing else f"{scored.unseen:,}"
+    without = f", and more since {_count(missing, 'tensor')} could not be compared" if missing else ""
+    return f"of {scored.counted:,} mistakes we know, {least} would look the same on this picture{without}"
 
 
 def conversions(diff: Diff) -> list[str]:
