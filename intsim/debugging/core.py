@@ -30,7 +30,7 @@ from .recognize import recognized
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
 from .straighten import straightened
 
-EXPLAINED = 24  # wrong tensors at most; so many of them have one cause, which the first show
+UNEXPLAINED = 24  # wrong tensors after which no more are looked into: so many have one cause, which is no rule
 
 
 def diff(
@@ -120,10 +120,10 @@ def _compared(
     for verdict in verdicts.values():
         if explained and graph is not None and verdict.wrong and not TensorName(verdict.name).step:
             progress(verdict.name)
-            if len(explanations) < EXPLAINED:
+            if sum(not explanation.fits for explanation in explanations) < UNEXPLAINED:
                 explanations.append(explain(graph, reference, straight, verdict))
             else:
-                known = f"not looked into: {EXPLAINED} wrong tensors before it were"
+                known = f"not looked into, since nothing explains {UNEXPLAINED} wrong tensors before it"
                 explanations.append(Explanation(verdict.name, (), (), 0, known))
     explanations = reconciled(explanations)
     return Diff(
