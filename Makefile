@@ -16,7 +16,7 @@ help:
 	@echo "make quick    the inner loop: under a minute"
 	@echo "make properties  every operator on 500 calls in each dialect, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
-	@echo "make torch    the tests that need torch: published formulas, checkpoint.pth"
+	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
 	@echo "make lint     style, spelling, types, the direction of imports, and that what is generated is current"
 	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
@@ -54,7 +54,7 @@ fuzz: $(VENV)/.dev
 	$(BIN)/python tools/fuzz.py $(FUZZ)
 
 torch: $(VENV)/.train
-	$(BIN)/python -m pytest tests/test_torch.py
+	$(BIN)/python -m pytest tests/test_torch.py tests/test_transformers.py
 
 # Prints what the simulations say, and fails where that is not what examples/rtl/README.md shows.
 rtl: $(VENV)/.rtl | iverilog

@@ -542,4 +542,4 @@ def test_an_assumed_size_is_reported(cli: Cli) -> None:
     assert "that size is a guess, give another" in err
     code, out, _ = cli("quantize c.safetensors --calibrate p.png -o c.h5 --size 48")
     assert code == 0
-    assert "assumed: kind swin (normalization as trained on ImageNet)\n" in out
+    assert "assumed: kind swin (normalization as trained on ImageNet), GELU\n" in out

@@ -189,14 +189,6 @@ TORCHVISION = [
     "encoder.ln.bias",
     "heads.head.weight",
 ]
-TRANSFORMERS = [
-    "vit.embeddings.cls_token",
-    "vit.embeddings.patch_embeddings.projection.weight",
-    "vit.encoder.layer.0.attention.attention.query.weight",
-    "vit.encoder.layer.0.intermediate.dense.bias",
-    "vit.layernorm.weight",
-    "classifier.weight",
-]
 OTHERS: dict[str, tuple[list[str], str]] = {
     "torchvision": (TORCHVISION, "is a ViT of torchvision; supported are"),
     "torchvision, a Swin": (
@@ -205,7 +197,6 @@ OTHERS: dict[str, tuple[list[str], str]] = {
         + ["norm.weight", "head.weight"],
         "is a Swin of torchvision",
     ),
-    "transformers": (TRANSFORMERS, "is a ViT, DeiT or Swin of Hugging Face transformers"),
     "transformers, a SegFormer": (
         ["segformer.encoder.block.0.0.attention.self.query.weight", "decode_head.linear_c.0.proj.weight"],
         "is a SegFormer of Hugging Face transformers",

@@ -237,5 +237,5 @@ def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
     """``--calibrate A B`` leaves B among the arguments; the file with a checkpoint's suffix is the checkpoint."""
     from ..quantization.containers import CHECKPOINT_SUFFIXES
 
-    checkpoint = next((path for path in files if path.suffix in CHECKPOINT_SUFFIXES), files[0])
+    checkpoint = next((path for path in files if path.suffix in CHECKPOINT_SUFFIXES or path.is_dir()), files[0])
     return checkpoint, [path for path in files if path is not checkpoint]

@@ -57,13 +57,19 @@ def embedded_patches(net: RealGraph, prefix: str, x: str, patch: int, weights: W
     return net.linear(f"{prefix}{PATCHES}", x, kernel.reshape(len(kernel), -1), weights[f"{prefix}{PATCHES}.bias"], kind)
 
 
-def embedded_tokens(net: RealGraph, prefix: str, x: str, extra: int, weights: Weights) -> str:
-    """The `extra` tokens (class, distillation) before the patches, with position embeddings added: (T, D)."""
-    names = [f"{prefix}{name}" for name in ("cls_token", "dist_token")[:extra]]
+def embedded_tokens(net: RealGraph, prefix: str, x: str, extra: int, weights: Weights, registers: int = 0) -> str:
+    """The `extra` tokens (class, distillation) before the patches, with position embeddings added: (T, D).
+
+    `registers` stand behind the extra tokens; their positions are 0.
+    """
+    names = [f"{prefix}{name}" for name in ("cls_token", "dist_token")[:extra]] + [f"{prefix}reg_token"] * (registers > 0)
     tokens = [net.constant(name, weights[name][0]) for name in names]
     x = net.node(f"{prefix}tokens", "concat", *tokens, x, axis=-2)
-    positions = f"{prefix}pos_embed"
-    return net.add(f"{prefix}embedded", x, net.constant(positions, weights[positions][0]))
+    name = f"{prefix}pos_embed"
+    places = weights[name][0]
+    if registers:
+        places = np.insert(places, [extra] * registers, 0, axis=0)
+    return net.add(f"{prefix}embedded", x, net.constant(name, places))
 
 
 def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights, eps: float = LAYER_NORM_EPS) -> str:

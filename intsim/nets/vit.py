@@ -1,6 +1,8 @@
 """ViT (Dosovitskiy et al. 2021) and DeiT (Touvron et al. 2021) classifiers as real-valued graphs; timm's parameter names.
 
-A distilled DeiT has a second token and a second head, and its logits are the mean of both.
+A distilled DeiT has a second token and a second head, and its logits are the mean of both. DINOv2 (Oquab et al. 2023) may
+have registers, tokens without a position (Darcet et al. 2024), and classifies from its class token and the mean of its
+patches.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from .settings import check_flags, check_size, check_whole
 POSITIONS = "pos_embed"
 VIT_EPS = 1e-6
 _REQUIRED = ("kind", "img_size", "patch_size", "embed_dim", "depth", "num_heads", "num_classes")
-_OPTIONAL = ("distilled", "trained_size")
+_OPTIONAL = ("distilled", "head_dist", "registers", "pooling", "trained_size")
+TOKEN, TOKEN_AND_MEAN = "token", "token_and_mean"  # what the classifier sees
 KEYS = COMMON_KEYS.union(_REQUIRED, _OPTIONAL)
 
 
@@ -45,13 +48,16 @@ class ViTConfig(Classifier):
     depth: int
     heads: int
     extra_tokens: int
+    second_head: bool
+    registers: int
+    pooling: str
     trained_grid: tuple[int, int] | None
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> ViTConfig:
         """Parse the plain data of a configuration; IntsimError naming the wrong key and what is expected."""
         common = common_of(config, _REQUIRED, _OPTIONAL, VIT_EPS)
-        check_flags(config, "distilled")
+        check_flags(config, "distilled", "head_dist")
         if config.get("distilled") and config["kind"] != "deit":
             raise IntsimError(f"configuration: distilled is for kind deit, not {config['kind']}")
         depth, heads = config["depth"], config["num_heads"]
@@ -60,7 +66,22 @@ class ViTConfig(Classifier):
             raise IntsimError(f"configuration: embed_dim {common.d_model} is not a multiple of num_heads {heads}")
         check_size(depth * common.block_size(common.d_model) + common.embedding_size)
         distilled, trained = config.get("distilled", False), trained_grid(config, common.patch)
-        return cls(**vars(common), depth=depth, heads=heads, extra_tokens=2 if distilled else 1, trained_grid=trained)
+        registers, pooling = config.get("registers", 0), config.get("pooling", TOKEN)
+        check_whole({"registers": registers}, may_be_zero=True)
+        if pooling not in (TOKEN, TOKEN_AND_MEAN):
+            raise IntsimError(f"configuration: pooling {pooling!r} is not one of {TOKEN}, {TOKEN_AND_MEAN}")
+        if distilled and (registers or pooling != TOKEN):
+            raise IntsimError("configuration: a distilled network has neither registers nor another pooling than token")
+        return cls(
+            **vars(common),
+            depth=depth,
+            heads=heads,
+            extra_tokens=2 if distilled else 1,
+            second_head=distilled and config.get("head_dist", True),
+            registers=registers,
+            pooling=pooling,
+            trained_grid=trained,
+        )
 
 
 def parameters(config: ViTConfig) -> Shapes:
@@ -69,8 +90,10 @@ def parameters(config: ViTConfig) -> Shapes:
     shapes = embedding_parameters("", d, c.patch) | token_parameters("", d, c.grid[0] * c.grid[1], c.extra_tokens)
     for i in range(config.depth):
         shapes |= block_parameters(f"blocks.{i}", d, c.hidden(d), c.qkv_bias)
-    shapes |= norm_parameters("norm", d) | linear_parameters("head", c.classes, d)
-    return shapes | (linear_parameters("head_dist", c.classes, d) if config.extra_tokens == 2 else {})
+    if c.registers:
+        shapes["reg_token"] = (1, c.registers, d)
+    shapes |= norm_parameters("norm", d) | linear_parameters("head", c.classes, d * (1 + (c.pooling == TOKEN_AND_MEAN)))
+    return shapes | (linear_parameters("head_dist", c.classes, d) if c.second_head else {})
 
 
 def vit(config: ViTConfig, weights: Weights) -> RealGraph:
@@ -78,14 +101,27 @@ def vit(config: ViTConfig, weights: Weights) -> RealGraph:
     c, net = config, RealGraph()
     x = pixels(net, "input", c.height, c.width, c.mean, c.std)  # (H, W, 3)
     x = embedded_patches(net, "", x, c.patch, weights, RESIDUAL)  # (N, D)
-    x = embedded_tokens(net, "", x, c.extra_tokens, weights)  # (T, D)
+    x = embedded_tokens(net, "", x, c.extra_tokens, weights, c.registers)  # (T, D)
     for i in range(config.depth):
         x = block(net, f"blocks.{i}", x, config.heads, weights, c.eps)
     x = norm(net, "norm", x, weights, eps=c.eps)
+    if c.pooling == TOKEN_AND_MEAN:
+        return _classified_with_mean(net, x, c, weights)
     logits = []
-    for i, head in enumerate(["head", "head_dist"][: config.extra_tokens]):
+    for i, head in enumerate(["head", "head_dist"][: 1 + config.second_head]):
         token = net.node(["class_token", "distillation_token"][i], "slice", x, axis=-2, start=i, stop=i + 1)  # (1, D)
         logits.append(net.linear(head, token, weights[f"{head}.weight"], weights[f"{head}.bias"], LOGITS))  # (1, K)
     if len(logits) == 2:
         net.node("logits", "average", *logits, kind=LOGITS)
+    return net
+
+
+def _classified_with_mean(net: RealGraph, x: str, c: ViTConfig, weights: Weights) -> RealGraph:
+    """A linear layer on the class token beside the mean of the patches; a mean of one token is this token."""
+    first, patches = 1 + c.registers, c.grid[0] * c.grid[1]
+    token = net.node("class_token", "slice", x, axis=-2, start=0, stop=1)  # (1, D)
+    rest = net.node("patch_tokens", "slice", x, axis=-2, start=first, stop=first + patches)  # (N, D)
+    both = [net.node(f"{name}.mean", "mean", name) for name in (token, rest)]  # (D,) each
+    x = net.node("features", "concat", *both, axis=-1)  # (2D,)
+    net.linear("head", x, weights["head.weight"], weights["head.bias"], LOGITS)  # (K,)
     return net

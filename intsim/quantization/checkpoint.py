@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,8 +22,16 @@ from ..nets.segmenter import SegmenterConfig
 from ..nets.vit import ViTConfig
 from ..storage.files import file_sha256, require_file
 from .containers import CHECKPOINT_SUFFIXES, META, CheckpointTensor, recorded_configuration, stored_tensors
+from .hugging_face import (
+    checkpoint_files,
+    configuration_beside,
+    is_hugging_face,
+    timm_configuration,
+    with_folded_scales,
+    with_our_names,
+)
 from .inferred import MMSEGMENTATION_HAS, inferred_config
-from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming, naming_of
+from .naming import MMSEGMENTATION, TIMM, TIMM_09, TRANSFORMERS, Naming, naming_of
 
 Grid = tuple[int, int]
 
@@ -38,23 +47,43 @@ class Checkpoint:
     tensors: Mapping[str, CheckpointTensor]
     naming: Naming
     remarks: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()  # with the weights: the checkpoint itself, or what a folder of transformers holds
+    transformers: bool = False  # whether it is one of Hugging Face transformers, whose configuration is beside it
 
     @classmethod
     def open(cls, path: str | Path, weights: str | None = None) -> Checkpoint:
-        """Open a safetensors, ``.npz`` or PyTorch file (extra ``torch``) of a network that `naming_of` supports.
+        """Open a safetensors, ``.npz`` or PyTorch file (extra ``torch``) of a network that `naming_of` supports, or a folder
+        of Hugging Face transformers.
 
         Of several sets of weights in it, `weights` names the one to take, such as ``model_ema``; None takes the network's
         own. Raises FileError for anything else.
         """
         path = Path(path)
-        require_file(path, "a checkpoint file")
-        found = stored_tensors(path, weights)
-        return cls(path, found.tensors, naming_of(path, found.tensors), tuple(found.remarks()))
+        if path.is_dir():
+            files = checkpoint_files(path)
+        else:
+            require_file(path, "a checkpoint file")
+            files = [path]
+        found = stored_tensors(files[0], weights)
+        tensors, remarks = dict(found.tensors), found.remarks()
+        for shard in files[1:]:
+            tensors |= stored_tensors(shard).tensors
+        if transformers := is_hugging_face(tensors):
+            tensors = with_our_names(path, tensors)
+            if "head.weight" not in tensors:
+                raise FileError(f"{path}: is an encoder of transformers without a classifier: classifier.weight is missing")
+            remarks.append("names: those of Hugging Face transformers; queries, keys and values were joined")
+        tensors, folded = with_folded_scales(path, tensors)
+        if folded:
+            remarks.append(f"LayerScale: {folded} of them folded into the layers before, exactly")
+        naming = TRANSFORMERS if transformers else naming_of(path, tensors)
+        return cls(path, tensors, naming, tuple(remarks), tuple(files), transformers)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the file."""
-        return file_sha256(self.path)
+        """The SHA-256 of the file; of several shards, that of their hashes."""
+        hashes = [file_sha256(file) for file in self.files or (self.path,)]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def completed(self, config: dict[str, Any]) -> dict[str, Any]:
         """The configuration, with keys that it leaves out set to what all checkpoints of this implementation share."""
@@ -62,6 +91,8 @@ class Checkpoint:
 
     def own_config(self) -> tuple[dict[str, Any], str] | None:
         """The configuration stored in the file or inferred from its shapes, and its origin; None where neither suffices."""
+        if self.transformers:
+            return configuration_beside(self.path, self.tensors)
         if (recorded := recorded_configuration(self.path)) is not None:
             try:
                 known = network_of(recorded).keys  # other keys are the author's own
@@ -72,7 +103,11 @@ class Checkpoint:
             return recorded, f"{META} in {self.path}"
         if (inferred := inferred_config(self.path, self.tensors, self.naming)) is None:
             return None
-        return inferred[0], f"inferred from the shapes; assumed: {inferred[1]}"
+        config, assumed = inferred
+        if self.naming in (TIMM, TIMM_09) and (published := timm_configuration(self.path)):
+            file, given = published
+            return {**config, **given}, f"{file} and the shapes; assumed: kind {config['kind']}, GELU, as published"
+        return config, f"inferred from the shapes; assumed: {assumed}"
 
     def weights(self, config: dict[str, Any]) -> dict[str, AnyArray]:
         """The float tensors that the configuration requires, by the names in `nets`; float32 or float64.
@@ -82,6 +117,8 @@ class Checkpoint:
         has the wrong shape, is not real-valued or not finite, or is not part of the configured network.
         """
         network, expected = network_of(config), parameters_of(config)
+        if self.naming is TIMM_09:
+            _require_whole_shifts(self.path, dimensions_of(config))
         theirs = {name: self.naming.theirs(name) for name in expected}
         if not any(name in self.tensors for name in theirs.values()):
             hint = "; its names are timm's: the kind must be vit, deit or swin" if self.naming in (TIMM, TIMM_09) else ""
@@ -104,8 +141,19 @@ class Checkpoint:
                     "against the trained network"
                 )
         if network.positions is not None:
-            weights[network.positions] = _positions(weights[network.positions], network.of(config), self.path)
+            weights[network.positions] = self._positions(weights[network.positions], network.of(config))
         return weights
+
+    def _positions(self, value: AnyArray, config: SegmenterConfig | ViTConfig) -> AnyArray:
+        """Position embeddings resized to the configured picture size, as the network's owner does it."""
+        tokens = value.shape[1] - config.extra_tokens
+        if isinstance(config, SegmenterConfig) and tokens == config.grid[0] * config.grid[1]:
+            return value  # both Segmenters compare the number of tokens alone, not the sides of the grid
+        try:
+            trained = _trained_grid(tokens, config)
+            return resized_positions(value, config.extra_tokens, trained, config.grid, self.naming.resizing)
+        except IntsimError as error:
+            raise FileError(f"{self.path}: {error}") from None
 
 
 def read_checkpoint(path: str | Path, config: dict[str, Any], weights: str | None = None) -> tuple[dict[str, AnyArray], str]:
@@ -156,13 +204,15 @@ def _reason(actual: tuple[int, ...], expected: tuple[int, ...], config: dict[str
     return ""
 
 
-def _positions(value: AnyArray, config: SegmenterConfig | ViTConfig, path: Path) -> AnyArray:
-    """Position embeddings resized to the configured picture size."""
-    tokens = value.shape[1] - config.extra_tokens
-    try:
-        return resized_positions(value, config.extra_tokens, _trained_grid(tokens, config), config.grid)
-    except IntsimError as error:
-        raise FileError(f"{path}: {error}") from None
+def _require_whole_shifts(path: Path, config: Any) -> None:
+    """FileError for a grid that timm, since 0.9, shifts along one side alone: the original shifts both or none."""
+    for stage in getattr(config, "stages", ()):
+        if min(stage.grid) <= stage.window < max(stage.grid) and stage.depth > 1:
+            rows, columns = stage.grid
+            raise FileError(
+                f"{path}: timm since 0.9 shifts {rows} x {columns} tokens along one side alone, where a window of "
+                f"{stage.window} covers the other; that is not supported: choose another img_size"
+            )
 
 
 def _trained_grid(tokens: int, config: SegmenterConfig | ViTConfig) -> Grid:

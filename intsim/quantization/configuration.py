@@ -62,6 +62,8 @@ def _published(variant: dict[str, Any]) -> dict[str, Any]:
 
 def config_beside(checkpoint: Path) -> Path | None:
     """The configuration next to a checkpoint: with the same name, or the original Segmenter's ``variant.yml``."""
+    if checkpoint.is_dir():
+        return None
     names = [checkpoint.with_suffix(suffix).name for suffix in (".json", ".yml", ".yaml")] + [VARIANT]
     return next((path for name in names if (path := checkpoint.with_name(name)).is_file()), None)
 

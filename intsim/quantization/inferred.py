@@ -46,7 +46,7 @@ def inferred_config(
         raise ConfigurationNotFound(path, "its shapes do not determine the dimensions of a network") from None
     size = "" if config["kind"] == "deit" or _masks(shapes) else f", img_size {config['img_size']}"
     heads = f", num_heads {config['num_heads']}" if config["kind"] == "deit" else ""
-    return config, f"kind {config['kind']} (normalization as trained on ImageNet){heads}{size}"
+    return config, f"kind {config['kind']} (normalization as trained on ImageNet), GELU{heads}{size}"
 
 
 def _ours(name: str, naming: Naming) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..arith import AnyArray
 from ..errors import FileError
+from ..nets.positions import BICUBIC, BILINEAR, SMOOTH
 
 Shape = tuple[int, ...]
 
@@ -25,6 +26,7 @@ class Naming:
     renames: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = ()
     transposed: frozenset[str] = frozenset()  # by our names
     pointwise: frozenset[str] = frozenset()  # 1 x 1 convolutions, [out, in, 1, 1]
+    resizing: str = BILINEAR  # of position embeddings to another grid
 
     def theirs(self, name: str) -> str:
         """The implementation's name of our tensor."""
@@ -75,7 +77,10 @@ MMSEGMENTATION = Naming(
 TIMM = Naming(
     name="timm",
     left_out=r".*\.(attn_mask|relative_position_index)|pre_logits\..*",
+    resizing=SMOOTH,
 )
+# Hugging Face transformers, once its names are timm's (`hugging_face`).
+TRANSFORMERS = replace(TIMM, name="transformers", resizing=BICUBIC)
 # Since timm 0.9 its Swin merges patches at the start of a stage, and names its classifier one level deeper.
 TIMM_09 = replace(
     TIMM,
@@ -106,10 +111,6 @@ SUPPORTED: dict[str, tuple[Naming, str]] = {
 OTHERS: dict[str, str] = {
     "a ViT of torchvision": r"(class_token|conv_proj|heads|encoder\.(ln|pos_embedding|layers\.encoder_layer_\d+))(\..*)?",
     "a Swin of torchvision": r"features\.\d+\.\d+\..*|(norm|head|permute)\..*",
-    "a ViT, DeiT or Swin of Hugging Face transformers": (
-        r"((vit|deit|swin)\.)?(embeddings|layernorm|pooler|encoder\.layers?\.\d+\.(attention|intermediate|output|layernorm\w*|blocks"
-        r"|downsample))\..*|(\w+_)?classifier\..*"
-    ),
     "a SegFormer of Hugging Face transformers": (
         r"(segformer|decode_head)\.(stages|encoder|linear_c|linear_fuse|batch_norm|classifier)\..*"
     ),
@@ -154,8 +155,8 @@ def naming_of(path: Path, names: Collection[str]) -> Naming:
 
 
 SUPPORT = (
-    "a Segmenter (encoder..., decoder..., or mmsegmentation's backbone..., decode_head...) and timm's ViT, DeiT and Swin "
-    "(patch_embed..., blocks... or layers..., head...)"
+    "a Segmenter (encoder..., decoder..., or mmsegmentation's backbone..., decode_head...), timm's ViT, DeiT and Swin "
+    "(patch_embed..., blocks... or layers..., head...), and those and DINOv2 of Hugging Face transformers"
 )
 NEEDED: dict[str, dict[str, str]] = {  # what a file of a network has, by the start of its names
     ORIGINAL.name: {"encoder.": "its encoder", "decoder.": "its decoder"},

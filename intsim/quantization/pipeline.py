@@ -17,6 +17,7 @@ from ..storage.model_file import load, save
 from ..storage.pictures import read_picture
 from .checkpoint import Checkpoint
 from .configuration import at_size, config_beside, read_config
+from .hugging_face import configuration_in, is_configuration
 from .ivit import import_checkpoint, is_quantized
 from .ivit_records import ModuleComparison, compare_recording, is_recorded, unknown_modules
 from .recipe import Recipe
@@ -168,6 +169,8 @@ def configuration_of(
         config = config_beside(checkpoint.path)
     if isinstance(config, dict):
         settings, origin = config, "given"
+    elif config is not None and checkpoint.transformers and is_configuration(Path(config)):
+        settings, origin = configuration_in(Path(config), checkpoint.tensors)
     elif config is not None:
         settings, origin = read_config(config), str(config)
     elif model is not None:
