@@ -73,6 +73,7 @@ MMSEGMENTATION = Naming(
     transposed=frozenset({"decoder.proj_patch", "decoder.proj_classes"}),
     pointwise=frozenset({"decoder.head.weight"}),
     left_out=r"auxiliary_head\..*|decode_head\.conv_seg\..*",
+    resizing=BICUBIC,
 )
 TIMM = Naming(
     name="timm",
