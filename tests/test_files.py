@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 import intsim
 from intsim import dialects
@@ -21,6 +22,7 @@ from intsim.engine.graph import Graph
 from intsim.errors import FileError
 from intsim.storage import files, hdf5
 from intsim.storage.golden_file import LEVELS, open_golden
+from intsim.storage.pictures import read_picture
 
 from networks import TINY, tiny_graph
 
@@ -340,3 +342,33 @@ def test_the_tiny_model_has_all_formats(graph: Graph) -> None:
     formats = {str(t.fmt) for t in graph.tensors.values()}
     assert {"u8", "i8", "i16", "i32"} <= formats
     assert graph.tensors["labels"].shape == tuple(TINY["image_size"])
+
+
+MODES = {"p.png": "P", "l.png": "L", "la.png": "LA", "one.png": "1", "cmyk.jpg": "CMYK", "rgba.png": "RGBA"}
+
+
+@pytest.mark.parametrize("name", [*MODES, "i16.png", "g.gif", "w.webp"])
+def test_pictures_of_every_kind_are_read(name: str, tmp_path: Path) -> None:
+    """Palettes, grey, CMYK, 16 bits, alpha: eight bits of red, green and blue, near what they show."""
+    rows, columns = np.indices((16, 24))
+    pixels = np.stack([rows * 16, columns * 10, 255 - rows * 8], axis=-1).astype(np.uint8)
+    picture = Image.fromarray(pixels)
+    expected = pixels.astype(int)
+    if name == "i16.png":
+        Image.fromarray((pixels[..., 0].astype(np.uint16) << 8) | 255).save(tmp_path / name)
+        expected = np.repeat(pixels[..., :1], 3, axis=-1).astype(int)
+    else:
+        saved = picture.convert(MODES[name]) if name in MODES else picture
+        saved.save(tmp_path / name, quality=98, lossless=True)
+        if name in ("l.png", "la.png", "one.png"):
+            expected = np.repeat(np.asarray(saved.convert("L"))[..., None], 3, axis=-1).astype(int)
+    found = read_picture(tmp_path / name)
+    assert (found.shape, found.dtype) == ((16, 24, 3), np.uint8)
+    assert np.abs(found.astype(int) - expected).mean() < 20
+
+
+@pytest.mark.parametrize(("dtype", "words"), [(np.float32, "floating-point"), (np.int32, "32-bit")])
+def test_pixels_of_an_unknown_range_are_refused(dtype: type, words: str, tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 200, dtype)).save(tmp_path / "wide.tif")
+    with pytest.raises(FileError, match=f"has {words} pixels, whose range is not known; convert it to 8 bits per channel"):
+        read_picture(tmp_path / "wide.tif")

@@ -109,8 +109,9 @@ def _indices(picture: Image.Image, path: Path) -> Image.Image:
 
 def _rgb(stored: Image.Image, path: Path) -> Image.Image:
     picture = ImageOps.exif_transpose(stored)  # as cameras store pictures that were taken upright
-    if picture.mode == "F":
-        raise FileError(f"{path}: has floating-point pixels; convert it to 8 bits per channel")
+    if picture.mode == "F" or (picture.mode == "I" and stored.format != "PNG"):  # a PNG has 16 bits at most
+        pixels = "floating-point" if picture.mode == "F" else "32-bit"
+        raise FileError(f"{path}: has {pixels} pixels, whose range is not known; convert it to 8 bits per channel")
     if picture.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16-bit grey: the high byte
         wide = np.asarray(picture).astype(np.int64)
         return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
