@@ -274,6 +274,14 @@ def test_a_scale_without_its_layer(tmp_path: Path) -> None:
         Checkpoint.open(tmp_path / "b.safetensors")
 
 
+@pytest.mark.parametrize("part", ["blocks.0.ls2.gamma", "blocks.0.mlp.fc2.weight"])
+def test_a_scale_or_its_layer_of_integers(part: str, tmp_path: Path) -> None:
+    tensors = {**weights_of("dinov2"), "blocks.0.ls2.gamma": np.ones(32, np.float32)}
+    save_file({**tensors, part: tensors[part].astype(np.int32)}, tmp_path / "a.safetensors")
+    with pytest.raises(FileError, match=r"is I32; expected F64, F32, F16 or BF16"):
+        Checkpoint.open(tmp_path / "a.safetensors").weights(NETWORKS["dinov2"])
+
+
 @pytest.mark.parametrize("where", [".", "./", "/"])
 def test_a_folder_that_is_no_checkpoint(where: str, cli: Cli) -> None:
     code, _, err = cli(f"quantize {where} --calibrate picture.png --resize -o made.h5")

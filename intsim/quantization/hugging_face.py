@@ -119,6 +119,7 @@ def _joined(path: Path, name: str, parts: list[CheckpointTensor]) -> CheckpointT
 
 
 SCALE = re.compile(r"(blocks\.\d+)\.ls([12])\.gamma")
+FLOATS = ("F64", "F32", "F16")  # any other kind is refused where tensors are read, under its name
 SCALED = {"1": "attn.proj", "2": "mlp.fc2"}
 
 
@@ -146,10 +147,8 @@ def _scaled(layer: CheckpointTensor, scale: CheckpointTensor) -> CheckpointTenso
         value, factor = (np.asarray(tensor.read(), np.float64) for tensor in (layer, scale))
         return value * (factor[:, None] if value.ndim == 2 else factor)
 
-    return replace(layer, kind="F64" if layer.kind == scale.kind or layer.kind in FLOATS else layer.kind, read=read)
-
-
-FLOATS = ("F64", "F32", "F16")
+    odd = next((tensor.kind for tensor in (layer, scale) if tensor.kind not in FLOATS), None)
+    return replace(layer, kind=odd or "F64", read=read)
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
