@@ -22,16 +22,10 @@ from ..nets.segmenter import SegmenterConfig
 from ..nets.vit import ViTConfig
 from ..storage.files import file_sha256, require_file
 from .containers import CHECKPOINT_SUFFIXES, META, CheckpointTensor, recorded_configuration, stored_tensors
-from .hugging_face import (
-    checkpoint_files,
-    configuration_beside,
-    is_hugging_face,
-    timm_configuration,
-    with_folded_scales,
-    with_our_names,
-)
+from .hugging_face import checkpoint_files, is_hugging_face, with_folded_scales, with_our_names
 from .inferred import MMSEGMENTATION_HAS, inferred_config
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, TRANSFORMERS, Naming, naming_of
+from .published_config import configuration_beside, timm_configuration
 
 Grid = tuple[int, int]
 

@@ -17,9 +17,9 @@ from ..storage.model_file import load, save
 from ..storage.pictures import read_picture
 from .checkpoint import Checkpoint
 from .configuration import at_size, config_beside, read_config
-from .hugging_face import configuration_in, is_configuration
 from .ivit import import_checkpoint, is_quantized
 from .ivit_records import ModuleComparison, compare_recording, is_recorded, unknown_modules
+from .published_config import configuration_in, is_configuration
 from .recipe import Recipe
 from .report import rendered
 from .sensitivity import Noise, agreement, sensitivity
