@@ -63,12 +63,7 @@ def golden(
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level; the levels are: {', '.join(LEVELS)}")
     chosen = chosen_nodes(graph, level, layers)
-    with (
-        hdf5.writing(path, chunk_cache=0) as file,
-        ThreadPoolExecutor(available(), "intsim-golden") as pool,
-        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
-    ):
-        writer = _Writer(file, graph, level != "digest", pool, scribe)
+    with _writing(path, graph, level != "digest") as writer:
 
         def write_steps(name: str, steps: dict[str, IntArray]) -> None:
             if name in chosen:
@@ -76,7 +71,7 @@ def golden(
                     if step != "out":
                         writer.step(TensorName.of_step(name, step), value)
 
-        file.attrs.update(remarks or {})
+        writer.file.attrs.update(remarks or {})
         run(
             graph,
             image,
@@ -97,13 +92,8 @@ def store_stimulus(graph: Graph, name: str, tensors: Mapping[str, IntArray], pat
     ``full`` with the other nodes left out. Returns its content hash.
     """
     chosen = [node.name for node in graph.nodes if node.name in tensors]
-    with (
-        hdf5.writing(path, chunk_cache=0) as file,
-        ThreadPoolExecutor(available(), "intsim-golden") as pool,
-        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
-    ):
-        writer = _Writer(file, graph, True, pool, scribe)
-        file.attrs["stimulus"] = name
+    with _writing(path, graph, True) as writer:
+        writer.file.attrs["stimulus"] = name
         for tensor in chosen:
             writer.tensor(tensor, np.asarray(tensors[tensor]))
         image = hash_of([digest(np.asarray(tensors[tensor])) for tensor in chosen])
@@ -204,6 +194,17 @@ class _Writer:
         attributes["hdf5"] = h5py.version.hdf5_version
         attributes.update(self.graph.origin())
         return content
+
+
+@contextmanager
+def _writing(path: str | Path, graph: Graph, values: bool) -> Iterator[_Writer]:
+    """A writer of the golden file at `path`, which appears there when all is written; without `values`, of hashes alone."""
+    with (
+        hdf5.writing(path, chunk_cache=0) as file,
+        ThreadPoolExecutor(available(), "intsim-golden") as pool,
+        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
+    ):
+        yield _Writer(file, graph, values, pool, scribe)
 
 
 def _facts(value: IntArray) -> tuple[str, int, int]:
