@@ -560,7 +560,7 @@ BAD_MODELS: dict[str, tuple[Spoil, list[str]]] = {
     ),
     "an input too wide": (
         record("shiftmax", lambda n: n.update(inputs=[NORM])),
-        [f"encoder.blocks.0.attn.softmax: shiftmax takes i8, but {NORM} is i32"],
+        [f"encoder.blocks.0.attn.softmax: shiftmax takes i16, but {NORM} is i32"],
     ),
     "a name taken twice": (record("patches", lambda n: n.update(name="image")), ["image: duplicate node name"]),
     "a name that is none": (record("patches", lambda n: n.update(name="../patches")), ["'../patches' is not a node name"]),

@@ -136,7 +136,7 @@ def test_fused_attention_equals_its_operators(variant: isa.Isa, tokens: int, bit
     q, k, v = (rng.integers(-128, 128, (3, tokens, 16)).astype(np.int8) for _ in range(3))
     dialect = dialects.ISEGMENTER
     params = {"x0": -11, "n": 9, "b": bits, "dialect": dialect}
-    constants = tables(**params)
+    constants = tables(**params, dtype=np.dtype(np.int8))
     assert constants is not None
     near, far = scaling(1 << 30, 38, "half_even", I8, tokens), scaling(1 << 30, 29 + bits, "half_even", I8, 16)
     logits = saturate(round_shift(sums(q, k, np.zeros(tokens, np.int64)) * 2**30, 38, "half_even"), I8)
@@ -145,7 +145,7 @@ def test_fused_attention_equals_its_operators(variant: isa.Isa, tokens: int, bit
     expected = saturate(round_shift(context * 2**30, 29 + bits, "half_even"), I8)
     out = np.empty((tokens, 3, 16), np.int8)
     with isa.using(variant):
-        assert attention(q, k, v, near, constants, far, out.swapaxes(0, 1))
+        assert attention(q, k, v, near, np.dtype(np.int8), constants, far, out.swapaxes(0, 1))
         np.testing.assert_array_equal(out.swapaxes(0, 1), expected)
         np.testing.assert_array_equal(shiftmax(logits, **params), p)
 

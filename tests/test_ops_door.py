@@ -59,11 +59,11 @@ INPUTS: dict[str, dict[str, tuple[int, int]]] = {
     "matmul": {"a": I16, "b": I8},
     "layernorm": {"x": I16},
     "shift_exp": {"x": I16},
-    "shiftmax": {"x": I8},
+    "shiftmax": {"x": I16},
     "shiftgelu": {"x": I8},
     "lambda_shiftgelu": {"x": I8},
     "input_lut": {"image": (0, 255)},
-    "masked_shiftmax": {"x": I8},
+    "masked_shiftmax": {"x": I16},
     "mean": {"x": I16},
 }
 PARAMS: dict[str, dict[str, tuple[int, int]]] = {

@@ -68,6 +68,7 @@ def vector(name: str, bits: int, values: NDArray) -> str:
 def package(unit: str, params: Params, width: int, row: int, folder: Path) -> Path:
     """A package of constants in the form of `intsim export --package sv`."""
     text = f'package node_pkg;\nlocalparam OP = "{unit}";\nlocalparam DIALECT = "rtl";\n'
+    text += f"localparam int IN0_BITS = {WIDTHS[unit]};\n"
     text += f"localparam int OUT_BITS = {width};\nlocalparam int OUT_ROW = {row};\n"
     for key, value in params.items():
         if key in VECTORS:
@@ -153,8 +154,9 @@ SOFTMAX = [(1, -1, 15, 16), (7, -11, 15, 16), (8, -3, 4, 8), (9, -300, 10, 13), 
 
 @pytest.mark.parametrize(("length", "x0", "n", "b"), SOFTMAX)
 def test_shiftmax(simulated: Simulated, length: int, x0: int, n: int, b: int) -> None:
-    """In the last two cases, sums exceed 2**31 - 1."""
-    matches_reference(simulated, "shiftmax", rows(8, length, seed=length), {"x0": x0, "n": n, "b": b})
+    """In the last two cases, sums exceed 2**31 - 1. Rows of 8, 10 and 16 bits: differences within, around and beyond 255."""
+    x = np.concatenate([rows(bits, length, seed=length) for bits in (8, 10, 16)])
+    matches_reference(simulated, "shiftmax", x, {"x0": x0, "n": n, "b": b})
 
 
 GELU = [
@@ -181,17 +183,17 @@ def test_layernorm(simulated: Simulated, length: int) -> None:
     matches_reference(simulated, "layernorm", x, {"bias": bias})
 
 
-def test_a_requant_that_rounds_half_away_is_caught(simulated: Simulated) -> None:
+def test_a_requant_that_truncates_is_caught(simulated: Simulated) -> None:
     x, params = np.arange(-36 * 64, 36 * 64, 64).reshape(-1, 9), {"m": 2**30, "e": 37, "b": 8}
     out, expected = simulated("requant", x, params, replaced=("round_shift.sv",)), reference("requant", x, params)
-    ties = (x % 128 == 64) & (x < 0)
-    assert ties.any()
-    np.testing.assert_array_equal(out, expected - ties)
+    truncated = np.clip(np.trunc(x / 128), -128, 127).astype(int)
+    assert (truncated != expected).any()
+    np.testing.assert_array_equal(out, truncated)
 
 
 def test_a_sum_one_bit_short_is_caught(simulated: Simulated) -> None:
-    """wrong/short_sum.sv has 26 bits; rows of 200 equal elements sum to 200 * 11 * 2**15, which needs 27."""
-    params = {"x0": -11, "n": 15, "b": 16}
+    """wrong/short_sum.sv has 27 bits; rows of 200 equal elements sum to 200 * 24 * 2**15, which needs 28."""
+    params = {"x0": -24, "n": 15, "b": 16}
     x = np.stack([np.zeros(200, np.int64), np.where(np.arange(200) < 150, -128, 0)])
     out, expected = simulated("shiftmax", x, params, extra_tops=("short_sum",)), reference("shiftmax", x, params)
     assert (out[0] != expected[0]).all()  # wraps

@@ -188,7 +188,7 @@ def test_unsupported_is_neither_right_nor_wrong(cli: Callable[..., tuple[int, st
         ("b=", "numbers and ranges are expected, as in b=8,16"),
         ("b=16..8", "numbers and ranges are expected"),
         ("b=8.5", "numbers and ranges are expected"),
-        ("q=8", "requant has no parameter 'q'; it has m, e, b"),
+        ("q=8", "requant has no input or parameter 'q'; it has acc, m, e, b"),
         ("m=12345", "no case of level 1 has parameters in this domain"),
     ],
 )

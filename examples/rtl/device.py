@@ -11,7 +11,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 HERE = Path(__file__).resolve().parent
-WIDTHS = {"requant": 32, "shiftmax": 8, "lambda_shiftgelu": 8, "layernorm": 16}  # bits per input element
+WIDTHS = {"requant": 32, "shiftmax": 16, "lambda_shiftgelu": 8, "layernorm": 16}  # bits per input element
 
 KINDS = ("flowing", "stalled")
 

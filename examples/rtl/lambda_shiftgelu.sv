@@ -57,7 +57,7 @@ module lambda_shiftgelu #(
   );
   wire signed [7:0] in_top;
   logic signed [7:0] top;
-  row_max #(LANES, LAST_LANES) maximum (clk, in_valid && in_ready, in_first, in_last, clamped(in_data), in_top);
+  row_max #(LANES, 8, LAST_LANES) maximum (clk, in_valid && in_ready, in_first, in_last, clamped(in_data), in_top);
 
   // The exponential at -M; it saturates if M is negative.
   wire signed [8:0] minus_top = 9'sd0 - 9'(top);  // in [-127, 128]

@@ -1,8 +1,9 @@
-// shiftmax: softmax of rows of i8, with shifts and one division per row.
+// shiftmax: softmax of rows of i16, with shifts and one division per row.
 //   e = shift_exp(x - max(x));  S = min(sum(e), 2**31 - 1);  f = (2**31 - 1) / S;  p = (e * f) >> (32 - B)
 // A row is received while the previous one is processed in two passes: sum, then products.
 module shiftmax #(
     parameter int LANES = 8,
+    parameter int IN_BITS = 16,
     parameter int ROW = 8,  // elements per row; the last beat of a row is padded
     parameter int X0 = -16,
     parameter int N = 15,
@@ -15,11 +16,15 @@ module shiftmax #(
     input  logic                      rst,
     input  logic                      in_valid,
     output logic                      in_ready,
-    input  logic [       LANES*8-1:0] in_data,
+    input  logic [ LANES*IN_BITS-1:0] in_data,
     output logic                      out_valid,
     input  logic                      out_ready,
     output logic [LANES*OUT_BITS-1:0] out_data
 );
+  // Further than FALL below the maximum, the exponential is at its floor, so that differences need no more than X_BITS.
+  localparam int FALL = (N * -X0 * 16) / 23 + 2;
+  localparam int X_BITS = FALL >> IN_BITS != 0 ? IN_BITS + 1 : $clog2(FALL + 1) + 1;
+  localparam logic signed [IN_BITS:0] LOWEST = FALL >> IN_BITS != 0 ? {1'b1, {IN_BITS{1'b0}}} : (IN_BITS + 1)'(-FALL);
   localparam int BEATS = (ROW + LANES - 1) / LANES;
   localparam int BEAT_BITS = BEATS > 1 ? $clog2(BEATS) : 1;
   localparam int LAST_LANES = ROW - (BEATS - 1) * LANES;
@@ -42,14 +47,14 @@ module shiftmax #(
   logic reading;
   logic [BEAT_BITS-1:0] beat;
   wire last = beat == BEAT_BITS'(BEATS - 1);
-  wire [LANES*8-1:0] x_lanes;
-  row_buffer #(LANES * 8, BEATS, BEAT_BITS) row (
+  wire [LANES*IN_BITS-1:0] x_lanes;
+  row_buffer #(LANES * IN_BITS, BEATS, BEAT_BITS) row (
       .clk, .rst, .in_valid, .in_ready, .in_data, .in_first, .in_last, .waits, .take,
       .read(step), .read_beat(beat), .read_data(x_lanes)
   );
-  wire signed [7:0] in_top;
-  logic signed [7:0] top;
-  row_max #(LANES, LAST_LANES) maximum (clk, in_valid && in_ready, in_first, in_last, in_data, in_top);
+  wire signed [IN_BITS-1:0] in_top;
+  logic signed [IN_BITS-1:0] top;
+  row_max #(LANES, IN_BITS, LAST_LANES) maximum (clk, in_valid && in_ready, in_first, in_last, in_data, in_top);
 
   // Pipeline of beats: read, exponentials, then sum or multiply.
   logic x_valid, x_last, e_valid, e_last;
@@ -57,9 +62,10 @@ module shiftmax #(
   logic [LANES*E_BITS-1:0] e_lanes;
   generate
     for (genvar i = 0; i < LANES; i++) begin : exponential
-      wire signed [8:0] x = 9'($signed(x_lanes[8*i+:8])) - 9'(top);  // in [-255, 0]
+      wire signed [IN_BITS:0] below = (IN_BITS + 1)'($signed(x_lanes[IN_BITS*i+:IN_BITS])) - (IN_BITS + 1)'(top);  // <= 0
+      wire signed [X_BITS-1:0] x = below < LOWEST ? X_BITS'(LOWEST) : X_BITS'(below);
       wire [E_BITS-1:0] e;
-      shift_exp #(.X0(X0), .N(N), .BITS(E_BITS)) shift_exp (x, e);
+      shift_exp #(.X0(X0), .N(N), .X_BITS(X_BITS), .BITS(E_BITS)) shift_exp (x, e);
       assign exponentials[E_BITS*i+:E_BITS] = i < LAST_LANES || !x_last ? e : '0;
     end
   endgenerate

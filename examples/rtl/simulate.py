@@ -89,7 +89,7 @@ def faulty(jobs: list[Job]) -> list[Job]:
     for job in jobs:
         if job.node == f"{BLOCK}mlp.act.requant":
             device = replace(job.device, replaced=("round_shift.sv",))
-            result.append(replace(job, name="wrong/round_shift.sv", device=device, rule="requant_rounding=half_away"))
+            result.append(replace(job, name="wrong/round_shift.sv", device=device, rule="requant_rounding=trunc"))
         if job.node == f"{BLOCK}attn.softmax":
             short = (HERE / "wrong" / "short_sum.sv").read_text()
             bits = re.search(r"SUM_BITS = (\d+)", short)

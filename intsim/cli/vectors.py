@@ -49,7 +49,7 @@ def command() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random values.")
 @click.option("-m", "--model", type=click.Path(path_type=Path), default=None, help="Also use the parameters of its nodes.")
 @click.option(
-    "--supports", multiple=True, metavar="KEY=VALUES", help="Only parameters a device supports: b=8,16, x0=-64..-1."
+    "--supports", multiple=True, metavar="KEY=VALUES", help="Only what a device supports: b=8,16, x0=-64..-1, x=-128..127."
 )
 @click.option("--questions", is_flag=True, help="Leave the answers out.")
 @output_option("Vector file, JSON.", None)

@@ -6,6 +6,8 @@ block by block. The result of each row is bit-identical to that of the separate 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..arith import IntArray
@@ -14,21 +16,29 @@ from .forms import Form, form_for
 from .gemm import BLOCK, block_at, pack_panel, panel_sums, scaled_block
 from .lookup import Lookup, lookup
 from .scaling import Scaling, scale_rows
-from .shiftmax_rows import Softmax, shiftmax_rows
+from .shiftmax_rows import Softmax, bytes_of_rows, shiftmax_rows
 from .threads import over_rows
 from .tile import packed_panels, scratch
 
 
 def attention(
-    q: IntArray, k: IntArray, v: IntArray, logits: Scaling, softmax: Softmax, context: Scaling, out: IntArray
+    q: IntArray,
+    k: IntArray,
+    v: IntArray,
+    logits: Scaling,
+    logits_type: np.dtype[Any],
+    softmax: Softmax,
+    context: Scaling,
+    out: IntArray,
 ) -> bool:
     """``out = requant(shiftmax(requant(q @ k.T)) @ v)`` per head; False if some row could not be computed.
 
-    `q` is i8 [heads, queries, d], `k` and `v` i8 [heads, tokens, d], `out` [heads, queries, d] with any strides. The caller
-    has proved that no sum overflows i32.
+    `q` is i8 [heads, queries, d], `k` and `v` i8 [heads, tokens, d], `out` [heads, queries, d] with any strides.
+    `logits_type` is the type of the requantized logits. The caller has proved that no sum overflows i32.
     """
     near, far = form_for(np.dtype(np.int8)), form_for(np.dtype(np.int16))
-    return over_rows(_rows, q.shape[0] * q.shape[1], near, far, lookup(), q, k, v, logits, softmax, context, out) < 0
+    room = np.empty(0, logits_type)
+    return over_rows(_rows, q.shape[0] * q.shape[1], near, far, lookup(), q, k, v, logits, room, softmax, context, out) < 0
 
 
 @kernel
@@ -42,6 +52,7 @@ def _rows(
     k: IntArray,
     v: IntArray,
     logits_scaling: Scaling,
+    room: IntArray,
     softmax: Softmax,
     context_scaling: Scaling,
     out: IntArray,
@@ -52,7 +63,7 @@ def _rows(
     staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
     sums = np.empty((BLOCK, near.columns), np.int32)
     context_sums = np.empty((BLOCK, far.columns), np.int32)
-    logits = np.empty((BLOCK, tokens), np.int8)
+    logits, near_logits = np.empty((BLOCK, tokens), room.dtype), np.empty((BLOCK, tokens), np.int8)
     probabilities = scratch(far, BLOCK, v_panels.shape[1] * far.group)
     probabilities[:] = 0
     packed = -1
@@ -66,7 +77,8 @@ def _rows(
                 pack_panel(far, v[head].T, p * far.columns, v_panels[p], v_correction)
             packed = head
         scaled_block(near, q[head], first, rows, k_panels, k_correction, logits_scaling, staged, sums, logits, 0)
-        refused = shiftmax_rows(logits, rows, softmax, how, probabilities)
+        bytes_of_rows(logits, rows, near_logits)
+        refused = shiftmax_rows(near_logits, rows, softmax, how, probabilities)
         if refused >= 0:
             return row + refused
         for p in range(v_panels.shape[0]):

@@ -1,4 +1,7 @@
-"""Rows of shiftmax by tables: the difference of an i8 to the maximum of its row has only 256 values."""
+"""Rows of shiftmax by tables: the difference of an i8 to the maximum of its row has only 256 values.
+
+A row of i16 becomes one of i8 first (`bytes_of_rows`): below its floor the exponential is the same for all differences.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,20 @@ class Softmax(NamedTuple):
     planes: IntArray  # the same by bytes, u8 [4, 256]
     shift: int  # from ``e * f`` to a probability
     wraps_sum: bool  # whether the sum wraps to i32; otherwise it saturates
+
+
+@kernel
+def bytes_of_rows(x: IntArray, rows: int, out: IntArray) -> None:
+    """Compute ``out = 127 - min(max(x) - x, 255)`` for the first `rows` rows: i8, with the same differences up to 255."""
+    for i in range(rows):
+        row, target = x[i], out[i]
+        top = row[0]  # kept in its type, so that the loop is vectorized
+        for j in range(1, len(row)):
+            top = row[j] if row[j] > top else top
+        lowest, shift = np.int16(max(int(top) - 255, -32768)), 127 - int(top)
+        for j in range(len(row)):
+            value = row[j] if row[j] > lowest else lowest
+            target[j] = int(value) + shift
 
 
 @kernel
@@ -75,18 +92,18 @@ def _short_rows(x: IntArray, rows: int, softmax: Softmax, out: IntArray) -> int:
 def masked_rows(x: IntArray, rows: int, first: int, regions: IntArray, floor: int, softmax: Softmax, out: IntArray) -> int:
     """`shiftmax_rows` with a mask: a token sees only the tokens of its own region.
 
-    The rows of `x` (i8 [., tokens]) belong to the tokens from `first` on; `regions` is [tokens]. The exponential of a token
-    that is not seen is `floor`. Returns the first row whose wrapped sum is 0, or -1.
+    The rows of `x` (i8 or i16 [., tokens]) belong to the tokens from `first` on; `regions` is [tokens]. The exponential of a
+    token that is not seen is `floor`. Returns the first row whose wrapped sum is 0, or -1.
     """
     tokens, exponentials = x.shape[1], softmax.exponentials
     e = np.empty(tokens, np.int32)
     for i in range(rows):
         row, own = x[i], regions[first + i]
-        top = -128
+        top = -32768
         for j in range(tokens):
-            top = max(top, int(row[j]) if regions[j] == own else -128)
+            top = max(top, int(row[j]) if regions[j] == own else -32768)
         for j in range(tokens):
-            e[j] = exponentials[(top - int(row[j])) & 255] if regions[j] == own else floor
+            e[j] = exponentials[min(top - int(row[j]), 255) & 255] if regions[j] == own else floor
         if not _normalised(e, softmax, out[i]):
             return i
     return -1

@@ -17,7 +17,7 @@ from .forms import Form, form_for
 from .gemm import BLOCK, pack_panel, panel_sums, scaled_block, stage
 from .lookup import Lookup, lookup
 from .scaling import Scaling, scale_rows
-from .shiftmax_rows import Softmax, masked_rows, shiftmax_rows
+from .shiftmax_rows import Softmax, bytes_of_rows, masked_rows, shiftmax_rows
 from .threads import over_rows
 from .tile import packed_panels, scratch
 
@@ -42,6 +42,7 @@ def window_attention(
     k: IntArray,
     v: IntArray,
     logits: Scaling,
+    logits_type: np.dtype[Any],
     biased: Biased,
     softmax: Softmax,
     seen: Seen,
@@ -51,12 +52,13 @@ def window_attention(
 ) -> bool:
     """``out = requant(shiftmax(requant(q @ k.T) + bias) @ v)`` per window and head; False if some row could not be computed.
 
-    `q`, `k` and `v` are i8 [windows, heads, tokens, d]; `out` has the same shape and any strides. `probabilities` is the
-    type of shiftmax's result. The caller has proved that no sum overflows i32.
+    `q`, `k` and `v` are i8 [windows, heads, tokens, d]; `out` has the same shape and any strides. `logits_type` is the type
+    of the logits before and after their bias, `probabilities` that of shiftmax's result. The caller has proved that no sum
+    overflows i32.
     """
     near, far = form_for(np.dtype(np.int8)), form_for(probabilities)
-    room = np.empty((0, q.shape[2]), probabilities)
-    arguments = (near, far, lookup(), q, k, v, logits, biased, softmax, seen, room, context, out)
+    rooms = np.empty(0, logits_type), np.empty(0, probabilities)
+    arguments = (near, far, lookup(), q, k, v, logits, biased, softmax, seen, *rooms, context, out)
     return over_rows(_units, q.shape[0] * q.shape[1], *arguments) < 0
 
 
@@ -74,6 +76,7 @@ def _units(
     biased: Biased,
     softmax: Softmax,
     seen: Seen,
+    logits_room: IntArray,
     room: IntArray,
     context_scaling: Scaling,
     out: IntArray,
@@ -84,7 +87,8 @@ def _units(
     staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
     staged_p = scratch(far, BLOCK, v_panels.shape[1] * far.group)
     sums, context_sums = np.empty((BLOCK, near.columns), np.int32), np.empty((BLOCK, far.columns), np.int32)
-    logits, p = np.empty((BLOCK, tokens), np.int8), np.empty((BLOCK, tokens), room.dtype)
+    logits, near_logits = np.empty((BLOCK, tokens), logits_room.dtype), np.empty((BLOCK, tokens), np.int8)
+    p = np.empty((BLOCK, tokens), room.dtype)
     for unit in range(start, stop):
         w, h = unit // heads, unit % heads
         for panel in range(k_panels.shape[0]):
@@ -96,7 +100,8 @@ def _units(
             scaled_block(near, q[w, h], first, rows, k_panels, k_correction, logits_scaling, staged, sums, logits, 0)
             add_bias(logits, rows, biased.arm, biased.bias[h, first : first + rows])
             if seen.whole[w]:
-                refused = shiftmax_rows(logits, rows, softmax, how, p)
+                bytes_of_rows(logits, rows, near_logits)
+                refused = shiftmax_rows(near_logits, rows, softmax, how, p)
             else:
                 refused = masked_rows(logits, rows, first, seen.regions[w], seen.floor, softmax, p)
             if refused >= 0:
@@ -110,7 +115,7 @@ def _units(
 
 @kernel
 def add_bias(logits: IntArray, rows: int, arm: Scaling, bias: IntArray) -> None:
-    """Scale rows of logits (i8) and add their bias, saturated, in place; the arm has one multiplier for all columns."""
+    """Scale rows of logits and add their bias, saturated, in place; the arm has one multiplier for all columns."""
     m, e, add, odd, neg = int(arm.m[0]), arm.e[0], arm.add[0], arm.odd, arm.neg[0]
     for i in range(rows):
         row, own = logits[i], bias[i]

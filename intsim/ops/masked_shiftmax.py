@@ -1,4 +1,4 @@
-"""masked_shiftmax(x i8, regions i8, x0, n, b): shiftmax where a token sees only tokens of its own region, as in Swin.
+"""masked_shiftmax(x i16, regions i8, x0, n, b): shiftmax where a token sees only tokens of its own region, as in Swin.
 
     seen[i, j] = regions[window, i] == regions[window, j]
     M = max(x) over what is seen                    per row
@@ -6,8 +6,8 @@
     e = -x0                                         elsewhere: the exponential of its floor, n * x0
     S, f, p                                         as in shiftmax
 
-Arguments: `x` is ``[..., windows, heads, tokens, tokens]``, `regions` ``[windows, tokens]``; of the region numbers only
-equality counts; `x0`, `n` and `b` are those of shiftmax.
+Arguments: `x` is i8 or i16 ``[..., windows, heads, tokens, tokens]``, `regions` ``[windows, tokens]``; of the region numbers
+only equality counts; `x0`, `n` and `b` are those of shiftmax.
 Result: as in shiftmax.
 Scale: as in shiftmax.
 Conditions: token i always sees itself, so that every row has a maximum. With one region the result is that of shiftmax.
@@ -27,11 +27,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arith import I8, ExpSum, FloatArray, IntArray, Overflow, TensorBound
+from ..arith import I8, I16, ExpSum, FloatArray, IntArray, Overflow, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import Lookup, lookup
-from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, masked_rows, shiftmax_rows
+from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, require, rows_of
 from .shift_exp import PRECISION, X0
@@ -103,11 +103,13 @@ def _table_rows(
     out: IntArray,
 ) -> int:
     size = heads * x.shape[1]
+    near = np.empty((size, x.shape[1]), np.int8)
     row = start
     while row < stop:
         end = min(stop, (row // size + 1) * size)
         if whole[row // size % len(regions)]:
-            refused = shiftmax_rows(x[row:end], end - row, softmax, how, out[row:end])
+            bytes_of_rows(x[row:end], end - row, near)
+            refused = shiftmax_rows(near, end - row, softmax, how, out[row:end])
             if refused >= 0:
                 return row + refused
         else:
@@ -121,13 +123,13 @@ def _table_rows(
 
 
 def fast(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> IntArray | None:
-    if x.dtype != np.int8:  # arrays of Python objects, as tests pass
+    if x.dtype == object:  # Python integers, as tests pass
         return steps(x, regions.astype(np.int64), x0, n, b, dialect)["out"]
     rows, result = rows_of(x), rows_of(out)
-    constants, heads = tables(x0, n, b, dialect), x.shape[-3]
+    constants, heads = tables(x0, n, b, dialect, x.dtype), x.shape[-3]
     if constants is None:
         wraps = (dialect.overflow is Overflow.WRAP32, dialect.exp_sum is ExpSum.WRAP32)
-        e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
+        e = exponential(-np.arange(DIFFERENCES if x.dtype == np.int8 else 1 << 16), x0, n, dialect)["out"]
         refused = over_rows(_rows, len(rows), rows, regions, heads, e, -x0, b, *wraps, result)
     else:
         whole = undivided(regions)
@@ -156,7 +158,7 @@ OP = Op(
     steps=steps,
     fast=fast,
     infer=infer,
-    inputs={"x": I8},
+    inputs={"x": I16},
     params={"regions": Param(I8, (2,)), "x0": X0, "n": PRECISION, "b": BITS},
     choices=SHIFTMAX.choices,
     scale=SHIFTMAX.scale,

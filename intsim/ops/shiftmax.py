@@ -1,12 +1,12 @@
-"""shiftmax(x i8, x0, n, b): softmax over the last axis, computed from shifts and one division per row.
+"""shiftmax(x i16, x0, n, b): softmax over the last axis, computed from shifts and one division per row.
 
     e = shift_exp(x - max(x), x0, n)
     S = min(sum(e), 2**31 - 1)                      or wrapped to i32 (exp_sum); a wrapped sum of 0 is an error
     f = (2**31 - 1) // S
     p = (e * f) >> (31 - b + 1)
 
-Arguments: `x` is ``[..., tokens]`` at scale s; ``x0 = floor(-1/s)``; `n` is the precision; `b` is the output width in bits,
-usually 16.
+Arguments: `x` is i8 or i16 ``[..., tokens]`` at scale s; ``x0 = floor(-1/s)``; `n` is the precision; `b` is the output
+width in bits, usually 16.
 Result: p, a signed integer of `b` bits, in the shape of `x`: ``0 <= p < 2**(b-1)``.
 Scale: ``2**-(b-1)``.
 Conditions: the sum of a row is below ``2**(b-1)`` as long as S does not saturate.
@@ -20,11 +20,12 @@ array([ 3050,  8488, 21220], dtype=int16)
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from ..arith import (
-    I8,
+    I16,
     I32,
     INT32_MAX,
     ExpSum,
@@ -41,10 +42,10 @@ from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.lookup import Lookup, lookup, planes
-from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, shiftmax_rows
+from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, shiftmax_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, require, rows_of
-from .shift_exp import PRECISION, X0, codes
+from .shift_exp import PRECISION, X0, codes, log2
 from .shift_exp import steps as exponential
 
 BITS = Param.integer(2, 16)
@@ -134,15 +135,19 @@ def normalised_row(e: IntArray, b: int, wraps: bool, wraps_sum: bool, out: IntAr
 
 @kernel
 def _table_rows(start: int, stop: int, x: IntArray, softmax: Softmax, how: Lookup, out: IntArray) -> int:
-    refused = shiftmax_rows(x[start:stop], stop - start, softmax, how, out[start:stop])
-    return refused if refused < 0 else start + refused
+    near = np.empty((1, x.shape[1]), np.int8)
+    for row in range(start, stop):
+        bytes_of_rows(x[row : row + 1], 1, near)
+        if shiftmax_rows(near, 1, softmax, how, out[row : row + 1]) >= 0:
+            return row
+    return -1
 
 
 def fast(x: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) -> None:
     rows, result = rows_of(x), rows_of(out)
     wraps_sum = dialect.exp_sum is ExpSum.WRAP32
-    constants = tables(x0, n, b, dialect)
-    if x.dtype == np.int8 and constants is not None:
+    constants = tables(x0, n, b, dialect, x.dtype)
+    if constants is not None:
         refused = over_rows(_table_rows, len(rows), rows, constants, lookup(), result)
     else:
         refused = over_rows(_rows, len(rows), rows, x0, n, b, *codes(dialect), wraps_sum, result)
@@ -151,14 +156,25 @@ def fast(x: IntArray, x0: int, n: int, b: int, dialect: Dialect, out: IntArray) 
 
 
 @lru_cache(maxsize=256)
-def tables(x0: int, n: int, b: int, dialect: Dialect) -> Softmax | None:
-    """Shiftmax of i8 rows as tables, computed by the reference; None where a probability may leave its format."""
+def tables(x0: int, n: int, b: int, dialect: Dialect, dtype: np.dtype[Any]) -> Softmax | None:
+    """Shiftmax of rows of a type as tables, computed by the reference.
+
+    None where a probability may leave its format, or where rows are wider than i8 and the exponential is still above its
+    floor 255 below the maximum.
+    """
+    if dtype != np.int8 and (dtype != np.int16 or not ends_in_bytes(x0, n)):
+        return None
     wraps_sum, wraps = dialect.exp_sum is ExpSum.WRAP32, dialect.overflow is Overflow.WRAP32
     e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
     if (wraps_sum and not wraps) or int(e.max()) > INT32_MAX:
         return None  # has to be checked row by row
     exponentials = e.astype(np.int32)
     return Softmax(exponentials, planes(exponentials), 31 - b + 1, wraps_sum)
+
+
+def ends_in_bytes(x0: int, n: int) -> bool:
+    """Whether the exponential reaches its floor within the differences of two i8, and is the same for all larger ones."""
+    return int(log2(np.array(1 - DIFFERENCES))) <= n * x0
 
 
 def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:
@@ -189,7 +205,7 @@ OP = Op(
     steps=steps,
     fast=fast,
     infer=infer,
-    inputs={"x": I8},
+    inputs={"x": I16},
     params={"x0": X0, "n": PRECISION, "b": BITS},
     choices=("quotient", "half_bit", "exp_sum", "overflow"),
     scale=lambda inputs, node: 2.0 ** -(node.params["b"] - 1),

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..arith import (
     I8,
+    I16,
     I32,
     INT32_MAX,
     IntArray,
@@ -201,7 +202,8 @@ def _masked_shiftmax(arrays: Arrays, p: Params, dialect: Dialect, deviations: De
     if how == "left_out":
         seen = np.ones_like(seen)
     among = np.ones_like(seen) if how == "after_max" else seen
-    top = np.maximum(_subtracted(np.where(among, x, LOWEST), deviations), I8.lo)
+    narrow = not x.size or I8.holds(int(x.min()), int(x.max()))
+    top = np.maximum(_subtracted(np.where(among, x, LOWEST), deviations), I8.lo if narrow else I16.lo)
     e = _exponential(np.where(seen, x - top, 0), p, dialect, deviations)
     return _shares(np.where(seen, e, 0 if how == "zero_share" else -p["x0"]), p, dialect, deviations)
 

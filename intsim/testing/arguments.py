@@ -21,8 +21,8 @@ MAX_LENGTH = 1 << 24  # of an axis
 
 @dataclass(frozen=True)
 class Domain:
-    """The search space of calls: an operator, its dialect (None if it uses none), what is kept fixed, and the values that
-    other parameters may have.
+    """The search space of calls: an operator, its dialect (None if it uses none), what is kept fixed, the values that other
+    parameters may have, and those of the first input where they are restricted.
     """
 
     op: Op
@@ -31,6 +31,7 @@ class Domain:
     columns: int | None
     fixed: Mapping[str, Any]
     allowed: Mapping[str, Sequence[Any]]
+    values: range | None = None
 
     @classmethod
     def of(
@@ -48,6 +49,8 @@ class Domain:
         operator = REGISTRY[name]
         if dialect is None and operator.choices:
             raise IntsimError(f"{name}: dialect=None, but its results depend on the dialect; name one")
+        first, fixed = next(iter(operator.inputs)), dict(fixed)
+        values = _values(operator, first, fixed.pop(first)) if first in fixed else None
         for key in fixed:
             if key not in operator.params:
                 listed = f"has {', '.join(operator.params)}" if operator.params else "has none"
@@ -67,7 +70,7 @@ class Domain:
         except (TypeError, ValueError) as error:
             raise IntsimError(str(error)) from None
         resolved = resolve(dialect) if operator.choices and dialect is not None else None
-        return cls(operator, resolved, tuple(shape) if shape is not None else None, columns, checked, allowed)
+        return cls(operator, resolved, tuple(shape) if shape is not None else None, columns, checked, allowed, values)
 
 
 def _allowed(op: Op, key: str, values: Collection[int]) -> Sequence[Any]:
@@ -79,6 +82,14 @@ def _allowed(op: Op, key: str, values: Collection[int]) -> Sequence[Any]:
             op.checked_param(key, end)
         return values
     return [op.checked_param(key, value) for value in sorted(values)]
+
+
+def _values(op: Op, name: str, values: Any) -> range:
+    """The values of the first input, as a range of consecutive integers that the operator takes."""
+    fmt = op.port(0)
+    if not isinstance(values, range) or values.step != 1 or not values or not fmt.holds(values[0], values[-1]):
+        raise IntsimError(f"{op.name}: {name}={values!r}: a range of consecutive integers is expected, within {fmt}")
+    return values
 
 
 def _is_length(value: Any) -> bool:
@@ -96,7 +107,8 @@ def arguments(
     """Calls of `op` that the reference accepts and whose results fit 64 bits.
 
     `shape` is the shape of the first input, `columns` only the length of its last axis; `fixed` gives parameters a fixed
-    value (``x0=-20``), or the values that they may have (``b={8, 16}``, ``x0=range(-64, 0)``). By default an input has the
+    value (``x0=-20``), or the values that they may have (``b={8, 16}``, ``x0=range(-64, 0)``; the first input by its name,
+    ``x=range(-128, 128)``). By default an input has the
     axes its operator needs, and at least two. `dialect` is None for operators that use none. Raises IntsimError for invalid
     arguments.
     """
@@ -108,7 +120,9 @@ def calls(draw: st.DrawFn, domain: Domain, wild: bool = False) -> Call:
     """Calls of a domain, of which the reference may refuse some; with `wild`, parameters may have any value in range."""
     op = domain.op
     chosen = {key: draw(st.sampled_from(values)) for key, values in domain.allowed.items()}
-    draft = CallDraft(draw, op, domain.dialect, domain.shape, domain.columns, {**domain.fixed, **chosen}, wild)
+    draft = CallDraft(
+        draw, op, domain.dialect, domain.shape, domain.columns, {**domain.fixed, **chosen}, wild, domain.values
+    )
     inputs, params = DRAFTS.get(op.name, plain)(draft)
     checked = {key: op.checked_param(key, params[key]) for key in op.params}
     return Call(op.name, tuple(np.ascontiguousarray(x) for x in inputs), checked, domain.dialect)

@@ -45,12 +45,13 @@ def check_op(
 ) -> None:
     """Search for a call on which `function` and the operator's reference differ; raise the smallest as a Counterexample.
 
-    `function` is called like the operator, without the dialect: ``function(x, x0=-20, n=15, b=16)``. It gets NumPy arrays
-    in the types of the operator's ports, which it may modify, and returns integers of the expected shape. Every element may
+    `function` is called like the operator, without the dialect: ``function(x, x0=-20, n=15, b=16)``. It gets NumPy arrays in
+    the types of the operator's ports, which it may modify, and returns integers of the expected shape. Every element may
     differ by up to `tolerance`. `examples` calls are tried, the same ones every time. `fixed` gives parameters a fixed value
-    (``x0=-20``), or those that a device supports (``b={8, 16}``, ``x0=range(-64, 0)``); `shape` is the shape of the first
-    input, `columns` only the length of its last axis. Calls that the reference refuses are tried only with `refusals`;
-    `function` must then raise a ValueError, too. `dialect` is None for operators that use none.
+    (``x0=-20``), or those that a device supports (``b={8, 16}``, ``x0=range(-64, 0)``; values of the first input, by its
+    name, ``x=range(-128, 128)``); `shape` is the shape of the first input, `columns` only the length of its last axis. Calls
+    that the reference refuses are tried only with `refusals`; `function` must then raise a ValueError, too. `dialect` is
+    None for operators that use none.
 
     Raises IntsimError if an argument is invalid, or if the reference refuses every call tried.
     """

@@ -32,6 +32,7 @@ class CallDraft:
     columns: int | None
     fixed: Mapping[str, Any]
     wild: bool
+    values: range | None = None  # of the first input
 
     def param(self, key: str, strategy: st.SearchStrategy[Any]) -> Any:
         """A parameter: its fixed value, or one from `strategy`."""
@@ -53,6 +54,9 @@ class CallDraft:
 
     def tensor(self, fmt: Format, *leading: int, last: int) -> IntArray:
         """The first input: of the fixed shape, or [*leading, last], or 1 to 3 rows of length `last` without `leading`."""
+        if self.values is not None:
+            low = min(max(fmt.lo, self.values[0]), self.values[-1])
+            fmt = Format(fmt.name, low, max(low, min(fmt.hi, self.values[-1])))
         shape = self.shape or ((*leading, last) if leading else None)
         return self.draw(tensors(fmt, shape)) if shape else self.draw(tensors(fmt, columns=last))
 

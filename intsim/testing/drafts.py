@@ -18,6 +18,7 @@ from .draft import Arguments, CallDraft
 from .moving import MOVING
 from .values import LONGEST, integers, lengths, pattern, tensors
 
+LOGITS = st.sampled_from([I8, Format("logits", -400, 400), I16])  # of one byte, of differences around 255, of any size
 WIDTHS = st.integers(2, 16) | st.sampled_from([8, 16, 32])
 BITS = st.integers(2, 16) | st.sampled_from([8, 16])
 HALF = Format("half of i32", -(2**30), 2**30 - 1)  # a bias that cannot move a normalised value out of i32
@@ -92,12 +93,13 @@ def _shift_exp(d: CallDraft) -> Arguments:
 
 
 def _shiftmax(d: CallDraft) -> Arguments:
-    return [d.tensor(I8, last=d.last())], {**d.exponential(d.bounded), "b": d.param("b", BITS)}
+    x = d.tensor(d.draw(LOGITS), last=d.last()).astype(np.int16)
+    return [x], {**d.exponential(d.bounded), "b": d.param("b", BITS)}
 
 
 def _masked_shiftmax(d: CallDraft) -> Arguments:
     tokens, windows = d.last("regions", longest=50, axis=1), len(d.fixed["regions"]) if "regions" in d.fixed else d.side()
-    x = d.tensor(I8, windows, d.side(3), tokens, last=tokens)
+    x = d.tensor(d.draw(LOGITS), windows, d.side(3), tokens, last=tokens).astype(np.int16)
     places = (x.shape[-4] if x.ndim > 3 else 1, x.shape[-1])
     regions = d.param("regions", tensors(Format("regions", 0, 2), places) | tensors(I8, places))
     return [x], {"regions": regions.astype(np.int8), **d.exponential(d.bounded), "b": d.param("b", BITS)}

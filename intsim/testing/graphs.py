@@ -58,8 +58,9 @@ class _Builder:
         q, k, v = self.qkv(x, width, heads)
         logits = self.add("matmul", q, k, transpose_b=1)
         tokens = (SIDE * self.scale) ** 2
-        x0, n = -self.draw(st.integers(1, 60)), self.draw(st.integers(1, 15))
-        p = self.add("shiftmax", self.requant(logits, tokens, 38, 8), x0=x0, n=n, b=self.draw(st.sampled_from([8, 13, 16])))
+        x0, n, b = -self.draw(st.integers(1, 60)), self.draw(st.integers(1, 15)), self.draw(st.sampled_from([8, 16]))
+        logits = self.requant(logits, tokens, 46 - b, b)
+        p = self.add("shiftmax", logits, x0=x0, n=n, b=self.draw(st.sampled_from([8, 13, 16])))
         return self.context(p, v, width, heads)
 
     def qkv(self, x: str, width: int, heads: int) -> list[str]:
@@ -81,9 +82,10 @@ class _Builder:
         table = f"n{len(self.nodes)}_table"
         values = self.rng.integers(-128, 128, ((2 * size - 1) ** 2, heads)).astype(np.int8)
         self.nodes.append(constant_node(table, values, 1.0))
-        logits = self.requant(self.add("matmul", q, k, transpose_b=1), tokens, 38, 8)
+        bits = self.draw(st.sampled_from([8, 16]))
+        logits = self.requant(self.add("matmul", q, k, transpose_b=1), tokens, 46 - bits, bits)
         arms = self.arms(tokens)
-        logits = self.add("residual_add", logits, self.add("relative_positions", table, size=size), **arms, b=8)
+        logits = self.add("residual_add", logits, self.add("relative_positions", table, size=size), **arms, b=bits)
         regions = self.rng.integers(0, self.draw(st.integers(1, 3)), (windows, tokens)).astype(np.int8)
         x0, n = -self.draw(st.integers(1, 60)), self.draw(st.integers(1, 15))
         p = self.add("masked_shiftmax", logits, regions=regions, x0=x0, n=n, b=self.draw(st.sampled_from([8, 13, 16])))

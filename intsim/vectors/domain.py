@@ -1,4 +1,4 @@
-"""What parameters a device supports: ``8,16`` or ``-64..-1`` by parameter, as text that a document of vectors keeps."""
+"""What a device supports: ``8,16`` or ``-64..-1`` by parameter or input, as text that a document of vectors keeps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..ops._op import REGISTRY
 
 PART = re.compile(r"(-?\d{1,19})(?:\.\.(-?\d{1,19}))?")
 
-Domain = Mapping[str, str]  # the values of each parameter that is restricted
+Domain = Mapping[str, str]  # the values of each parameter or input that is restricted
 
 
 def supports(op: str, domain: Domain) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a case's arguments are within a domain: every element of every restricted parameter.
+    """Whether a case's arguments are within a domain: every element of every restricted parameter or input.
 
-    Raises IntsimError for a parameter that the operator does not have, or values that are none.
+    Raises IntsimError for a name that the operator does not have, or values that are none.
     """
     ranges = {key: _ranges(op, key, text) for key, text in domain.items()}
 
@@ -30,9 +30,9 @@ def supports(op: str, domain: Domain) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _ranges(op: str, key: str, text: str) -> list[tuple[int, int]]:
-    if key not in REGISTRY[op].params:
-        has = ", ".join(REGISTRY[op].params) or "none"
-        raise IntsimError(f"{op} has no parameter {key!r}; it has {has}")
+    names = [*([] if REGISTRY[op].variadic else REGISTRY[op].inputs), *REGISTRY[op].params]
+    if key not in names:
+        raise IntsimError(f"{op} has no input or parameter {key!r}; it has {', '.join(names) or 'none'}")
     parts = [PART.fullmatch(part.strip()) for part in text.split(",")]
     found = [(int(part[1]), int(part[2] or part[1])) for part in parts if part is not None]
     if len(found) < len(parts) or any(low > high for low, high in found):

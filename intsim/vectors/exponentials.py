@@ -8,6 +8,7 @@ from .drafting import I8, I16, CaseDraft
 
 EXPONENTIALS = ((-1, 1), (-1, 0), (-2, 31), (-3, 4), (-13, 15), (-20, 8), (-77, 23), (-300, 12), (-(2**20), 10))
 SOFTMAXES = ((-77, 15, 16), (-20, 15, 16), (-19, 16, 16), (-19, 16, 8), (-7, 10, 12), (-3, 12, 16), (-1, 1, 2), (-300, 3, 5))
+WIDE_SOFTMAXES = ((-24, 15, 16), (-25, 15, 16), (-107, 13, 16), (-2, 15, 8))
 GELUS = ((-12, 23, 8), (-40, 20, 8), (-12, 23, 16), (-7, 10, 12), (-1, 1, 2), (-3, 29, 8), (-100, 4, 5))
 LAMBDAS = (0, 1, 16, 127, 128)
 
@@ -65,15 +66,20 @@ def shiftmax(d: CaseDraft) -> None:
     for _ in range(20 if d.long else 3):
         x0, n, b = d.draws.one(-99, -1), d.draws.one(8, 18), d.draws.one(4, 16)
         d.add("Random SeveralRows", x=d.draws.nested((3, 40) if d.long else (2, 9), I8), x0=x0, n=n, b=b)
+    for x0, n, b in WIDE_SOFTMAXES:
+        x = [v - 32768 for v in (65535, 65534, 65535 + x0 // 2, 65535 - 254, 65535 - 255, 65535 - 256, 65535 - 400, 9, 0)]
+        d.add("WideLogits FloorOfExponential", "", x=x, x0=x0, n=n, b=b)
+    d.add("WideLogits SeveralRows", x=d.draws.nested((3, 40), (-700, 700)), x0=-24, n=15, b=16)
+    d.add("WideLogits AllNegativeRow", x=[-300, -301, -290, -32768, -555, -546], x0=-24, n=15, b=16)
     if d.long:
         for x0, n, b in SOFTMAXES[:4]:
             d.add("Exhaustive", "every value", x=list(range(-128, 128)), x0=x0, n=n, b=b)
         for top in range(-128, 128):
             d.add("Exhaustive", f"every value up to {top}", x=list(range(-128, top + 1)), **fine | {"x0": -20})
         d.add("LongRow", "1025 tokens", x=d.draws.some(1025, I8), x0=-77, n=14, b=16)
-    _refused_rows(d, {"x": [0, -1], **fine})
+    _refused_rows(d, {"x": [0, -1], **fine}, I16)
     for name, params in d.nodes.items():
-        rows = [d.draws.some(24, ends) for ends in (I8, (-128, -90))]
+        rows = [d.draws.some(24, ends) for ends in (I8, (-128, -90), (-400, 400))]
         d.add("Model SeveralRows", name, x=[*rows, [17] * 24], **params)
 
 
@@ -85,6 +91,9 @@ def masked_shiftmax(d: CaseDraft) -> None:
     hidden = [[-60, 127, -61, 90], [127, -100, 126, -101], [-90, 127, -91, -128], [5, -3, 4, -5]]
     d.add("Mask AllNegativeRow HalfBit", "larger where it is not seen", x=[[hidden]], regions=[[0, 1, 0, 1]], **fine)
     d.add("Mask", "nothing but oneself", x=[[hidden]], regions=[[0, 1, 2, 3]], **fine)
+    wide = [[-300, 32767, -301, 300], [500, -32768, 499, -31000], [-90, 32767, -345, -346], [256, -256, 0, 1]]
+    d.add("Mask WideLogits", "larger where it is not seen", x=[[wide]], regions=[[0, 1, 0, 1]], **fine | {"x0": -24})
+    d.add("Mask WideLogits", "all of one region", x=[[wide]], regions=[[0] * 4], **fine | {"x0": -24})
     d.add("Mask", "all of one region", x=[[hidden]], regions=[[7, 7, 7, 7]], **fine)
     d.add("Mask", "regions at the ends of i8", x=[[hidden]], regions=[[-128, 127, -128, -1]], **fine)
     d.add("Mask AllEqualRow", "all -128", x=[[[[-128] * 4] * 4]], regions=[[0, 0, 1, 1]], **fine)
@@ -102,10 +111,10 @@ def masked_shiftmax(d: CaseDraft) -> None:
         regions = [[i % 5 // 3 for i in range(len(row))]]
         d.add("Mask HalfBit Precision FloorOfExponential", "", x=[[turned(row)]], regions=regions, x0=x0, n=n, b=b)
     for count, what in ((2, "2**31"), (3, "2**31 + 2**30"), (4, "2**32")):
-        x, wide = [[[[0] * (count + 1)] * (count + 1)]], {"x0": -1024, "n": 20, "b": 16}
+        x, beyond = [[[[0] * (count + 1)] * (count + 1)]], {"x0": -1024, "n": 20, "b": 16}
         flags = "Mask WideExponential SumPasses2^31" + " WrapSumZero" * (count == 4)
-        d.add(flags, f"exponentials of {what} and one that is not seen", x=x, regions=[[0] * count + [1]], **wide)
-        d.add(flags, f"a sum of {what}", x=[[[[0] * count] * count]], regions=[[0] * count], **wide)
+        d.add(flags, f"exponentials of {what} and one that is not seen", x=x, regions=[[0] * count + [1]], **beyond)
+        d.add(flags, f"a sum of {what}", x=[[[[0] * count] * count]], regions=[[0] * count], **beyond)
     x = [[turned([5, 4, 3, 2, 5, 5])]]
     d.add("Mask SumPasses2^31", "a sum past 2**31 that is no power", x=x, regions=[[0, 0, 0, 0, 0, 1]], x0=-1023, n=19, b=16)
     x = [[turned([0, -1])]]
@@ -124,7 +133,7 @@ def masked_shiftmax(d: CaseDraft) -> None:
     good: dict[str, Any] = {"x": [[[[0, -1], [2, 3]]]], "regions": [[0, 1]], **fine}
     bad: list[dict[str, Any]] = [{"regions": [[0, 128]]}, {"regions": [[0]]}, {"regions": [0, 1]}, {"regions": [[0, 1]] * 2}]
     d.refuse(
-        good, *bad, {"x": [[[[0, -1]]]]}, {"x": [[[0, -1], [2, 3]]]}, {"x": [[[[0, 128], [2, 3]]]]}, {"x": [[[[], []]]]}
+        good, *bad, {"x": [[[[0, -1]]]]}, {"x": [[[0, -1], [2, 3]]]}, {"x": [[[[0, 32768], [2, 3]]]]}, {"x": [[[[], []]]]}
     )
     d.refuse(good, {"x0": 0}, {"x0": -(2**20) - 1}, {"n": -1}, {"n": 32}, {"b": 1}, {"b": 17})
     for name, params in d.nodes.items():
@@ -138,10 +147,10 @@ def turned(row: list[int]) -> list[list[int]]:
     return [row[i:] + row[:i] for i in range(len(row))]
 
 
-def _refused_rows(d: CaseDraft, good: dict[str, Any]) -> None:
+def _refused_rows(d: CaseDraft, good: dict[str, Any], fmt: tuple[int, int] = I8) -> None:
     bad: list[dict[str, Any]] = [
-        {"x": [0, 128]},
-        {"x": [-129]},
+        {"x": [0, fmt[1] + 1]},
+        {"x": [fmt[0] - 1]},
         {"x0": 0},
         {"x0": -(2**20) - 1},
         {"n": -1},

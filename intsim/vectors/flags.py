@@ -96,6 +96,10 @@ NOTES: dict[str, dict[str, str]] = {
         "why": "exp(0) = -x0 * 2**n does not fit i32.",
         "bug": "Running all the same where the dialect forbids it, or wrapping where it is exact.",
     },
+    "WideLogits": {
+        "why": "Logits of more than 8 bits: differences to the maximum around 255, and up to 65,535.",
+        "bug": "A difference cut to 8 bits, or a table of exponentials that is read beyond its end.",
+    },
     "Lambda": {
         "why": "The clamp of lambda_shiftgelu at 0, 1, inside, at and beyond the row's range.",
         "bug": "Clamping the factor x too, or taking the row maximum before clamping.",

@@ -6,7 +6,7 @@ module shiftmax_node #(
     input  logic               rst,
     input  logic               in_valid,
     output logic               in_ready,
-    input  logic [LANES*8-1:0] in_data,
+    input  logic [LANES*`NODE_PKG::IN0_BITS-1:0] in_data,
     output logic               out_valid,
     input  logic               out_ready,
     output logic [LANES*`NODE_PKG::OUT_BITS-1:0] out_data
@@ -17,6 +17,7 @@ module shiftmax_node #(
   endgenerate
   shiftmax #(
       .LANES(LANES),
+      .IN_BITS(`NODE_PKG::IN0_BITS),
       .ROW(`NODE_PKG::OUT_ROW),
       .X0(`NODE_PKG::X0),
       .N(`NODE_PKG::N),

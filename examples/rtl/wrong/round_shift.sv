@@ -1,4 +1,4 @@
-// Intentional fault: q = p / 2**e, rounded half away from zero. It differs from the correct module in negative ties only.
+// Intentional fault: q = p / 2**e as C divides, towards zero.
 module round_shift #(
     parameter int BITS = 64
 ) (
@@ -7,6 +7,6 @@ module round_shift #(
     output logic signed [BITS-1:0] q
 );
   wire signed [BITS-1:0] one = $signed({{(BITS - 1) {1'b0}}, 1'b1});
-  wire signed [BITS-1:0] half = (one <<< (e - 6'd1)) - (p < 0 ? one : $signed({BITS{1'b0}}));
-  assign q = (p + half) >>> e;
+  wire signed [BITS-1:0] up = p < 0 ? (one <<< e) - one : $signed({BITS{1'b0}});
+  assign q = (p + up) >>> e;
 endmodule

@@ -31,11 +31,12 @@ def match(links: Links, node: Node) -> Step | None:
         return None
     (q, k), v = node.inputs, weighted.inputs[1]
     shapes = [links.graph.tensors[name].shape for name in (q, k, v)]
-    types = {links.graph.tensors[name].fmt.dtype for name in (q, k, v, requant.name)}
+    types = {links.graph.tensors[name].fmt.dtype for name in (q, k, v)}
     if types != {np.dtype(np.int8)} or any(len(shape) != 3 for shape in shapes):
         return None
     params = softmax.params
-    constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), links.graph.dialect)
+    logits_type = links.tensor(requant).fmt.dtype
+    constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), links.graph.dialect, logits_type)
     if constants is None:
         return None
     near, far = scaling_of(links, requant), scaling_of(links, last)
@@ -45,6 +46,6 @@ def match(links: Links, node: Node) -> Step | None:
     def compute(inputs: Sequence[IntArray]) -> IntArray | None:
         out = np.empty((queries, heads, depth), dtype).swapaxes(0, 1)
         queries_keys_values = (inputs[0], inputs[1], inputs[2])
-        return out if attention(*queries_keys_values, near, constants, far, out) else None
+        return out if attention(*queries_keys_values, near, logits_type, constants, far, out) else None
 
     return Step((node, requant, softmax, weighted, last), (q, k, v), compute)

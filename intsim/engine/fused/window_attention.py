@@ -39,15 +39,17 @@ def match(links: Links, node: Node) -> Step | None:
         return None
     (q, k), v = node.inputs, chain.weighted.inputs[1]
     shapes = [links.graph.tensors[name].shape for name in (q, k, v)]
-    types = {links.graph.tensors[name].fmt.dtype for name in (q, k, v, chain.requant.name, chain.biased.name)}
-    if types != {np.dtype(np.int8)} or len(set(shapes)) > 1 or len(shapes[0]) != 4:
+    types = {links.graph.tensors[name].fmt.dtype for name in (q, k, v)}
+    logits_types = {links.tensor(node).fmt.dtype for node in (chain.requant, chain.biased)}
+    if types != {np.dtype(np.int8)} or len(logits_types) > 1 or len(set(shapes)) > 1 or len(shapes[0]) != 4:
         return None
     arms = [chain.biased.params[key] for key in ("ma", "ea", "mc", "ec")]
     bias = _bias(links, chain.biased.inputs[1])
     if bias is None or any(np.ndim(value) for value in arms):
         return None
     params, dialect = chain.softmax.params, links.graph.dialect
-    constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), dialect)
+    (logits_type,) = logits_types
+    constants = tables(int(params["x0"]), int(params["n"]), int(params["b"]), dialect, logits_type)
     if constants is None:
         return None
 
@@ -69,8 +71,8 @@ def match(links: Links, node: Node) -> Step | None:
 
     def compute(inputs: Sequence[IntArray]) -> IntArray | None:
         out = np.empty((windows, tokens, heads, depth), dtype).swapaxes(1, 2)
-        done = window_attention(inputs[0], inputs[1], inputs[2], near, biased, constants, seen, probabilities, far, out)
-        return out if done else None
+        rest = (near, logits_type, biased, constants, seen, probabilities, far, out)
+        return out if window_attention(inputs[0], inputs[1], inputs[2], *rest) else None
 
     if all(len(links.users[part.name]) == 1 and part.name not in links.kept for part in bias):
         return Step((chain.logits, chain.requant, *bias, *chain[2:]), (q, k, v), compute)
