@@ -36,6 +36,10 @@ DISTILLED = TINY_DEIT | {"distilled": True}
 NETWORKS = {
     "deit": TINY_DEIT | {"qkv_bias": False},
     "distilled": DISTILLED,
+    "mean": TINY_DEIT | {"pooling": "mean"},
+    "mean, registers": TINY_DEIT | {"pooling": "mean", "registers": 2, "embed_class": False},
+    "mean, no class": TINY_DEIT | {"pooling": "mean", "class_token": False, "fc_norm": False},
+    "no class position": TINY_DEIT | {"embed_class": False, "registers": 3},
     "swin": TINY_SWIN,
     # 8 x 16 tokens in windows of 4, shifted, then 4 x 8, whose windows the original does not shift.
     "wide swin": TINY_SWIN
@@ -101,12 +105,22 @@ def embed(picture: np.ndarray, w: dict[str, np.ndarray], patch: int) -> dict[tup
 
 
 def vit_by_loops(config: dict[str, Any], w: dict[str, np.ndarray], picture: np.ndarray) -> np.ndarray:
-    extra = [w["cls_token"][0, 0]] + ([w["dist_token"][0, 0]] if config.get("distilled") else [])
-    x = np.array([*extra, *embed(picture, w, config["patch_size"]).values()]) + w["pos_embed"][0]
+    extra = [w["cls_token"][0, 0]] if config.get("class_token", True) else []
+    extra += [w["dist_token"][0, 0]] if config.get("distilled") else []
+    patches, positions = list(embed(picture, w, config["patch_size"]).values()), list(w["pos_embed"][0])
+    if extra and config.get("embed_class", True):
+        extra = [token + positions.pop(0) for token in extra]
+    patches = [patch + position for patch, position in zip(patches, positions, strict=True)]
+    before = [*extra, *(w["reg_token"][0] if config.get("registers") else [])]
+    x = np.array([*before, *patches])
     for i in range(config["depth"]):
         b = f"blocks.{i}"
         x = x + attention(layer_norm(x, w, f"{b}.norm1", 1e-6), w, f"{b}.attn", config["num_heads"])
         x = x + mlp(layer_norm(x, w, f"{b}.norm2", 1e-6), w, f"{b}.mlp")
+    if config.get("pooling") == "mean":
+        if not config.get("fc_norm", True):
+            return dense(layer_norm(x, w, "norm", 1e-6)[len(before) :].mean(axis=0), w, "head")
+        return dense(layer_norm(x[len(before) :].mean(axis=0)[None], w, "fc_norm", 1e-6)[0], w, "head")
     x = layer_norm(x, w, "norm", 1e-6)
     logits = dense(x[0], w, "head")
     return (logits + dense(x[1], w, "head_dist")) / 2 if config.get("distilled") else logits
@@ -224,7 +238,7 @@ def test_windows_of_any_size_are_one_step(window: int, side: int) -> None:
 @pytest.mark.parametrize("bits", [4, 6])
 def test_narrow_activations_saturate_at_their_own_width(bits: int) -> None:
     """Also in fused window attention, whose logits are stored as i8 at any width."""
-    recipe = Recipe(observers={"*.attn.*": Observer.of("percentile:50")}, widths={"activation": bits})
+    recipe = Recipe(observers={"*.attn.*": Observer.of("percentile:50")}, widths={"activation": bits, "logits": bits})
     picture = random_picture(TINY_SWIN, 4)
     graph = quantize_weights(random_weights(TINY_SWIN, 3), TINY_SWIN, [picture], dialects.ISEGMENTER, "random", recipe)
     expected: dict[str, np.ndarray] = {}
@@ -247,7 +261,7 @@ def test_a_refused_row_is_named_in_a_fused_step(block: int) -> None:
     for node in graph.nodes:
         params = dict(node.params)
         if node.name == f"{attn}.softmax":
-            params |= {"x0": -16, "n": 26}
+            params |= {"x0": -1, "n": 30}
             params |= {"regions": np.zeros_like(params["regions"])} if block else {}
         elif node.name.startswith(f"{attn}.relative_position_bias_table"):
             params["value"] = np.zeros_like(params["value"])
@@ -543,3 +557,53 @@ def test_an_assumed_size_is_reported(cli: Cli) -> None:
     code, out, _ = cli("quantize c.safetensors --calibrate p.png -o c.h5 --size 48")
     assert code == 0
     assert "assumed: kind swin (normalization as trained on ImageNet), GELU\n" in out
+
+
+DEFAULTS = {"pooling": "token", "registers": 0, "class_token": True, "embed_class": True}
+
+
+@pytest.mark.parametrize("name", ["mean", "mean, registers", "mean, no class", "no class position", "mean behind a norm"])
+def test_what_names_and_shapes_tell_of_a_vit(name: str, tmp_path: Path) -> None:
+    """Registers, tokens without a position, the norm behind the mean; a mean behind the norm needs config.json."""
+    others = {"mean behind a norm": TINY_DEIT | {"pooling": "mean", "fc_norm": False}}
+    config = {**(NETWORKS | others)[name], "img_size": [16, 16], "num_heads": 1, "kind": "deit"}
+    weights = random_weights(config, 3)
+    save_file({key: value.astype(np.float32) for key, value in weights.items()}, tmp_path / "c.safetensors")
+    if name == "mean behind a norm":
+        published = {"input_size": [3, 16, 16]}
+        (tmp_path / "config.json").write_text(json.dumps({"global_pool": "avg", "pretrained_cfg": published}))
+    opened = Checkpoint.open(tmp_path / "c.safetensors")
+    own = opened.own_config()
+    assert own is not None
+    found = own[0]
+    for key, default in DEFAULTS.items():
+        assert found.get(key, default) == config.get(key, default), key
+    picture = random_picture(config, 5)
+    same = built(found, opened.weights(found)).run(picture).ravel()
+    np.testing.assert_allclose(same, vit_by_loops(config, weights, picture), rtol=1e-4, atol=1e-5)
+    wide = intsim.quantize(tmp_path / "c.safetensors", [random_picture(config | {"img_size": [24, 16]}, 5)], size=(24, 16))
+    assert wide.agreement == 1.0
+
+
+WRONG_VITS = {
+    "pooling": ({"pooling": "max"}, "pooling 'max' is not one of token, token_and_mean, mean"),
+    "no class token": ({"class_token": False}, "without a class token, pooling is mean, not token"),
+    "norm": ({"fc_norm": True}, "fc_norm is the norm behind pooling mean, not token"),
+    "distilled": ({"distilled": True, "embed_class": False}, "a distilled network has both tokens with positions"),
+    "flag": ({"class_token": 1}, "class_token is true or false, not 1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VITS)
+def test_vits_that_are_refused(name: str) -> None:
+    changes, message = WRONG_VITS[name]
+    with pytest.raises(IntsimError, match=message):
+        dimensions_of(TINY_DEIT | changes)
+
+
+def test_a_pooling_that_timm_alone_has_is_refused(tmp_path: Path) -> None:
+    config = TINY_DEIT | {"img_size": [16, 16], "num_heads": 1}
+    save_file({k: v.astype(np.float32) for k, v in random_weights(config, 3).items()}, tmp_path / "c.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_args": {"global_pool": "map"}, "pretrained_cfg": {}}))
+    with pytest.raises(FileError, match="global_pool is 'map'; supported are token, avg"):
+        intsim.quantize(tmp_path / "c.safetensors", [random_picture(config, 5)])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arith import AnyArray
-from .real import ACTIVATION, LAYER_NORM_EPS, RESIDUAL, RealGraph
+from .real import ACTIVATION, LAYER_NORM_EPS, LOGITS, RESIDUAL, RealGraph
 
 Weights = Mapping[str, AnyArray]
 Shapes = dict[str, tuple[int, ...]]
@@ -21,10 +21,14 @@ def embedding_parameters(prefix: str, d: int, patch: int) -> Shapes:
     return {f"{prefix}{PATCHES}.weight": (d, 3, patch, patch), f"{prefix}{PATCHES}.bias": (d,)}
 
 
-def token_parameters(prefix: str, d: int, patches: int, extra: int) -> Shapes:
-    """Names and shapes of the `extra` tokens (class, distillation) and of the position embeddings."""
-    shapes: Shapes = {f"{prefix}cls_token": (1, 1, d), f"{prefix}pos_embed": (1, patches + extra, d)}
-    return shapes | ({f"{prefix}dist_token": (1, 1, d)} if extra == 2 else {})
+def token_parameters(prefix: str, d: int, patches: int, extra: int, placed: int | None = None) -> Shapes:
+    """Names and shapes of the `extra` tokens (class, distillation) and of the position embeddings.
+
+    `placed` is how many of the extra tokens have a position; None means all.
+    """
+    names = ("cls_token", "dist_token")[:extra]
+    positions = patches + (extra if placed is None else placed)
+    return {**{f"{prefix}{name}": (1, 1, d) for name in names}, f"{prefix}pos_embed": (1, positions, d)}
 
 
 def norm_parameters(name: str, channels: int) -> Shapes:
@@ -57,18 +61,22 @@ def embedded_patches(net: RealGraph, prefix: str, x: str, patch: int, weights: W
     return net.linear(f"{prefix}{PATCHES}", x, kernel.reshape(len(kernel), -1), weights[f"{prefix}{PATCHES}.bias"], kind)
 
 
-def embedded_tokens(net: RealGraph, prefix: str, x: str, extra: int, weights: Weights, registers: int = 0) -> str:
+def embedded_tokens(
+    net: RealGraph, prefix: str, x: str, extra: int, weights: Weights, registers: int = 0, placed: int | None = None
+) -> str:
     """The `extra` tokens (class, distillation) before the patches, with position embeddings added: (T, D).
 
-    `registers` stand behind the extra tokens; their positions are 0.
+    `registers` stand behind the extra tokens; their positions are 0, as are those of extra tokens where none is `placed`.
     """
+    placed = extra if placed is None else placed
     names = [f"{prefix}{name}" for name in ("cls_token", "dist_token")[:extra]] + [f"{prefix}reg_token"] * (registers > 0)
     tokens = [net.constant(name, weights[name][0]) for name in names]
-    x = net.node(f"{prefix}tokens", "concat", *tokens, x, axis=-2)
+    if tokens:
+        x = net.node(f"{prefix}tokens", "concat", *tokens, x, axis=-2)
     name = f"{prefix}pos_embed"
     places = weights[name][0]
-    if registers:
-        places = np.insert(places, [extra] * registers, 0, axis=0)
+    if without := extra - placed + registers:
+        places = np.insert(places, [placed] * without, 0, axis=0)
     return net.add(f"{prefix}embedded", x, net.constant(name, places))
 
 
@@ -76,7 +84,7 @@ def block(net: RealGraph, name: str, x: str, heads: int, weights: Weights, eps: 
     """A pre-norm transformer block."""
     y = norm(net, f"{name}.norm1", x, weights, eps=eps)
     q, k, v, gain = queries_keys_values(net, f"{name}.attn", y, heads, weights)
-    logits = net.matmul(f"{name}.attn.logits", q, k, transpose_b=1, gain=gain)  # (heads, T, T)
+    logits = net.matmul(f"{name}.attn.logits", q, k, transpose_b=1, gain=gain, kind=LOGITS)  # (heads, T, T)
     p = net.softmax(f"{name}.attn.softmax", logits, SOFTMAX_BITS)
     y = weighted_values(net, f"{name}.attn", p, v, weights)
     x = net.add(f"{name}.residual1", y, x)

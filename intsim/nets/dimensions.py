@@ -48,6 +48,11 @@ class SegmenterConfig:
         return _grid(self.height, self.width, self.patch)
 
     @property
+    def placed(self) -> int:
+        """How many of the extra tokens have a position: all."""
+        return self.extra_tokens
+
+    @property
     def size(self) -> int:
         """The approximate number of parameters of the model."""
         blocks = (self.n_layers + self.decoder_layers) * 12 * self.d_model**2

@@ -19,7 +19,7 @@ from ..errors import FileError, IntsimError
 from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.positions import resized_positions
 from ..nets.segmenter import SegmenterConfig
-from ..nets.vit import ViTConfig
+from ..nets.vit import MEAN, ViTConfig
 from ..storage.files import file_sha256, require_file
 from .containers import CHECKPOINT_SUFFIXES, META, CheckpointTensor, recorded_configuration, stored_tensors
 from .hugging_face import checkpoint_files, is_hugging_face, with_folded_scales, with_our_names
@@ -98,8 +98,10 @@ class Checkpoint:
         if (inferred := inferred_config(self.path, self.tensors, self.naming)) is None:
             return None
         config, assumed = inferred
-        if self.naming in (TIMM, TIMM_09) and (published := timm_configuration(self.path)):
+        if self.naming in (TIMM, TIMM_09) and (published := timm_configuration(self.path, config["kind"])):
             file, given = published
+            if given.get("pooling") == MEAN:
+                given["fc_norm"] = "fc_norm.weight" in self.tensors
             return {**config, **given}, f"{file} and the shapes; assumed: kind {config['kind']}, GELU, as published"
         return config, f"inferred from the shapes; assumed: {assumed}"
 
@@ -140,12 +142,12 @@ class Checkpoint:
 
     def _positions(self, value: AnyArray, config: SegmenterConfig | ViTConfig) -> AnyArray:
         """Position embeddings resized to the configured picture size, as the network's owner does it."""
-        tokens = value.shape[1] - config.extra_tokens
+        tokens = value.shape[1] - config.placed
         if isinstance(config, SegmenterConfig) and tokens == config.grid[0] * config.grid[1]:
             return value  # both Segmenters compare the number of tokens alone, not the sides of the grid
         try:
             trained = _trained_grid(tokens, config)
-            return resized_positions(value, config.extra_tokens, trained, config.grid, self.naming.resizing)
+            return resized_positions(value, config.placed, trained, config.grid, self.naming.resizing)
         except IntsimError as error:
             raise FileError(f"{self.path}: {error}") from None
 

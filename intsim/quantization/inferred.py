@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import ConfigurationNotFound, FileError
 from ..nets.segmenter import LINEAR, MASK
+from ..nets.vit import MEAN
 from .containers import CheckpointTensor
 from .naming import MMSEGMENTATION, TIMM, TIMM_09, Naming
 
@@ -83,10 +84,19 @@ def _segmenter_config(path: Path, tensors: Mapping[str, CheckpointTensor]) -> di
 
 
 def _vit_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """A ViT or DeiT with the heads of the published one of its width, and a square picture."""
+    """A ViT or DeiT with the heads of the published one of its width, and a square picture. That of timm may have registers,
+    no class token, one without a position (then the positions are a square), and classify by a mean.
+    """
     d, _, patch, _ = shapes["patch_embed.proj.weight"]
-    distilled = "dist_token" in shapes
-    side = _square(path, shapes["pos_embed"][1] - 1 - distilled) * patch
+    distilled, classed = "dist_token" in shapes, "cls_token" in shapes
+    positions = shapes["pos_embed"][1]
+    placed = not classed or math.isqrt(positions) ** 2 != positions
+    side = _square(path, positions - (classed + distilled if placed else 0)) * patch
+    others: dict[str, Any] = {"class_token": False} if not classed else {} if placed else {"embed_class": False}
+    if "reg_token" in shapes:
+        others["registers"] = shapes["reg_token"][1]
+    if "fc_norm.weight" in shapes or not classed:
+        others |= {"pooling": MEAN, "fc_norm": "fc_norm.weight" in shapes}
     return {
         "kind": "deit",
         "name": path.stem,
@@ -99,6 +109,7 @@ def _vit_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
         "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / d,
         "qkv_bias": "blocks.0.attn.qkv.bias" in shapes,
         "distilled": distilled,
+        **others,
     }
 
 

@@ -105,7 +105,7 @@ SUPPORTED: dict[str, tuple[Naming, str]] = {
     "a ViT, DeiT or Swin of timm": (
         TIMM,
         rf"(patch_embed\.(?!projection)|layers\.\d+\.(blocks|downsample|{_QUANTIZED})).*"
-        rf"|(blocks|norm|head|head_dist|cls_token|dist_token|pos_embed|pre_logits|{_QUANTIZED})(\..*|_\w+)?",
+        rf"|(blocks|norm|fc_norm|head|head_dist|cls_token|dist_token|reg_token|pos_embed|pre_logits|{_QUANTIZED})(\..*|_\w+)?",
     ),
 }
 # What is not read: known by all of its names, so that the message can say what the file is.

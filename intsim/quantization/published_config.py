@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import FileError, IntsimError
 from ..nets.networks import dimensions_of
+from ..nets.vit import MEAN, TOKEN
 from .containers import CheckpointTensor
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -87,13 +88,15 @@ def configuration(
     return config, assumed
 
 
-NOT_BY_TIMM = {"global_pool", "class_token", "no_embed_class", "act_layer", "fc_norm", "reg_tokens", "pre_norm"}
+NOT_BY_TIMM = {"act_layer", "pre_norm"}
+POOLINGS = {"token": TOKEN, "avg": MEAN}  # of a ViT, by timm's global_pool
 
 
-def timm_configuration(path: Path) -> tuple[Path, dict[str, Any]] | None:
-    """What timm's own ``config.json`` beside a checkpoint says of the network's input, and this file; None without one.
+def timm_configuration(path: Path, kind: str) -> tuple[Path, dict[str, Any]] | None:
+    """What timm's own ``config.json`` beside a checkpoint of this `kind` says of it, and the file; None without one.
 
-    It has the picture's size and normalization under ``pretrained_cfg``, and in ``model_args`` what is not as published.
+    It has the picture's size and normalization under ``pretrained_cfg``, and in ``model_args`` what is not as published; of
+    that, shapes tell the registers, the class token and its position.
     """
     file = path / CONFIG if path.is_dir() else path.with_name(CONFIG)
     if not file.is_file():
@@ -112,6 +115,11 @@ def timm_configuration(path: Path) -> tuple[Path, dict[str, Any]] | None:
     if refused:
         key = min(refused)
         raise FileError(f"{file}: model_args has {key} = {arguments[key]!r}; only timm's default is supported")
+    pool = arguments.get("global_pool", given.get("global_pool"))
+    if kind != "swin" and pool is not None:
+        if pool not in POOLINGS:
+            raise FileError(f"{file}: global_pool is {pool!r}; supported are {', '.join(POOLINGS)}")
+        known["pooling"] = POOLINGS[pool]
     known |= {key: arguments[key] for key in ("num_heads", "window_size", "qkv_bias") if key in arguments}
     return file, known
 
