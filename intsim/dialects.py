@@ -173,7 +173,11 @@ def gelu_parameters(scale: float, dialect: Dialect) -> dict[str, int]:
 
     ``gelu_n = "auto"`` is the largest n up to 23 at which one exponential fits: ``-x0 * 2**n < 2**31``.
     """
-    x0 = exponential_x0(GELU_SLOPE * scale, dialect)
+    return gelu_of_x0(exponential_x0(GELU_SLOPE * scale, dialect), dialect)
+
+
+def gelu_of_x0(x0: int, dialect: Dialect) -> dict[str, int]:
+    """x0, n and b of the GELU operator for an x0, which sets the slope of its sigmoid."""
     n = _largest_n(GELU_N_MAX, -x0, "gelu") if dialect.gelu_n == AUTO else int(dialect.gelu_n)
     return {"x0": x0, "n": n, "b": dialect.gelu_bits}
 

@@ -397,3 +397,17 @@ def test_a_gamma_so_small_that_all_of_its_channel_is_zero(tmp_path: Path) -> Non
     scales[3] = 2.0**-32.3 * 2.0**-5
     with pytest.raises(IntsimError, match=r"channel 3: dyadic: factor .* needs a shift of 63"):
         import_checkpoint(*opened(altered(tmp_path, **changes)), dialects.IVIT)
+
+
+@pytest.mark.parametrize(("scale", "named"), [(0.25, False), (1 / 3, False), (0.5, True)])
+def test_masks_that_the_published_network_may_lift_are_named(scale: float, named: bool, tmp_path: Path) -> None:
+    """A shifted block whose logits are coarser than a third; the bound of docs/ivit.md, for every pair of i8."""
+    with np.load(MINI["swin"]) as archive:
+        arrays = {name: archive[name] for name in archive.files if name.startswith(("state/", "config"))}
+    arrays["state/layers.0.blocks.1.attn.qact2.act_scaling_factor"] = np.array([scale], np.float32)
+    np.savez(tmp_path / "coarse.npz", **arrays)
+    remarks = intsim.quantize(tmp_path / "coarse.npz").remarks
+    masked = [remark for remark in remarks if "tokens that are masked may contribute" in remark]
+    assert [remark.partition(":")[0] for remark in masked] == ["layers.0.blocks.1.attn.softmax"] * named
+    lifted = max(1.4375 * (255 - 100 / scale), 0) > 15 * np.floor(-1 / scale) * -1
+    assert lifted == named

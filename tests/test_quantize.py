@@ -11,16 +11,20 @@ import intsim
 from intsim import dialects, ops
 from intsim.engine.graph import Graph
 from intsim.nets.segmenter import SegmenterConfig, parameters, segmenter
-from intsim.quantization import quantize_weights
-from intsim.quantization.calibrate import GeluInputs, calibrate
+from intsim.quantization import Recipe, integer_form, quantize_weights
+from intsim.quantization.calibrate import calibrate
+from intsim.quantization.fitting import GeluInputs
+from intsim.quantization.recipe import PUBLISHED
 from intsim.quantization.synth import preset, random_picture, random_weights
 
 from networks import TINY, tiny_graph
 
 
-def real_values(config: dict[str, Any], picture: np.ndarray) -> dict[str, np.ndarray]:
-    """Every tensor of the real-valued network on a picture."""
+def real_values(config: dict[str, Any], picture: np.ndarray, lowered: bool = False) -> dict[str, np.ndarray]:
+    """Every tensor of the real-valued network on a picture; of the one that was `lowered`, with equalized channels."""
     net = segmenter(SegmenterConfig.of(config), random_weights(config, 3))
+    if lowered:
+        net = integer_form(random_weights(config, 3), config, [picture], Recipe())
     values: dict[str, np.ndarray] = {}
     net.run(picture, lambda node, inputs, value: values.__setitem__(node.name, value))
     return values
@@ -33,7 +37,7 @@ def test_integers_times_scales_approximate_the_reals(decoder: str, dialect: dial
     config = TINY | {"decoder": decoder}
     graph = tiny_graph(dialect, decoder=decoder)
     picture = random_picture(config, 4)
-    reals = real_values(config, picture)
+    reals = real_values(config, picture, lowered=True)
     compared = 0
 
     def observe(name: str, value: np.ndarray) -> None:
@@ -134,7 +138,7 @@ def test_the_clamp_is_optimal() -> None:
     true = ops.shiftgelu.real(x)  # type: ignore[misc]
     seen = GeluInputs(scale)
     seen.add(x, true)
-    found = seen.best_lam(dialects.ISEGMENTER)
+    found = seen.best(dialects.ISEGMENTER, PUBLISHED).params["lam"]
     params = dialects.gelu_parameters(scale, dialects.ISEGMENTER)
     q = np.clip(np.rint(x / scale), -128, 127).astype(int)
 

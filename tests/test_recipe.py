@@ -127,10 +127,12 @@ def test_every_value_is_counted_in_its_bin(values: list[float]) -> None:
 def test_observers_are_chosen_by_name_then_by_width() -> None:
     general, by_glob = observers_of(["mse", "*.logits=percentile:99.9", "*.residual?=mse"])
     recipe = Recipe(general, by_glob)
-    assert str(recipe.observer_of("encoder.blocks.0.attn.logits", 8)) == "percentile:99.9"
-    assert str(recipe.observer_of("encoder.blocks.0.attn.qkv", 8)) == "mse"
-    assert str(recipe.observer_of("encoder.embedded", 16)) == "minmax", "wide tensors have room for their extremes"
-    assert str(recipe.observer_of("encoder.blocks.0.residual1", 16)) == "mse"
+    assert str(recipe.observer_of("encoder.blocks.0.attn.logits", "logits", 8)) == "percentile:99.9"
+    assert str(recipe.observer_of("encoder.blocks.0.attn.qkv", "activation", 8)) == "mse"
+    assert str(recipe.observer_of("encoder.embedded", "residual", 16)) == "minmax", (
+        "wide tensors have room for their extremes"
+    )
+    assert str(recipe.observer_of("encoder.blocks.0.residual1", "residual", 16)) == "mse"
 
 
 def test_an_observer_changes_the_scales_it_names_and_no_other() -> None:
@@ -159,6 +161,7 @@ def test_widths(kind: str) -> None:
     usual = {node.name: node.params["b"] for node in quantized().nodes if node.op in ("requant", "residual_add")}
     changed = {name for name in widths if widths[name] != usual[name]}
     examples = {
+        "logits": {"encoder.blocks.0.attn.logits.requant", "decoder.blocks.0.attn.logits.requant"},
         "activation": {"encoder.blocks.0.attn.qkv.requant", "encoder.norm.requant", "encoder.blocks.1.mlp.act.requant"},
         "residual": {"encoder.embedded", "encoder.blocks.0.attn.proj.requant", "decoder.proj_dec.requant"},
         "masks": {"decoder.masks.requant", "decoder.mask_norm.requant"},
@@ -189,7 +192,7 @@ def test_folding_is_exact_in_real_numbers() -> None:
 
 
 def test_folding_leaves_one_multiplier_per_norm() -> None:
-    graph = quantized(recipe=Recipe(fold_norm=True))
+    graph = quantized(recipe=Recipe(fold_norm=True, equalize=0.0))
     for node in graph.nodes:
         if node.op == "layernorm" and node.name != "decoder.mask_norm":
             assert np.ndim(graph.by_name[f"{node.name}.requant"].params["m"]) == 0
@@ -300,13 +303,20 @@ def test_there_must_be_a_class_norm_to_calibrate() -> None:
 
 
 def test_a_model_records_its_recipe() -> None:
-    assert "recipe" not in quantized().provenance
-    recipe = Recipe(Observer("mse"), {"*.qkv": Observer("percentile", 99)}, {"residual": 8}, 50, None, True)
+    assert quantized().provenance["recipe"] == Recipe().record()
+    recipe = Recipe(
+        Observer("mse"), {"*.qkv": Observer("percentile", 99)}, {"residual": 8}, lam=50, fold_norm=True, gelu="published"
+    )
     assert quantized(recipe=recipe).provenance["recipe"] == {
         "observer": "mse",
         "observers": {"*.qkv": "percentile:99"},
-        "widths": {"weight": 8, "activation": 8, "residual": 8, "masks": 16},
+        "widths": {"weight": 8, "activation": 8, "logits": 16, "residual": 8, "masks": 16},
+        "logits_range": "softmax",
+        "gelu": "published",
+        "correct_bias": True,
+        "equalize": 0.5,
         "lam": 50,
+        "class_norm": None,
         "fold_norm": True,
     }
 
@@ -318,7 +328,7 @@ BAD = {
     "--observer '*.nothing=mse'": "observer for '*.nothing': no node has a matching name; 'intsim inspect'",
     "--bits residual": "width 'residual': expected KIND=BITS, as in residual=8",
     "--bits residual=x": "expected KIND=BITS",
-    "--bits weights=8": "no kind of tensor 'weights'; the kinds are weight, activation, residual, masks",
+    "--bits weights=8": "no kind of tensor 'weights'; the kinds are weight, activation, logits, residual, masks",
     "--bits activation=9": "activation tensors have 2 to 8 bits, not 9",
     "--bits weight=1": "weight tensors have 2 to 8 bits, not 1",
     "--bits residual=17": "residual tensors have 2 to 16 bits, not 17",

@@ -26,7 +26,7 @@ from intsim.measurement.evaluation import Confusion
 from intsim.nets.real import LAYER_NORM_EPS, RealGraph
 from intsim.nets.segmenter import SCORES, SegmenterConfig, segmenter
 from intsim.quantization import Recipe, class_gain, quantize_weights, read_checkpoint, read_config
-from intsim.quantization.recipe import CALIBRATED, NONE, Observer
+from intsim.quantization.recipe import CALIBRATED, NONE, PUBLISHED, Observer
 
 from scenes import CALIBRATION_SEED, CLASSES, EVAL_SEED, render
 
@@ -238,6 +238,12 @@ def by_choice(scenes: int) -> None:
     seen = unseen(scenes)
     choices = {
         "default": Recipe(),
+        "--recipe published": PUBLISHED,
+        "--choose equalize=0": Recipe(equalize=0.0),
+        "--choose correct_bias=false": Recipe(correct_bias=False),
+        "--choose gelu=published": Recipe(gelu="published"),
+        "--bits logits=8": Recipe(widths={"logits": 8}),
+        "--bits logits=8 --choose logits_range=observed": Recipe(widths={"logits": 8}, logits_range="observed"),
         "--fold-norm": Recipe(fold_norm=True),
         "--lam 64": Recipe(lam=64),
         "--bits masks=8": Recipe(widths={"masks": 8}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +156,17 @@ def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
             bar.update(task, advance=1, description=shown, visible=time.monotonic() - begun > 0.7)
 
         yield step
+
+
+def seconds(text: str, option: str) -> float:
+    """A number of seconds that an option was given, above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise click.UsageError(f"{option} takes a number of seconds above 0, not {text!r}")
+    return number
 
 
 def status(text: str) -> Status:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -22,15 +23,17 @@ from ._common import (
     output_option,
     progress,
     resize_option,
+    seconds,
     shown,
 )
 
 if TYPE_CHECKING:
-    from ..quantization import Recipe
     from ..quantization.ivit_records import ModuleComparison
     from ..quantization.pipeline import Quantized
+    from ..quantization.trials import Trial
 
 BESIDE = "<beside the model>"
+SEARCH_SECONDS = "600"
 NOISIEST = 5  # tensors that are printed when there is a report
 
 
@@ -66,7 +69,30 @@ NOISIEST = 5  # tensors that are printed when there is a report
     "widths",
     multiple=True,
     metavar="KIND=N",
-    help="Width of weight, activation, residual or masks.  [default: 8, 8, 16, 16]",
+    help="Width of weight, activation, logits, residual or masks.  [default: 8, 8, 16, 16, 16]",
+)
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default="default",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Choices of quantization: default, published, a .toml or .json file, or a model, for the recipe it was made by.",
+)
+@click.option(
+    "--choose",
+    "choices",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One choice of the recipe: logits_range=observed, gelu=published, correct_bias=false, ...",
+)
+@click.option(
+    "--search",
+    is_flag=False,
+    flag_value=SEARCH_SECONDS,
+    default=None,
+    metavar="[SECONDS]",
+    help="Try other choices on the calibration pictures and their mirror images, and take the best.  [without SECONDS: 600]",
 )
 @click.option("--lam", default="search", show_default=True, help="Clamp of the GELUs: search, off, or an integer.")
 @click.option(
@@ -103,6 +129,9 @@ def command(
     size: str | None,
     observers: tuple[str, ...],
     widths: tuple[str, ...],
+    recipe_name: str,
+    choices: tuple[str, ...],
+    search: str | None,
     lam: str,
     class_norm: str | None,
     fold_norm: bool,
@@ -123,6 +152,8 @@ def command(
     """
     from ..quantization import config_beside
     from ..quantization.pipeline import quantize
+    from ..quantization.recipe import choices_of, observers_of, widths_of
+    from ..quantization.recipe_file import recipe_named
     from ..quantization.report import check_format
 
     checkpoint, further = _checkpoint_first(files)
@@ -137,6 +168,18 @@ def command(
         raise click.UsageError("--report-on goes with --report")
     given = click.get_current_context().get_parameter_source
     chosen = [option for key, option in _CHOICES.items() if given(key) is ParameterSource.COMMANDLINE]
+    observer, by_name = observers_of(observers)
+    ranges = {"observers": by_name} if by_name else {}
+    given_choices: dict[str, dict[str, Any]] = {
+        "--observer": ranges | ({"observer": observer} if len(by_name) < len(observers) else {}),
+        "--bits": {"widths": widths_of(widths)},
+        "--lam": {"lam": int(lam) if lam.isdecimal() else lam},
+        "--class-norm": {"class_norm": class_norm},
+        "--fold-norm": {"fold_norm": fold_norm},
+        "--choose": choices_of(choices),
+    }
+    own_choices = {k: v for option in chosen if option in given_choices for k, v in given_choices[option].items()}
+    recipe = recipe_named(recipe_name).with_choices(own_choices)
     announce_compiling()
     try:
         with ExitStack() as bars:
@@ -152,7 +195,9 @@ def command(
                 model=model,
                 weights=weights,
                 size=height_and_width(size, "--size") if size else None,
-                recipe=_recipe(observers, widths, lam, class_norm, fold_norm) if RECIPE.intersection(chosen) else None,
+                recipe=recipe if RECIPE.intersection(chosen) else None,
+                search=seconds(search, "--search") if search is not None else None,
+                fixed=own_choices.keys(),
                 dialect=load_dialect(dialect) if given("dialect") is ParameterSource.COMMANDLINE else None,
                 resize=resize,
                 report=page is not None,
@@ -180,6 +225,8 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
         share = f"{result.agreement:.0%}" if result.classifies else f"{result.agreement:.1%}"
         click.echo(f"{same} as in the float network on {share} of the calibration {over}")
     click.echo(f"configuration: {result.origin}")
+    if result.trials:
+        _tell_search(result.trials)
     for remark in result.remarks:
         click.echo(remark + ("; --weights takes another" if "left out" in remark else ""))
     if result.not_compared:
@@ -187,12 +234,27 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
     if result.modules:
         _tell_recorded(result.modules, result.unknown_modules)
     if page is not None:
-        click.echo(f"report: {page}; signal to noise of each layer by itself, the {NOISIEST} lowest:")
+        click.echo(f"report: {page}; signal to noise of the scores, and labels as in the float network:")
+        for trial in result.choices:
+            click.echo(f"  {_decibels(trial.sqnr)} dB, {trial.agreement:7.2%} of the labels: {trial.choice}")
+        click.echo(f"signal to noise of each layer by itself, the {NOISIEST} lowest:")
         for tensor in sorted(result.noise, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
 
 
-RECIPE = {"--observer", "--bits", "--lam", "--class-norm", "--fold-norm"}
+def _decibels(sqnr: float | None) -> str:
+    return "exact" if sqnr is None else f"{sqnr:5.1f}"
+
+
+def _tell_search(trials: list[Trial]) -> None:
+    """What a search found, and the recipe it began with."""
+    best, given = trials[0], next(trial for trial in trials if trial.choice == "as given")
+    found = json.dumps(best.recipe.departures()) if best.recipe.departures() else "the default"
+    before, after = (_decibels(trial.sqnr).strip() for trial in (given, best))
+    click.echo(f"searched {len(trials)} recipes: {before} dB as given, {after} dB by {found}")
+
+
+RECIPE = {"--recipe", "--choose", "--observer", "--bits", "--lam", "--class-norm", "--fold-norm"}
 
 # The options that a quantized checkpoint leaves no choice in: they say how a network is quantized, or quantized again.
 _CHOICES = {
@@ -200,6 +262,9 @@ _CHOICES = {
     "size": "--size",
     "observers": "--observer",
     "widths": "--bits",
+    "recipe_name": "--recipe",
+    "choices": "--choose",
+    "search": "--search",
     "lam": "--lam",
     "class_norm": "--class-norm",
     "fold_norm": "--fold-norm",
@@ -223,14 +288,6 @@ def _tell_recorded(modules: list[ModuleComparison], unknown: list[str]) -> None:
         click.echo(f"first module that differs: {wrong.module} ({wrong.node} here) {how}")
     if unknown:
         click.echo(f"not compared, because this network has no such modules: {', '.join(unknown)}")
-
-
-def _recipe(observers: tuple[str, ...], widths: tuple[str, ...], lam: str, class_norm: str | None, fold: bool) -> Recipe:
-    from ..quantization.recipe import Recipe, observers_of, widths_of
-
-    general, by_glob = observers_of(observers)
-    clamp: str | int = int(lam) if lam.isdecimal() else lam
-    return Recipe(general, by_glob, widths_of(widths), clamp, class_norm, fold)
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:

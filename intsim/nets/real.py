@@ -18,8 +18,9 @@ from ..arith import I8, AnyArray, FloatArray
 from ..engine.graph import releases
 from ..ops import REGISTRY, TensorBound
 
-ACTIVATION, RESIDUAL, MASKS = "activation", "residual", "masks"  # kinds of tensors, each with its own width
-LOGITS = "logits"  # of a classifier; they keep the width of their accumulators
+# Kinds of tensors, each with its own width; the logits are those of attention.
+ACTIVATION, LOGITS, RESIDUAL, MASKS = "activation", "logits", "residual", "masks"
+CLASS_LOGITS = "class logits"  # of a classifier; they keep the width of their accumulators
 LAYER_NORM_EPS = 1e-5
 LOWERING_ONLY = ("gain", "bits")  # parameters that the functions in `REAL` do not take
 
@@ -60,7 +61,7 @@ class RealGraph:
     @property
     def classifies(self) -> bool:
         """Whether its output is the logits of one picture, not labels of pixels."""
-        return self.nodes[-1].kind == LOGITS
+        return self.nodes[-1].kind == CLASS_LOGITS
 
     def node(self, name: str, op: str, *inputs: str, kind: str = ACTIVATION, **params: Any) -> str:
         """Append any operation."""

@@ -31,7 +31,7 @@ from .blocks import (
     weighted_values,
 )
 from .classifiers import COMMON_KEYS, Classifier, common_of
-from .real import ACTIVATION, LAYER_NORM_EPS, LOGITS, RESIDUAL, RealGraph
+from .real import ACTIVATION, CLASS_LOGITS, LAYER_NORM_EPS, LOGITS, RESIDUAL, RealGraph
 from .settings import check_flags, check_size, check_whole
 
 SWIN_SOFTMAX_BITS = 8  # of the published networks
@@ -136,7 +136,7 @@ def swin(config: SwinConfig, weights: Weights) -> RealGraph:
     x = norm(net, "norm", x, weights, eps=c.eps)
     x = net.node("tokens", "tokens", x)  # (h*w, D)
     x = net.node("pooled", "mean", x)  # (D,)
-    net.linear("head", x, weights["head.weight"], weights["head.bias"], LOGITS)  # (K,)
+    net.linear("head", x, weights["head.weight"], weights["head.bias"], CLASS_LOGITS)  # (K,)
     return net
 
 
@@ -148,11 +148,11 @@ def window_block(net: RealGraph, name: str, x: str, stage: Stage, shift: int, we
         y = net.node(f"{name}.shifted", "roll", y, rows=-shift, columns=-shift)
     y = net.node(f"{name}.windows", "windows", y, size=stage.window)  # (W, T, D)
     q, k, v, gain = queries_keys_values(net, attn, y, stage.heads, weights)  # (W, heads, T, d)
-    logits = net.matmul(f"{attn}.logits", q, k, transpose_b=1, gain=gain)  # (W, heads, T, T)
+    logits = net.matmul(f"{attn}.logits", q, k, transpose_b=1, gain=gain, kind=LOGITS)  # (W, heads, T, T)
     table = f"{attn}.relative_position_bias_table"
     table = net.constant(table, weights[table], ACTIVATION)
     bias = net.node(f"{attn}.relative_position_bias", "relative_positions", table, size=stage.window)  # (heads, T, T)
-    logits = net.add(f"{attn}.biased", logits, bias, ACTIVATION)
+    logits = net.add(f"{attn}.biased", logits, bias, LOGITS)
     if shift:
         seen = regions(stage.grid, stage.window, shift)
         p = net.node(f"{attn}.softmax", "masked_softmax", logits, regions=seen, bits=SWIN_SOFTMAX_BITS)

@@ -17,6 +17,22 @@ WHOLE = ("slice", "roll", "windows", "grid", "tokens")  # data movements that ke
 
 def fold_norms(net: RealGraph) -> RealGraph:
     """`net` with every layer norm folded whose output only linear layers use, directly or moved as whole tokens."""
+    changed: dict[str, RealNode] = {}
+    behind = behind_norms(net)
+    for node in net.nodes:
+        if node.name in behind:
+            gamma, beta = (np.asarray(node.params[key], np.float64) for key in ("gamma", "beta"))
+            plain = {"gamma": np.ones_like(gamma), "beta": np.zeros_like(beta)}
+            changed[node.name] = replace(node, params={**node.params, **plain})
+            for user in behind[node.name]:
+                weight = np.asarray(user.params["weight"], np.float64)
+                affine = {"weight": weight * gamma, "bias": weight @ beta + user.params["bias"]}
+                changed[user.name] = replace(user, params={**user.params, **affine})
+    return RealGraph(changed.get(node.name, node) for node in net.nodes)
+
+
+def behind_norms(net: RealGraph) -> dict[str, list[RealNode]]:
+    """The linear layers behind every layer norm whose output only they use, directly or moved as whole tokens."""
     users: dict[str, list[RealNode]] = {node.name: [] for node in net.nodes}
     for node in net.nodes:
         for name in node.inputs:
@@ -28,15 +44,5 @@ def fold_norms(net: RealGraph) -> RealGraph:
             result += consumers(user.name) if user.op in WHOLE and user.params.get("axis") != -1 else [user]
         return result
 
-    changed: dict[str, RealNode] = {}
-    for node in net.nodes:
-        linears = consumers(node.name) if node.op == "layernorm" else []
-        if linears and all(user.op == "linear" for user in linears):
-            gamma, beta = (np.asarray(node.params[key], np.float64) for key in ("gamma", "beta"))
-            plain = {"gamma": np.ones_like(gamma), "beta": np.zeros_like(beta)}
-            changed[node.name] = replace(node, params={**node.params, **plain})
-            for user in linears:
-                weight = np.asarray(user.params["weight"], np.float64)
-                affine = {"weight": weight * gamma, "bias": weight @ beta + user.params["bias"]}
-                changed[user.name] = replace(user, params={**user.params, **affine})
-    return RealGraph(changed.get(node.name, node) for node in net.nodes)
+    found = {node.name: consumers(node.name) for node in net.nodes if node.op == "layernorm"}
+    return {name: linears for name, linears in found.items() if linears and all(user.op == "linear" for user in linears)}

@@ -15,25 +15,25 @@ from typing import Any
 import numpy as np
 
 from .._version import NUMERICS
-from ..arith import I8, I32, AnyArray, Format, Overflow, Scale
-from ..dialects import Dialect
+from ..arith import I8, I32, AnyArray, Format, Gelu, Overflow, Scale
+from ..dialects import Dialect, gelu_parameters
 from ..engine.graph import Graph
 from ..errors import BoundError, FileError, IntsimError
 from ..nets import blocks, swin
 from ..nets.networks import dimensions_of, network_of, parameters_of
-from ..nets.real import LOGITS, RealNode
+from ..nets.real import CLASS_LOGITS, RealNode
 from ..nets.swin import SwinConfig, regions
 from ..ops import REGISTRY
 from ..ops.masked_shiftmax import visible
 from ..ops.shiftgelu import UNCLAMPED
-from .calibrate import WIDEST
 from .checkpoint import Checkpoint
 from .containers import CheckpointTensor
 from .ivit_names import module_of, modules
-from .lower import Affine, LinearLayer, lower
-from .recipe import WIDTHS
+from .lower import Affine, IntegerGelu, LinearLayer, lower
+from .recipe import PUBLISHED, WIDEST
 
 INTEGERS = ".weight_integer"
+LOG2_E, MASKED = 1.4375, 100  # of the published exponential; what is subtracted from masked logits
 PUBLISHED_GELU_BITS = 8
 CONVOLUTION = "patch_embed.proj"
 
@@ -176,6 +176,24 @@ class _State:
             )
 
 
+def coarse_masks(graph: Graph) -> tuple[str, ...]:
+    """A remark for every shifted window whose logits are so coarse that the published mask of -100 may come back above the
+    floor of the exponential, which `masked_shiftmax` never lets happen.
+    """
+    remarks = []
+    for node in graph.nodes:
+        scale = graph.scales[node.inputs[0]] if node.op == "masked_shiftmax" else None
+        if scale is not None:
+            low, high = graph.tensors[node.inputs[0]].fmt.lo, graph.tensors[node.inputs[0]].fmt.hi
+            floor = -int(node.params["n"]) * int(node.params["x0"])
+            if LOG2_E * (high - low - MASKED / float(scale)) > floor:
+                remarks.append(
+                    f"{node.name}: one step of its logits is {float(scale):.3g}; in the published network, tokens that are "
+                    "masked may contribute, here they do not"
+                )
+    return tuple(remarks)
+
+
 def _is_norm(layer: str) -> bool:
     return layer.rpartition(".")[2] in ("norm", "norm1", "norm2")
 
@@ -194,7 +212,7 @@ class StoredIntegers:
         self.softmax_bits = swin.SWIN_SOFTMAX_BITS if isinstance(dimensions, SwinConfig) else blocks.SOFTMAX_BITS
 
     def bits(self, node: RealNode) -> int:
-        return WIDEST if node.kind == LOGITS else WIDTHS[node.kind]
+        return WIDEST if node.kind == CLASS_LOGITS else PUBLISHED.widths[node.kind]
 
     def scale(self, node: RealNode) -> float:
         module = module_of(f"{node.name}.requant", self.by_node) or module_of(node.name, self.by_node)
@@ -246,5 +264,6 @@ class StoredIntegers:
         bias = np.asarray(node.params["beta"])
         return Affine(bias, self.state.scales(f"{node.name}.norm_scaling_factor", len(bias)))
 
-    def lam(self, node: RealNode) -> int:
-        return UNCLAMPED
+    def gelu(self, node: RealNode, scale: float, dialect: Dialect) -> IntegerGelu:
+        clamp = {"lam": UNCLAMPED} if dialect.gelu is Gelu.LAMBDA_SHIFTGELU else {}
+        return IntegerGelu({**gelu_parameters(scale, dialect), **clamp})

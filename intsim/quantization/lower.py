@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..arith import I8, I32, AnyArray, Gelu, Scale, dyadic, signed
-from ..dialects import Dialect, gelu_parameters, softmax_parameters
+from ..arith import I8, I32, AnyArray, Scale, dyadic, signed
+from ..dialects import Dialect, softmax_parameters
 from ..engine.graph import Graph, Node, constant_node, input_node
 from ..errors import IntsimError
-from ..nets.real import LOGITS, REAL, RealGraph, RealNode
-from .calibrate import WIDEST
+from ..nets.real import CLASS_LOGITS, REAL, RealGraph, RealNode
+from .recipe import WIDEST
 
 PIXEL_SCALE = 1 / 255
 STEEPEST, SMALLEST = 2.0**29, 2.0**-32  # bounds of factors that a multiplier and its shift can represent
@@ -37,6 +37,13 @@ class Affine(NamedTuple):
 
     bias: AnyArray
     scale: Scale
+
+
+class IntegerGelu(NamedTuple):
+    """A GELU in integers: the parameters of the dialect's operator, and a factor that its requantization applies."""
+
+    params: dict[str, int]
+    gain: float = 1.0
 
 
 class ParameterSource(Protocol):
@@ -77,8 +84,8 @@ class ParameterSource(Protocol):
         """The integer parameters of a layer norm."""
         ...
 
-    def lam(self, node: RealNode) -> int:
-        """The clamp of a GELU."""
+    def gelu(self, node: RealNode, scale: float, dialect: Dialect) -> IntegerGelu:
+        """The integer parameters of a GELU of inputs at `scale`."""
         ...
 
 
@@ -166,7 +173,7 @@ class _Lowering:
         scale = self.scales[real.inputs[0]] * layer.scale
         params, scales = {"weight": layer.weight, "bias": layer.bias}, {"weight": layer.scale, "bias": scale}
         node = Node(real.name, "linear", self.sources(real), params, scales=scales)
-        if real.kind == LOGITS:
+        if real.kind == CLASS_LOGITS:
             self.reach[real.name] = np.abs(layer.weight.astype(np.int64)).sum(axis=1) * -I8.lo + np.abs(
                 layer.bias.astype(np.int64)
             )
@@ -204,11 +211,9 @@ class _Lowering:
 
     def gelu(self, real: RealNode) -> None:
         scale = self.scales[real.inputs[0]]
-        params = gelu_parameters(scale, self.dialect)
-        if self.dialect.gelu is Gelu.LAMBDA_SHIFTGELU:
-            params["lam"] = self.source.lam(real)
+        params, gain = self.source.gelu(real, scale, self.dialect)
         node = Node(real.name, str(self.dialect.gelu), self.sources(real), params)
-        self.requantize(real, node, scale * 2.0 ** -(params["b"] - 1))
+        self.requantize(real, node, scale * 2.0 ** -(params["b"] - 1) * gain)
 
     def add(self, real: RealNode) -> None:
         out = self.source.scale(real)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..arith import AnyArray
-from .recipe import MIN_MAX, MSE, Observer
+from .recipe import MIN_MAX, MSE, PERCENTILE, Observer
 
 MANTISSA_BITS = 9  # of a bin: its width is 2**-9 of the power of two below it
 _SHIFT = 52 - MANTISSA_BITS
@@ -19,6 +19,25 @@ SMALLEST_EXPONENT = -64  # of 2; smaller magnitudes count as zero
 _FIRST = (1023 + SMALLEST_EXPONENT) << MANTISSA_BITS
 CANDIDATES = 200  # clipping points tried in the search for the least squared error
 NARROWEST = 0.05  # the smallest candidate, relative to the largest magnitude
+CHANNEL_CANDIDATES, NARROWEST_CHANNEL = 41, 0.4  # the same for the weights of one channel
+
+
+def channel_ranges(weight: AnyArray, observer: Observer, top: int) -> AnyArray:
+    """The clipping point that `observer` chooses for every row of weights [out, in] and integers up to `top`, [out]."""
+    magnitude = np.abs(weight)
+    largest = np.asarray(magnitude.max(axis=1))
+    if observer.kind == MIN_MAX:
+        return largest
+    if observer.kind == PERCENTILE:
+        clipped = np.quantile(magnitude, observer.percent / 100, axis=1, method="higher")
+        return np.asarray(np.where(clipped > 0, clipped, largest))
+
+    def error(part: float) -> AnyArray:
+        step = np.where(largest > 0, largest, 1.0)[:, None] * (part / top)
+        return np.asarray(((np.minimum(np.rint(magnitude / step), top) * step - magnitude) ** 2).sum(axis=1))
+
+    parts = np.linspace(1.0, NARROWEST_CHANNEL, CHANNEL_CANDIDATES)
+    return np.asarray(largest * parts[np.argmin([error(part) for part in parts], axis=0)])
 
 
 class Magnitudes:

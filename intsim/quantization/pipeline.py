@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..storage.model_file import load, save
 from ..storage.pictures import read_picture
 from .checkpoint import Checkpoint
 from .configuration import at_size, config_beside, read_config
-from .ivit import import_checkpoint, is_quantized
+from .ivit import coarse_masks, import_checkpoint, is_quantized
 from .ivit_records import ModuleComparison, compare_recording, is_recorded, unknown_modules
 from .published_config import configuration_in, is_configuration
 from .recipe import Recipe
@@ -26,6 +27,8 @@ from .sensitivity import Noise, agreement, sensitivity
 from .stages import calibrated, folds_class_norm, integer_form, lowered, quantize_weights
 from .synth import preset as configuration_of_preset
 from .synth import random_picture, random_weights, require_feasible
+from .trials import Judge, Trial, bought, mirrored, number_of_trials, reversions
+from .trials import search as best_recipes
 
 GUESSED_SIZE = ", img_size"  # among what was taken for granted
 Picture = str | Path | AnyArray
@@ -43,7 +46,8 @@ class Quantized:
     `configuration` is that of the network, `origin` says where it came from, `remarks` which weights were taken where there
     was a choice, and what was taken off their names. From a float checkpoint: `agreement` is the
     share of calibration pixels (of a classifier: pictures) with the label of the float network, `noise` the signal-to-noise
-    ratio of every tensor where a report was asked for, `class_norm_folded` whether an L2 norm went into the integers. From a
+    ratio of every tensor and `choices` what each choice of the recipe bought, where a report was asked for, `trials` what a
+    search tried, the best first, `class_norm_folded` whether an L2 norm went into the integers. From a
     quantized checkpoint: `modules` compares a recording of its modules, where the file has one, `unknown_modules` are those
     the network does not have, `not_compared` that the recording is of another dialect.
     """
@@ -57,6 +61,8 @@ class Quantized:
     classifies: bool = False
     class_norm_folded: bool = False
     noise: list[Noise] = field(default_factory=list)
+    choices: list[Trial] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
     modules: list[ModuleComparison] = field(default_factory=list)
     unknown_modules: list[str] = field(default_factory=list)
     not_compared: bool = False
@@ -72,7 +78,7 @@ class Quantized:
             save(self.graph, path)
             return
         with replacing(report) as temporary:
-            temporary.write_text(rendered(Path(report).suffix, self.graph, self.noise), encoding="utf-8")
+            temporary.write_text(rendered(Path(report).suffix, self.graph, self.noise, self.choices), encoding="utf-8")
             save(self.graph, path)
 
 
@@ -87,18 +93,21 @@ def quantize(
     recipe: Recipe | None = None,
     dialect: Dialect | str | None = None,
     resize: bool = False,
+    search: float | None = None,
+    fixed: Collection[str] = (),
     report: bool = False,
     report_pictures: Sequence[Picture] = (),
     progress: Progress = _silent,
 ) -> Quantized:
     """Make an integer model from a checkpoint: Segmenter's own, mmsegmentation's, timm's, or one of I-ViT.
 
-    A float checkpoint needs calibration `pictures` (files, or u8 [H, W, 3]); `resize` scales them to the network's size.
-    The network's dimensions come from `config` (a file or a table), the configuration of `model`, a file next to the
-    checkpoint, or the shapes of its tensors. `weights` names one of several sets of weights in the file, such as
-    ``model_ema``; None takes the network's own, never an average. `size` (height, width) is the picture size of the model
-    where it is not that of training. `recipe` has every choice of quantization, `dialect` those of the arithmetic
-    (``isegmenter`` where None; of a quantized checkpoint ``ivit``). `report` measures the noise of every tensor, on
+    A float checkpoint needs calibration `pictures` (files, or u8 [H, W, 3]); `resize` scales them to the network's size. The
+    network's dimensions come from `config` (a file or a table), the configuration of `model`, a file next to the checkpoint,
+    or the shapes of its tensors. `weights` names one of several sets of weights in the file, such as ``model_ema``; None
+    takes the network's own, never an average. `size` (height, width) is the picture size of the model where it is not that
+    of training. `recipe` has every choice of quantization; with `search` others are tried for so many seconds, all choices
+    but those in `fixed`, and the best is taken. `dialect` those of the arithmetic (``isegmenter`` where None; of a quantized
+    checkpoint ``ivit``). `report` measures the noise of every tensor and what each choice of the recipe buys, on
     `report_pictures` or those of calibration. A quantization-aware checkpoint of I-ViT keeps its integers and scales, and
     takes no pictures, recipe, size or report.
 
@@ -107,7 +116,14 @@ def quantize(
     """
     opened = Checkpoint.open(checkpoint, weights)
     if is_quantized(opened.tensors):
-        asked = {"pictures": pictures, "size": size, "recipe": recipe, "report": report or report_pictures, "resize": resize}
+        asked = {
+            "pictures": pictures,
+            "size": size,
+            "recipe": recipe,
+            "search": search is not None,
+            "report": report or report_pictures,
+            "resize": resize,
+        }
         if in_vain := [name for name, value in asked.items() if value]:
             raise AlreadyQuantized(opened.path, in_vain[0])
         return _take(opened, config, model, resolve(dialect or IVIT), progress)
@@ -118,13 +134,22 @@ def quantize(
     tensors = opened.weights(settings)
     images = _images(pictures, settings, resize, origin)
     others = _images(report_pictures, settings, resize, origin) or images
+    build = partial(_quantized_by, tensors, settings, images, rules)
+    tried: list[Trial] = []
+    if search is not None:
+        frozen = frozenset(fixed)
+        judge, step = Judge(tensors, settings, mirrored(images)), progress("searching", number_of_trials(frozen))
+        tried = best_recipes(judge, build, recipe, frozen, search, step)
+        recipe = tried[0].recipe
     net, trained = integer_form(tensors, settings, images, recipe), built(settings, tensors)
-    step = progress("calibrating", 2 * len(images) * len(net.nodes))
+    step = progress("calibrating", 3 * len(images) * len(net.nodes))
     statistics = calibrated(net, images, rules, recipe, step)
-    graph = lowered(net, statistics, rules, settings, images, opened.sha256, weights)
-    noise: list[Noise] = []
+    graph = lowered(net, statistics, rules, settings, images, opened.sha256, weights, step)
+    noise, choices = list[Noise](), list[Trial]()
     if report:
         noise = sensitivity(net, graph, others, trained, progress("measuring", len(others) * len(net.nodes)))
+        step = progress("comparing recipes", len(reversions(recipe)) + 2)
+        choices = bought(Judge(tensors, settings, others), build, recipe, graph, step)
     return Quantized(
         graph,
         settings,
@@ -135,7 +160,16 @@ def quantize(
         classifies=trained.classifies,
         class_norm_folded=folds_class_norm(settings, recipe),
         noise=noise,
+        choices=choices,
+        trials=tried,
     )
+
+
+def _quantized_by(
+    weights: dict[str, AnyArray], config: dict[str, Any], pictures: list[AnyArray], dialect: Dialect, recipe: Recipe
+) -> Graph:
+    """The integer network of a recipe that is tried."""
+    return quantize_weights(weights, config, pictures, dialect, "", recipe)
 
 
 def _take(
@@ -149,10 +183,11 @@ def _take(
     settings, origin = configuration_of(checkpoint, config, model, None)
     progress("importing", 1)
     graph, recorded = import_checkpoint(checkpoint, settings, dialect), is_recorded(checkpoint)
+    remarks = checkpoint.remarks + coarse_masks(graph)
     if not recorded or dialect != IVIT:
-        return Quantized(graph, settings, origin, checkpoint.remarks, not_compared=recorded)
+        return Quantized(graph, settings, origin, remarks, not_compared=recorded)
     modules, unknown = compare_recording(checkpoint, settings, dialect), unknown_modules(checkpoint, settings)
-    return Quantized(graph, settings, origin, checkpoint.remarks, modules=modules, unknown_modules=unknown)
+    return Quantized(graph, settings, origin, remarks, modules=modules, unknown_modules=unknown)
 
 
 def configuration_of(

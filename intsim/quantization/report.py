@@ -14,7 +14,9 @@ from .._version import __version__
 from ..engine.graph import CONSTANT, Graph
 from ..errors import FileError
 from ..storage.templates import template
+from .recipe import from_table
 from .sensitivity import Noise
+from .trials import Trial
 
 REPORT_SUFFIXES = (".html", ".svg", ".json")
 LEFT, TOP, WIDTH, HEIGHT = 52, 14, 1060, 320  # of the plot area, in pixels
@@ -27,10 +29,11 @@ def check_format(path: Path) -> None:
         raise FileError(f"{path}: a report is written as {', '.join(REPORT_SUFFIXES)}; give it one of these suffixes")
 
 
-def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise]) -> str:
-    """The report in the format of a suffix."""
+def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise], choices: Sequence[Trial] = ()) -> str:
+    """The report in the format of a suffix; a picture has no place for `choices`."""
     if suffix.lower() == ".json":
-        text = json.dumps({"model_sha256": graph.content_hash, "tensors": [noise.record() for noise in tensors]}, indent=2)
+        record = {"model_sha256": graph.content_hash, "tensors": [noise.record() for noise in tensors]}
+        text = json.dumps({**record, "choices": [trial.record() for trial in choices]}, indent=2)
     else:
         picture = template(__package__, "sensitivity.svg.j2", markup=True).render(**_geometry(tensors))
         text = picture
@@ -39,6 +42,7 @@ def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise]) -> str:
             text = template(__package__, "sensitivity.html.j2", markup=True).render(
                 picture=Markup(picture),
                 rows=rows,
+                choices=[{"name": t.choice, "sqnr": _formatted(t.sqnr), "same": f"{t.agreement:.2%}"} for t in choices],
                 name=graph.config.get("name", "model"),
                 dialect=graph.dialect.name,
                 recipe=_recipe(graph),
@@ -49,8 +53,8 @@ def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise]) -> str:
 
 
 def _recipe(graph: Graph) -> str:
-    recipe = graph.provenance.get("recipe")
-    return json.dumps(recipe) if recipe else "the default"
+    departures = from_table(graph.provenance["recipe"]).departures()
+    return json.dumps(departures) if departures else "the default"
 
 
 def _row(noise: Noise) -> dict[str, Any]:

@@ -11,10 +11,13 @@ import math
 import numpy as np
 
 from ..arith import I8, I32, AnyArray, Scale
+from ..dialects import Dialect
 from ..errors import IntsimError
 from ..nets.real import REAL, RealNode
 from .calibrate import NOTHING, Statistics
-from .lower import Affine, LinearLayer
+from .lower import Affine, IntegerGelu, LinearLayer
+from .observers import channel_ranges
+from .recipe import WEIGHT, Observer
 
 # Lower bound of a channel's max|w|, relative to the layer's median, at which its bias and multiplier still fit.
 DEAD = 2.0**-12
@@ -49,10 +52,11 @@ class Rounded:
 
     def linear(self, node: RealNode, x_scale: float) -> LinearLayer:
         weight, bias = (np.asarray(node.params[key], np.float64) for key in ("weight", "bias"))
-        largest = np.abs(weight).max(axis=1)
+        observer, top = self.statistics.recipe.observers.get(WEIGHT, Observer()), self.statistics.weights.hi
+        largest = channel_ranges(weight, observer, top)
         largest = np.maximum(largest, DEAD * np.median(largest))
-        scale = np.where(largest > NOTHING, largest, 1.0) / self.statistics.weights.hi
-        integers = np.rint(weight / scale[:, None]).astype(np.int8)
+        scale = np.where(largest > NOTHING, largest, 1.0) / top
+        integers = np.clip(np.rint(weight / scale[:, None]), -top, top).astype(np.int8)
         return LinearLayer(integers, _fit(np.rint(bias / (x_scale * scale)), f"{node.name}: bias"), scale)
 
     def layernorm(self, node: RealNode) -> Affine:
@@ -64,8 +68,8 @@ class Rounded:
         scale = float(gamma[0]) * unit if (gamma == gamma[0]).all() else gamma * unit
         return Affine(_fit(np.floor(beta / gamma / unit), f"{node.name}: beta / gamma"), scale)
 
-    def lam(self, node: RealNode) -> int:
-        return self.statistics.lam[node.name]
+    def gelu(self, node: RealNode, scale: float, dialect: Dialect) -> IntegerGelu:
+        return self.statistics.gelus[node.name]
 
 
 def _fit(values: AnyArray, what: str) -> AnyArray:

@@ -124,7 +124,7 @@ def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures
     return float(np.mean([np.mean(run(graph, p) == labels) for p, labels in zip(pictures, expected, strict=True)]))
 
 
-def _integer_node(graph: Graph, name: str) -> str:
+def integer_node(graph: Graph, name: str) -> str:
     """The integer node that represents a real one: its requantization where it has one."""
     return requant if (requant := f"{name}.requant") in graph.by_name else name
 
@@ -132,13 +132,13 @@ def _integer_node(graph: Graph, name: str) -> str:
 def _computed(graph: Graph, node: RealNode, inputs: list[AnyArray]) -> AnyArray:
     """The integer operation for `node`, requantized."""
     value = replay(graph, graph.by_name[node.name], inputs)
-    end = _integer_node(graph, node.name)
+    end = integer_node(graph, node.name)
     return value if end == node.name else replay(graph, graph.by_name[end], [value])
 
 
 def _rounded(graph: Graph, name: str, value: AnyArray) -> AnyArray:
     """Real values rounded to the integers that represent them."""
-    end = _integer_node(graph, name)
+    end = integer_node(graph, name)
     fmt, scale = graph.tensors[end].fmt, graph.scales[end]
     if value.dtype != np.float64 or scale is None:
         return value
@@ -149,7 +149,7 @@ def _add(
     sums: _Energies, graph: Graph, node: RealNode, running: tuple[AnyArray, AnyArray], alone: tuple[AnyArray, AnyArray]
 ) -> None:
     """Add a tensor: its integers and the expected real values, as the network runs and by itself."""
-    end = _integer_node(graph, node.name)
+    end = integer_node(graph, node.name)
     fmt, scale = graph.tensors[end].fmt, graph.scales[end]
     assert scale is not None
     (integers, expected), (own_integers, value) = running, alone
@@ -162,7 +162,7 @@ def _add(
 
 
 def _noise(graph: Graph, node: RealNode, sums: _Energies) -> Noise:
-    fmt = graph.tensors[_integer_node(graph, node.name)].fmt
+    fmt = graph.tensors[integer_node(graph, node.name)].fmt
     sqnr, own = _decibels(sums.signal, sums.noise), _decibels(sums.own_signal, sums.own_noise)
     return Noise(node.name, graph.by_name[node.name].op, fmt, sqnr, own, sums.clipped / max(sums.count, 1))
 

@@ -15,7 +15,9 @@ from ..errors import IntsimError
 from ..nets.networks import SEGMENTER, built, network_of
 from ..nets.real import RealGraph
 from ..nets.segmenter import CLASS_FEATURES, MASK, SegmenterConfig, segmenter
+from .bias_correction import corrected
 from .calibrate import Statistics, calibrate
+from .equalization import equalized
 from .fold import fold_norms
 from .lower import lower
 from .recipe import CALIBRATED, NONE, Recipe
@@ -39,7 +41,7 @@ def quantize_weights(
     recipe = recipe or Recipe()
     net = integer_form(weights, config, pictures, recipe)
     statistics = calibrated(net, pictures, dialect, recipe, progress)
-    return lowered(net, statistics, dialect, config, pictures, checkpoint_sha256)
+    return lowered(net, statistics, dialect, config, pictures, checkpoint_sha256, progress=progress)
 
 
 def calibrated(
@@ -58,25 +60,29 @@ def lowered(
     pictures: list[AnyArray],
     checkpoint_sha256: str,
     weights: str | None = None,
+    progress: Progress = lambda name: None,
 ) -> Graph:
-    """The integer graph, with a record of where it comes from: checkpoint and which of its sets of weights where one was
-    named, pictures, where the recipe is unusual.
+    """The integer graph, its biases corrected where the recipe says so, with a record of where it comes from: checkpoint and
+    which of its sets of weights where one was named, pictures, recipe.
     """
     provenance = {
         "intsim": NUMERICS,
         "checkpoint_sha256": checkpoint_sha256,
         **({"weights": weights} if weights is not None else {}),
         "calibration_sha256": [digest(picture) for picture in pictures],
-        **({"recipe": departures} if (departures := statistics.recipe.departures()) else {}),
+        "recipe": statistics.recipe.record(),
     }
     with np.errstate(all="ignore"):
-        return lower(net, Rounded(statistics), dialect, config, provenance)
+        graph = lower(net, Rounded(statistics), dialect, config, provenance)
+        return corrected(net, graph, pictures, progress) if statistics.recipe.correct_bias else graph
 
 
 def integer_form(
     weights: dict[str, AnyArray], config: dict[str, Any], pictures: list[AnyArray], recipe: Recipe
 ) -> RealGraph:
-    """The real-valued network as lowering takes it: without L2 norms, layer norms folded where the recipe says so."""
+    """The real-valued network as lowering takes it: without L2 norms, and where the recipe says so with layer norms folded
+    and channels equalized.
+    """
     if recipe.class_norm == CALIBRATED and not folds_class_norm(config, recipe):
         raise IntsimError(
             "class norm: this network has none to calibrate; expected a mask decoder trained with L2 normalisation, and "
@@ -86,7 +92,9 @@ def integer_form(
     if network_of(config) is SEGMENTER and net.normalised:
         gain: float | AnyArray = class_gain(net, pictures) if folds_class_norm(config, recipe) else 1.0
         net = segmenter(SegmenterConfig.of(config), weights, class_gain=gain)
-    return fold_norms(net) if recipe.fold_norm else net
+    net = fold_norms(net) if recipe.fold_norm else net
+    with np.errstate(all="ignore"):  # what leaves float64 is refused by name in calibration
+        return equalized(net, pictures, recipe.equalize) if recipe.equalize else net
 
 
 def folds_class_norm(config: dict[str, Any], recipe: Recipe) -> bool:
