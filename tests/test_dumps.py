@@ -219,9 +219,9 @@ def raw_dump(tensors: Tensors, folder: Path) -> Path:
         padded[:, :2] = probs
         tiles = padded.reshape(16, 1, 4, 2, 8).swapaxes(2, 3)
         tiles.astype(">i2").tofile(folder / f"blk{i}/probs.bin")
-        logits = tensors[f"encoder.blocks.{i}.attn.logits.requant"].reshape(-1, 8)
-        lines = ["// eight elements per beat, the first one in the highest digits", "@0"]
-        lines += ["".join(f"{int(v) & 255:02x}" for v in beat) for beat in logits]
+        logits = tensors[f"encoder.blocks.{i}.attn.logits.requant"].reshape(-1, 4)
+        lines = ["// four elements per beat, the first one in the highest digits", "@0"]
+        lines += ["".join(f"{int(v) & 0xFFFF:04x}" for v in beat) for beat in logits]
         (folder / f"blk{i}/logits.hex").write_text("\n".join(lines))
         np.savetxt(folder / f"blk{i}/norm1.txt", tensors[f"encoder.blocks.{i}.norm1"], fmt="%d", delimiter=", ")
     return folder

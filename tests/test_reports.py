@@ -17,7 +17,7 @@ from intsim.errors import FileError
 
 ROOT = Path(__file__).parent.parent
 NORM, SOFTMAX = "encoder.blocks.0.norm1.requant", "encoder.blocks.0.attn.softmax"  # i8 [16, 32], i16 [2, 16, 16]
-LOGITS = "encoder.blocks.0.attn.logits.requant"  # one multiplier
+CONTEXT = "encoder.blocks.0.attn.context.requant"  # i8, one multiplier
 
 
 def golden(path: Path, name: str) -> np.ndarray:
@@ -143,8 +143,8 @@ def half_away(x: np.ndarray) -> np.ndarray:
 
 
 def shifted(graph: Graph, acc: np.ndarray, rounding: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """acc * m, and a right shift by e that rounds in its own way, of LOGITS."""
-    node = graph.by_name[LOGITS]
+    """acc * m, and a right shift by e that rounds in its own way, of CONTEXT."""
+    node = graph.by_name[CONTEXT]
     m, e = (np.asarray(node.params[key], np.int64) for key in ("m", "e"))
     return np.clip(rounding(acc * m, e), -128, 127)
 
@@ -184,18 +184,18 @@ ROUNDINGS: dict[str, tuple[Callable[[Graph, np.ndarray, float, float], np.ndarra
 def test_an_arithmetic_is_named(report: str, graph: Graph, golden_file: Path, tmp_path: Path) -> None:
     """On accumulators that are ties, negative, and past both ends, made for this node."""
     device, rule = ROUNDINGS[report]
-    node = graph.by_name[LOGITS]
+    node = graph.by_name[CONTEXT]
     source = node.inputs[0]
-    shape, scale, out = graph.tensors[source].shape, graph.scales[source], graph.scales[LOGITS]
+    shape, scale, out = graph.tensors[source].shape, graph.scales[source], graph.scales[CONTEXT]
     assert isinstance(scale, float)
     assert isinstance(out, float)
     factor = int(np.ravel(node.params["m"])[0]) / 2.0 ** int(np.ravel(node.params["e"])[0])
     near = np.concatenate([np.rint((np.arange(-140, 140) + 0.5) / factor) + k for k in (-1, 0, 1)])
     acc = np.random.default_rng(1).permutation(near)[: np.prod(shape)].reshape(shape).astype(np.int64)
     values = device(graph, acc, scale, out).astype(np.int8)
-    np.savez(tmp_path / "d.npz", **{source: acc.astype(np.int32), LOGITS: values})
+    np.savez(tmp_path / "d.npz", **{source: acc.astype(np.int32), CONTEXT: values})
     result = diff(golden_file, tmp_path / "d.npz", graph, isolated=True)
-    explanation = next(e for e in result.explanations if e.tensor == LOGITS)
+    explanation = next(e for e in result.explanations if e.tensor == CONTEXT)
     assert rule in [fit.name for fit in explanation.fits], explanation.sentence()
     assert explanation.fits[0].share == 1
 
