@@ -334,6 +334,19 @@ def test_what_each_choice_buys() -> None:
     assert reversions(PUBLISHED) == {}
 
 
+def test_a_choice_that_a_network_needs_does_not_stop_the_report() -> None:
+    """A gamma of 0 has to be folded: the recipes that do not fold it are named as not possible."""
+    weights, picture = random_weights(TINY, 3), random_picture(TINY, 4)
+    weights["encoder.blocks.0.norm1.weight"] = np.where(np.arange(32) == 5, 0.0, 1.0)
+    recipe = Recipe(fold_norm=True)
+
+    def build(recipe: Recipe) -> Graph:
+        return quantize_weights(weights, TINY, [picture], dialects.ISEGMENTER, "random", recipe)
+
+    trials = bought(Judge(weights, TINY, [picture]), build, recipe, build(recipe))
+    assert {t.choice for t in trials} >= {"without fold_norm: not possible", "published recipe: not possible"}
+
+
 def test_judging_follows_its_definition() -> None:
     """The ratio of scores without their mean over classes, and the share of places with the same label."""
     weights, pictures = random_weights(TINY, 3), [random_picture(TINY, seed) for seed in (4, 5)]

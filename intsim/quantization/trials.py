@@ -104,7 +104,10 @@ def bought(
     others = {f"without {key}": without for key, without in reversions(recipe).items()}
     others |= {"published recipe": PUBLISHED} if recipe != PUBLISHED else {}
     for choice, other in others.items():
-        trials.append(judge.trial(choice, other, build(other)))
+        try:
+            trials.append(judge.trial(choice, other, build(other)))
+        except IntsimError:  # this network needs the choice: a gamma of 0 has to be folded
+            trials.append(Trial(f"{choice}: not possible", other, 0.0, 0.0))
         progress(choice)
     return trials
 
