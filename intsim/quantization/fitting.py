@@ -27,7 +27,7 @@ class GeluInputs:
     of the inputs' scale.
 
     The squared error of any integer GELU follows exactly from these 256 x 256 cells, for any number of pictures:
-    ``sum((a * out + c - g)**2) = a**2 * sum(out**2) - 2 * a * sum(out * g) + ...``.
+    ``sum((a * out - g)**2) = a**2 * sum(out**2) - 2 * a * sum(out * g) + sum(g**2)``.
     """
 
     def __init__(self, scale: float, fmt: Format = I8) -> None:
@@ -45,8 +45,7 @@ class GeluInputs:
     def best(self, dialect: Dialect, recipe: Recipe) -> IntegerGelu:
         """The integer GELU with the least squared error over the recorded inputs, of those that the recipe allows.
 
-        On ties the widest clamp, and the slope nearest to the published one. A constant error does not count where biases
-        are corrected: it is cancelled behind the GELU.
+        On ties the widest clamp, and the slope nearest to the published one.
         """
         if not self.count.any():
             lam = UNCLAMPED if recipe.lam in (SEARCH, OFF) else int(recipe.lam)
@@ -57,7 +56,7 @@ class GeluInputs:
 
         def error(x0: int, lam: int) -> float:
             if (x0, lam) not in errors:
-                errors[x0, lam] = self._error(self._parameters(x0, lam, dialect), dialect, fitted, recipe.correct_bias)
+                errors[x0, lam] = self._error(self._parameters(x0, lam, dialect), dialect, fitted)
             return errors[x0, lam][0]
 
         def best_clamp(x0: int) -> int:
@@ -86,7 +85,7 @@ class GeluInputs:
         rounded = {published, *(min(int(np.rint(x0)), -1) for x0 in tried)}
         return sorted(rounded, key=lambda x0: (abs(x0 - published), x0))
 
-    def _error(self, params: dict[str, int], dialect: Dialect, fitted: bool, offset: bool) -> tuple[float, float]:
+    def _error(self, params: dict[str, int], dialect: Dialect, fitted: bool) -> tuple[float, float]:
         """The squared error of an integer GELU, less what does not depend on it, and the gain at which it is that small."""
         maxima = np.flatnonzero(self.count.any(axis=1))
         # One row [.., x, .., top] per maximum: every input up to the maximum, which is always present.
@@ -94,9 +93,5 @@ class GeluInputs:
         count, total = self.count[maxima], self.total[maxima]
         out = REGISTRY[str(dialect.gelu)](rows, **params, dialect=dialect) * 2.0 ** -(params["b"] - 1)
         square, product = float((count * out * out).sum()), float((out * total).sum())
-        if offset:
-            number, sum_out = float(count.sum()), float((count * out).sum())
-            square -= sum_out**2 / number
-            product -= sum_out * float(total.sum()) / number
         gain = product / square if fitted and square > 0 and product > 0 else 1.0
         return gain * gain * square - 2 * gain * product, gain
