@@ -33,6 +33,7 @@ from intsim.quantization.softmax_range import SoftmaxInputs, softmax_scale, step
 from intsim.quantization.synth import random_picture, random_weights
 from intsim.quantization.trials import Judge, Trial, bought, mirrored, number_of_trials, reversions, search
 
+from checking import searching
 from networks import TINY, TINY_DEIT, TINY_SWIN
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -49,6 +50,7 @@ def made(config: dict[str, Any], recipe: Recipe | None = None, dialect: str = "i
 # --- logits -----------------------------------------------------------------------------------------------------------
 
 
+@searching
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=80), st.integers(-300, 300))
 def test_bytes_of_a_row_keep_differences_up_to_255(values: list[int], near: int) -> None:
     """Of i16, and of i16 close together."""
@@ -129,6 +131,31 @@ def test_fused_attention_with_logits_of_either_width(config: dict[str, Any], bit
     softmaxes = [node for node in graph.nodes if "shiftmax" in node.op]
     assert {graph.tensors[node.inputs[0]].fmt.bits for node in softmaxes} == {bits}
     assert (run(graph, picture) == run(graph, picture, face="ref")).all()
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_attention_by_heads_is_the_same_network(config: dict[str, Any]) -> None:
+    """In real numbers, and in integers where all heads have one scale; with 8 bits each has a scale and an x0 of its own."""
+    weights, picture = random_weights(config, 3), random_picture(config, 4)
+    whole = integer_form(weights, config, [picture], Recipe())
+    split = integer_form(weights, config, [picture], Recipe(logits_scale="head"))
+    joined = {node.name for node in whole.nodes if node.name.endswith(".context")}
+    for name, value in whole.tensors(picture, joined).items():
+        np.testing.assert_allclose(split.tensors(picture, [name])[name], value, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(split.run(picture), whole.run(picture))
+
+    one_scale = Recipe()  # of 16-bit logits: what softmax needs, whatever the head
+    by_heads = made(config, one_scale.replaced(logits_scale="head"))
+    other = random_picture(config, 9)
+    for face in ("fast", "ref"):
+        if config is not TINY_SWIN:  # before their bias is added, its logits have scales by their range
+            assert (run(by_heads, other, face=face) == run(made(config, one_scale), other)).all()
+
+    narrow = made(config, Recipe(widths={"logits": 8}, logits_scale="head"))
+    assert (run(narrow, other) == run(narrow, other, face="ref")).all()
+    softmaxes = [node for node in narrow.nodes if "shiftmax" in node.op]
+    assert len(softmaxes) == sum(shape[-3] for name, shape in whole.shapes().items() if name.endswith(".softmax"))
+    assert len({node.params["x0"] for node in softmaxes}) > 1
 
 
 # --- GELU -------------------------------------------------------------------------------------------------------------
@@ -467,6 +494,9 @@ def test_real_statistics_need_the_choices(seed: int) -> None:
     default, narrow = Recipe(), Recipe(widths={"logits": 8}, logits_range="observed")
     assert own(default, "attn.softmax").min() > 30
     assert own(narrow, "attn.softmax").max() < 20, "one scale of 8 bits for all heads"
+    by_heads = own(narrow.replaced(logits_scale="head", logits_range="softmax"), "softmax").reshape(4, 6)
+    pooled = -10 * np.log10(np.mean(10 ** (-by_heads / 10), axis=1))
+    assert pooled[3] > own(narrow.replaced(logits_range="softmax"), "attn.softmax")[3] + 6, "8 bits for each head"
     assert (own(default, "mlp.act") > own(default.replaced(gelu="published"), "mlp.act") + 0.5).all()
     assert own(default, "attn.qkv").mean() > own(default.replaced(equalize=0.0), "attn.qkv").mean() + 1
 

@@ -27,7 +27,7 @@ from .sensitivity import Noise, agreement, sensitivity
 from .stages import calibrated, folds_class_norm, integer_form, lowered, quantize_weights
 from .synth import preset as configuration_of_preset
 from .synth import random_picture, random_weights, require_feasible
-from .trials import Judge, Trial, bought, mirrored, number_of_trials, reversions
+from .trials import Judge, Trial, bought, mirrored, number_of_trials, reversions, without_effect
 from .trials import search as best_recipes
 
 GUESSED_SIZE = ", img_size"  # among what was taken for granted
@@ -137,7 +137,7 @@ def quantize(
     build = partial(_quantized_by, tensors, settings, images, rules)
     tried: list[Trial] = []
     if search is not None:
-        frozen = frozenset(fixed)
+        frozen = frozenset(fixed) | without_effect(recipe)
         judge, step = Judge(tensors, settings, mirrored(images)), progress("searching", number_of_trials(frozen))
         tried = best_recipes(judge, build, recipe, frozen, search, step)
         recipe = tried[0].recipe

@@ -33,6 +33,7 @@ NARROW = 8  # bits: the general observer applies up to this width; wider tensors
 
 SEARCH, OFF = "search", "off"
 SOFTMAX, OBSERVED = "softmax", "observed"
+PER_TENSOR, PER_HEAD = "tensor", "head"
 FITTED, PUBLISHED_FORM = "fitted", "published"
 CALIBRATED, NONE = "calibrated", "none"
 
@@ -61,6 +62,7 @@ class Observer:
 
 CHOICES: Mapping[str, tuple[str | bool, ...]] = {
     "logits_range": (SOFTMAX, OBSERVED),
+    "logits_scale": (PER_TENSOR, PER_HEAD),
     "gelu": (FITTED, PUBLISHED_FORM),
     "correct_bias": (True, False),
     "fold_norm": (True, False),
@@ -76,10 +78,11 @@ class Recipe:
     channel. `widths` are bits by kind of tensor: weight, activation, logits (of attention), residual, masks.
 
     `logits_range` is how the scale of what goes into a softmax is chosen: ``softmax``, for what softmax sees of it, or
-    ``observed``, as for other tensors. `gelu` is ``fitted`` (the slope of each GELU's sigmoid and the gain of its result
-    with the least squared error) or ``published`` (1.702 and 1). `correct_bias` cancels the mean error of every channel of a
-    linear layer by its bias. `equalize` is the strength, from 0 (off) to 1, at which channels before linear layers are made
-    alike.
+    ``observed``, as for other tensors. `logits_scale` is one per ``tensor``, or one per ``head``, for which the nodes of
+    attention exist once per head; logits of 16 bits have room for all heads and do not need it. `gelu` is ``fitted`` (the
+    slope of each GELU's sigmoid and the gain of its result with the least squared error) or ``published`` (1.702 and 1).
+    `correct_bias` cancels the mean error of every channel of a linear layer by its bias. `equalize` is the strength, from 0
+    (off) to 1, at which channels before linear layers are made alike.
 
     `lam` is ``search`` (the clamp of each GELU with the least squared error), ``off``, or one integer for all. `class_norm`
     is how the L2 norm of class features is replaced: ``calibrated``, ``none`` (omitted), or None for calibrated where the
@@ -90,6 +93,7 @@ class Recipe:
     observers: Mapping[str, Observer] = field(default_factory=dict)
     widths: Mapping[str, int] = field(default_factory=lambda: dict(WIDTHS))
     logits_range: str = SOFTMAX
+    logits_scale: str = PER_TENSOR
     gelu: str = FITTED
     correct_bias: bool = True
     equalize: float = 0.5

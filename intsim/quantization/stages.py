@@ -19,8 +19,9 @@ from .bias_correction import corrected
 from .calibrate import Statistics, calibrate
 from .equalization import equalized
 from .fold import fold_norms
+from .heads import split_heads
 from .lower import lower
-from .recipe import CALIBRATED, NONE, Recipe
+from .recipe import CALIBRATED, NONE, PER_HEAD, Recipe
 from .rounding import Rounded
 
 
@@ -80,8 +81,8 @@ def lowered(
 def integer_form(
     weights: dict[str, AnyArray], config: dict[str, Any], pictures: list[AnyArray], recipe: Recipe
 ) -> RealGraph:
-    """The real-valued network as lowering takes it: without L2 norms, and where the recipe says so with layer norms folded
-    and channels equalized.
+    """The real-valued network as lowering takes it: without L2 norms, and where the recipe says so with layer norms folded,
+    channels equalized, and attention head by head.
     """
     if recipe.class_norm == CALIBRATED and not folds_class_norm(config, recipe):
         raise IntsimError(
@@ -94,7 +95,8 @@ def integer_form(
         net = segmenter(SegmenterConfig.of(config), weights, class_gain=gain)
     net = fold_norms(net) if recipe.fold_norm else net
     with np.errstate(all="ignore"):  # what leaves float64 is refused by name in calibration
-        return equalized(net, pictures, recipe.equalize) if recipe.equalize else net
+        net = equalized(net, pictures, recipe.equalize) if recipe.equalize else net
+    return split_heads(net) if recipe.logits_scale == PER_HEAD else net
 
 
 def folds_class_norm(config: dict[str, Any], recipe: Recipe) -> bool:

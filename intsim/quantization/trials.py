@@ -22,7 +22,7 @@ from ..errors import IntsimError
 from ..nets.networks import built
 from ..nets.real import LOGITS
 from ..nets.segmenter import SCORES
-from .recipe import FITTED, MSE, OBSERVED, PUBLISHED, SOFTMAX, WEIGHT, Observer, Recipe
+from .recipe import FITTED, MSE, NARROW, OBSERVED, PER_HEAD, PER_TENSOR, PUBLISHED, SOFTMAX, WEIGHT, Observer, Recipe
 
 Build = Callable[[Recipe], Graph]  # the integer network of a recipe
 
@@ -32,6 +32,7 @@ CANDIDATES: tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...] = (
     ("correct_bias", ({"correct_bias": True}, {"correct_bias": False})),
     ("gelu", ({"gelu": FITTED}, {"gelu": PUBLISHED.gelu})),
     ("logits_range", ({"logits_range": SOFTMAX}, {"logits_range": OBSERVED})),
+    ("logits_scale", ({"logits_scale": PER_TENSOR}, {"logits_scale": PER_HEAD})),
     ("observers", ({"observers": {WEIGHT: Observer.of(MSE)}},)),
     (
         "observer",
@@ -165,6 +166,11 @@ def search(
                 best = trial
             progress(choice)
     return [best, *(trial for trial in trials if trial is not best)]
+
+
+def without_effect(recipe: Recipe) -> frozenset[str]:
+    """The choices that need not be tried: a scale per head, where logits have room for all heads at one."""
+    return frozenset({"logits_scale"} if recipe.widths[LOGITS] > NARROW else ())
 
 
 def number_of_trials(fixed: frozenset[str] = frozenset()) -> int:
