@@ -227,13 +227,9 @@ OTHERS: dict[str, tuple[list[str], str]] = {
         [f"encoder.{name}" for name in TIMM_BODY],
         "is a Segmenter of the original implementation without its decoder: decoder... is missing",
     ),
-    "a ViT without its classifier": (
-        TIMM_BODY,
-        "is a ViT, DeiT or Swin of timm without its classifier: head... is missing",
-    ),
-    "a backbone without its classifier": (
-        [f"backbone.{name}" for name in TIMM_BODY],
-        "is a ViT, DeiT or Swin of timm without its classifier: head... is missing",
+    "a Swin without its classifier": (
+        ["patch_embed.proj.weight", "patch_embed.norm.weight", "layers.0.blocks.0.norm1.weight", "norm.weight"],
+        "is a Swin without its classifier, head.weight",
     ),
     "nothing known": (["a.b", "c.d"], "not a supported network: its 2 tensors, such as a.b,"),
 }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.numpy import save_file
 
 import intsim
@@ -41,6 +42,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def table_of(name: str, config: dict[str, Any]) -> dict[str, Any]:
     """The config.json that transformers would have written."""
     table: dict[str, Any] = {
+        "architectures": [f"{name.title()}ForImageClassification"],
         "model_type": name.partition(" ")[0],
         "image_size": config["img_size"],
         "patch_size": config["patch_size"],
@@ -126,6 +128,40 @@ def test_a_folder_is_the_same_network(name: str, shards: int, tmp_path: Path) ->
     picture = random_picture(NETWORKS[name], 5)
     expected = built(NETWORKS[name], weights).run(picture)
     np.testing.assert_allclose(built(config, checkpoint.weights(config)).run(picture), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "swin"])
+def test_an_encoder_alone_gives_features(name: str, cli: Cli) -> None:
+    """All tokens behind the last layer norm, from transformers and from timm; what has no meaning is left out."""
+    whole, picture = weights_of(name), random_picture(NETWORKS[name], 5)
+    weights = {key: value for key, value in whole.items() if not key.startswith("head")}
+    folder = saved(name, Path("net"), weights, architectures=["AnyModel"])
+    result = intsim.quantize(folder, [picture], report=True)
+    features = built(NETWORKS[name], whole).tensors(picture, ["norm"])["norm"]
+    found = intsim.run(result.graph, picture) * result.graph.scales["norm.requant"]
+    assert found.shape == features.shape
+    noise = 10 * np.log10((features**2).sum() / ((found - features) ** 2).sum())
+    assert result.features == pytest.approx(noise)
+    assert noise > 20
+    assert (result.agreement, result.classifies) == (None, False)
+    assert all(trial.agreement is None for trial in result.choices)
+    assert "no classifier: the model gives features" in " ".join(result.remarks)
+
+    save_file(weights, "timm.safetensors")
+    config = {**NETWORKS[name], "num_classes": 0}
+    graph = intsim.quantize("timm.safetensors", [picture], config=config).graph
+    assert graph.content_hash == result.graph.content_hash
+    Path("timm.json").write_text(json.dumps(config))
+    Image.fromarray(picture).save("p.png")
+    code, out, _ = cli("quantize timm.safetensors --calibrate p.png -o m.h5 --report r.json --search 1")
+    assert code == 0
+    assert re.search(r"signal to noise of the features on the calibration pictures: \d\d\.\d dB", out)
+    assert "labels" not in out
+    assert all(choice["agreement"] is None for choice in json.loads(Path("r.json").read_text())["choices"])
+    assert cli("golden p.png -m m.h5 -o g.h5")[0] == 0
+    code, _, err = cli("run p.png -m m.h5")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "does not give labels; 'intsim golden' runs it" in err
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -223,7 +259,7 @@ def test_what_timm_says_of_its_network(tmp_path: Path) -> None:
         (lambda f: index(f, {"a": "../model.safetensors"}), "lists no shards under weight_map"),
         (lambda f: index(f, None), "lists no shards under weight_map"),
         (lambda f: without(f, "key.weight"), "has no key beside it"),
-        (lambda f: without(f, "classifier"), "without a classifier: classifier.weight is missing"),
+        (lambda f: without(f, "classifier"), "whose classifier.weight is missing; the checkpoint is not complete"),
         (
             lambda f: with_more(f, "vit.decoder.weight"),
             "decoder.weight is not part of the configured network",

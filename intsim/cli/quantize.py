@@ -145,7 +145,8 @@ def command(
     """Quantize CHECKPOINT with one or more pictures, named by --calibrate or after it.
 
     CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation or
-    of timm's ViT, DeiT or Swin (these need the extra torch), or a safetensors or .npz file with the names of one of them.
+    of timm's ViT, DeiT or Swin (these need the extra torch), a safetensors, .npz or .onnx file with the names of one of them,
+    or a folder of Hugging Face transformers.
 
     A quantization-aware checkpoint of I-ViT contains its integers and scales. They are taken unchanged, without a picture,
     in dialect ivit unless another one is named.
@@ -215,7 +216,7 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
     """Print what was made, and how well it agrees with the network it was made from."""
     graph = result.graph
     taken = "integers and scales as stored in the checkpoint"
-    if result.agreement is not None:
+    if result.pictures:
         norm = ", L2 class norm folded in" if result.class_norm_folded else ""
         taken = f"calibrated on {result.pictures} picture(s){norm}"
     click.echo(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {graph.dialect.name}, {taken}")
@@ -224,6 +225,8 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
         same, over = ("top class", "pictures") if result.classifies else ("labels", "pixels")
         share = f"{result.agreement:.0%}" if result.classifies else f"{result.agreement:.1%}"
         click.echo(f"{same} as in the float network on {share} of the calibration {over}")
+    if result.features is not None:
+        click.echo(f"signal to noise of the features on the calibration pictures: {result.features:.1f} dB")
     click.echo(f"configuration: {result.origin}")
     if result.trials:
         _tell_search(result.trials)
@@ -234,9 +237,11 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
     if result.modules:
         _tell_recorded(result.modules, result.unknown_modules)
     if page is not None:
-        click.echo(f"report: {page}; signal to noise of the scores, and labels as in the float network:")
+        what = "scores, and labels as in the float network" if result.agreement is not None else "features"
+        click.echo(f"report: {page}; signal to noise of the {what}:")
         for trial in result.choices:
-            click.echo(f"  {_decibels(trial.sqnr)} dB, {trial.agreement:7.2%} of the labels: {trial.choice}")
+            labels = "" if trial.agreement is None else f", {trial.agreement:7.2%} of the labels"
+            click.echo(f"  {_decibels(trial.sqnr)} dB{labels}: {trial.choice}")
         click.echo(f"signal to noise of each layer by itself, the {NOISIEST} lowest:")
         for tensor in sorted(result.noise, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")

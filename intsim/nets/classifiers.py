@@ -19,7 +19,7 @@ COMMON_KEYS = frozenset([*_OPTIONAL, *ONLY_IN_TRAINING, *AS_PUBLISHED])
 
 @dataclass(frozen=True)
 class Classifier:
-    """Picture, patches, channels and classes."""
+    """Picture, patches, channels and classes; 0 classes mean an encoder alone."""
 
     height: int
     width: int
@@ -65,7 +65,8 @@ def common_of(config: Mapping[str, Any], required: tuple[str, ...], optional: tu
     check_keys({key: config[key] for key in config if key not in ignored}, required, (*optional, *_OPTIONAL))
     height, width = sides("img_size", config["img_size"])
     keys = {"img_size height": height, "img_size width": width, "patch_size": config["patch_size"]}
-    check_whole(keys | {key: config[key] for key in ("embed_dim", "num_classes")})
+    check_whole(keys | {"embed_dim": config["embed_dim"]})
+    check_whole({"num_classes": config["num_classes"]}, may_be_zero=config["kind"] != "swin")
     ratio = config.get("mlp_ratio", 4)
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 1 / config["embed_dim"] <= ratio <= 64:
         raise IntsimError(f"configuration: mlp_ratio must be a number up to 64, such as 4, not {ratio!r}")

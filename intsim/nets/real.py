@@ -63,6 +63,11 @@ class RealGraph:
         """Whether its output is the logits of one picture, not labels of pixels."""
         return self.nodes[-1].kind == CLASS_LOGITS
 
+    @property
+    def encodes(self) -> bool:
+        """Whether its output is features, neither labels nor logits."""
+        return not self.classifies and self.nodes[-1].op != "argmax"
+
     def node(self, name: str, op: str, *inputs: str, kind: str = ACTIVATION, **params: Any) -> str:
         """Append any operation."""
         self.nodes.append(RealNode(name, op, inputs, params, kind))

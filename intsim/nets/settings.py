@@ -28,9 +28,10 @@ def check_keys(given: Mapping[str, Any], required: Collection[str], optional: Co
 
 def check_whole(numbers: Mapping[str, Any], may_be_zero: bool = False) -> None:
     """Refuse values that are not whole numbers of at least 1 (or 0)."""
+    what = "0 or a positive whole number" if may_be_zero else "a positive whole number"
     for key, value in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool) or not (0 if may_be_zero else 1) <= value <= LARGEST:
-            raise IntsimError(f"configuration: {key} must be a positive whole number, not {value!r}; {LARGEST} at most")
+            raise IntsimError(f"configuration: {key} must be {what}, not {value!r}; {LARGEST} at most")
 
 
 def check_flags(given: Mapping[str, Any], *keys: str) -> None:

@@ -3,7 +3,7 @@
 A distilled DeiT has a second token and a second head, and its logits are the mean of both. DINOv2 (Oquab et al. 2023) may
 have registers, tokens without a position (Darcet et al. 2024), and classifies from its class token and the mean of its
 patches. Others of timm classify from that mean alone, with the last layer norm before or behind it, and may lack the class
-token, or its position.
+token, or its position. Without classes, as timm has it, the output is features: the tokens behind the last layer norm.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ViTConfig(Classifier):
             extra_tokens=extra,
             placed=placed,
             fc_norm=config.get("fc_norm", pooling == MEAN),
-            second_head=distilled and config.get("head_dist", True),
+            second_head=distilled and config.get("head_dist", True) and common.classes > 0,
             registers=registers,
             pooling=pooling,
             trained_grid=trained,
@@ -108,9 +108,10 @@ def parameters(config: ViTConfig) -> Shapes:
         shapes |= block_parameters(f"blocks.{i}", d, c.hidden(d), c.qkv_bias)
     if c.registers:
         shapes["reg_token"] = (1, c.registers, d)
-    shapes |= norm_parameters("fc_norm" if c.fc_norm else "norm", d) | linear_parameters(
-        "head", c.classes, d * (1 + (c.pooling == TOKEN_AND_MEAN))
-    )
+    shapes |= norm_parameters("fc_norm" if c.fc_norm else "norm", d)
+    if not c.classes:
+        return shapes
+    shapes |= linear_parameters("head", c.classes, d * (1 + (c.pooling == TOKEN_AND_MEAN)))
     return shapes | (linear_parameters("head_dist", c.classes, d) if c.second_head else {})
 
 
@@ -122,9 +123,11 @@ def vit(config: ViTConfig, weights: Weights) -> RealGraph:
     x = embedded_tokens(net, "", x, c.extra_tokens, weights, c.registers, c.placed)  # (T, D)
     for i in range(config.depth):
         x = block(net, f"blocks.{i}", x, config.heads, weights, c.eps)
-    if c.pooling == MEAN:
+    if c.pooling == MEAN and (c.classes or c.fc_norm):
         return _classified_by_mean(net, x, c, weights)
     x = norm(net, "norm", x, weights, eps=c.eps)
+    if not c.classes:
+        return net
     if c.pooling == TOKEN_AND_MEAN:
         return _classified_with_mean(net, x, c, weights)
     logits = []
@@ -146,7 +149,8 @@ def _classified_by_mean(net: RealGraph, x: str, c: ViTConfig, weights: Weights) 
     x = net.node("pooled", "mean", x, kind=RESIDUAL if c.fc_norm else ACTIVATION)  # (D,)
     if c.fc_norm:
         x = norm(net, "fc_norm", x, weights, eps=c.eps)
-    net.linear("head", x, weights["head.weight"], weights["head.bias"], CLASS_LOGITS)  # (K,)
+    if c.classes:
+        net.linear("head", x, weights["head.weight"], weights["head.bias"], CLASS_LOGITS)  # (K,)
     return net
 
 

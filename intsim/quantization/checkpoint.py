@@ -64,13 +64,15 @@ class Checkpoint:
             tensors |= stored_tensors(shard).tensors
         if transformers := is_hugging_face(tensors):
             tensors = with_our_names(path, tensors)
-            if "head.weight" not in tensors:
-                raise FileError(f"{path}: is an encoder of transformers without a classifier: classifier.weight is missing")
             remarks.append("names: those of Hugging Face transformers; queries, keys and values were joined")
         tensors, folded = with_folded_scales(path, tensors)
         if folded:
             remarks.append(f"LayerScale: {folded} of them folded into the layers before, exactly")
         naming = TRANSFORMERS if transformers else naming_of(path, tensors)
+        if naming in (TIMM, TRANSFORMERS) and "head.weight" not in tensors:
+            if any(name.startswith("layers.") for name in tensors):
+                raise FileError(f"{path}: is a Swin without its classifier, head.weight; expected the whole network")
+            remarks.append("no classifier: the model gives features, the tokens behind the last layer norm")
         return cls(path, tensors, naming, tuple(remarks), tuple(files), transformers)
 
     @property

@@ -1,4 +1,4 @@
-"""File formats of checkpoints: safetensors, NumPy's ``.npz``, and PyTorch's own, read without executing code."""
+"""File formats of checkpoints: safetensors, NumPy's ``.npz``, ONNX, and PyTorch's own, read without executing code."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from ..arith import AnyArray
 from ..errors import FileError
 from ..storage import npy
+from .onnx_weights import exported_weights
 from .weight_sets import WeightSet, chosen, sets_in
 
 PYTORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
@@ -44,7 +45,7 @@ _TORCH_ERRORS = (
     AssertionError,
     MemoryError,
 )
-CHECKPOINT_SUFFIXES = (".safetensors", ".npz", *PYTORCH_SUFFIXES)
+CHECKPOINT_SUFFIXES = (".safetensors", ".npz", ".onnx", *PYTORCH_SUFFIXES)
 STATE, META = "state/", "meta"  # in archives of a state and recorded activations
 BFLOAT16 = "BF16"  # safetensors' name of it
 # Classes that only hold data, and stand beside the weights in checkpoints: arguments, and paths in them.
@@ -74,6 +75,9 @@ def stored_tensors(path: Path, weights: str | None = None) -> WeightSet[Checkpoi
         return chosen(path, {"": _npz(path)}, weights)
     if path.suffix in PYTORCH_SUFFIXES:
         return _pytorch(path, weights)
+    if path.suffix == ".onnx":
+        tensors = {name: CheckpointTensor(name, *stored) for name, stored in exported_weights(path).items()}
+        return chosen(path, {"": tensors}, weights)
     return chosen(path, {"": _safetensors(path)}, weights)
 
 

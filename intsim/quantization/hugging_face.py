@@ -21,7 +21,7 @@ from .containers import CheckpointTensor
 from .published_config import json_table
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-FILES = (WHOLE, INDEX, "pytorch_model.bin")
+FILES = (WHOLE, INDEX, "pytorch_model.bin", "model.onnx")
 KNOWN = 0.9  # the least share of names
 PREFIX = re.compile(r"^(vit|deit|swin|dinov2_with_registers|dinov2)\.")
 NAMES = re.compile(
@@ -61,7 +61,8 @@ def checkpoint_files(folder: Path) -> list[Path]:
     found = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if found is None:
         raise FileError(
-            f"{folder}: is a folder without {WHOLE}, {INDEX} or pytorch_model.bin; name a checkpoint file, or such a folder"
+            f"{folder}: is a folder without {WHOLE}, {INDEX}, pytorch_model.bin or model.onnx; name a checkpoint file, or such "
+            "a folder"
         )
     if found.name != INDEX:
         return [found]

@@ -162,5 +162,5 @@ SUPPORT = (
 NEEDED: dict[str, dict[str, str]] = {  # what a file of a network has, by the start of its names
     ORIGINAL.name: {"encoder.": "its encoder", "decoder.": "its decoder"},
     MMSEGMENTATION.name: {"backbone.": "its backbone", "decode_head.": "its decoder"},
-    TIMM.name: {"patch_embed.": "its patch embedding", "head.": "its classifier"},
+    TIMM.name: {"patch_embed.": "its patch embedding"},
 }

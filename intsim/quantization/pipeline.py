@@ -45,7 +45,8 @@ class Quantized:
 
     `configuration` is that of the network, `origin` says where it came from, `remarks` which weights were taken where there
     was a choice, and what was taken off their names. From a float checkpoint: `agreement` is the
-    share of calibration pixels (of a classifier: pictures) with the label of the float network, `noise` the signal-to-noise
+    share of calibration pixels (of a classifier: pictures) with the label of the float network, None for an encoder without
+    labels, of which `features` is the signal-to-noise ratio in decibels; `noise` the signal-to-noise
     ratio of every tensor and `choices` what each choice of the recipe bought, where a report was asked for, `trials` what a
     search tried, the best first, `class_norm_folded` whether an L2 norm went into the integers. From a
     quantized checkpoint: `modules` compares a recording of its modules, where the file has one, `unknown_modules` are those
@@ -58,6 +59,7 @@ class Quantized:
     remarks: tuple[str, ...] = ()
     pictures: int = 0
     agreement: float | None = None
+    features: float | None = None
     classifies: bool = False
     class_norm_folded: bool = False
     noise: list[Noise] = field(default_factory=list)
@@ -157,6 +159,7 @@ def quantize(
         remarks=opened.remarks,
         pictures=len(images),
         agreement=agreement(trained, statistics, graph, images),
+        features=Judge(tensors, settings, images).trial("", recipe, graph).sqnr if trained.encodes else None,
         classifies=trained.classifies,
         class_norm_folded=folds_class_norm(settings, recipe),
         noise=noise,

@@ -55,6 +55,7 @@ def configuration(
     if kind not in TYPES:
         raise FileError(f"{file}: model_type {kind!r} is not one of {', '.join(TYPES)}")
     _require_supported(file, given)
+    _require_classifier(file, given, tensors)
     swin, dino = kind == "swin", str(kind).startswith("dinov2")
     width = "embed_dim" if swin else "hidden_size"
     config: dict[str, Any] = {
@@ -64,7 +65,7 @@ def configuration(
         "patch_size": given.get("patch_size", 4 if swin else 16),
         "embed_dim": given.get(width),
         "num_heads": given.get("num_heads" if swin else "num_attention_heads"),
-        "num_classes": _classes(given),
+        "num_classes": _classes(given) if "head.weight" in tensors else 0,
         "qkv_bias": given.get("qkv_bias", True),
         "norm_eps": float(given.get("layer_norm_eps", 1e-5 if swin else 1e-6 if dino else 1e-12)),
     }
@@ -137,6 +138,16 @@ def _require_supported(file: Path, given: Mapping[str, Any]) -> None:
     for key, (value, supported) in only.items():
         if given.get(key, value) != value:
             raise FileError(f"{file}: {key} is {given[key]!r}; supported is {value!r}: {supported}")
+
+
+def _require_classifier(file: Path, given: Mapping[str, Any], tensors: Mapping[str, CheckpointTensor]) -> None:
+    """FileError where the classifier is missing that the network was saved with; an encoder alone has none."""
+    if "head.weight" in tensors:
+        return
+    names = given.get("architectures")
+    for name in names if isinstance(names, list) else []:
+        if "Classification" in str(name):
+            raise FileError(f"{file}: is a {name}, whose classifier.weight is missing; the checkpoint is not complete")
 
 
 def _classes(given: Mapping[str, Any]) -> Any:

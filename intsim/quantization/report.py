@@ -42,7 +42,7 @@ def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise], choices: Seque
             text = template(__package__, "sensitivity.html.j2", markup=True).render(
                 picture=Markup(picture),
                 rows=rows,
-                choices=[{"name": t.choice, "sqnr": _formatted(t.sqnr), "same": f"{t.agreement:.2%}"} for t in choices],
+                choices=[{"name": t.choice, "sqnr": _formatted(t.sqnr), "same": _share(t.agreement)} for t in choices],
                 name=graph.config.get("name", "model"),
                 dialect=graph.dialect.name,
                 recipe=_recipe(graph),
@@ -67,6 +67,10 @@ def _row(noise: Noise) -> dict[str, Any]:
         "bar": round(min(max(noise.own or 0.0, 0.0), 80.0) / 80.0 * 160) if noise.own is not None else 160,
         "clipped": f"{noise.clipped:.2%}" if noise.clipped else "",
     }
+
+
+def _share(agreement: float | None) -> str:
+    return "" if agreement is None else f"{agreement:.2%}"
 
 
 def _formatted(decibels: float | None) -> str:

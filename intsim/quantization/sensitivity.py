@@ -113,10 +113,12 @@ def _after_norms(trained: RealGraph, picture: AnyArray) -> dict[str, AnyArray]:
     return kept
 
 
-def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[AnyArray]) -> float:
+def agreement(trained: RealGraph, statistics: Statistics, graph: Graph, pictures: Sequence[AnyArray]) -> float | None:
     """The share of pixels of the calibration pictures with the same label in integers as in the trained network; for a
-    classifier, the share of pictures with the same top class.
+    classifier, the share of pictures with the same top class. None for an encoder.
     """
+    if trained.encodes:
+        return None
     expected = [trained.run(picture) for picture in pictures] if trained.normalised else statistics.labels
     if trained.classifies:
         tops = [order(graph, run(graph, picture))[0] for picture in pictures]

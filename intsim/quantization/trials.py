@@ -1,8 +1,8 @@
 """Trials of recipes: what each choice buys on given pictures, and a search for the best combination.
 
-A recipe is judged by the scores before the last argmax (of a classifier: by its logits). Their signal-to-noise ratio against
-the float network moves with every small error, while labels change only where two classes are nearly equal. What is common
-to all scores of a place does not count, because it cannot change a label.
+A recipe is judged by the scores before the last argmax (of a classifier: by its logits, of an encoder: by its features).
+Their signal-to-noise ratio against the float network moves with every small error, while labels change only where two
+classes are nearly equal. What is common to all scores of a place does not count, because it cannot change a label.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..nets.networks import built
 from ..nets.real import LOGITS
 from ..nets.segmenter import SCORES
 from .recipe import FITTED, MSE, NARROW, OBSERVED, PER_HEAD, PER_TENSOR, PUBLISHED, SOFTMAX, WEIGHT, Observer, Recipe
+from .sensitivity import integer_node
 
 Build = Callable[[Recipe], Graph]  # the integer network of a recipe
 
@@ -45,13 +46,13 @@ CANDIDATES: tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...] = (
 @dataclass(frozen=True)
 class Trial:
     """A recipe that was tried: what is particular about it, its signal-to-noise ratio in decibels (None without an error),
-    and the share of labels (of a classifier: of pictures) on which it agrees with the float network.
+    and the share of labels (of a classifier: of pictures) on which it agrees with the float network; None without labels.
     """
 
     choice: str
     recipe: Recipe
     sqnr: float | None
-    agreement: float
+    agreement: float | None
 
     @property
     def quality(self) -> float:
@@ -69,9 +70,10 @@ class Judge:
     def __init__(self, weights: Mapping[str, AnyArray], config: Mapping[str, Any], pictures: Sequence[AnyArray]) -> None:
         self.pictures = pictures
         net = built(dict(config), dict(weights))
-        self.scores = net.nodes[-1].name if net.classifies else SCORES
+        self.encodes = net.encodes
+        self.scores = net.nodes[-1].name if net.classifies or net.encodes else SCORES
         with np.errstate(all="ignore"):
-            self.exact = [_centred(net.tensors(picture, [self.scores])[self.scores]) for picture in pictures]
+            self.exact = [self._compared(net.tensors(picture, [self.scores])[self.scores]) for picture in pictures]
 
     def trial(self, choice: str, recipe: Recipe, graph: Graph) -> Trial:
         """The result of one recipe."""
@@ -79,17 +81,18 @@ class Judge:
         same = total = 0
         for picture, exact in zip(self.pictures, self.exact, strict=True):
             seen: dict[str, AnyArray] = {}
-            run(graph, picture, seen.__setitem__, nodes=[self.scores])
-            found = _centred(seen[self.scores] * np.asarray(graph.scales[self.scores]))
+            node = integer_node(graph, self.scores)
+            run(graph, picture, seen.__setitem__, nodes=[node])
+            found = self._compared(seen[node] * np.asarray(graph.scales[node]))
             signal, noise = signal + float((exact**2).sum()), noise + float(((exact - found) ** 2).sum())
             labels = exact.argmax(axis=-1) == found.argmax(axis=-1)
             same, total = same + int(labels.sum()), total + labels.size
         sqnr = 10 * math.log10(signal / noise) if noise and signal else (0.0 if noise else None)
-        return Trial(choice, recipe, sqnr, same / total)
+        return Trial(choice, recipe, sqnr, None if self.encodes else same / total)
 
-
-def _centred(scores: AnyArray) -> AnyArray:
-    return np.asarray(scores - scores.mean(axis=-1, keepdims=True))
+    def _compared(self, scores: AnyArray) -> AnyArray:
+        """What of the scores can change a label; of features all."""
+        return scores if self.encodes else np.asarray(scores - scores.mean(axis=-1, keepdims=True))
 
 
 def mirrored(pictures: Sequence[AnyArray]) -> list[AnyArray]:
@@ -108,7 +111,7 @@ def bought(
         try:
             trials.append(judge.trial(choice, other, build(other)))
         except IntsimError:  # this network needs the choice: a gamma of 0 has to be folded
-            trials.append(Trial(f"{choice}: not possible", other, 0.0, 0.0))
+            trials.append(Trial(f"{choice}: not possible", other, 0.0, None))
         progress(choice)
     return trials
 
