@@ -145,8 +145,8 @@ def command(
     """Quantize CHECKPOINT with one or more pictures, named by --calibrate or after it.
 
     CHECKPOINT is the original Segmenter's checkpoint.pth with its variant.yml beside it, a checkpoint of mmsegmentation or
-    of timm's ViT, DeiT or Swin (these need the extra torch), a safetensors, .npz or .onnx file with the names of one of them,
-    or a folder of Hugging Face transformers.
+    of timm's ViT, DeiT or Swin (these need the extra torch), a safetensors, .npz or .onnx file with the names of one of
+    them, or a folder of Hugging Face transformers.
 
     A quantization-aware checkpoint of I-ViT contains its integers and scales. They are taken unchanged, without a picture,
     in dialect ivit unless another one is named.

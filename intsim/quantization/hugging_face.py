@@ -61,8 +61,8 @@ def checkpoint_files(folder: Path) -> list[Path]:
     found = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if found is None:
         raise FileError(
-            f"{folder}: is a folder without {WHOLE}, {INDEX}, pytorch_model.bin or model.onnx; name a checkpoint file, or such "
-            "a folder"
+            f"{folder}: is a folder without {WHOLE}, {INDEX}, pytorch_model.bin or model.onnx; name a checkpoint file, or "
+            "such a folder"
         )
     if found.name != INDEX:
         return [found]
