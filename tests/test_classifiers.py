@@ -20,11 +20,12 @@ from intsim import dialects
 from intsim.engine.classes import classifies, order, ranking
 from intsim.engine.graph import Graph, Node, input_node
 from intsim.engine.plan import fused
-from intsim.errors import FileError, GraphError, IntsimError
+from intsim.errors import ConfigurationNotFound, FileError, GraphError, IntsimError
 from intsim.kernels import isa
 from intsim.nets.networks import built, dimensions_of, parameters_of
 from intsim.nets.swin import regions
 from intsim.quantization import Checkpoint, Recipe, quantize_weights
+from intsim.quantization.configuration import settings_of
 from intsim.quantization.fold import fold_norms
 from intsim.quantization.recipe import Observer
 from intsim.quantization.synth import preset, random_picture, random_weights
@@ -392,7 +393,7 @@ def test_dimensions_are_inferred_from_shapes(tmp_path: Path) -> None:
         for rename in (str, since_09):
             path = tmp_path / "c.safetensors"
             saved(config, path, rename, **more)
-            inferred = Checkpoint.open(path).own_config()
+            inferred = Checkpoint.open(path).own_config({"normalization": "deit", "num_heads": 3})
             assert inferred is not None
             found, origin = inferred
             assert "assumed: " in origin
@@ -410,8 +411,10 @@ def test_dimensions_are_inferred_from_shapes(tmp_path: Path) -> None:
 
 
 def test_heads_that_no_shape_tells_are_not_guessed(tmp_path: Path, cli: Cli) -> None:
-    """A network 64 channels wide can have 1, 2 or 4 heads; a published width, or one narrower than a head, settles it."""
-    for width, heads in ((16, 1), (48, 1), (192, 3), (384, 6)):
+    """A network 64 channels wide can have 1, 2 or 4 heads, one of a published width others than the published; only
+    networks narrower than a published head have one. The same with the normalization, of which timm has two.
+    """
+    for width, heads in ((16, 1), (48, 1)):
         saved(
             {**TINY_DEIT, "img_size": [16, 16], "depth": 1, "embed_dim": width, "num_heads": heads},
             tmp_path / "c.safetensors",
@@ -424,10 +427,53 @@ def test_heads_that_no_shape_tells_are_not_guessed(tmp_path: Path, cli: Cli) -> 
     Image.fromarray(random_picture(config, 4)).save("p.png")
     code, _, err = cli("quantize c.safetensors --calibrate p.png -o c.h5")
     assert (code, len(err.splitlines()), Path("c.h5").exists()) == (2, 1, False)
-    assert "number of heads" in err
-    assert "--config" in err
-    Path("given.json").write_text(json.dumps(config))
+    assert "no shape tells its normalization (vit: mean" in err
+    assert "and num_heads (published at this width: none)" in err
+    assert "--config, --model, and --set KEY=VALUE" in err
+    code, _, err = cli("quantize c.safetensors --set normalization=deit --calibrate p.png -o c.h5")
+    assert code == 2
+    assert "no shape tells its num_heads" in err
+    Path("given.json").write_text(json.dumps(config | {"normalization": "deit"}))
     assert cli("quantize c.safetensors --config given.json --calibrate p.png -o c.h5")[0] == 0
+    code, out, _ = cli("quantize c.safetensors --set normalization=deit --set num_heads=4 --calibrate p.png -o d.h5")
+    assert code == 0
+    assert "assumed: kind deit, GELU; set: normalization, num_heads" in out
+    assert intsim.load("c.h5").content_hash == intsim.load("d.h5").content_hash
+    norm = '{"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.2, 0.2]}'
+    (Path("given.json")).write_text(json.dumps(config | {"normalization": json.loads(norm)}))
+    graphs = [
+        intsim.quantize("c.safetensors", [Path("p.png")], **options).graph
+        for options in (
+            {"config": "given.json"},
+            {"config": config, "settings": {"normalization": json.loads(norm)}},
+            {"settings": settings_of([f"normalization={norm}", "num_heads=4"])},
+        )
+    ]
+    assert len({graph.content_hash for graph in graphs}) == 1
+    for words, message in {
+        "--set num_heads=5 --set normalization=vit": "embed_dim 64 is not a multiple of num_heads 5",
+        "--set heads=4 --set normalization=vit --set num_heads=4": "unknown key 'heads'",
+        "--set normalization --set num_heads=4": "setting 'normalization': expected KEY=VALUE",
+        "--set normalization=imagenet --set num_heads=4": "normalization",
+    }.items():
+        code, _, err = cli(f"quantize c.safetensors --calibrate p.png -o e.h5 {words}")
+        assert (code, len(err.splitlines()), Path("e.h5").exists()) == (2, 1, False)
+        assert message in err
+
+
+def test_timms_own_configuration_tells_normalization(tmp_path: Path) -> None:
+    """And with it the heads, which are those published for the architecture that it names."""
+    config = {**TINY_DEIT, "img_size": [16, 16], "depth": 1, "embed_dim": 192, "num_heads": 3}
+    saved(config, tmp_path / "model.safetensors")
+    published = {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [3, 16, 16]}
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_tiny", "pretrained_cfg": published}))
+    inferred = Checkpoint.open(tmp_path / "model.safetensors").own_config()
+    assert inferred is not None
+    assert (inferred[0]["num_heads"], inferred[0]["normalization"]["std"]) == (3, [0.5] * 3)
+    del published["mean"]
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_tiny", "pretrained_cfg": published}))
+    with pytest.raises(ConfigurationNotFound, match=r"no shape tells its normalization \(vit.*\), and its"):
+        Checkpoint.open(tmp_path / "model.safetensors").own_config()
 
 
 @every_network

@@ -312,6 +312,7 @@ def test_a_model_records_its_recipe() -> None:
         "observers": {"*.qkv": "percentile:99"},
         "widths": {"weight": 8, "activation": 8, "logits": 16, "residual": 8, "masks": 16},
         "logits_range": "softmax",
+        "logits_scale": "tensor",
         "gelu": "published",
         "correct_bias": True,
         "equalize": 0.5,

@@ -22,7 +22,7 @@ HINTS: dict[type[IntsimError], str] = {
     NotAScore: "'intsim score GOLDEN --json -o FILE' writes one",
     ModelNotFound: "name it with --model",
     CheckpointNotFound: "name it with --checkpoint, or measure the integers alone with --integers",
-    ConfigurationNotFound: "the options are --config and --model",
+    ConfigurationNotFound: "the options are --config, --model, and --set KEY=VALUE",
     PicturesMissing: "--calibrate PICTURE names one",
     PictureSizeMismatch: "--resize scales the picture",
 }

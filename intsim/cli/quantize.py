@@ -56,6 +56,13 @@ NOISIEST = 5  # tensors that are printed when there is a report
     help="Calibration pictures, at least one.",
 )
 @click.option("--weights", default=None, metavar="NAME", help="One of several sets of weights in CHECKPOINT: model_ema.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One key of the configuration, whatever it says: normalization=vit, num_heads=6, ...",
+)
 @click.option("--size", metavar="WxH", default=None, help="Picture size of the model; position embeddings are resized.")
 @click.option(
     "--observer",
@@ -126,6 +133,7 @@ def command(
     config: Path | None,
     calibrate: tuple[Path, ...],
     weights: str | None,
+    settings: tuple[str, ...],
     size: str | None,
     observers: tuple[str, ...],
     widths: tuple[str, ...],
@@ -152,6 +160,7 @@ def command(
     in dialect ivit unless another one is named.
     """
     from ..quantization import config_beside
+    from ..quantization.configuration import settings_of
     from ..quantization.pipeline import quantize
     from ..quantization.recipe import choices_of, observers_of, widths_of
     from ..quantization.recipe_file import recipe_named
@@ -195,6 +204,7 @@ def command(
                 config=config,
                 model=model,
                 weights=weights,
+                settings=settings_of(settings),
                 size=height_and_width(size, "--size") if size else None,
                 recipe=recipe if RECIPE.intersection(chosen) else None,
                 search=seconds(search, "--search") if search is not None else None,

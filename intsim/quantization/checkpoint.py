@@ -69,7 +69,7 @@ class Checkpoint:
         if folded:
             remarks.append(f"LayerScale: {folded} of them folded into the layers before, exactly")
         naming = TRANSFORMERS if transformers else naming_of(path, tensors)
-        if naming in (TIMM, TRANSFORMERS) and "head.weight" not in tensors:
+        if naming in (TIMM, TRANSFORMERS) and not any(name.startswith("head.") for name in tensors):
             if any(name.startswith("layers.") for name in tensors):
                 raise FileError(f"{path}: is a Swin without its classifier, head.weight; expected the whole network")
             remarks.append("no classifier: the model gives features, the tokens behind the last layer norm")
@@ -85,22 +85,28 @@ class Checkpoint:
         """The configuration, with keys that it leaves out set to what all checkpoints of this implementation share."""
         return {**(MMSEGMENTATION_HAS if self.naming is MMSEGMENTATION else {}), **config}
 
-    def own_config(self) -> tuple[dict[str, Any], str] | None:
-        """The configuration stored in the file or inferred from its shapes, and its origin; None where neither suffices."""
+    def own_config(self, known: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str] | None:
+        """The configuration stored in the file or inferred from its shapes, and its origin; None where neither suffices.
+
+        `known` are keys that will be set, so that they need not be inferred.
+        """
         if self.transformers:
             return configuration_beside(self.path, self.tensors)
         if (recorded := recorded_configuration(self.path)) is not None:
             try:
-                known = network_of(recorded).keys  # other keys are the author's own
-                recorded = {key: value for key, value in recorded.items() if key in known}
+                keys = network_of(recorded).keys  # other keys are the author's own
+                recorded = {key: value for key, value in recorded.items() if key in keys}
                 dimensions_of(recorded)
             except IntsimError as error:
                 raise FileError(f"{self.path}: {META}: {error}") from None
             return recorded, f"{META} in {self.path}"
-        if (inferred := inferred_config(self.path, self.tensors, self.naming)) is None:
+        swin = any(name.startswith("layers.") for name in self.tensors)
+        published = timm_configuration(self.path, swin) if self.naming in (TIMM, TIMM_09) else None
+        beside = {"num_heads": None, **published[1]} if published else {}  # timm's architectures have the published heads
+        if (inferred := inferred_config(self.path, self.tensors, self.naming, {**beside, **(known or {})})) is None:
             return None
         config, assumed = inferred
-        if self.naming in (TIMM, TIMM_09) and (published := timm_configuration(self.path, config["kind"])):
+        if published:
             file, given = published
             if given.get("pooling") == MEAN:
                 given["fc_norm"] = "fc_norm.weight" in self.tensors

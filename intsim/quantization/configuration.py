@@ -7,6 +7,7 @@ For a picture size other than the trained one, ``image_size`` (of classifiers ``
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import FileError, IntsimError
 from ..nets.networks import dimensions_of, network_of
 from ..nets.segmenter import LINEAR
 from ..storage.pictures import check_presentation
+from .recipe import parsed
 
 VARIANT = "variant.yml"  # written by the original Segmenter next to its checkpoint.pth
 MEANINGLESS = {
@@ -44,6 +46,17 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except IntsimError as error:
         raise FileError(f"{path}: {error}") from None
     return config
+
+
+def settings_of(texts: Iterable[str]) -> dict[str, Any]:
+    """Parse ``KEY=VALUE``: keys of a configuration, their values as JSON or plain text."""
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise IntsimError(f"setting {text!r}: expected KEY=VALUE, as in normalization=vit or num_heads=6")
+        settings[key] = parsed(value)
+    return settings
 
 
 def _published(variant: dict[str, Any]) -> dict[str, Any]:

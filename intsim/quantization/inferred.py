@@ -23,12 +23,12 @@ HEAD = 64  # channels of a published head; a narrower network is taken as one he
 
 
 def inferred_config(
-    path: Path, tensors: Mapping[str, CheckpointTensor], naming: Naming
+    path: Path, tensors: Mapping[str, CheckpointTensor], naming: Naming, known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str] | None:
-    """A configuration and the assumptions in it; None where shapes do not suffice.
+    """A configuration and the assumptions in it; None where shapes do not suffice. What is `known` need not be inferred.
 
-    Raises ConfigurationNotFound where the shapes leave a dimension open that no published network settles, and FileError
-    where they are not those of a network.
+    Raises ConfigurationNotFound where the shapes leave open what differs between published networks, and FileError where
+    they are not those of a network.
     """
     if naming is MMSEGMENTATION:
         config = _segmenter_config(path, tensors)
@@ -37,17 +37,33 @@ def inferred_config(
         return None
     shapes = {re.sub(r"_integer$", "", _ours(name, naming)): tensor.shape for name, tensor in tensors.items()}
     try:
-        infer = _swin_config if any(name.startswith("layers.") for name in shapes) else _vit_config
-        config = infer(path, shapes)
+        swin = any(name.startswith("layers.") for name in shapes)
+        config = _swin_config(path, shapes) if swin else _vit_config(path, shapes)
     except FileError:
         raise
     except KeyError as error:
         raise FileError(f"{path}: tensor {error.args[0]} is missing, without which it is no whole network") from None
     except (ValueError, IndexError, ZeroDivisionError):
         raise ConfigurationNotFound(path, "its shapes do not determine the dimensions of a network") from None
+    quantized = any(name.endswith("_integer") for name in tensors)  # I-ViT's, whose networks are all normalised alike
+    if not swin and not quantized:
+        _require_known(path, config, known)
     size = "" if config["kind"] == "deit" or _masks(shapes) else f", img_size {config['img_size']}"
-    heads = f", num_heads {config['num_heads']}" if config["kind"] == "deit" else ""
-    return config, f"kind {config['kind']} (normalization as trained on ImageNet), GELU{heads}{size}"
+    heads = f", num_heads {config['num_heads']}" if config["kind"] == "deit" and "num_heads" not in known else ""
+    norm = "" if "normalization" in known else " (normalization as trained on ImageNet)"
+    return config, f"kind {config['kind']}{norm}, GELU{heads}{size}"
+
+
+def _require_known(path: Path, config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Stop where published networks of this width differ in what no shape tells; narrower ones are nobody's."""
+    if config["embed_dim"] < HEAD:
+        return
+    told = {
+        "normalization": "(vit: mean and deviation 0.5, as most of timm's; deit: those of ImageNet)",
+        "num_heads": f"(published at this width: {PUBLISHED_HEADS.get(config['embed_dim'], 'none')})",
+    }
+    if missing := [f"{key} {values}" for key, values in told.items() if key not in known]:
+        raise ConfigurationNotFound(path, f"no shape tells its {' and '.join(missing)}")
 
 
 def _ours(name: str, naming: Naming) -> str:
@@ -84,8 +100,8 @@ def _segmenter_config(path: Path, tensors: Mapping[str, CheckpointTensor]) -> di
 
 
 def _vit_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """A ViT or DeiT with the heads of the published one of its width, and a square picture. That of timm may have registers,
-    no class token, one without a position (then the positions are a square), and classify by a mean.
+    """A ViT or DeiT with the heads of the published one of its width, or one, and a square picture. That of timm may have
+    registers, no class token, one without a position (then the positions are a square), and classify by a mean.
     """
     d, _, patch, _ = shapes["patch_embed.proj.weight"]
     distilled, classed = "dist_token" in shapes, "cls_token" in shapes
@@ -104,7 +120,7 @@ def _vit_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
         "patch_size": patch,
         "embed_dim": d,
         "depth": _numbered(shapes, r"blocks\.(\d+)\..*"),
-        "num_heads": _heads(path, d),
+        "num_heads": PUBLISHED_HEADS.get(d, 1),
         "num_classes": shapes["head.weight"][0] if "head.weight" in shapes else 0,
         "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / d,
         "qkv_bias": "blocks.0.attn.qkv.bias" in shapes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -91,6 +91,7 @@ def quantize(
     config: str | Path | dict[str, Any] | None = None,
     model: str | Path | Graph | None = None,
     weights: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     size: tuple[int, int] | None = None,
     recipe: Recipe | None = None,
     dialect: Dialect | str | None = None,
@@ -105,13 +106,13 @@ def quantize(
 
     A float checkpoint needs calibration `pictures` (files, or u8 [H, W, 3]); `resize` scales them to the network's size. The
     network's dimensions come from `config` (a file or a table), the configuration of `model`, a file next to the checkpoint,
-    or the shapes of its tensors. `weights` names one of several sets of weights in the file, such as ``model_ema``; None
-    takes the network's own, never an average. `size` (height, width) is the picture size of the model where it is not that
-    of training. `recipe` has every choice of quantization; with `search` others are tried for so many seconds, all choices
-    but those in `fixed`, and the best is taken. `dialect` those of the arithmetic (``isegmenter`` where None; of a quantized
-    checkpoint ``ivit``). `report` measures the noise of every tensor and what each choice of the recipe buys, on
-    `report_pictures` or those of calibration. A quantization-aware checkpoint of I-ViT keeps its integers and scales, and
-    takes no pictures, recipe, size or report.
+    or the shapes of its tensors; `settings` are keys of it that are set, whatever it says. `weights` names one of several
+    sets of weights in the file, such as ``model_ema``; None takes the network's own, never an average. `size` (height,
+    width) is the picture size of the model where it is not that of training. `recipe` has every choice of quantization; with
+    `search` others are tried for so many seconds, all choices but those in `fixed`, and the best is taken. `dialect` those
+    of the arithmetic (``isegmenter`` where None; of a quantized checkpoint ``ivit``). `report` measures the noise of every
+    tensor and what each choice of the recipe buys, on `report_pictures` or those of calibration. A quantization-aware
+    checkpoint of I-ViT keeps its integers and scales, and takes no pictures, recipe, size or report.
 
     Raises AlreadyQuantized, PicturesMissing, ConfigurationNotFound, FileError for what is wrong with a file, IntsimError
     naming layer and channel where a parameter cannot be quantized, BoundError where the result could overflow.
@@ -128,11 +129,11 @@ def quantize(
         }
         if in_vain := [name for name, value in asked.items() if value]:
             raise AlreadyQuantized(opened.path, in_vain[0])
-        return _take(opened, config, model, resolve(dialect or IVIT), progress)
+        return _take(opened, config, model, settings, resolve(dialect or IVIT), progress)
     if not pictures:
         raise PicturesMissing(opened.path)
     rules, recipe = resolve(dialect or ISEGMENTER), recipe or Recipe()
-    settings, origin = configuration_of(opened, config, model, size)
+    settings, origin = configuration_of(opened, config, model, size, settings)
     tensors = opened.weights(settings)
     images = _images(pictures, settings, resize, origin)
     others = _images(report_pictures, settings, resize, origin) or images
@@ -179,11 +180,12 @@ def _take(
     checkpoint: Checkpoint,
     config: str | Path | dict[str, Any] | None,
     model: str | Path | Graph | None,
+    given: Mapping[str, Any] | None,
     dialect: Dialect,
     progress: Progress,
 ) -> Quantized:
     """The model of a quantized checkpoint, and its recording compared, which is in dialect ``ivit``."""
-    settings, origin = configuration_of(checkpoint, config, model, None)
+    settings, origin = configuration_of(checkpoint, config, model, None, given)
     progress("importing", 1)
     graph, recorded = import_checkpoint(checkpoint, settings, dialect), is_recorded(checkpoint)
     remarks = checkpoint.remarks + coarse_masks(graph)
@@ -198,8 +200,10 @@ def configuration_of(
     config: str | Path | dict[str, Any] | None,
     model: str | Path | Graph | None,
     size: tuple[int, int] | None,
+    given: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """The configuration of a checkpoint's network, and where it comes from: a file, a model, the checkpoint or its shapes.
+    Keys that are `given` are set in it.
 
     Raises ConfigurationNotFound where none of them has it.
     """
@@ -214,11 +218,14 @@ def configuration_of(
     elif model is not None:
         graph = model if isinstance(model, Graph) else load(model)
         settings, origin = graph.config, "that of a model" if isinstance(model, Graph) else f"that of {model}"
-    elif own := checkpoint.own_config():
+    elif own := checkpoint.own_config(given):
         settings, origin = own
     else:
         raise ConfigurationNotFound(checkpoint.path)
     settings = checkpoint.completed(settings)
+    if given:
+        settings, origin = {**settings, **given}, f"{origin}; set: {', '.join(sorted(given))}"
+        dimensions_of(settings)
     if size is None:
         return settings, origin
     return at_size(settings, *size), origin.partition(GUESSED_SIZE)[0]

@@ -93,8 +93,8 @@ NOT_BY_TIMM = {"act_layer", "pre_norm"}
 POOLINGS = {"token": TOKEN, "avg": MEAN}  # of a ViT, by timm's global_pool
 
 
-def timm_configuration(path: Path, kind: str) -> tuple[Path, dict[str, Any]] | None:
-    """What timm's own ``config.json`` beside a checkpoint of this `kind` says of it, and the file; None without one.
+def timm_configuration(path: Path, swin: bool) -> tuple[Path, dict[str, Any]] | None:
+    """What timm's own ``config.json`` beside a checkpoint says of it, and the file; None without one.
 
     It has the picture's size and normalization under ``pretrained_cfg``, and in ``model_args`` what is not as published; of
     that, shapes tell the registers, the class token and its position.
@@ -117,7 +117,7 @@ def timm_configuration(path: Path, kind: str) -> tuple[Path, dict[str, Any]] | N
         key = min(refused)
         raise FileError(f"{file}: model_args has {key} = {arguments[key]!r}; only timm's default is supported")
     pool = arguments.get("global_pool", given.get("global_pool"))
-    if kind != "swin" and pool is not None:
+    if not swin and pool is not None:
         if pool not in POOLINGS:
             raise FileError(f"{file}: global_pool is {pool!r}; supported are {', '.join(POOLINGS)}")
         known["pooling"] = POOLINGS[pool]

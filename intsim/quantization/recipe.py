@@ -194,11 +194,11 @@ def choices_of(texts: Iterable[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if key not in PLAIN or not equals:
             raise IntsimError(f"choice {text!r}: expected KEY=VALUE; the keys are {', '.join(PLAIN)}")
-        choices[key] = _parsed(value)
+        choices[key] = parsed(value)
     return choices
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
     """A value as a configuration file has it: true, false, a number, or text."""
     try:
         return json.loads(text)
