@@ -2,7 +2,7 @@
 
     python tools/ivit.py float32            the three nonlinear operators, simulated in float32 as published
     python tools/ivit.py dialects [FILE]    ivit and ivit-tvm on one network, node by node
-    python tools/ivit.py names KIND         the node that corresponds to each module; KIND is deit or swin
+    python tools/ivit.py names KIND         the node that corresponds to each module; KIND is deit, swin or segmenter
 
 The float32 forms below follow the formulas of the published modules (IntSoftmax, IntGELU, IntLayerNorm), whose tensors are
 floats that represent ``integer * scale``. Sums are computed in float64 and rounded once, which is more exact than float32
@@ -154,7 +154,7 @@ def network(file: Path, dialect: dialects.Dialect) -> tuple[Graph, NDArray]:
     own = checkpoint.own_config()
     if own is None:
         raise click.ClickException(f"{file}: contains no configuration")
-    scale = input_scale(checkpoint)
+    scale = input_scale(checkpoint, own[0])
     with np.load(file) as archive:
         integers = archive["act/qact_input"][0].astype(np.int64)
     return import_checkpoint(checkpoint, own[0] | {"normalization": offset_pixels(scale)}, dialect), np.moveaxis(
@@ -180,7 +180,7 @@ def moves(op: str) -> bool:
 
 
 @main.command("names")
-@click.argument("kind", type=click.Choice(["deit", "swin"]))
+@click.argument("kind", type=click.Choice(["deit", "swin", "segmenter"]))
 def names(kind: str) -> None:
     """The modules of I-ViT's network and the corresponding nodes; stages and blocks are numbered {i} and {j}."""
     own = Checkpoint.open(MINI.with_name(f"ivit-{kind}-mini.npz")).own_config()

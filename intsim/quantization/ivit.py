@@ -20,6 +20,7 @@ from ..dialects import Dialect, gelu_parameters
 from ..engine.graph import Graph
 from ..errors import BoundError, FileError, IntsimError
 from ..nets import blocks, swin
+from ..nets.dimensions import SegmenterConfig
 from ..nets.networks import dimensions_of, network_of, parameters_of
 from ..nets.real import CLASS_LOGITS, RealNode
 from ..nets.swin import SwinConfig, regions
@@ -36,6 +37,10 @@ INTEGERS = ".weight_integer"
 LOG2_E, MASKED = 1.4375, 100  # of the published exponential; what is subtracted from masked logits
 PUBLISHED_GELU_BITS = 8
 CONVOLUTION = "patch_embed.proj"
+TOKENS = ("cls_token", "dist_token", "cls_emb")  # rounded at the scale of the tensor that they are joined to
+MASK_PRODUCT = "decoder.masks"
+NORMS = ("norm", "norm1", "norm2", "decoder_norm", "mask_norm")
+TRANSPOSED = ("decoder.proj_patch", "decoder.proj_classes")  # parameters [in, out] in the original, linear layers here
 
 
 def is_quantized(tensors: Mapping[str, CheckpointTensor]) -> bool:
@@ -57,7 +62,10 @@ def import_checkpoint(checkpoint: Checkpoint, config: dict[str, Any], dialect: D
         )
     weights = state.weights(config)
     state.check_windows(config)
-    net = network_of(config).build(dimensions_of(config), weights)
+    dimensions = dimensions_of(config)
+    if isinstance(dimensions, SegmenterConfig) and dimensions.l2_norm:
+        raise FileError(f"{checkpoint.path}: quantized modules have no L2 norm; l2_norm has to be false")
+    net = network_of(config).build(dimensions, weights)
     provenance = {"intsim": NUMERICS, "checkpoint_sha256": checkpoint.sha256, "integers": "as they stand"}
     try:
         return lower(net, StoredIntegers(state, config, dialect), dialect, config, provenance)
@@ -70,9 +78,10 @@ def import_checkpoint(checkpoint: Checkpoint, config: dict[str, Any], dialect: D
         raise type(error)(f"{checkpoint.path}: {error}") from None
 
 
-def input_scale(checkpoint: Checkpoint) -> float:
+def input_scale(checkpoint: Checkpoint, config: Mapping[str, Any]) -> float:
     """The scale at which normalised pixels are quantized."""
-    return _State(checkpoint.path, checkpoint.tensors, "").scale("qact_input.act_scaling_factor")
+    first = next(iter(modules(config)))
+    return _State(checkpoint.path, checkpoint.tensors, "").scale(f"{first}.act_scaling_factor")
 
 
 class _State:
@@ -142,13 +151,15 @@ class _State:
             layer, _, part = name.rpartition(".")
             if part in ("weight", "bias") and _is_norm(layer):
                 found[name] = self.integers(f"{layer}.bias_integer", shape, I32) if part == "bias" else np.zeros(shape)
+            elif name in TRANSPOSED:
+                found[name] = self.integers(f"{name}{INTEGERS}", shape[::-1], I8).T
             elif part in ("weight", "bias"):
                 found[name] = self.integers(f"{name}_integer", shape, I8 if part == "weight" else I32)
             else:
                 found[name] = self.shaped(name, shape).astype(np.float64)
         for name in sorted(self.tensors):
             layer = name.removesuffix(INTEGERS)
-            if layer != name and f"{layer}.weight" not in expected:
+            if layer != name and f"{layer}.weight" not in expected and layer not in expected:
                 raise FileError(
                     f"{self.path}: {name} is not part of the configured network; check {self.structure} against the "
                     "trained network"
@@ -195,7 +206,7 @@ def coarse_masks(graph: Graph) -> tuple[str, ...]:
 
 
 def _is_norm(layer: str) -> bool:
-    return layer.rpartition(".")[2] in ("norm", "norm1", "norm2")
+    return layer.rpartition(".")[2] in NORMS
 
 
 class StoredIntegers:
@@ -227,6 +238,8 @@ class StoredIntegers:
         """The stored scale; computed where the dialect has other widths than the checkpoint assumes."""
         if node.name.endswith(".attn.logits"):
             return self._stored(node) * float(node.params["gain"])
+        if node.name == MASK_PRODUCT:
+            return self._stored(node)
         if node.name.endswith(".attn.context"):
             self._check_softmax(node.inputs[0])
             return self._stored(node) if self.softmax_bits <= self.dialect.softmax_bits else scale
@@ -248,16 +261,17 @@ class StoredIntegers:
 
     def constant(self, node: RealNode, low: int, high: int) -> AnyArray:
         value = np.rint(np.asarray(node.params["value"], np.float64) / self.scale(node))
-        if node.name in ("cls_token", "dist_token") and not ((value >= low) & (value <= high)).all():
+        if node.name.rpartition(".")[2] in TOKENS and not ((value >= low) & (value <= high)).all():
             worst = float(value.ravel()[np.argmax(np.abs(value))])
             raise FileError(
-                f"{self.state.path}: {node.name} reaches {worst:.0f} at the patch embedding's scale, outside [{low}, {high}]"
+                f"{self.state.path}: {node.name} reaches {worst:.0f} at the scale of what it stands beside, outside "
+                f"[{low}, {high}]"
             )
         return np.clip(value, low, high)
 
     def linear(self, node: RealNode, x_scale: float) -> LinearLayer:
         weight, bias = (np.asarray(node.params[key]) for key in ("weight", "bias"))
-        key = "conv_scaling_factor" if node.name == CONVOLUTION else "fc_scaling_factor"
+        key = "conv_scaling_factor" if node.name.endswith(CONVOLUTION) else "fc_scaling_factor"
         return LinearLayer(weight, bias.astype(np.int32), self.state.scales(f"{node.name}.{key}", len(weight)))
 
     def layernorm(self, node: RealNode) -> Affine:

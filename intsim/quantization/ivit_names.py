@@ -1,7 +1,8 @@
 """Names of I-ViT's quantized modules for the tensors of our graphs, in execution order.
 
 Every module of the published PyTorch networks (``models/vit_quant.py`` and ``models/swin_quant.py``) outputs one integer
-tensor; `modules` maps it to the node of our graph that outputs the same tensor.
+tensor; `modules` maps it to the node of our graph that outputs the same tensor. A Segmenter of the same modules has no
+published names: those here are the original Segmenter's, with the requantizations of each part numbered as in I-ViT.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import IntsimError
+from ..nets.dimensions import MASK, SegmenterConfig
 from ..nets.networks import network_of
 from ..nets.swin import SwinConfig
 from ..nets.vit import ViTConfig
@@ -69,35 +70,62 @@ SAME_SCALE = {
     "norm.requant": "class_token",
     "cls_token": "patch_embed.proj.requant",
     "dist_token": "patch_embed.proj.requant",
+    "cls_emb": "proj_dec.requant",
 }
+MASK_DECODER: Pairs = (
+    ("decoder_norm", "decoder_norm"),
+    ("qact2", "decoder_norm.requant"),
+    ("proj_patch", "proj_patch"),
+    ("qact3", "proj_patch.requant"),
+    ("proj_classes", "proj_classes"),
+    ("qact4", "proj_classes.requant"),
+    ("matmul", "masks"),
+    ("qact5", "masks.requant"),
+    ("mask_norm", "mask_norm"),
+    ("qact6", "mask_norm.requant"),
+)
 
 
 def modules(config: Mapping[str, Any]) -> dict[str, str]:
-    """The node of our graph with the same output as each module, in execution order.
-
-    Raises IntsimError where the configuration is that of a network that I-ViT does not have.
-    """
+    """The node of our graph with the same output as each module, in execution order."""
     dimensions = network_of(config).of(config)
     if isinstance(dimensions, ViTConfig):
         return dict(_vit_modules(dimensions))
     if isinstance(dimensions, SwinConfig):
         return dict(_swin_modules(dimensions))
-    raise IntsimError("configuration: kind: I-ViT's networks are vit, deit and swin")
+    return dict(_segmenter_modules(dimensions))
 
 
 def _vit_modules(c: ViTConfig) -> Iterator[tuple[str, str]]:
+    yield from _encoder_modules(c.depth)
+    yield "qact2", "class_token"
+    yield "head", "head"
+    if c.extra_tokens == 2:
+        yield "head_dist", "head_dist"
+
+
+def _encoder_modules(depth: int) -> Iterator[tuple[str, str]]:
+    """Of a ViT, up to its last layer norm."""
     yield "qact_input", "input"
     yield "patch_embed.proj", "patch_embed.proj"
     yield "patch_embed.qact", "patch_embed.proj.requant"
     yield "qact_pos", "pos_embed"
     yield "qact1", "embedded"
-    for i in range(c.depth):
+    for i in range(depth):
         yield from _within(f"blocks.{i}", BLOCK)
     yield "norm", "norm"
-    yield "qact2", "class_token"
-    yield "head", "head"
-    if c.extra_tokens == 2:
-        yield "head_dist", "head_dist"
+
+
+def _segmenter_modules(c: SegmenterConfig) -> Iterator[tuple[str, str]]:
+    yield from _within("encoder", tuple(_encoder_modules(c.n_layers)))
+    yield "encoder.qact2", "encoder.norm.requant"
+    if c.decoder != MASK:
+        yield from _within("decoder", (("head", "head"), ("qact1", "head.requant")))
+        return
+    yield from _within("decoder", (("proj_dec", "proj_dec"), ("qact1", "proj_dec.requant")))
+    for i in range(c.decoder_layers):
+        yield from _within(f"decoder.blocks.{i}", BLOCK)
+    yield from _within("decoder", MASK_DECODER)
 
 
 def _swin_modules(c: SwinConfig) -> Iterator[tuple[str, str]]:

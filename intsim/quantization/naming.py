@@ -95,7 +95,8 @@ _QUANTIZED = r"qact\w*|act\w*|.*quant\w*"
 SUPPORTED: dict[str, tuple[Naming, str]] = {
     "a Segmenter of the original implementation": (
         ORIGINAL,
-        r"encoder\.(patch_embed|blocks|norm|cls_token|dist_token|pos_embed|head|head_dist|pre_logits)(\..*)?|decoder\..*",
+        rf"encoder\.(patch_embed|blocks|norm|cls_token|dist_token|pos_embed|head|head_dist|pre_logits|{_QUANTIZED})(\..*)?"
+        r"|decoder\..*",
     ),
     "a Segmenter of mmsegmentation": (
         MMSEGMENTATION,

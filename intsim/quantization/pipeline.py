@@ -186,6 +186,8 @@ def _take(
 ) -> Quantized:
     """The model of a quantized checkpoint, and its recording compared, which is in dialect ``ivit``."""
     settings, origin = configuration_of(checkpoint, config, model, None, given)
+    if settings.get("l2_norm"):  # as trained before quantization, for which there are no integers
+        settings = {**settings, "l2_norm": False}
     progress("importing", 1)
     graph, recorded = import_checkpoint(checkpoint, settings, dialect), is_recorded(checkpoint)
     remarks = checkpoint.remarks + coarse_masks(graph)
