@@ -19,6 +19,8 @@ from .contracts import I32, I64, Division, Format, Overflow, Rounding, Sqrt
 
 def integers(x: ArrayLike, name: str = "argument") -> IntArray:
     """`x` as int64, in the same subclass of ndarray. TypeError for floats, ValueError for values outside 64 signed bits."""
+    if getattr(x, "symbolic", False):
+        return x  # type: ignore[return-value]  # of a trace, see intsim.symbols
     a: IntArray = np.asanyarray(x)
     if a.dtype.kind == "f" and not hasattr(x, "dtype"):
         whole = np.asanyarray(x, object)  # NumPy converts a mix of integers below and above 2**63 to float
@@ -140,7 +142,7 @@ def isqrt(v: ArrayLike, mode: str) -> IntArray:
     ``newton10`` takes ten steps ``k = (k + v // k) // 2`` from 2**16 and does not converge for small `v`: 0 gives 64.
     """
     mode = Sqrt.of(mode)
-    v = np.asanyarray(v)
+    v = integers(v, "v") if getattr(v, "symbolic", False) else np.asanyarray(v)
     if v.dtype != np.uint64:
         v = integers(v, "v")
         if np.any(v < 0):
@@ -153,7 +155,7 @@ def isqrt(v: ArrayLike, mode: str) -> IntArray:
         return k
     root = np.zeros_like(v)
     for bit in range(31, -1, -1):  # one bit of the root at a time, highest first
-        tried = root | np.uint64(1 << bit)
+        tried = root + np.uint64(1 << bit)
         root = np.where(tried * tried <= v, tried, root)
     return root[()]  # a scalar for a scalar
 

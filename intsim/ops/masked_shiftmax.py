@@ -45,13 +45,15 @@ LOWEST = -(1 << 62)  # below any logit
 def steps(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Dialect) -> dict[str, IntArray]:
     seen = visible(regions)[:, None]  # (windows, 1, tokens, tokens)
     top = np.where(seen, x, LOWEST).max(axis=-1, keepdims=True)
-    e = np.where(seen, exponential(np.where(seen, x - top, 0), x0, n, dialect)["out"], -x0)
+    below = np.where(seen, np.minimum(x - top, 0), 0)  # what is seen is at most the maximum
+    e = np.where(seen, exponential(below, x0, n, dialect)["out"], -x0)
     return {"max": top, "exp": e, **normalised(e, b, dialect, "masked_shiftmax")}
 
 
 def visible(regions: IntArray) -> NDArray[np.bool_]:
     """Whether token i of a window sees token j, as [windows, tokens, tokens]."""
-    return np.asarray(regions[:, :, None] == regions[:, None, :])
+    seen: NDArray[np.bool_] = regions[:, :, None] == regions[:, None, :]
+    return seen
 
 
 def undivided(regions: IntArray) -> NDArray[np.bool_]:

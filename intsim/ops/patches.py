@@ -26,8 +26,8 @@ from ._op import Param, require
 def steps(x: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     *leading, height, width, channels = x.shape
     h, w = -(-height // size), -(-width // size)
-    padded = np.zeros_like(x, shape=(*leading, h * size, w * size, channels))
-    padded[..., :height, :width, :] = x
+    behind = ((0, h * size - height), (0, w * size - width), (0, 0))
+    padded = np.pad(x, ((0, 0),) * len(leading) + behind)
     cut = padded.reshape(*leading, h, size, w, size, channels)
     return {"out": np.moveaxis(cut, (-4, -2, -1), (-2, -1, -3)).reshape(*leading, h * w, channels * size * size)}
 

@@ -1,0 +1,94 @@
+"""Tracing: an operator's equation called with symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arith import I64, IntArray, TensorBound
+from ..dialects import Dialect, resolve
+from ..ops import REGISTRY
+from .expression import Expression
+from .symbol import NotTraceable, Symbol, Tape
+
+__all__ = ["NotTraceable", "Traced", "trace"]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The expressions of one call of an operator.
+
+    `inputs` are what the call is given, by name: its arguments, and those parameters that are not constants. `steps` are the
+    named steps of the equation, the last one ``out``. A `refusal` that is true anywhere is a call that the operator refuses.
+    """
+
+    op: str
+    dialect: Dialect | None
+    inputs: dict[str, Expression]
+    steps: dict[str, Expression]
+    refusals: tuple[Expression, ...]
+
+    @property
+    def out(self) -> Expression:
+        """The result."""
+        return self.steps["out"]
+
+
+def trace(
+    op: str,
+    tensors: Sequence[TensorBound],
+    params: Mapping[str, Any],
+    dialect: Dialect | str | None = None,
+    given: Collection[str] = (),
+) -> Traced:
+    """The expressions of an operator for arguments of these shapes and bounds.
+
+    A parameter that is a `TensorBound` is an input, too, and so is an array that is among those `given`; other arrays are
+    constants, and an integer is part of the equation. The bounds of the result are those that the operator's own ``infer`` proves, where they are tighter.
+
+    Raises NotTraceable where the equation does what symbols cannot follow, ValueError where arguments do not match.
+    """
+    operator, tape = REGISTRY[op], Tape()
+    rules = None if dialect is None else resolve(dialect)
+    if rules is None and operator.choices:
+        raise ValueError(f"{op}: an operator with choices needs a dialect")
+    inputs: dict[str, Expression] = {}
+
+    def argument(name: str, bound: TensorBound) -> Symbol:
+        inputs[name] = tape.build.input(name, bound.shape, bound.lo, bound.hi)
+        return tape.symbol(inputs[name])
+
+    def parameter(name: str, value: Any) -> Any:
+        if isinstance(value, TensorBound):
+            return argument(name, value)
+        array = np.asarray(value)
+        if name in given and array.ndim:
+            return argument(name, TensorBound(array.shape, I64, int(array.min()), int(array.max())))
+        return int(array) if array.ndim == 0 else tape.symbol(tape.build.constant(array))
+
+    names = list(operator.inputs)
+    if operator.variadic:
+        names = [f"{names[0]}{i}" for i in range(len(tensors))]
+    arguments = [argument(name, bound) for name, bound in zip(names, tensors, strict=True)]
+    found = operator.steps(*arguments, **{key: parameter(key, value) for key, value in params.items()}, dialect=rules)
+    steps = {name: tape.expression(value) for name, value in found.items()}
+    proved, refusals = _proved(operator, tensors, params, rules), list(dict.fromkeys(tape.refusals))
+    if proved is not None:
+        out = steps["out"]
+        steps["out"] = tape.build("bounded", out, lo=proved.lo, hi=proved.hi)
+        refusals = [tape.build.replaced(refusal, out, steps["out"]) for refusal in refusals]
+    return Traced(op, rules, inputs, steps, tuple(refusal for refusal in refusals if refusal.scalar != 0))
+
+
+def _proved(operator: Any, tensors: Sequence[TensorBound], params: Mapping[str, Any], dialect: Dialect | None) -> Any:
+    """What the operator itself proves of its result; None where a parameter is not known."""
+    if any(isinstance(value, TensorBound) for value in params.values()):
+        return None
+    values: dict[str, int | IntArray] = {
+        key: int(value) if np.ndim(value) == 0 else np.asarray(value) for key, value in params.items()
+    }
+    bound = operator.output(list(tensors), values, dialect)
+    return bound.settled(operator.overflow(dialect))
