@@ -336,9 +336,12 @@ def test_choices_on_the_command_line() -> None:
         "gelu": "published",
         "lam": 64,
     }
-    for text in ("gelu", "widths=8", "=1", "other=2"):
+    assert choices_of(["correct_bias=False"]) == {"correct_bias": False}
+    for text in ("gelu", "=1", "other=2"):
         with pytest.raises(IntsimError, match="the keys are"):
             choices_of([text])
+    with pytest.raises(IntsimError, match="widths are chosen apart, as KIND=BITS"):
+        choices_of(["widths=8"])
 
 
 # --- what choices buy -----------------------------------------------------------------------------------------------------
@@ -441,6 +444,10 @@ def test_search_and_report_on_the_command_line(cli: Cli, tmp_path: Path, monkeyp
         "--recipe other": "recipe 'other' is not one of",
         "--choose gelu=sharp": "gelu is fitted or published, not sharp",
         "--choose equalise=1": "the keys are",
+        "--choose observer=mse": "observer is chosen apart",
+        "--choose widths=8": "widths are chosen apart, as KIND=BITS",
+        "--lam off --choose lam=64": "lam is chosen twice",
+        "--fold-norm --choose fold_norm=false": "fold_norm is chosen twice",
     }.items():
         code, out, err = cli(f"quantize c.safetensors --calibrate p.png {words} -o k.h5")
         assert code == 2

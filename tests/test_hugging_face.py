@@ -256,7 +256,15 @@ def test_what_timm_says_of_its_network(tmp_path: Path) -> None:
         (lambda f: (f / "model.safetensors").unlink(), "is a folder without model.safetensors"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\0" * 99), "not a safetensors file"),
         (lambda f: index(f, {"a": "model-2.safetensors"}), "model-2.safetensors: no such file, though"),
-        (lambda f: index(f, {"a": "../model.safetensors"}), "lists no shards under weight_map"),
+        (lambda f: index(f, {"a": "../model.safetensors"}), "lists ../model.safetensors, which is outside its folder"),
+        (lambda f: index(f, {}), "lists no shards under weight_map"),
+        (lambda f: put(f, layer_norm_eps=None), "norm_eps"),
+        (lambda f: preprocessor(f, do_rescale=False), "preprocessor_config.json: pixels are not rescaled to 0..1"),
+        (lambda f: preprocessor(f, rescale_factor=0.5), "preprocessor_config.json: pixels are not rescaled to 0..1"),
+        (
+            lambda f: preprocessor(f, image_mean=[0.5], image_std=[0.5]),
+            "preprocessor_config.json: configuration: normalization",
+        ),
         (lambda f: index(f, None), "lists no shards under weight_map"),
         (lambda f: without(f, "key.weight"), "has no key beside it"),
         (lambda f: without(f, "classifier"), "whose classifier.weight is missing; the checkpoint is not complete"),
@@ -284,6 +292,42 @@ def put(folder: Path, **changes: Any) -> None:
 def index(folder: Path, weights: Any) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+
+
+def preprocessor(folder: Path, **settings: Any) -> None:
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+def test_what_is_said_of_a_folder(tmp_path: Path) -> None:
+    """Pixels that are not normalised are taken so; what is set is not called assumed, and resized positions are named."""
+    folder = saved("vit", tmp_path / "net", weights_of("vit"))
+    preprocessor(folder, do_normalize=False)
+    config, origin = configuration_of(Checkpoint.open(folder), None, None, None)
+    assert config["normalization"] == {"mean": [0.0] * 3, "std": [1.0] * 3}
+    (folder / "preprocessor_config.json").unlink()
+    for given in (None, {"normalization": "deit"}):
+        _, origin = configuration_of(Checkpoint.open(folder), None, None, None, given)
+        assert ("assumed" in origin) == (given is None)
+    rows, columns = (side // NETWORKS["vit"]["patch_size"] for side in NETWORKS["vit"]["img_size"])
+    size = (NETWORKS["vit"]["img_size"][0], 2 * NETWORKS["vit"]["img_size"][1])
+    picture = random_picture({**NETWORKS["vit"], "img_size": list(size)}, 5)
+    remarks = intsim.quantize(folder, [picture], size=size).remarks
+    assert f"position embeddings: those of {rows} x {columns} patches, resized to {rows} x {2 * columns}" in remarks
+    assert "position" not in " ".join(intsim.quantize(folder, [random_picture(NETWORKS["vit"], 5)]).remarks)
+
+
+@pytest.mark.parametrize("target", ["net/model.safetensors", "net/config.json", "net/preprocessor_config.json", "r.toml"])
+def test_nothing_that_is_read_is_replaced(target: str, cli: Cli) -> None:
+    saved("vit", Path("net"), weights_of("vit"))
+    preprocessor(Path("net"), image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    Path("r.toml").write_text("equalize = 0.3\n")
+    Image.fromarray(random_picture(NETWORKS["vit"], 5)).save("p.png")
+    before = Path(target).read_bytes()
+    code, _, err = cli(f"quantize net --calibrate p.png --recipe r.toml -o {target}")
+    assert (code, "is an input of this command" in err) == (2, True)
+    code, _, err = cli(f"quantize net/model.safetensors --calibrate p.png --recipe r.toml -o {target}")
+    assert (code, "is an input of this command" in err) == (2, True)
+    assert Path(target).read_bytes() == before
 
 
 def without(folder: Path, part: str) -> None:

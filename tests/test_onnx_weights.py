@@ -154,6 +154,22 @@ def _short(nodes: list[Any], stored: list[Any]) -> None:
     tensor.raw_data = tensor.raw_data[:5]
 
 
+def _two_activations(nodes: list[Any], stored: list[Any]) -> None:
+    nodes.append(helper.make_node("Tanh", ["x"], ["tanh"]))
+
+
+def _one_name(nodes: list[Any], stored: list[Any]) -> None:
+    stored.append(stored[0])
+
+
+def _unknown_type(nodes: list[Any], stored: list[Any]) -> None:
+    next(tensor for tensor in stored if tensor.name == "norm.bias").data_type = 99
+
+
+def _negative(nodes: list[Any], stored: list[Any]) -> None:
+    next(tensor for tensor in stored if tensor.name == "norm.bias").dims[0] = -4
+
+
 def _empty(nodes: list[Any], stored: list[Any]) -> None:
     nodes.clear()
 
@@ -161,6 +177,10 @@ def _empty(nodes: list[Any], stored: list[Any]) -> None:
 BAD: dict[str, tuple[Change, str]] = {
     "another activation": (_relu, "its activation is Relu; supported is the exact GELU"),
     "GELU by tanh": (_tanh, "its activation is GELU by tanh; supported is the exact GELU"),
+    "two activations": (_two_activations, "its activation is Tanh; supported is the exact GELU"),
+    "two of one name": (_one_name, "two of its tensors have one name"),
+    "an unknown type": (_unknown_type, "tensor norm.bias has the type 99, which ONNX does not have"),
+    "a negative side": (_negative, "tensor norm.bias has the shape [-4]"),
     "quantized": (_quantized, "is quantized, it has DequantizeLinear; expected the float network"),
     "no names": (_anonymous, "tensor blocks.0.attn.qkv.weight is missing"),
     "too few values": (_short, "tensor norm.bias cannot be read"),

@@ -169,11 +169,12 @@ def command(
     checkpoint, further = _checkpoint_first(files)
     pictures = [*calibrate, *further]
     config = config or (config_beside(checkpoint) if model is None else None)
-    check_target(output, checkpoint, config, model, *pictures, *report_on)
+    read = [*_read_with(checkpoint), config, model, Path(recipe_name), *pictures, *report_on]
+    check_target(output, *read)
     page = output.with_name(f"{output.stem}_report.html") if report == BESIDE else Path(report) if report else None
     if page is not None:
         check_format(page)
-        check_target(page, checkpoint, config, model, output, *pictures, *report_on)
+        check_target(page, output, *read)
     elif report_on:
         raise click.UsageError("--report-on goes with --report")
     given = click.get_current_context().get_parameter_source
@@ -188,7 +189,12 @@ def command(
         "--fold-norm": {"fold_norm": fold_norm},
         "--choose": choices_of(choices),
     }
-    own_choices = {k: v for option in chosen if option in given_choices for k, v in given_choices[option].items()}
+    own_choices: dict[str, Any] = {}
+    for option in chosen:
+        own = given_choices.get(option, {})
+        if twice := own_choices.keys() & own.keys():
+            raise click.UsageError(f"{option}: {min(twice)} is chosen twice; leave one of the options out")
+        own_choices |= own
     recipe = recipe_named(recipe_name).with_choices(own_choices)
     announce_compiling()
     try:
@@ -257,6 +263,13 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
             click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
 
 
+def _read_with(checkpoint: Path) -> list[Path]:
+    """The checkpoint, and what may be read beside it: the files of its folder, or configurations with fixed names."""
+    if checkpoint.is_dir():
+        return [checkpoint, *checkpoint.iterdir()]
+    return [checkpoint, *(checkpoint.with_name(name) for name in ("config.json", "preprocessor_config.json", "variant.yml"))]
+
+
 def _decibels(sqnr: float | None) -> str:
     return "exact" if sqnr is None else f"{sqnr:5.1f}"
 
@@ -266,7 +279,8 @@ def _tell_search(trials: list[Trial]) -> None:
     best, given = trials[0], next(trial for trial in trials if trial.choice == "as given")
     found = json.dumps(best.recipe.departures()) if best.recipe.departures() else "the default"
     before, after = (_decibels(trial.sqnr).strip() for trial in (given, best))
-    click.echo(f"searched {len(trials)} recipes: {before} dB as given, {after} dB by {found}")
+    count = f"{len(trials)} recipe{'s' if len(trials) > 1 else ''}"
+    click.echo(f"searched {count}: {before} dB as given, {after} dB by {found}")
 
 
 RECIPE = {"--recipe", "--choose", "--observer", "--bits", "--lam", "--class-norm", "--fold-norm"}
@@ -295,12 +309,13 @@ def _tell_recorded(modules: list[ModuleComparison], unknown: list[str]) -> None:
     size = sum(module.total for module in modules if module.differing is not None)
     click.echo(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
     if wrong := next((module for module in modules if not module.same), None):
+        here = "" if wrong.node == wrong.module else f" ({wrong.node} here)"
         how = (
             f"has more or fewer elements than {wrong.total:,}"
             if wrong.differing is None
             else f"differs in {wrong.differing:,} of {wrong.total:,} elements"
         )
-        click.echo(f"first module that differs: {wrong.module} ({wrong.node} here) {how}")
+        click.echo(f"first module that differs: {wrong.module}{here} {how}")
     if unknown:
         click.echo(f"not compared, because this network has no such modules: {', '.join(unknown)}")
 

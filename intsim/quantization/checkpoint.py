@@ -82,7 +82,11 @@ class Checkpoint:
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def completed(self, config: dict[str, Any]) -> dict[str, Any]:
-        """The configuration, with keys that it leaves out set to what all checkpoints of this implementation share."""
+        """The configuration, with keys that it leaves out set to what all checkpoints of this implementation share, or to
+        what the names of tensors tell.
+        """
+        if config.get("pooling") == MEAN and config.get("kind") != "swin":
+            config = {"fc_norm": "fc_norm.weight" in self.tensors, **config}
         return {**(MMSEGMENTATION_HAS if self.naming is MMSEGMENTATION else {}), **config}
 
     def own_config(self, known: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str] | None:
@@ -91,7 +95,7 @@ class Checkpoint:
         `known` are keys that will be set, so that they need not be inferred.
         """
         if self.transformers:
-            return configuration_beside(self.path, self.tensors)
+            return configuration_beside(self.path, self.tensors, known or {})
         if (recorded := recorded_configuration(self.path)) is not None:
             try:
                 keys = network_of(recorded).keys  # other keys are the author's own
@@ -147,6 +151,18 @@ class Checkpoint:
         if network.positions is not None:
             weights[network.positions] = self._positions(weights[network.positions], network.of(config))
         return weights
+
+    def resized(self, config: Mapping[str, Any]) -> str | None:
+        """A sentence about position embeddings that are resized to the configured picture; None where they are not."""
+        network, parsed = network_of(config), dimensions_of(config)
+        tensor = self.tensors.get(self.naming.theirs(network.positions)) if network.positions else None
+        if tensor is None or not isinstance(parsed, SegmenterConfig | ViTConfig):
+            return None
+        tokens, (rows, columns) = tensor.shape[1] - parsed.placed, parsed.grid
+        if tokens == rows * columns and parsed.trained_grid in (None, parsed.grid):
+            return None
+        trained = _trained_grid(tokens, parsed)
+        return f"position embeddings: those of {trained[0]} x {trained[1]} patches, resized to {rows} x {columns}"
 
     def _positions(self, value: AnyArray, config: SegmenterConfig | ViTConfig) -> AnyArray:
         """Position embeddings resized to the configured picture size, as the network's owner does it."""

@@ -68,8 +68,10 @@ def checkpoint_files(folder: Path) -> list[Path]:
         return [found]
     index = json_table(found)
     names = index.get("weight_map")
-    if not isinstance(names, dict) or not all(isinstance(name, str) and "/" not in name for name in names.values()):
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise FileError(f"{found}: lists no shards under weight_map")
+    if outside := [name for name in names.values() if "/" in name or "\\" in name]:
+        raise FileError(f"{found}: lists {outside[0]}, which is outside its folder")
     shards = [folder / name for name in dict.fromkeys(names.values())]
     for shard in shards:
         if not shard.is_file():

@@ -64,12 +64,14 @@ def exported_weights(path: Path) -> dict[str, Stored]:
 
 def _require_float_gelu(path: Path, graph: Any) -> None:
     operators = {node.op_type for node in graph.node}
-    if found := [name for name in QUANTIZED if name in operators]:
-        raise FileError(f"{path}: is quantized, it has {found[0]}; expected the float network, which intsim quantizes")
+    if quantized := [name for name in QUANTIZED if name in operators]:
+        raise FileError(f"{path}: is quantized, it has {quantized[0]}; expected the float network, which intsim quantizes")
+    if other := [name for name in OTHER_ACTIVATIONS if name in operators]:
+        raise FileError(f"{path}: its activation is {other[0]}; supported is the exact GELU (Gelu, or Erf)")
     tanh = any(a.name == "approximate" and a.s == b"tanh" for n in graph.node if n.op_type == "Gelu" for a in n.attribute)
     if tanh or not operators & {"Gelu", "Erf"}:
-        other = "GELU by tanh" if tanh else next((name for name in OTHER_ACTIVATIONS if name in operators), "not known")
-        raise FileError(f"{path}: its activation is {other}; supported is the exact GELU (Gelu, or Erf)")
+        found = "GELU by tanh" if tanh else "not known"
+        raise FileError(f"{path}: its activation is {found}; supported is the exact GELU (Gelu, or Erf)")
 
 
 class _Export:
@@ -78,6 +80,8 @@ class _Export:
     def __init__(self, path: Path, graph: Any) -> None:
         self.path, self.nodes = path, graph.node
         self.stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
+        if len(self.stored) < len(graph.initializer):
+            raise FileError(f"{path}: two of its tensors have one name")
         self.users: dict[str, list[Any]] = {}
         for node in graph.node:
             for name in node.input:
@@ -96,7 +100,14 @@ class _Export:
 
         tensor = self.stored[name]
         shape = tuple(int(side) for side in tensor.dims)
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        if any(side < 0 for side in shape):
+            raise FileError(f"{self.path}: tensor {name} has the shape {list(shape)}")
+        try:
+            dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        except (KeyError, ValueError, TypeError):
+            raise FileError(
+                f"{self.path}: tensor {name} has the type {tensor.data_type}, which ONNX does not have"
+            ) from None
         kind = {"float64": "F64", "float32": "F32", "float16": "F16"}.get(dtype.name, dtype.name)
         read = partial(_values, self.path, tensor, shape, dtype, transposed)
         return Stored(shape[::-1] if transposed else shape, kind, read)

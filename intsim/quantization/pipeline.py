@@ -15,7 +15,7 @@ from ..errors import AlreadyQuantized, ConfigurationNotFound, IntsimError, Pictu
 from ..nets.networks import built, dimensions_of
 from ..storage.files import replacing
 from ..storage.model_file import load, save
-from ..storage.pictures import read_picture
+from ..storage.pictures import check_presentation, read_picture
 from .checkpoint import Checkpoint
 from .configuration import at_size, config_beside, read_config
 from .ivit import coarse_masks, import_checkpoint, is_quantized
@@ -134,7 +134,9 @@ def quantize(
         raise PicturesMissing(opened.path)
     rules, recipe = resolve(dialect or ISEGMENTER), recipe or Recipe()
     settings, origin = configuration_of(opened, config, model, size, settings)
-    tensors = opened.weights(settings)
+    tensors, remarks = opened.weights(settings), opened.remarks
+    if (resized := opened.resized(settings)) is not None:
+        remarks = (*remarks, resized)
     images = _images(pictures, settings, resize, origin)
     others = _images(report_pictures, settings, resize, origin) or images
     build = partial(_quantized_by, tensors, settings, images, rules)
@@ -157,7 +159,7 @@ def quantize(
         graph,
         settings,
         origin,
-        remarks=opened.remarks,
+        remarks=remarks,
         pictures=len(images),
         agreement=agreement(trained, statistics, graph, images),
         features=Judge(tensors, settings, images).trial("", recipe, graph).sqnr if trained.encodes else None,
@@ -224,10 +226,11 @@ def configuration_of(
         settings, origin = own
     else:
         raise ConfigurationNotFound(checkpoint.path)
-    settings = checkpoint.completed(settings)
+    settings = checkpoint.completed({**settings, **(given or {})})
     if given:
-        settings, origin = {**settings, **given}, f"{origin}; set: {', '.join(sorted(given))}"
+        origin = f"{origin}; set: {', '.join(sorted(given))}"
         dimensions_of(settings)
+        check_presentation(settings)
     if size is None:
         return settings, origin
     return at_size(settings, *size), origin.partition(GUESSED_SIZE)[0]

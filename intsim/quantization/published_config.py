@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ TYPES = ("vit", "deit", "swin", "dinov2", "dinov2_with_registers")
 NORMALIZATION = {"vit": "vit"}  # of the published networks; the others have that of ImageNet
 
 
-def configuration_beside(path: Path, tensors: Mapping[str, CheckpointTensor]) -> tuple[dict[str, Any], str]:
-    """The configuration of a checkpoint's network from ``config.json`` in its folder, and where it comes from."""
+def configuration_beside(
+    path: Path, tensors: Mapping[str, CheckpointTensor], known: Collection[str] = ()
+) -> tuple[dict[str, Any], str]:
+    """The configuration of a checkpoint's network from ``config.json`` in its folder, and where it comes from; keys that are
+    `known` will be set.
+    """
     file = path / CONFIG if path.is_dir() else path.with_name(CONFIG)
     if not file.is_file():
         raise FileError(f"{path}: has the names of Hugging Face transformers, and no {CONFIG} beside it; put it there")
-    return configuration_in(file, tensors)
+    return configuration_in(file, tensors, known)
 
 
 def is_configuration(file: Path) -> bool:
@@ -33,15 +37,18 @@ def is_configuration(file: Path) -> bool:
         return False
 
 
-def configuration_in(file: Path, tensors: Mapping[str, CheckpointTensor]) -> tuple[dict[str, Any], str]:
+def configuration_in(
+    file: Path, tensors: Mapping[str, CheckpointTensor], known: Collection[str] = ()
+) -> tuple[dict[str, Any], str]:
     """The configuration of the network with these tensors from transformers' (`file`), and where it comes from."""
     normalization, whence = _normalization(file)
     config, assumed = configuration(file, json_table(file), tensors, normalization)
     try:
         dimensions_of(config)
     except IntsimError as error:
-        raise FileError(f"{file}: {error}") from None
-    return config, f"{file}{whence}{assumed}"
+        blamed = file.with_name(PREPROCESSOR) if "normalization" in str(error) and whence else file
+        raise FileError(f"{blamed}: {error}") from None
+    return config, f"{file}{whence}{'' if 'normalization' in known else assumed}"
 
 
 def configuration(
@@ -67,7 +74,7 @@ def configuration(
         "num_heads": given.get("num_heads" if swin else "num_attention_heads"),
         "num_classes": _classes(given) if "head.weight" in tensors else 0,
         "qkv_bias": given.get("qkv_bias", True),
-        "norm_eps": float(given.get("layer_norm_eps", 1e-5 if swin else 1e-6 if dino else 1e-12)),
+        "norm_eps": given.get("layer_norm_eps", 1e-5 if swin else 1e-6 if dino else 1e-12),
     }
     if swin:
         config |= {key: given.get(key) for key in ("depths", "window_size")}
@@ -176,7 +183,12 @@ def _normalization(file: Path) -> tuple[dict[str, list[float]] | None, str]:
     if not beside.is_file():
         return None, ""
     given = json_table(beside)
-    if not given.get("do_normalize", True) or "image_mean" not in given:
+    factor = given.get("rescale_factor", 1 / 255)
+    if not given.get("do_rescale", True) or not isinstance(factor, float) or abs(factor * 255 - 1) > 1e-6:
+        raise FileError(f"{beside}: pixels are not rescaled to 0..1 (do_rescale, rescale_factor), which is expected")
+    if not given.get("do_normalize", True):
+        return {"mean": [0.0] * 3, "std": [1.0] * 3}, f" and {PREPROCESSOR}"
+    if "image_mean" not in given:
         return None, ""
     return {"mean": given["image_mean"], "std": given.get("image_std")}, f" and {PREPROCESSOR}"
 

@@ -187,11 +187,20 @@ def observers_of(texts: Iterable[str]) -> tuple[Observer, dict[str, Observer]]:
     return general, by_glob
 
 
+OWN_OPTIONS = {
+    "observer": "is chosen apart, for all tensors",
+    "observers": "are chosen apart, by kind of tensor or by name",
+    "widths": "are chosen apart, as KIND=BITS",
+}
+
+
 def choices_of(texts: Iterable[str]) -> dict[str, Any]:
     """Parse ``KEY=VALUE``: choices of a recipe that are neither observers nor widths."""
     choices: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
+        if key in OWN_OPTIONS:
+            raise IntsimError(f"choice {text!r}: {key} {OWN_OPTIONS[key]}")
         if key not in PLAIN or not equals:
             raise IntsimError(f"choice {text!r}: expected KEY=VALUE; the keys are {', '.join(PLAIN)}")
         choices[key] = parsed(value)
@@ -200,6 +209,8 @@ def choices_of(texts: Iterable[str]) -> dict[str, Any]:
 
 def parsed(text: str) -> Any:
     """A value as a configuration file has it: true, false, a number, or text."""
+    if text in ("True", "False"):
+        return text == "True"
     try:
         return json.loads(text)
     except ValueError:

@@ -100,13 +100,21 @@ def _is_maximum_of(b: Expression, a: Expression) -> bool:
 def _multiply(a: Expression, b: Expression) -> Interval:
     if a is b:
         return (0 if a.lo <= 0 <= a.hi else min(a.lo**2, a.hi**2)), max(a.lo**2, a.hi**2)
-    return _corners(lambda x, y: x * y)(a, b)
+    lo, hi = _corners(lambda x, y: x * y)(a, b)
+    if a.kind == "floor_divide" and a.args[1] is b and b.lo > 0:  # a multiple of the divisor, at most the dividend
+        return max(lo, a.args[0].lo - b.hi + 1), min(hi, a.args[0].hi)
+    if a.kind == "floor_divide" and a.args[1] is b and b.hi < 0:
+        return max(lo, a.args[0].lo), min(hi, a.args[0].hi - b.lo - 1)
+    return lo, hi
 
 
 def _left_shift(a: Expression, b: Expression) -> Interval:
     if b.lo < 0 or b.hi > LARGEST_SHIFT:
         raise ValueError(f"a shift by {b.lo} to {b.hi} has no bounds")
-    return _corners(lambda x, y: x << y)(a, b)
+    lo, hi = _corners(lambda x, y: x << y)(a, b)
+    if a.kind == "right_shift" and a.args[1] is b:
+        return max(lo, a.args[0].lo - (1 << b.hi) + 1), min(hi, a.args[0].hi)
+    return lo, hi
 
 
 def _floor_divide(a: Expression, b: Expression) -> Interval:

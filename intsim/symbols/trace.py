@@ -47,7 +47,8 @@ def trace(
     """The expressions of an operator for arguments of these shapes and bounds.
 
     A parameter that is a `TensorBound` is an input, too, and so is an array that is among those `given`; other arrays are
-    constants, and an integer is part of the equation. The bounds of the result are those that the operator's own ``infer`` proves, where they are tighter.
+    constants, and an integer is part of the equation. The bounds of the result are those that the operator's own ``infer``
+    proves, where they are tighter.
 
     Raises NotTraceable where the equation does what symbols cannot follow, ValueError where arguments do not match.
     """
