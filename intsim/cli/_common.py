@@ -137,6 +137,14 @@ def check_target(path: Path, *inputs: Path | None) -> None:
     writable(path)
 
 
+def require_extra(module: str, extra: str) -> None:
+    """Refuse to go on without a package that only an extra installs."""
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise IntsimError(f"this needs {module}: pip install 'intsim[{extra}]'")
+
+
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
     """A progress bar on the terminal's error stream, shown after 0.7 seconds; call what it yields at each step. Without a

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from ._common import (
     BUILT_IN_LAYOUTS,
     EXPORT_FORMATS,
     PACKAGE_LANGUAGES,
+    check_target,
+    load_model,
     progress,
     put_json,
     put_rich,
+    require_extra,
     shown,
 )
 
@@ -40,6 +44,14 @@ DRAWN = 4  # tensors whose first beats are drawn
 @click.option(
     "-m", "--model", type=click.Path(path_type=Path), help="For packages of a golden file: the model it was made from."
 )
+@click.option(
+    "--onnx",
+    "network",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The whole model as integer-only ONNX: FILE with a function per operator, and FILE_inline.onnx without.",
+)
+@click.option("--inline", is_flag=True, help="With --onnx: FILE alone, of standard operators.")
 @click.option("--dry-run", is_flag=True, help="Only show the first beats.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
@@ -50,6 +62,8 @@ def command(
     packages: tuple[str, ...],
     layout_name: str | None,
     model: Path | None,
+    network: Path | None,
+    inline: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -59,7 +73,12 @@ def command(
     hold the constants of a node: m, e, bias, x0, n, lam, widths, shapes; weights and tables are tensors of the model file. A
     layout, in TOML, describes how elements are packed into beats; docs/verification.md explains its keys: bits, signed,
     beat, lanes, first, endian, axes, tile, pad, lines.
+
+    With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside its own.
     """
+    if network is not None or inline:
+        _as_onnx(source, network, layers, inline)
+        return
     from ..testbench import export, layout_named
     from ..testbench.drawing import draw_beats
     from ..testbench.sources import GOLDEN, open_source, select_tensors
@@ -95,3 +114,28 @@ def command(
         count = exported.packages
         written.append(f"{count} package{'' if count == 1 else 's'}{'' if count else ' (inputs and constants have none)'}")
     click.echo(f"{shown(output)}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")
+
+
+def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool) -> None:
+    """Write a model as ONNX."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name not in ("source", "network", "layers", "inline"):
+            raise click.UsageError(f"{option.opts[0]} is for a test bench; leave it out with --onnx")
+    if target is None:
+        raise click.UsageError("--inline goes with --onnx FILE")
+    files = [target] if inline else [target, target.with_name(f"{target.stem}_inline{target.suffix}")]
+    for file in files:
+        check_target(file, source)
+    require_extra("onnx", "onnx")
+    from ..compilers.onnx_form import OPSET
+    from ..compilers.onnx_model import onnx_model, save_onnx
+
+    graph = load_model(source)
+    models = [onnx_model(graph, layers, inline=inline or file != target) for file in files]
+    for file, model in zip(files, models, strict=True):
+        save_onnx(model, file)
+        what = f"{len(model.functions)} functions" if model.functions else "standard operators"
+        size = f"{file.stat().st_size / 1e6:.2f} MB"
+        click.echo(f"{shown(file)}: {len(model.graph.node):,} nodes, {what}, opset {OPSET}, integers only, {size}")

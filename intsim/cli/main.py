@@ -37,6 +37,7 @@ COMMANDS = (
     "eval",
     "export",
     "import",
+    "execute",
     "synth",
     "synth-fault",
     "bench",

@@ -1,0 +1,326 @@
+"""Networks as integer-only ONNX: what standard runtimes compute is what the reference computes, and who errs is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+import intsim
+from intsim import dialects
+from intsim.arith import I32, I64, TensorBound
+from intsim.compilers import executors
+from intsim.compilers.execution import execute
+from intsim.compilers.onnx_form import OPSET, Body, carrier
+from intsim.compilers.onnx_model import onnx_model, require_integers, save_onnx
+from intsim.compilers.saturation import limited
+from intsim.dialects import DIALECTS, Dialect
+from intsim.engine.graph import Graph
+from intsim.engine.interpreter import run
+from intsim.errors import FileError, IntsimError
+from intsim.ops import REGISTRY, Op
+from intsim.quantization import Recipe, quantize_weights
+from intsim.quantization.synth import random_picture, random_weights
+from intsim.symbols import evaluate, trace
+from intsim.symbols.build import Builder
+from intsim.symbols.expression import in_order
+from intsim.vectors.generator import generate
+
+from networks import TINY, TINY_DEIT, TINY_SWIN
+
+Cli = Callable[..., tuple[int, str, str]]
+ROOT = Path(__file__).parent.parent
+EVERY = [(op, dialect) for op in REGISTRY.values() for dialect in (DIALECTS.values() if op.choices else [None])]
+every_operator = pytest.mark.parametrize(("op", "dialect"), EVERY, ids=lambda value: getattr(value, "name", "no dialect"))
+ONNX_TYPES = {np.dtype(np.int32): TensorProto.INT32, np.dtype(np.int64): TensorProto.INT64}
+
+
+def single(op: Op, arrays: list[NDArray], params: Mapping[str, Any], dialect: Dialect | None) -> NDArray | None:
+    """The result of one operator's form in onnxruntime; None where it has none, because 64 bits are not enough."""
+    bounds = [TensorBound(x.shape, op.port(i), int(x.min()), int(x.max())) for i, x in enumerate(arrays)]
+    traced = trace(op.name, bounds, params, dialect)
+    inputs = {name: value.astype(np.int64) for name, value in zip(traced.inputs, arrays, strict=True)}
+    steps = limited({"out": traced.out})
+    if not all(I64.holds(node.lo, node.hi) for node in in_order(steps.values())):
+        with pytest.raises(IntsimError, match="which 64 bits do not hold"):
+            Body(steps)
+        return None
+    body = Body(steps)
+    given = [helper.make_tensor_value_info(name, TensorProto.INT64, value.shape) for name, value in inputs.items()]
+    out = helper.make_tensor_value_info("out", carrier(traced.out), traced.out.shape)
+    graph = helper.make_graph(body.nodes, op.name, given, [out])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    require_integers(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found: NDArray = session.run(None, inputs)[0]
+    return found
+
+
+@every_operator
+def test_every_operator_on_its_vectors(op: Op, dialect: Dialect | None) -> None:
+    tried = without = 0
+    for case in generate(op.name, dialect or dialects.RTL, 1, 0).cases:
+        names = list(op.inputs)
+        given = case.args[names[0]] if op.variadic else [case.args[name] for name in names]
+        try:
+            arrays = [op._checked(value, "x", op.port(i), None) for i, value in enumerate(given)]
+            params = {key: op.checked_param(key, value) for key, value in case.args.items() if key not in names}
+            bounds = [TensorBound.full(x.shape, op.port(i)) for i, x in enumerate(arrays)]
+            op.output(bounds, params, dialect)
+            due = op.intermediates(arrays, params, dialect)["out"]
+        except (ValueError, TypeError):
+            continue  # refused
+        found = single(op, arrays, params, dialect)
+        if found is None:
+            without += 1
+            continue
+        assert found.shape == due.shape
+        assert (found == due).all(), (case.note, params)
+        tried += 1
+    assert tried > 2 * without
+
+
+def graph_of(config: dict[str, Any], dialect: str = "isegmenter", recipe: Recipe | None = None) -> Graph:
+    weights, picture = random_weights(config, 3), random_picture(config, 4)
+    return quantize_weights(weights, config, [picture], DIALECTS[dialect], "random", recipe)
+
+
+def tensors_of(graph: Graph, picture: NDArray) -> dict[str, NDArray]:
+    seen: dict[str, NDArray] = {}
+    run(graph, picture, lambda name, value: seen.__setitem__(name, value.copy()))
+    return seen
+
+
+def differing(model: Any, graph: Graph, picture: NDArray) -> list[str]:
+    """The outputs that onnxruntime computes otherwise than the interpreter."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found = dict(zip(names, session.run(names, {graph.input.name: picture}), strict=True))
+    due = tensors_of(graph, picture)
+    return [name for name in names if not np.array_equal(found[name], due[name])]
+
+
+NETWORKS = {"segmenter": TINY, "deit": TINY_DEIT | {"distilled": True}, "swin": TINY_SWIN}
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_tensor_of_a_network(config: dict[str, Any], dialect: str) -> None:
+    graph, picture = graph_of(config, dialect), random_picture(config, 9)
+    model = onnx_model(graph, ["*"], inline=True)
+    assert len(model.graph.output) == len(graph.nodes) - 1
+    assert not model.functions
+    assert differing(model, graph, picture) == []
+
+
+def test_functions_and_layers() -> None:
+    """One node per operator, in the domain of its dialect; only what is asked for is an output."""
+    graph, picture = graph_of(TINY), random_picture(TINY, 9)
+    model = onnx_model(graph, ["encoder.blocks.0.*", "!*.requant"])
+    assert {node.domain for node in model.graph.node} == {"", "intsim", "intsim.isegmenter"}
+    assert [node.output[0] for node in model.graph.node] == [node.name for node in graph.nodes[1:]]
+    assert all("encoder.blocks.0." in output.name for output in list(model.graph.output)[:-1])
+    assert model.graph.output[-1].name == graph.output.name
+    assert differing(model, graph, picture) == []
+    assert len({function.name for function in model.functions}) == len(model.functions)
+    assert all(function.doc_string for function in model.functions)
+    record = json.loads(next(entry.value for entry in model.metadata_props if entry.key == "intsim"))
+    assert record["model_sha256"] == graph.content_hash
+    assert record["formats"]["labels"] == str(graph.tensors["labels"].fmt)
+    with pytest.raises(IntsimError, match="nothing"):
+        onnx_model(graph, ["nothing"])
+
+
+@pytest.mark.parametrize("name", ["deit", "swin", "segmenter"])
+def test_recordings_of_ivit(name: str) -> None:
+    graph = intsim.quantize(ROOT / "golden" / f"ivit-{name}-mini.npz").graph
+    height, width, _ = graph.tensors[graph.input.name].shape
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    assert differing(onnx_model(graph, ["*"]), graph, picture) == []
+
+
+# --- the form ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_saturation_limits_shifts() -> None:
+    """An exponential of hundreds of bits below a saturated sum: the same sum, in 64 bits."""
+    build = Builder()
+    k, shift = build.input("k", (5,), 1, 40), build.input("shift", (5,), 0, 300)
+    total = build("minimum", build("add", build("left_shift", k, shift), build.constant(7)), build.constant(2**31 - 1))
+    small = limited({"out": total})["out"]
+    given = {"k": np.array([1, 40, 3, 9, 2]), "shift": np.array([0, 300, 28, 31, 30])}
+    assert evaluate([small], given)[0].tolist() == evaluate([total], given)[0].tolist()
+    assert max(node.hi for node in small.args) < 2**63
+    exact = build("left_shift", k, shift)
+    assert limited({"out": total, "other": exact})["other"].hi == exact.hi, "needed in full elsewhere"
+
+
+def test_floats_are_refused() -> None:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
+    model = helper.make_model(helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", [value], [out]))
+    with pytest.raises(IntsimError, match="is a float tensor in a model that must have none"):
+        require_integers(model)
+
+
+def test_what_has_no_form_is_named() -> None:
+    build = Builder()
+    x = build.input("x", (2,), -5, 5)
+    for kind, other in (("bitwise_and", 6), ("bitwise_or", 1), ("bitwise_xor", 3)):
+        with pytest.raises(IntsimError, match=f"{kind} .*has no form of its own in ONNX"):
+            Body({"out": build(kind, x, build.constant(other))})
+    assert I32.holds(x.lo, x.hi)
+
+
+# --- commands -----------------------------------------------------------------------------------------------------------
+
+
+def saved(graph: Graph) -> NDArray:
+    """model.h5, p.png and g.h5 of a network; its picture."""
+    height, width, _ = graph.tensors[graph.input.name].shape
+    picture = np.random.default_rng(5).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    intsim.save(graph, "model.h5")
+    Image.fromarray(picture).save("p.png")
+    return picture
+
+
+def test_from_a_model_to_a_dump(cli: Cli) -> None:
+    """Two files by default; what a runtime computes is identical, and only what was asked for is in the dump."""
+    saved(graph_of(TINY))
+    assert cli("golden p.png -m model.h5 --level full -o g.h5")[0] == 0
+    code, out, _ = cli("export model.h5 --onnx net.onnx --layers *")
+    assert code == 0
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["net.onnx", "net_inline.onnx"]
+    assert "functions" in out.splitlines()[0]
+    assert "standard operators" in out.splitlines()[1]
+    for file, runtime in (("net.onnx", "onnx"), ("net_inline.onnx", "onnx"), ("net.onnx", "onnxruntime")):
+        code, out, _ = cli(f"execute {file} p.png --with {runtime} -o dut.h5")
+        assert code == 0
+        assert f"tensors by {runtime} " in out
+        code, out, _ = cli("diff g.h5 dut.h5 -m model.h5 --isolated")
+        assert (code, out.partition(":")[0]) == (0, "identical")
+    assert cli("export model.h5 --onnx few.onnx --inline")[0] == 0
+    assert not Path("few_inline.onnx").exists()
+    code, out, _ = cli("execute few.onnx p.png -o few.h5")
+    assert (code, "1 tensor by onnxruntime" in out) == (0, True)
+
+
+class Narrow:
+    """A runtime that saturates one requantization to -127 instead of -128."""
+
+    REQUIRES = "nothing"
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+
+    def version(self) -> str:
+        return "0"
+
+    def compiled(self, path: Path) -> Any:
+        model = onnx.load(str(path))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(-127, np.int32), "narrow"))
+        nodes = list(model.graph.node)
+        at = next(i for i, node in enumerate(nodes) if self.node in node.output)
+        nodes[at].output[0] = "wide"
+        nodes.insert(at + 1, helper.make_node("Max", ["wide", "narrow"], [self.node]))
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def test_a_fault_of_a_runtime_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An executor of another package, in which one operator errs: the operator and its rule."""
+    graph = graph_of(TINY, recipe=Recipe(observer=intsim.quantization.recipe.Observer("percentile", 90.0)))
+    picture = saved(graph)
+    node = next(
+        n.name
+        for n in graph.nodes
+        if n.name.endswith("fc1.requant") and (tensors_of(graph, picture)[n.name] == -128).sum() > 3
+    )
+    point = SimpleNamespace(name="mine", load=lambda: Narrow(node))
+    monkeypatch.setattr(executors, "entry_points", lambda group: [point] if group == executors.GROUP else [])
+    assert cli("golden p.png -m model.h5 --level full -o g.h5")[0] == 0
+    assert cli("export model.h5 --onnx net.onnx --inline --layers *")[0] == 0
+    code, out, _ = cli("execute net.onnx p.png --with mine -o dut.h5")
+    assert (code, "by mine 0" in out) == (0, True)
+    code, out, _ = cli("diff g.h5 dut.h5 -m model.h5 --isolated --json")
+    found = json.loads(out)
+    assert (code, found["culprits"]) == (1, [node])
+    assert [explanation["rule"] for explanation in found["explanations"]] == ["saturation=symmetric"]
+
+
+def test_bad_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, exit code 2, nothing written."""
+    saved(graph_of(TINY))
+    assert cli("export model.h5 --onnx net.onnx --inline")[0] == 0
+    Image.fromarray(np.zeros((9, 7, 3), np.uint8)).save("small.png")
+    Path("text.onnx").write_text("no model")
+    external = onnx.load("net.onnx")
+    onnx.save(external, "ext.onnx", save_as_external_data=True, location="ext.bin", size_threshold=0)
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    floats = helper.make_model(helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", [value], [value]))
+    onnx.save(floats, "other.onnx")
+    lied = onnx.load("net.onnx")
+    lied.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "float"))
+    onnx.save(lied, "float.onnx")
+    broken = SimpleNamespace(name="broken", load=lambda: SimpleNamespace(REQUIRES="x", version=lambda: "1", compiled=fails))
+    absent = SimpleNamespace(name="absent", load=lambda: SimpleNamespace(REQUIRES="some-package", version=missing))
+    monkeypatch.setattr(executors, "entry_points", lambda group: [broken, absent])
+    for words, message in {
+        "execute net.onnx small.png": "is 7 x 9 pixels",
+        "execute net.onnx none.png": "none.png",
+        "execute none.onnx p.png": "none.onnx",
+        "execute text.onnx p.png": "not an ONNX model of intsim's",
+        "execute other.onnx p.png": "not an ONNX model of intsim's",
+        "execute ext.onnx p.png": "has its values in another file",
+        "execute float.onnx p.png": "float: is a float tensor",
+        "execute net.onnx p.png --with nobody": "there is no executor 'nobody'; there are: onnxruntime, onnx, openvino,",
+        "execute net.onnx p.png --with broken": "broken fails: no such instruction",
+        "execute net.onnx p.png --with absent": "absent is not installed: pip install some-package",
+        "execute net.onnx p.png -o net.onnx": "is an input of this command",
+        "export model.h5 --onnx model.h5": "is an input of this command",
+        "export model.h5 --onnx new.onnx --layers nothing": "nothing",
+        "export model.h5 --onnx new.onnx --format hex": "--format is for a test bench; leave it out with --onnx",
+        "export model.h5 --inline": "--inline goes with --onnx FILE",
+        "export p.png --onnx new.onnx": "p.png",
+    }.items():
+        code, out, err = cli(words + ("" if " -o " in words or "export" in words else " -o new.h5"))
+        assert (code, out, len(err.splitlines())) == (2, "", 1), (words, err)
+        assert message in err, (words, err)
+        assert not list(Path().glob("new*"))
+
+
+def fails(path: Path) -> Any:
+    raise RuntimeError("while lowering:\n  no such instruction\n")
+
+
+def missing() -> str:
+    raise ImportError("no module")
+
+
+def test_what_is_executed_has_the_formats_of_the_network() -> None:
+    picture = saved(graph_of(TINY)) if Path("model.h5").exists() else None
+    assert picture is None
+    graph = graph_of(TINY)
+    picture = random_picture(TINY, 9)
+    save_onnx(onnx_model(graph, ["*"], inline=True), "net.onnx")
+    found = execute("net.onnx", picture, "onnxruntime")
+    due = tensors_of(graph, picture)
+    for name, value in found.tensors.items():
+        assert value.dtype == due[name].dtype
+        assert (value == due[name]).all()
+    assert found.record["dialect"] == "isegmenter"
+    with pytest.raises(FileError, match="not an ONNX model of intsim's"):
+        execute(ROOT / "README.md", picture, "onnxruntime")
