@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,10 @@ from PIL import Image
 import intsim
 from intsim import dialects
 from intsim.arith import I32, I64, TensorBound
-from intsim.compilers import executors
+from intsim.compilers import executors, matrix
+from intsim.compilers.cases import primitive_cases
 from intsim.compilers.execution import execute
+from intsim.compilers.matrix import DIFFERS, EXACT, REFUSED, Verdict, difference, verdicts
 from intsim.compilers.onnx_form import OPSET, Body, carrier
 from intsim.compilers.onnx_model import onnx_model, require_integers, save_onnx
 from intsim.compilers.saturation import limited
@@ -324,3 +327,88 @@ def test_what_is_executed_has_the_formats_of_the_network() -> None:
     assert found.record["dialect"] == "isegmenter"
     with pytest.raises(FileError, match="not an ONNX model of intsim's"):
         execute(ROOT / "README.md", picture, "onnxruntime")
+
+
+# --- cases --------------------------------------------------------------------------------------------------------------
+
+
+def test_primitives_say_what_the_standard_says() -> None:
+    """ONNX's own reference gives every due output; single operators, integers and booleans alone."""
+    cases = list(primitive_cases())
+    assert len({case.name for case in cases}) == len(cases) > 25
+    found = verdicts(cases, "onnx")
+    assert [verdict for verdict in found if verdict.outcome != EXACT] == []
+    for case in cases:
+        assert [node.op_type for node in case.model.graph.node] == [case.subject.partition(" ")[0]]
+        assert case.why
+        require_integers(case.model)
+
+
+def test_cases_are_folders_of_a_backend_test(cli: Cli) -> None:
+    """The layout of ONNX's backend tests; their answers are the reference's, and the vectors' that the command names."""
+    code, out, _ = cli("vectors gen requant --dialect rtl --onnx cases")
+    assert code == 0
+    folders = sorted(Path("cases").iterdir())
+    assert f"cases: {len(folders)} cases; " in out
+    for folder in folders:
+        data = folder / "test_data_set_0"
+        model = onnx.load(folder / "model.onnx")
+        inputs = {t.name: numpy_helper.to_array(t) for t in map(onnx.load_tensor, sorted(data.glob("input_*.pb")))}
+        (due,) = map(onnx.load_tensor, data.glob("output_*.pb"))
+        assert due.name == model.graph.output[0].name
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, inputs)
+        assert found.dtype == numpy_helper.to_array(due).dtype
+        assert (found == numpy_helper.to_array(due)).all()
+    for words, message in {
+        "vectors gen requant --onnx cases": "cases: is not empty; name a new folder",
+        "vectors gen requant --onnx new --questions": "leave out --questions and -o",
+        "compilers --write cases": "cases: is not empty; name a new folder",
+        "compilers nothing": "there is no operator 'nothing'",
+        "compilers --primitives requant": "leave out the operators",
+        "compilers --with nobody": "there is no executor 'nobody'",
+    }.items():
+        code, _, err = cli(words)
+        assert (code, len(err.splitlines())) == (2, 1), words
+        assert message in err
+    assert not Path("new").exists()
+
+
+def test_the_matrix(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is exact, what differs and where, what is refused and why, and what was skipped."""
+    code, out, _ = cli("compilers requant mean --with onnxruntime --with onnx --cases 3")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()[-2:]] == [["requant", "3/3", "3/3"], ["mean", "3/3", "3/3"]]
+    code, out, _ = cli("compilers requant --with onnx --cases 2 --json")
+    record = json.loads(out)
+    assert (code, list(record["runtimes"]), len(record["cases"])) == (0, ["onnx"], 2)
+    assert {case["outcome"] for case in record["cases"]} == {"exact"}
+
+    def judged(cases: list[Any], runtime: str, step: Any) -> list[Verdict]:
+        outcomes = [DIFFERS, REFUSED, EXACT]
+        return [
+            Verdict(runtime, case.name, case.subject, outcome, f"{outcome} because")
+            for case, outcome in zip(cases, outcomes, strict=True)
+        ]
+
+    monkeypatch.setattr(matrix, "verdicts", judged)
+    code, out, _ = cli("compilers requant --with onnx --cases 3")
+    assert code == 1
+    assert "differs 1/3" in out
+    assert "onnx differs: requant, case requant_isegmenter_" in out
+    assert "differs because" in out
+
+
+def test_differences_in_words() -> None:
+    due = np.array([[1, 2], [3, -1]], np.int32)
+    assert difference(due.copy(), due) == ""
+    assert difference(due.view(np.uint32), due) == "", "signless"
+    assert difference(due + (due == 3), due) == "1 of 4, first [1, 0]: 4 instead of 3"
+    assert difference(due.ravel(), due) == "shape [4] instead of [2, 2]"
+
+
+def test_what_a_runtime_refuses_is_an_outcome() -> None:
+    cases = [*islice(primitive_cases(), 2)]
+    found = verdicts(cases, "nobody")
+    assert [verdict.outcome for verdict in found] == [REFUSED] * 2
+    assert "there is no executor 'nobody'" in found[0].detail

@@ -38,6 +38,7 @@ COMMANDS = (
     "export",
     "import",
     "execute",
+    "compilers",
     "synth",
     "synth-fault",
     "bench",

@@ -21,6 +21,8 @@ from ._common import (
     put_json,
     put_rich,
     put_text,
+    require_extra,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +54,14 @@ def command() -> None:
     "--supports", multiple=True, metavar="KEY=VALUES", help="Only what a device supports: b=8,16, x0=-64..-1, x=-128..127."
 )
 @click.option("--questions", is_flag=True, help="Leave the answers out.")
+@click.option(
+    "--onnx",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Write them for test runners of ONNX backends instead, one folder a case.",
+)
 @output_option("Vector file, JSON.", None)
 def generate_command(
     operator: str,
@@ -61,6 +71,7 @@ def generate_command(
     model: Path | None,
     supports: tuple[str, ...],
     questions: bool,
+    folder: Path | None,
     output: Path | None,
 ) -> None:
     """Write cases for operator OP: inputs, parameters, and the answer that the reference gives.
@@ -79,7 +90,18 @@ def generate_command(
         if not equals:
             raise click.UsageError(f"--supports {text!r}: KEY=VALUES is expected, as in b=8,16")
         domain[key.strip()] = values
-    put_text(generate(operator, rules, level, seed, graph, domain).text(questions), output)
+    document = generate(operator, rules, level, seed, graph, domain)
+    if folder is None:
+        put_text(document.text(questions), output)
+        return
+    if questions or output is not None:
+        raise click.UsageError("--onnx writes a folder, with the answers; leave out --questions and -o")
+    require_extra("onnx", "onnx")
+    from ..compilers.cases import operator_cases, write_cases
+
+    count = write_cases(operator_cases(document), folder)
+    left = len(document.cases) - count
+    click.echo(f"{shown(folder)}: {count} cases; {left} are left out, which the operator refuses or 64 bits do not hold")
 
 
 @command.command("check", epilog="Example: intsim vectors gen requant | my-device | intsim vectors check")

@@ -21,8 +21,8 @@ from .onnx_model import METADATA, require_integers
 
 @dataclass(frozen=True)
 class Executed:
-    """The picture and the tensors that a runtime computed, by name, in the types of their formats where they fit; its name and version, and
-    the record of the network in the model's metadata.
+    """The picture and the tensors that a runtime computed, by name, in the types of their formats where they fit; its name
+    and version, and the record of the network in the model's metadata.
     """
 
     tensors: dict[str, AnyArray]
@@ -69,7 +69,7 @@ def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
         record = json.loads(metadata[METADATA])
         (value,) = model.graph.input
     except (DecodeError, ValueError, KeyError, OSError, RecursionError):
-        raise FileError(f"{path}: not an ONNX model of intsim's; 'intsim export MODEL --onnx FILE' writes one") from None
+        raise FileError(f"{path}: not an ONNX model of intsim's, as 'intsim export' writes them") from None
     for tensor in model.graph.initializer:
         if tensor.data_location:
             raise FileError(f"{path}: {tensor.name} has its values in another file; models of intsim's have theirs inside")

@@ -17,11 +17,11 @@ from ...errors import IntsimError
 from . import Compiled
 
 REQUIRES = "iree-base-compiler iree-base-runtime onnx"
-TARGET = (
-    "--iree-hal-target-device=local",
-    "--iree-hal-local-target-device-backends=llvm-cpu",
-    "--iree-llvmcpu-target-cpu=host",
-)
+TARGET = {
+    "iree-hal-target-device": "local",
+    "iree-hal-local-target-device-backends": "llvm-cpu",
+    "iree-llvmcpu-target-cpu": "host",
+}
 
 
 def version() -> str:
@@ -43,7 +43,7 @@ def compiled(path: Path) -> Compiled:
     with tempfile.TemporaryDirectory() as folder:
         module, binary = Path(folder) / "model.mlir", Path(folder) / "model.vmfb"
         _call("iree-import-onnx", str(path), "-o", str(module))
-        _call("iree-compile", str(module), "-o", str(binary), *TARGET)
+        _call("iree-compile", str(module), "-o", str(binary), *(f"--{key}={value}" for key, value in TARGET.items()))
         machine = iree.runtime.load_vm_flatbuffer(binary.read_bytes(), driver="local-task")
     main = next(n for n in machine.vm_module.function_names if not n.startswith("__") and "async" not in n)
 

@@ -1,0 +1,307 @@
+"""Conformance cases for compilers, in the layout of ONNX's own backend tests: a model, its inputs and the due outputs.
+
+`operator_cases` are intsim's operators on their conformance vectors, each as standard operators on integers; the due output
+is the reference's. `primitive_cases` are single standard operators where compilers differ, with the sentence of the standard
+that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, checker, helper, numpy_helper
+
+from ..arith import I32, I64, AnyArray, Format, TensorBound
+from ..dialects import Dialect
+from ..errors import IntsimError
+from ..ops import REGISTRY
+from ..symbols import trace
+from ..vectors.document import Document
+from .onnx_form import OPSET, Body, carrier
+from .onnx_model import IR_VERSION
+from .saturation import limited
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its inputs and the due outputs by name; `subject` is the operator, `why` what the case is for."""
+
+    subject: str
+    name: str
+    why: str
+    model: ModelProto
+    inputs: Mapping[str, AnyArray]
+    outputs: Mapping[str, AnyArray]
+
+    def write(self, folder: Path) -> None:
+        """The case as a folder that test runners of ONNX backends take."""
+        data = folder / self.name / "test_data_set_0"
+        data.mkdir(parents=True)
+        (folder / self.name / "model.onnx").write_bytes(self.model.SerializeToString(deterministic=True))
+        for kind, tensors in (("input", self.inputs), ("output", self.outputs)):
+            for i, (name, value) in enumerate(tensors.items()):
+                stored = numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
+                (data / f"{kind}_{i}.pb").write_bytes(stored.SerializeToString(deterministic=True))
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+def operator_cases(document: Document) -> Iterator[Case]:
+    """The conformance vectors of an operator that it accepts, and that 64 bits hold."""
+    op, dialect, operator = document.op, document.dialect, REGISTRY[document.op]
+    rules = dialect if operator.choices else None
+    names = list(operator.inputs)
+    for case in document.cases:
+        raw = case.args[names[0]] if operator.variadic else [case.args[name] for name in names]
+        given = {key: value for key, value in case.args.items() if key not in names}
+        try:
+            first = () if operator.variadic else names
+            call = raw if operator.variadic else []
+            due = operator.ref(
+                *call, **dict(zip(first, raw, strict=False)), **given, **({"dialect": rules} if rules else {})
+            )
+            model, inputs = _operator_model(op, [np.asarray(value, np.int64) for value in raw], given, rules)
+        except (ValueError, TypeError):  # the operator refuses it, or 64 bits do not hold it
+            continue
+        out = np.asarray(due, np.int32 if I32.holds(int(due.min()), int(due.max())) and _out_type(model) == 6 else np.int64)
+        yield Case(op, f"{op}_{dialect.name}_{case.id}", case.note or " ".join(case.flags), model, inputs, {"out": out})
+
+
+def _out_type(model: ModelProto) -> int:
+    return int(model.graph.output[0].type.tensor_type.elem_type)
+
+
+def _operator_model(
+    op: str, arrays: list[AnyArray], params: Mapping[str, Any], dialect: Dialect | None
+) -> tuple[ModelProto, dict[str, AnyArray]]:
+    """A call as a model of one operator, its arrays inputs as int32 where they fit."""
+    operator = REGISTRY[op]
+    bounds = [TensorBound.full(x.shape, _format(x, operator.port(i))) for i, x in enumerate(arrays)]
+    checked = {key: operator.checked_param(key, value) for key, value in params.items()}
+    shaped = [key for key, value in checked.items() if np.ndim(value)]
+    traced = trace(op, bounds, checked, dialect, given=shaped)
+    body = Body(limited({"out": traced.out}))
+    values = [*arrays, *(checked[key] for key in list(traced.inputs)[len(arrays) :])]
+    inputs = {}
+    for name, value in zip(traced.inputs, values, strict=True):
+        fits = value.size == 0 or I32.holds(int(value.min()), int(value.max()))
+        inputs[name] = value.astype(np.int32 if fits else np.int64)
+    out = helper.make_tensor_value_info("out", carrier(traced.out), traced.out.shape)
+    return _model(op, body.nodes, inputs, [out]), inputs
+
+
+def _format(x: AnyArray, port: Format) -> Format:
+    """The format of an argument: its port's, or where that takes all integers the narrower of i32 and i64 that holds it."""
+    return port if port is not I64 else I32 if I32.holds(int(x.min()), int(x.max())) else I64
+
+
+def _model(name: str, nodes: list[NodeProto], inputs: Mapping[str, AnyArray], outputs: list[Any]) -> ModelProto:
+    """A model whose constants are initializers, which every frontend reads."""
+    values = [helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for k, v in inputs.items()]
+    constants = [node for node in nodes if node.op_type == "Constant"]
+    for node in constants:
+        node.attribute[0].t.name = node.output[0]
+    graph = helper.make_graph(
+        [node for node in nodes if node.op_type != "Constant"],
+        name,
+        values,
+        outputs,
+        [node.attribute[0].t for node in constants],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="intsim"
+    )
+    checker.check_model(model, full_check=True)
+    return model
+
+
+# --- primitives -------------------------------------------------------------------------------------------------------
+
+BIG = 1 << 53  # beyond which not every integer is a float64
+I64_ENDS = [2**62, -(2**62), 2**33 + 1, -(2**33) - 1, BIG + 1, -BIG - 1, 5 << 29, -5 << 29, 7, -7]
+SPREAD = [-(2**31), -(2**31) + 1, -(2**24) - 1, -7, -1, 0, 1, 7, 2**24 + 1, 2**31 - 1]
+
+TRUNCATES = "Div: for integer inputs, the result is computed using truncating division (rounding toward zero)."
+FOLLOWS = "Mod: with fmod 0 the sign of the remainder is that of the divisor."
+DISCARDS = "Cast: an integer out of range of a smaller integer type discards its higher bits."
+EXACTLY = "The type is a constraint of the operator: its values are integers of that many bits, not floats."
+SIGNLESS = "The signedness of the type is part of it: 255 as uint8 is 255."
+FIRST = "ArgMax: with select_last_index 0 the index of the first occurrence."
+
+
+def primitive_cases() -> Iterator[Case]:
+    """Single operators on integers, at the numbers where compilers go wrong."""
+    for name, op, inputs, attributes, due, why in _primitives():
+        arrays = {f"x{i}": np.asarray(value) for i, value in enumerate(inputs)}
+        node = helper.make_node(op, list(arrays), ["out"], **attributes)
+        out = helper.make_tensor_value_info("out", helper.np_dtype_to_tensor_dtype(due.dtype), due.shape)
+        yield Case(name, f"primitive_{name}".replace(" ", "_"), why, _model(op, [node], arrays, [out]), arrays, {"out": due})
+
+
+def _primitives() -> Iterator[tuple[str, str, list[AnyArray], dict[str, Any], AnyArray, str]]:
+    a, b = i64(I64_ENDS), i64([3, 3, -5, 5, 2, 7, -2, 2, -1, 9])
+    small = i32(SPREAD)
+    divisors = i32([3, -5, 7, 2, -2, 5, -3, -4, 9, -7])
+    yield (
+        "Div int64",
+        "Div",
+        [a, b],
+        {},
+        i64(_truncated(a, b)),
+        TRUNCATES,
+    )
+    yield (
+        "Div int32",
+        "Div",
+        [small, divisors],
+        {},
+        i32(_truncated(small, divisors)),
+        TRUNCATES,
+    )
+    yield "Mod int64", "Mod", [a, b], {"fmod": 0}, i64([x % y for x, y in _pairs(a, b)]), FOLLOWS
+    yield "Mod int32", "Mod", [small, divisors], {"fmod": 0}, i32([x % y for x, y in _pairs(small, divisors)]), FOLLOWS
+    unsigned = np.array([2**32 - 1, 2**31, 7, 2**31 + 5], np.uint32)
+    by = np.array([2, 3, 2, 2**31], np.uint32)
+    yield "Div uint32", "Div", [unsigned, by], {}, unsigned // by, SIGNLESS
+    yield "Add int64", "Add", [a, b], {}, a + b, EXACTLY
+    yield (
+        "Mul int64",
+        "Mul",
+        [i64([2**31 - 1, -(2**31), 3037000499]), i64([2**31 - 1, 2**31 - 1, -3037000499])],
+        {},
+        i64([(2**31 - 1) ** 2, -(2**31) * (2**31 - 1), -(3037000499**2)]),
+        EXACTLY,
+    )
+    yield (
+        "Mul int32",
+        "Mul",
+        [i32([46340, -46341, 2**24 + 1]), i32([46340, 46340, 3])],
+        {},
+        i32([46340**2, -46341 * 46340, 3 * (2**24 + 1)]),
+        EXACTLY,
+    )
+    yield "Neg int32", "Neg", [small[1:]], {}, -small[1:], EXACTLY
+    yield "Max int64", "Max", [a, i64([-(2**15)] * len(a))], {}, np.maximum(a, -(2**15)), EXACTLY
+    yield "Min int64", "Min", [a, i64([2**15] * len(a))], {}, np.minimum(a, 2**15), EXACTLY
+    yield "Max int32", "Max", [small, i32([2**24] * len(small))], {}, np.maximum(small, 2**24), EXACTLY
+    yield "Clip int32", "Clip", [small, i32(-128), i32(127)], {}, np.clip(small, -128, 127), EXACTLY
+    yield (
+        "Clip uint8",
+        "Clip",
+        [u8(range(0, 256, 17)), u8(3), u8(200)],
+        {},
+        np.clip(u8(range(0, 256, 17)), 3, 200),
+        SIGNLESS,
+    )
+    yield "Less int64", "Less", [a, np.roll(a, 1)], {}, a < np.roll(a, 1), EXACTLY
+    yield (
+        "Equal int64",
+        "Equal",
+        [i64([BIG, BIG + 1, -BIG - 1]), i64([BIG + 1, BIG + 1, -BIG])],
+        {},
+        np.array([False, True, False]),
+        EXACTLY,
+    )
+    yield "Where int64", "Where", [a > 0, a, b], {}, np.where(a > 0, a, b), EXACTLY
+    rows = i64([[BIG, 1, 0], [-BIG, -1, 0], [2**40, 3, -5]])
+    yield "ReduceSum int64", "ReduceSum", [rows, i64([1])], {"keepdims": 1}, rows.sum(axis=1, keepdims=True), EXACTLY
+    wide = i32([[2**24, 1, 1], [-(2**24), -1, -2], [2**30, 2**29, 3]])
+    yield "ReduceSum int32", "ReduceSum", [wide, i64([1])], {"keepdims": 0}, wide.sum(axis=1).astype(np.int32), EXACTLY
+    yield "ReduceMax int64", "ReduceMax", [rows, i64([1])], {"keepdims": 0}, rows.max(axis=1), EXACTLY
+    yield "ReduceMax int32", "ReduceMax", [wide, i64([1])], {"keepdims": 0}, wide.max(axis=1), EXACTLY
+    yield (
+        "ArgMax int32",
+        "ArgMax",
+        [i32([[3, 9, 9, 2], [-5, -5, -5, -9], [2**24, 2**24 + 1, 0, 1]])],
+        {"axis": 1, "keepdims": 0},
+        i64([1, 0, 1]),
+        FIRST,
+    )
+    yield "Cast int64 to int32", "Cast", [a], {"to": 6}, a.astype(np.int32), DISCARDS
+    yield "Cast int32 to int8", "Cast", [small], {"to": 3}, small.astype(np.int8), DISCARDS
+    yield "Cast int32 to uint8", "Cast", [small], {"to": 2}, small.astype(np.uint8), DISCARDS
+    yield (
+        "Cast uint8 to int32",
+        "Cast",
+        [u8(range(0, 256, 15))],
+        {"to": 6},
+        i32(range(0, 256, 15)),
+        SIGNLESS,
+    )
+    draw = np.random.default_rng(0)
+    left, right = (
+        draw.integers(-(2**15), 2**15, (5, 40)).astype(np.int32),
+        draw.integers(-128, 128, (40, 6)).astype(np.int32),
+    )
+    yield "MatMul int32", "MatMul", [left, right], {}, (left.astype(np.int64) @ right).astype(np.int32), EXACTLY
+    for one, other in (("int8", "int8"), ("uint8", "int8"), ("uint8", "uint8")):
+        x, y = _bytes(draw, one, (3, 5, 33)), _bytes(draw, other, (3, 33, 4))
+        yield (
+            f"MatMulInteger {one} {other}",
+            "MatMulInteger",
+            [x, y],
+            {},
+            (x.astype(np.int64) @ y.astype(np.int64)).astype(np.int32),
+            SIGNLESS,
+        )
+    yield (
+        "BitShift uint64",
+        "BitShift",
+        [np.array([2**63, 2**40 + 1, 5], np.uint64), np.array([63, 3, 1], np.uint64)],
+        {"direction": "RIGHT"},
+        np.array([1, (2**40 + 1) >> 3, 2], np.uint64),
+        SIGNLESS,
+    )
+    yield (
+        "Gather int64",
+        "Gather",
+        [i64([1 << i for i in range(63)]), i64([0, 31, 32, 53, 62])],
+        {},
+        i64([1, 2**31, 2**32, BIG, 2**62]),
+        EXACTLY,
+    )
+
+
+def i64(values: Any) -> AnyArray:
+    """As int64."""
+    return np.array(values, np.int64)
+
+
+def u8(values: Any) -> AnyArray:
+    """As uint8."""
+    return np.array(values, np.uint8)
+
+
+def i32(values: Any) -> AnyArray:
+    """As int32."""
+    return np.array(values, np.int32)
+
+
+def _truncated(a: AnyArray, b: AnyArray) -> list[int]:
+    """Quotients rounded toward zero."""
+    return [abs(x) // abs(y) * (-1 if (x < 0) != (y < 0) else 1) for x, y in _pairs(a, b)]
+
+
+def _pairs(a: AnyArray, b: AnyArray) -> list[tuple[int, int]]:
+    return [(int(x), int(y)) for x, y in zip(a, b, strict=True)]
+
+
+def _bytes(draw: np.random.Generator, kind: str, shape: tuple[int, ...]) -> AnyArray:
+    info = np.iinfo(kind)
+    return draw.integers(info.min, info.max + 1, shape).astype(kind)
+
+
+def write_cases(cases: Iterator[Case], folder: Path) -> int:
+    """Write cases to a new or empty folder; how many. IntsimError where it holds something."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise IntsimError(f"{folder}: is not empty; name a new folder")
+    count = 0
+    for case in cases:
+        case.write(folder)
+        count += 1
+    return count
