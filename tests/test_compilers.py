@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -405,6 +408,32 @@ def test_differences_in_words() -> None:
     assert difference(due.view(np.uint32), due) == "", "signless"
     assert difference(due + (due == 3), due) == "1 of 4, first [1, 0]: 4 instead of 3"
     assert difference(due.ravel(), due) == "shape [4] instead of [2, 2]"
+
+
+def test_a_crash_is_an_outcome(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A runtime that takes its process with it: the other cases are tried all the same, in a new one."""
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    info = tmp_path / "crashing-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: crashing\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[intsim.executors]\ncrashing = crashing\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "intsim", "compilers", "--primitives", "--with", "crashing", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    outcomes = {case["subject"]: case["outcome"] for case in json.loads(done.stdout)["cases"]}
+    assert outcomes.pop("ArgMax int32") == "crashed"
+    assert set(outcomes.values()) == {"refused"}
+    assert done.returncode == 0
+
+
+CRASHING = """
+import os
+REQUIRES = "crashing"
+def version(): return "1"
+def compiled(path):
+    os.kill(os.getpid(), 11) if b"ArgMax" in path.read_bytes() else None
+    raise RuntimeError("refused")
+"""
 
 
 def test_what_a_runtime_refuses_is_an_outcome() -> None:

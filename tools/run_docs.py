@@ -16,7 +16,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "docs" / name for name in ("debugging.md", "verification.md", "testing.md", "vectors.md", "ivit.md")]
+PAGES = [
+    ROOT / "docs" / name
+    for name in ("debugging.md", "verification.md", "testing.md", "vectors.md", "ivit.md", "compilers.md")
+]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 

@@ -126,10 +126,11 @@ BIG = 1 << 53  # beyond which not every integer is a float64
 I64_ENDS = [2**62, -(2**62), 2**33 + 1, -(2**33) - 1, BIG + 1, -BIG - 1, 5 << 29, -5 << 29, 7, -7]
 SPREAD = [-(2**31), -(2**31) + 1, -(2**24) - 1, -7, -1, 0, 1, 7, 2**24 + 1, 2**31 - 1]
 
+FIXED = ("ReduceSum", "ReduceMax", "Clip")  # operators whose further inputs are constants: axes, limits
 TRUNCATES = "Div: for integer inputs, the result is computed using truncating division (rounding toward zero)."
 FOLLOWS = "Mod: with fmod 0 the sign of the remainder is that of the divisor."
 DISCARDS = "Cast: an integer out of range of a smaller integer type discards its higher bits."
-EXACTLY = "The type is a constraint of the operator: its values are integers of that many bits, not floats."
+EXACTLY = "The output has the type of the inputs: whole integers, neither rounded to a float nor cut to fewer bits."
 SIGNLESS = "The signedness of the type is part of it: 255 as uint8 is 255."
 FIRST = "ArgMax: with select_last_index 0 the index of the first occurrence."
 
@@ -138,9 +139,15 @@ def primitive_cases() -> Iterator[Case]:
     """Single operators on integers, at the numbers where compilers go wrong."""
     for name, op, inputs, attributes, due, why in _primitives():
         arrays = {f"x{i}": np.asarray(value) for i, value in enumerate(inputs)}
-        node = helper.make_node(op, list(arrays), ["out"], **attributes)
+        fixed = [key for key in list(arrays)[1:] if op in FIXED]
+        nodes = [
+            helper.make_node("Constant", [], [key], value=numpy_helper.from_array(np.ascontiguousarray(arrays[key]), key))
+            for key in fixed
+        ]
+        nodes.append(helper.make_node(op, list(arrays), ["out"], **attributes))
+        arrays = {key: value for key, value in arrays.items() if key not in fixed}
         out = helper.make_tensor_value_info("out", helper.np_dtype_to_tensor_dtype(due.dtype), due.shape)
-        yield Case(name, f"primitive_{name}".replace(" ", "_"), why, _model(op, [node], arrays, [out]), arrays, {"out": due})
+        yield Case(name, f"primitive_{name}".replace(" ", "_"), why, _model(op, nodes, arrays, [out]), arrays, {"out": due})
 
 
 def _primitives() -> Iterator[tuple[str, str, list[AnyArray], dict[str, Any], AnyArray, str]]:

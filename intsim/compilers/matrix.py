@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,19 +42,33 @@ def verdicts(cases: Iterable[Case], runtime: str, progress: Callable[[str], None
     """Run cases in one runtime, in a process of its own, so that a crash is an outcome like any other."""
     found: list[Verdict] = []
     pool: ProcessPoolExecutor | None = None
-    for case in cases:
-        if pool is None:
-            pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        arguments = (runtime, case.model.SerializeToString(), dict(case.inputs), dict(case.outputs))
-        try:
-            outcome, detail = pool.submit(_judged, *arguments).result()
-        except BrokenProcessPool:
-            pool, outcome, detail = None, CRASHED, "the process ended"
-        found.append(Verdict(runtime, case.name, case.subject, outcome, detail))
-        progress(case.name)
-    if pool is not None:
-        pool.shutdown()
+    with _writing_to_what_has_ended():
+        for case in cases:
+            if pool is None:
+                pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            arguments = (runtime, case.model.SerializeToString(), dict(case.inputs), dict(case.outputs))
+            try:
+                outcome, detail = pool.submit(_judged, *arguments).result()
+            except BrokenProcessPool:
+                pool, outcome, detail = None, CRASHED, "the process ended"
+            found.append(Verdict(runtime, case.name, case.subject, outcome, detail))
+            progress(case.name)
+        if pool is not None:
+            pool.shutdown()
     return found
+
+
+@contextmanager
+def _writing_to_what_has_ended() -> Iterator[None]:
+    """A time in which a process that ended is an error to whoever writes to it, and not the end of that one, too."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGPIPE"):
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def _judged(runtime: str, model: bytes, inputs: dict[str, AnyArray], outputs: dict[str, AnyArray]) -> tuple[str, str]:

@@ -33,7 +33,9 @@ class Executor(Protocol):
     REQUIRES: str
 
     def version(self) -> str:
-        """The runtime's version. Raises ImportError where it is not installed."""
+        """The runtime's version, without importing it: some do not stand each other in one process. Raises ImportError where
+        it is not installed.
+        """
         ...
 
     def compiled(self, path: Path) -> Compiled:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,9 @@ TARGET = {
 
 
 def version() -> str:
-    """Of the compiler."""
-    import iree.compiler.version
-    import iree.runtime
-
-    return str(iree.compiler.version.VERSION)
+    """Of the installed package."""
+    metadata.version("iree-base-runtime")
+    return metadata.version("iree-base-compiler")
 
 
 def compiled(path: Path) -> Compiled:

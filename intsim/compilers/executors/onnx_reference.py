@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,8 @@ REQUIRES = "onnx"
 
 
 def version() -> str:
-    """Of the package onnx."""
-    import onnx
-
-    return str(onnx.__version__)
+    """Of the installed package."""
+    return metadata.version("onnx")
 
 
 def compiled(path: Path) -> Compiled:

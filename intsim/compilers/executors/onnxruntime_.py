@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 from ...arith import AnyArray
@@ -12,10 +13,8 @@ REQUIRES = "onnxruntime"
 
 
 def version() -> str:
-    """Of the runtime."""
-    import onnxruntime
-
-    return str(onnxruntime.__version__)
+    """Of the installed package."""
+    return metadata.version("onnxruntime")
 
 
 def compiled(path: Path) -> Compiled:

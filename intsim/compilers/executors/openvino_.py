@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,8 @@ REQUIRES = "openvino"
 
 
 def version() -> str:
-    """Of the package."""
-    import openvino
-
-    return str(openvino.__version__).partition("-")[0]
+    """Of the installed package."""
+    return metadata.version("openvino")
 
 
 def compiled(path: Path) -> Compiled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,8 @@ REQUIRES = "apache-tvm onnx"
 
 
 def version() -> str:
-    """Of the package."""
-    import tvm
-
-    return str(tvm.__version__)
+    """Of the installed package."""
+    return metadata.version("apache-tvm")
 
 
 def compiled(path: Path) -> Compiled:
