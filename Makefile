@@ -8,7 +8,10 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.patches decoder.grid decoder.upsample \
             encoder.blocks.[12].attn.softmax encoder.blocks.[12].attn.logits.requant
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off docs bench accuracy vectors stimuli model train clean
+# Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
+COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
+
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers docs bench accuracy vectors stimuli model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -18,6 +21,7 @@ help:
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
+	@echo "make compilers  networks in TVM, IREE and TOSA's reference model, and what compilers make of integers, some ten minutes"
 	@echo "make lint     style, spelling, types, the direction of imports, and that what is generated is current"
 	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
@@ -93,6 +97,17 @@ wheel: $(VENV)/.dev
 coverage jit-off: $(VENV)/.test
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n auto tests/test_arith.py tests/test_vectors.py -k "not mutant" \
 	    --cov=intsim.arith --cov=intsim.ops --cov-report=term --cov-fail-under=90
+
+# COMPILERS names what is installed; tests of what is not are skipped, and say so.
+compilers: build/compilers/.done
+	build/compilers/bin/python -m pytest -q -p no:cacheprovider tests/test_runtimes.py
+	-build/compilers/bin/python -m intsim compilers --cases 6  # exit code 1: some compute something else
+
+build/compilers/.done: pyproject.toml Makefile
+	rm -rf build/compilers
+	$(PYTHON) -m venv build/compilers
+	build/compilers/bin/python -m pip install --quiet --disable-pip-version-check '.[test]' $(COMPILERS)
+	@touch $@
 
 docs: $(VENV)/.test
 	$(BIN)/python tools/run_docs.py

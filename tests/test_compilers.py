@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from intsim.compilers.matrix import DIFFERS, EXACT, REFUSED, Verdict, difference
 from intsim.compilers.onnx_form import OPSET, Body, carrier
 from intsim.compilers.onnx_model import onnx_model, require_integers, save_onnx
 from intsim.compilers.saturation import limited
+from intsim.compilers.tosa_model import TosaModel
 from intsim.dialects import DIALECTS, Dialect
 from intsim.engine.graph import Graph
 from intsim.engine.interpreter import run
@@ -298,7 +300,7 @@ def test_bad_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         "execute net.onnx p.png -o net.onnx": "is an input of this command",
         "export model.h5 --onnx model.h5": "is an input of this command",
         "export model.h5 --onnx new.onnx --layers nothing": "nothing",
-        "export model.h5 --onnx new.onnx --format hex": "--format is for a test bench; leave it out with --onnx",
+        "export model.h5 --onnx new.onnx --format hex": "--format does not go with --onnx; leave it out",
         "export model.h5 --inline": "--inline goes with --onnx FILE",
         "export p.png --onnx new.onnx": "p.png",
     }.items():
@@ -441,3 +443,37 @@ def test_what_a_runtime_refuses_is_an_outcome() -> None:
     found = verdicts(cases, "nobody")
     assert [verdict.outcome for verdict in found] == [REFUSED] * 2
     assert "there is no executor 'nobody'" in found[0].detail
+
+
+# --- TOSA ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["isegmenter", "rtl"])
+def test_tosa_text(dialect: str) -> None:
+    """One RESCALE for a requantization that rounds half up; no float type anywhere; every value is defined once."""
+    graph = graph_of(TINY, dialect)
+    text = TosaModel(graph).mlir()
+    requantizations = sum(node.op == "requant" for node in graph.nodes)
+    assert text.count('"tosa.rescale"') == (requantizations if dialect == "rtl" else 0)
+    assert not re.search(r"xf\d\d|bf16", text)
+    defined = re.findall(r"^ +(%\w+) = ", text, re.MULTILINE)
+    assert len(defined) == len(set(defined))
+    used = set(re.findall(r"%\w+", text))
+    assert used == {*defined, "%arg0"}
+
+
+def test_a_part_as_tosa(cli: Cli) -> None:
+    saved(graph_of(TINY))
+    code, out, _ = cli("export model.h5 --tosa block.mlir --layers 'encoder.blocks.0.*'")
+    assert code == 0
+    assert "tensors of 1 argument" in out
+    assert 'tosa.tensor_name = "encoder.embedded"' in Path("block.mlir").read_text()
+    for words, message in {
+        "export model.h5 --tosa new.mlir --layers nothing": "nothing",
+        "export model.h5 --tosa new.mlir --onnx new.onnx": "--onnx does not go with --tosa",
+        "export model.h5 --tosa model.h5": "is an input of this command",
+    }.items():
+        code, out, err = cli(words)
+        assert (code, out, len(err.splitlines())) == (2, "", 1), (words, err)
+        assert message in err
+        assert not list(Path().glob("new*"))

@@ -19,6 +19,8 @@ import intsim
 from intsim.compilers.execution import execute
 from intsim.compilers.executors import executor, names
 from intsim.compilers.onnx_model import onnx_model, save_onnx
+from intsim.compilers.tosa_model import TosaModel
+from intsim.compilers.tosa_reference import REQUIRES, installed, run_reference
 from intsim.engine.graph import Graph
 from intsim.engine.interpreter import run
 from intsim.errors import IntsimError
@@ -55,15 +57,17 @@ def main() -> None:
             continue
         print(f"{runtime} {version}", flush=True)
         subprocess.run([sys.executable, __file__, "--one", runtime], check=False)
+    if not sys.argv[1:]:
+        print("TOSA's reference model" if installed() else f"skipped: pip install {REQUIRES}", flush=True)
+        for name, graph in networks() if installed() else ():
+            picture, due = computed(graph)
+            told(name, due, run_reference(TosaModel(graph), {**due, graph.input.name: picture}))
 
 
 def one(runtime: str) -> None:
     """Every network in one runtime."""
     for name, graph in networks():
-        height, width, _ = graph.tensors[graph.input.name].shape
-        picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
-        due: dict[str, np.ndarray] = {}
-        run(graph, picture, lambda node, value, due=due: due.__setitem__(node, value.copy()))  # type: ignore[misc]
+        picture, due = computed(graph)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.onnx"
             save_onnx(onnx_model(graph, ["*"], inline=True), path)
@@ -72,9 +76,24 @@ def one(runtime: str) -> None:
             except IntsimError as error:
                 print(f"  {name}: {error}", flush=True)
                 continue
-        wrong = [node for node, value in found.items() if not np.array_equal(value, due[node])]
-        said = "all exact" if not wrong else f"{len(wrong)} differ, first {wrong[0]}"
-        print(f"  {name}: {len(found) - 1} tensors, {said}", flush=True)
+        del found[graph.input.name]
+        told(name, due, found)
+
+
+def computed(graph: Graph) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A random picture, and every tensor of a run."""
+    height, width, _ = graph.tensors[graph.input.name].shape
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    due: dict[str, np.ndarray] = {}
+    run(graph, picture, lambda node, value: due.__setitem__(node, value.copy()))
+    return picture, due
+
+
+def told(name: str, due: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+    """Print how many tensors differ."""
+    wrong = [node for node, value in found.items() if not np.array_equal(value, due[node])]
+    said = "all exact" if not wrong else f"{len(wrong)} differ, first {wrong[0]}"
+    print(f"  {name}: {len(found)} tensors, {said}", flush=True)
 
 
 if __name__ == "__main__":

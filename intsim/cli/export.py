@@ -51,6 +51,13 @@ DRAWN = 4  # tensors whose first beats are drawn
     type=click.Path(path_type=Path),
     help="The whole model as integer-only ONNX: FILE with a function per operator, and FILE_inline.onnx without.",
 )
+@click.option(
+    "--tosa",
+    "tosa",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The model, or the nodes of --layers, as one TOSA function (MLIR text).",
+)
 @click.option("--inline", is_flag=True, help="With --onnx: FILE alone, of standard operators.")
 @click.option("--dry-run", is_flag=True, help="Only show the first beats.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
@@ -63,6 +70,7 @@ def command(
     layout_name: str | None,
     model: Path | None,
     network: Path | None,
+    tosa: Path | None,
     inline: bool,
     dry_run: bool,
     as_json: bool,
@@ -74,8 +82,12 @@ def command(
     layout, in TOML, describes how elements are packed into beats; docs/verification.md explains its keys: bits, signed,
     beat, lanes, first, endian, axes, tile, pad, lines.
 
-    With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside its own.
+    With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside its own. With --tosa,
+    the same as TOSA; --layers are the part that is written.
     """
+    if tosa is not None:
+        _as_tosa(source, tosa, layers)
+        return
     if network is not None or inline:
         _as_onnx(source, network, layers, inline)
         return
@@ -116,13 +128,32 @@ def command(
     click.echo(f"{shown(output)}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")
 
 
-def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool) -> None:
-    """Write a model as ONNX."""
+def _require_only(form: str, *names: str) -> None:
+    """Refuse options that are for a test bench."""
     context = click.get_current_context()
     for option in context.command.params:
         given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if given and option.name not in ("source", "network", "layers", "inline"):
-            raise click.UsageError(f"{option.opts[0]} is for a test bench; leave it out with --onnx")
+        if given and option.name not in ("source", "layers", *names):
+            raise click.UsageError(f"{option.opts[0]} does not go with {form}; leave it out")
+
+
+def _as_tosa(source: Path, target: Path, layers: tuple[str, ...]) -> None:
+    """Write a model, or a part of it, as TOSA."""
+    _require_only("--tosa", "tosa")
+    check_target(target, source)
+    from ..compilers.tosa_model import TosaModel
+    from ..storage.files import replacing
+
+    model = TosaModel(load_model(source), layers)
+    with replacing(target) as temporary:
+        temporary.write_text(model.mlir(), encoding="utf-8")
+    count = f"{len(model.results)} tensors of {len(model.arguments)} argument{'' if len(model.arguments) == 1 else 's'}"
+    click.echo(f"{shown(target)}: {count}, {len(model.text.lines):,} operations, integers only")
+
+
+def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool) -> None:
+    """Write a model as ONNX."""
+    _require_only("--onnx", "network", "inline")
     if target is None:
         raise click.UsageError("--inline goes with --onnx FILE")
     files = [target] if inline else [target, target.with_name(f"{target.stem}_inline{target.suffix}")]
