@@ -28,25 +28,19 @@ def run_reference(model: TosaModel, inputs: Mapping[str, AnyArray]) -> dict[str,
         folder = Path(name)
         text, binary = folder / "model.mlir", folder / "model.tosa"
         text.write_text(model.mlir(), encoding="utf-8")
-        _call(
-            "tosa-opt", text, "--verify-each", "--tosa-serialize", f"--tosa-flatbuffer-filename={binary}", "-o", "/dev/null"
-        )
+        serialized = {"tosa-serialize": None, "tosa-flatbuffer-filename": binary}
+        _call("tosa-opt", str(text), "-o", "/dev/null", *_options(serialized))
         for i, argument in enumerate(model.arguments):
             np.save(folder / f"in{i}.npy", np.asarray(inputs[argument]).astype(TYPES[model.type(argument)]))
         ends = {"ifm": ("Input", "in", model.arguments), "ofm": ("Output", "out", model.results)}
-        files = []
+        schema = next(Path(sys.prefix).rglob("bin/tosa.fbs"), None)
+        where: dict[str, object] = {"operator_fbs": schema, "flatbuffer_dir": folder, "output_dir": folder}
+        where |= {"tosa_file": binary.name, "tosa_level": "NONE"}
         for end, (kind, file, tensors) in ends.items():
             numbers = range(len(tensors))
-            files.append(f"--{end}_name={','.join(f'Tosa{kind}_{i}' for i in numbers)}")
-            files.append(f"--{end}_file={','.join(f'{file}{i}.npy' for i in numbers)}")
-        schema = next(Path(sys.prefix).rglob("bin/tosa.fbs"), None)
-        where = [
-            f"--operator_fbs={schema}",
-            f"--flatbuffer_dir={folder}",
-            f"--output_dir={folder}",
-            f"--tosa_file={binary.name}",
-        ]
-        _call("tosa_reference_model", *where, *files, "--tosa_level=NONE")
+            where[f"{end}_name"] = ",".join(f"Tosa{kind}_{i}" for i in numbers)
+            where[f"{end}_file"] = ",".join(f"{file}{i}.npy" for i in numbers)
+        _call("tosa_reference_model", *_options(where))
         return {result: np.load(folder / f"out{i}.npy") for i, result in enumerate(model.results)}
 
 
@@ -60,7 +54,12 @@ def _found(tool: str) -> str | None:
     return str(beside) if beside.exists() else shutil.which(tool)
 
 
-def _call(tool: str, *arguments: str | Path) -> None:
+def _options(given: Mapping[str, object]) -> list[str]:
+    """Options of a command, those without a value as flags."""
+    return [f"--{key}" if value is None else f"--{key}={value}" for key, value in given.items()]
+
+
+def _call(tool: str, *arguments: str) -> None:
     command = _found(tool)
     if command is None:
         raise IntsimError(f"{tool} is not installed: pip install {REQUIRES}")
