@@ -88,6 +88,15 @@ def test_exported_weights_have_their_names(config: dict[str, Any], how: str, fol
         assert (found[name] == value.astype(np.float32)).all(), name
 
 
+def test_a_pooler_is_not_read(tmp_path: Path) -> None:
+    """Its tanh is no activation of the network."""
+    weights = random_weights(TINY_DEIT, 3)
+    nodes, stored = as_exported(weights, "biases")
+    nodes.append(helper.make_node("Tanh", ["x"], ["pooled"]))
+    found = Checkpoint.open(written(tmp_path / "net.onnx", (nodes, stored))).weights(TINY_DEIT)
+    assert found.keys() == weights.keys()
+
+
 def test_a_model_from_an_onnx_file(cli: Cli) -> None:
     """The same model as from safetensors: content hash for content hash."""
     weights, picture = random_weights(TINY_DEIT, 3), random_picture(TINY_DEIT, 4)
@@ -155,7 +164,13 @@ def _short(nodes: list[Any], stored: list[Any]) -> None:
 
 
 def _two_activations(nodes: list[Any], stored: list[Any]) -> None:
-    nodes.append(helper.make_node("Tanh", ["x"], ["tanh"]))
+    added = next(node for node in nodes if node.input[0] == "blocks.0.mlp.fc1.bias")
+    nodes.append(helper.make_node("Mul", [added.output[0], "x"], ["cubed"]))
+    nodes.append(helper.make_node("Tanh", ["cubed"], ["tanh"]))
+
+
+def _sigmoid(nodes: list[Any], stored: list[Any]) -> None:
+    nodes.append(helper.make_node("Sigmoid", ["x"], ["s"]))
 
 
 def _one_name(nodes: list[Any], stored: list[Any]) -> None:
@@ -177,7 +192,8 @@ def _empty(nodes: list[Any], stored: list[Any]) -> None:
 BAD: dict[str, tuple[Change, str]] = {
     "another activation": (_relu, "its activation is Relu; supported is the exact GELU"),
     "GELU by tanh": (_tanh, "its activation is GELU by tanh; supported is the exact GELU"),
-    "two activations": (_two_activations, "its activation is Tanh; supported is the exact GELU"),
+    "two activations": (_two_activations, "its activation is GELU by tanh, or tanh, behind blocks.0.mlp.fc1"),
+    "a sigmoid anywhere": (_sigmoid, "its activation is Sigmoid; supported is the exact GELU"),
     "two of one name": (_one_name, "two of its tensors have one name"),
     "an unknown type": (_unknown_type, "tensor norm.bias has the type 99, which ONNX does not have"),
     "a negative side": (_negative, "tensor norm.bias has the shape [-4]"),

@@ -30,7 +30,9 @@ TRANSFORMERS_NAMES = {
     "positions": "position_embeddings",
 }
 QUANTIZED = ("DequantizeLinear", "QLinearMatMul", "MatMulInteger")
-OTHER_ACTIVATIONS = ("Relu", "LeakyRelu", "Elu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Mish")
+OTHER_ACTIVATIONS = ("Relu", "LeakyRelu", "Elu", "HardSwish", "HardSigmoid", "Sigmoid", "Mish")
+TANH = "Tanh"  # an activation behind the first layer of an MLP; a pooler, which is not read, has one, too
+FIRST = re.compile(r".*(fc1|intermediate\.dense)\.weight")  # layers of an MLP
 EXTERNAL = 1  # a tensor's values are in a file beside
 
 
@@ -67,11 +69,15 @@ def _require_float_gelu(path: Path, graph: Any) -> None:
     if quantized := [name for name in QUANTIZED if name in operators]:
         raise FileError(f"{path}: is quantized, it has {quantized[0]}; expected the float network, which intsim quantizes")
     if other := [name for name in OTHER_ACTIVATIONS if name in operators]:
-        raise FileError(f"{path}: its activation is {other[0]}; supported is the exact GELU (Gelu, or Erf)")
-    tanh = any(a.name == "approximate" and a.s == b"tanh" for n in graph.node if n.op_type == "Gelu" for a in n.attribute)
-    if tanh or not operators & {"Gelu", "Erf"}:
-        found = "GELU by tanh" if tanh else "not known"
-        raise FileError(f"{path}: its activation is {found}; supported is the exact GELU (Gelu, or Erf)")
+        raise _another(path, other[0])
+    if not operators & {"Gelu", "Erf"}:
+        raise _another(path, TANH if TANH in operators else "not known")
+    if any(a.name == "approximate" and a.s == b"tanh" for n in graph.node if n.op_type == "Gelu" for a in n.attribute):
+        raise _another(path, "GELU by tanh")
+
+
+def _another(path: Path, activation: str) -> FileError:
+    return FileError(f"{path}: its activation is {activation}; supported is the exact GELU (Gelu, or Erf)")
 
 
 class _Export:
@@ -89,6 +95,7 @@ class _Export:
 
     def weights(self) -> dict[str, Stored]:
         """All weights that have a name, or get one."""
+        self.require_gelus()
         found = {name: self.as_stored(name) for name in self.stored if PARAMETER.fullmatch(name)}
         for name, factor, transposed in self.factors():
             found[name] = self.as_stored(factor, transposed)
@@ -121,6 +128,27 @@ class _Export:
             named = PARAMETER.fullmatch(node.input[1])
             if name := node.input[1] if named else self.name_of_product(node):
                 yield name, node.input[1], turned
+
+    def require_gelus(self) -> None:
+        """FileError where a GELU by tanh stands behind the first layer of an MLP."""
+        for node in self.nodes:
+            first = node.op_type in ("MatMul", "Gemm") and len(node.input) > 1 and self.is_matrix(node.input[1])
+            name = node.input[1] if first and PARAMETER.fullmatch(node.input[1]) else first and self.name_of_product(node)
+            if name and FIRST.fullmatch(name) and TANH in self.until_the_next_product(node):
+                raise _another(self.path, f"GELU by tanh, or tanh, behind {name.removesuffix('.weight')}")
+
+    def until_the_next_product(self, node: Any) -> set[str]:
+        """The operators behind a node, up to products."""
+        found: set[str] = set()
+        waiting, seen = [*node.output], set[str]()
+        while waiting:
+            name = waiting.pop()
+            for user in self.users.get(name, []) if name not in seen else ():
+                if user.op_type not in ("MatMul", "Gemm"):
+                    found.add(user.op_type)
+                    waiting += user.output
+            seen.add(name)
+        return found
 
     def is_matrix(self, name: str) -> bool:
         return name in self.stored and len(self.stored[name].dims) == 2
