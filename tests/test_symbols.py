@@ -81,7 +81,7 @@ def test_expressions_are_the_reference_on_every_vector(op: Op, dialect: Dialect 
 
 @every_operator
 def test_expressions_are_the_reference_on_any_call(op: Op, dialect: Dialect | None) -> None:
-    @settings(searching, max_examples=25)
+    @settings(searching, max_examples=12)
     @given(strategies.arguments(op.name, dialect))
     def tried(call: Any) -> None:
         assert compared(op, list(call.inputs), call.params, dialect) is not False
