@@ -11,7 +11,7 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers docs bench accuracy vectors stimuli model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes docs bench accuracy vectors stimuli model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -22,6 +22,7 @@ help:
 	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
 	@echo "make compilers  networks in TVM, IREE and TOSA's reference model, and what compilers make of integers, some ten minutes"
+	@echo "make runtimes  the same in TVM and TOSA's reference model alone, a minute and a half"
 	@echo "make lint     style, spelling, types, the direction of imports, and that what is generated is current"
 	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
@@ -103,10 +104,15 @@ compilers: build/compilers/.done
 	build/compilers/bin/python -m pytest -q -p no:cacheprovider tests/test_runtimes.py
 	-build/compilers/bin/python -m intsim compilers --cases 6  # exit code 1: some compute something else
 
-build/compilers/.done: pyproject.toml Makefile
-	rm -rf build/compilers
-	$(PYTHON) -m venv build/compilers
-	build/compilers/bin/python -m pip install --quiet --disable-pip-version-check '.[test]' $(COMPILERS)
+# The quick ones of them, a minute and a half.
+runtimes: build/runtimes/.done
+	build/runtimes/bin/python -m pytest -q -p no:cacheprovider tests/test_runtimes.py -k "tosa or block or deit"
+
+build/runtimes/.done: COMPILERS := $(filter apache-tvm% tosa-tools%,$(COMPILERS))
+build/compilers/.done build/runtimes/.done: %/.done: pyproject.toml Makefile
+	rm -rf $*
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check '.[test]' $(COMPILERS)
 	@touch $@
 
 docs: $(VENV)/.test
