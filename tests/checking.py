@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from intsim import ops
-from intsim.dialects import DIALECTS, Dialect
+from intsim.dialects import DIALECTS, RTL, Dialect
+from intsim.ops import Op
+from intsim.vectors.generator import generate
 
 import oracle
 
@@ -116,3 +119,16 @@ def per_channel(strategy: st.SearchStrategy[int], n: int) -> st.SearchStrategy[A
 
 def test_mixtures_vary_every_choice() -> None:
     assert list(ALLOWED) == ARITHMETIC
+
+
+def calls_of_vectors(op: Op, dialect: Dialect | None) -> Iterator[tuple[str, list[NDArray], dict[str, Any]]]:
+    """The conformance vectors that an operator's door lets in: note, arrays and parameters."""
+    names = list(op.inputs)
+    for case in generate(op.name, dialect or RTL, 1, 0).cases:
+        given = case.args[names[0]] if op.variadic else [case.args[name] for name in names]
+        try:
+            arrays = [op._checked(value, "x", op.port(i), None) for i, value in enumerate(given)]
+            params = {key: op.checked_param(key, value) for key, value in case.args.items() if key not in names}
+        except (ValueError, TypeError):
+            continue
+        yield case.note, arrays, params

@@ -41,9 +41,10 @@ def command(
     Exit code 1 if a runtime computes something else.
     """
     require_extra("onnx", "compilers")
-    from ..compilers.cases import operator_cases, primitive_cases, write_cases
+    from ..compilers.cases import operator_cases, write_cases
     from ..compilers.executors import executor, names
     from ..compilers.matrix import DIFFERS, verdicts
+    from ..compilers.primitives import primitive_cases
     from ..ops import REGISTRY
     from ..vectors import generate
 
