@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, checker, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from ..arith import I32, I64, AnyArray, Format, TensorBound
 from ..dialects import Dialect
@@ -67,7 +67,10 @@ def operator_cases(document: Document) -> Iterator[Case]:
             model, inputs = _operator_model(op, [np.asarray(value, np.int64) for value in raw], given, rules)
         except (ValueError, TypeError):  # the operator refuses it, or 64 bits do not hold it
             continue
-        out = np.asarray(due, np.int32 if I32.holds(int(due.min()), int(due.max())) and _out_type(model) == 6 else np.int64)
+        out = np.asarray(
+            due,
+            np.int32 if I32.holds(int(due.min()), int(due.max())) and _out_type(model) == TensorProto.INT32 else np.int64,
+        )
         yield Case(op, f"{op}_{dialect.name}_{case.id}", case.note or " ".join(case.flags), model, inputs, {"out": out})
 
 
