@@ -20,6 +20,13 @@ CASES = 8  # of each operator
 )
 @click.option("--cases", default=CASES, show_default=True, type=click.IntRange(min=1), help="Vectors of each operator.")
 @click.option("--primitives", is_flag=True, help="Only the standard operators beneath: quotients, sums, casts, products.")
+@click.option(
+    "--width",
+    type=click.Choice(["64", "32", "24"]),
+    default="64",
+    show_default=True,
+    help="Of the operators' forms: no value passes so many bits; 24 are exact in float32.",
+)
 @click.option("--write", type=click.Path(path_type=Path), default=None, help="Write the cases as folders, and run nothing.")
 @dialect_option
 @json_option
@@ -28,6 +35,7 @@ def command(
     runtimes: tuple[str, ...],
     cases: int,
     primitives: bool,
+    width: str,
     write: Path | None,
     dialect: str,
     as_json: bool,
@@ -56,7 +64,7 @@ def command(
         raise click.UsageError("--primitives are all that is run; leave out the operators")
     chosen = [] if subjects else list(primitive_cases())
     for op in () if primitives else subjects or REGISTRY:
-        chosen += islice(operator_cases(generate(op, rules, 1, 0)), cases)
+        chosen += islice(operator_cases(generate(op, rules, 1, 0), int(width)), cases)
     if write is not None:
         count = write_cases(iter(chosen), write)
         click.echo(f"{write}: {count} cases, each with model.onnx and test_data_set_0")

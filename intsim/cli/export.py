@@ -59,6 +59,11 @@ DRAWN = 4  # tensors whose first beats are drawn
     help="The model, or the nodes of --layers, as one TOSA function (MLIR text).",
 )
 @click.option("--inline", is_flag=True, help="With --onnx: FILE alone, of standard operators.")
+@click.option(
+    "--width",
+    type=click.Choice(["64", "32", "24"]),
+    help="With --onnx: no value passes so many bits; 24 are exact in float32.  [default: 64]",
+)
 @click.option("--dry-run", is_flag=True, help="Only show the first beats.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
@@ -72,6 +77,7 @@ def command(
     network: Path | None,
     tosa: Path | None,
     inline: bool,
+    width: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -88,8 +94,8 @@ def command(
     if tosa is not None:
         _as_tosa(source, tosa, layers)
         return
-    if network is not None or inline:
-        _as_onnx(source, network, layers, inline)
+    if network is not None or inline or width is not None:
+        _as_onnx(source, network, layers, inline, int(width or 64))
         return
     from ..testbench import export, layout_named
     from ..testbench.drawing import draw_beats
@@ -151,11 +157,11 @@ def _as_tosa(source: Path, target: Path, layers: tuple[str, ...]) -> None:
     click.echo(f"{shown(target)}: {count}, {len(model.text.lines):,} operations, integers only")
 
 
-def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool) -> None:
+def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool, width: int) -> None:
     """Write a model as ONNX."""
-    _require_only("--onnx", "network", "inline")
+    _require_only("--onnx", "network", "inline", "width")
     if target is None:
-        raise click.UsageError("--inline goes with --onnx FILE")
+        raise click.UsageError("--inline and --width go with --onnx FILE")
     files = [target] if inline else [target, target.with_name(f"{target.stem}_inline{target.suffix}")]
     for file in files:
         check_target(file, source)
@@ -164,9 +170,10 @@ def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline:
     from ..compilers.onnx_model import onnx_model, save_onnx
 
     graph = load_model(source)
-    models = [onnx_model(graph, layers, inline=inline or file != target) for file in files]
+    models = [onnx_model(graph, layers, inline=inline or file != target, width=width) for file in files]
     for file, model in zip(files, models, strict=True):
         save_onnx(model, file)
         what = f"{len(model.functions)} functions" if model.functions else "standard operators"
+        what += f", no value beyond {width} bits" if width != 64 else ""
         size = f"{file.stat().st_size / 1e6:.2f} MB"
         click.echo(f"{shown(file)}: {len(model.graph.node):,} nodes, {what}, opset {OPSET}, integers only, {size}")

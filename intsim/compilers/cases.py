@@ -20,9 +20,9 @@ from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..symbols import trace
 from ..vectors.document import Document
-from .onnx_form import OPSET, Body, carrier
+from .limbs import Limbs
+from .onnx_form import OPSET, Written, written
 from .onnx_model import IR_VERSION
-from .saturation import limited
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Case:
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
-def operator_cases(document: Document) -> Iterator[Case]:
-    """The conformance vectors of an operator that it accepts, and that 64 bits hold."""
+def operator_cases(document: Document, width: int = 64) -> Iterator[Case]:
+    """The conformance vectors of an operator that it accepts, in a form of which no value passes a width."""
     op, dialect, operator = document.op, document.dialect, REGISTRY[document.op]
     rules = dialect if operator.choices else None
     names = list(operator.inputs)
@@ -64,37 +64,37 @@ def operator_cases(document: Document) -> Iterator[Case]:
             due = operator.ref(
                 *call, **dict(zip(first, raw, strict=False)), **given, **({"dialect": rules} if rules else {})
             )
-            model, inputs = _operator_model(op, [np.asarray(value, np.int64) for value in raw], given, rules)
-        except (ValueError, TypeError):  # the operator refuses it, or 64 bits do not hold it
+            model, inputs, body = _operator_model(op, [np.asarray(value, np.int64) for value in raw], given, rules, width)
+        except (ValueError, TypeError):  # the operator refuses it, or the form does not hold it
             continue
-        out = np.asarray(
-            due,
-            np.int32 if I32.holds(int(due.min()), int(due.max())) and _out_type(model) == TensorProto.INT32 else np.int64,
-        )
-        yield Case(op, f"{op}_{dialect.name}_{case.id}", case.note or " ".join(case.flags), model, inputs, {"out": out})
+        parts = _digits(np.asarray(due, np.int64), len(body.outputs), width)
+        dtype = np.int32 if body.carrier == TensorProto.INT32 else np.int64
+        outputs = {name: part.astype(dtype) for name, part in zip(body.outputs, parts, strict=True)}
+        yield Case(op, f"{op}_{dialect.name}_{case.id}", case.note or " ".join(case.flags), model, inputs, outputs)
 
 
-def _out_type(model: ModelProto) -> int:
-    return int(model.graph.output[0].type.tensor_type.elem_type)
+def _digits(value: AnyArray, count: int, width: int) -> list[AnyArray]:
+    return [value] if count == 1 else Limbs(width).cut(value, count)
 
 
 def _operator_model(
-    op: str, arrays: list[AnyArray], params: Mapping[str, Any], dialect: Dialect | None
-) -> tuple[ModelProto, dict[str, AnyArray]]:
+    op: str, arrays: list[AnyArray], params: Mapping[str, Any], dialect: Dialect | None, width: int
+) -> tuple[ModelProto, dict[str, AnyArray], Written]:
     """A call as a model of one operator, its arrays inputs as int32 where they fit."""
     operator = REGISTRY[op]
     bounds = [TensorBound.full(x.shape, _format(x, operator.port(i))) for i, x in enumerate(arrays)]
     checked = {key: operator.checked_param(key, value) for key, value in params.items()}
     shaped = [key for key, value in checked.items() if np.ndim(value)]
     traced = trace(op, bounds, checked, dialect, given=shaped)
-    body = Body(limited({"out": traced.out}))
+    body = written(traced, width)
     values = [*arrays, *(checked[key] for key in list(traced.inputs)[len(arrays) :])]
     inputs = {}
-    for name, value in zip(traced.inputs, values, strict=True):
-        fits = value.size == 0 or I32.holds(int(value.min()), int(value.max()))
-        inputs[name] = value.astype(np.int32 if fits else np.int64)
-    out = helper.make_tensor_value_info("out", carrier(traced.out), traced.out.shape)
-    return model_of(op, body.nodes, inputs, [out]), inputs
+    for names, value in zip(body.inputs.values(), values, strict=True):
+        for name, part in zip(names, _digits(value, len(names), width), strict=True):
+            fits = part.size == 0 or I32.holds(int(part.min()), int(part.max()))
+            inputs[name] = part.astype(np.int32 if fits else np.int64)
+    outputs = [helper.make_tensor_value_info(name, body.carrier, traced.out.shape) for name in body.outputs]
+    return model_of(op, body.nodes, inputs, outputs), inputs, body
 
 
 def _format(x: AnyArray, port: Format) -> Format:

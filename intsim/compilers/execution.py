@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def execute(path: str | Path, picture: IntArray, runtime: str) -> Executed:
         raise IntsimError(f"{runtime}: {error}") from None
     except Exception as error:  # noqa: BLE001  a runtime's own, of any kind
         raise IntsimError(f"{runtime} fails: {_last_line(error)}") from None
+    outputs = _joined(outputs, record)
     tensors = {key: _in_format(value, record["formats"].get(key)) for key, value in {name: picture, **outputs}.items()}
     return Executed(tensors, f"{runtime} {found.version()}", record)
 
@@ -78,6 +80,16 @@ def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
     except IntsimError as error:
         raise FileError(f"{path}: {error}") from None
     return record, value.name, tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
+
+
+def _joined(outputs: Mapping[str, AnyArray], record: Mapping[str, Any]) -> dict[str, AnyArray]:
+    """What a runtime computed, tensors whole that a narrow form has as digits."""
+    found = dict(outputs)
+    for name, digits in record.get("limbs", {}).items():
+        if digits[0] in found:
+            parts = [found.pop(digit).astype(np.int64) << record["limb_bits"] * i for i, digit in enumerate(digits)]
+            found[name] = np.sum(parts, axis=0)
+    return found
 
 
 def _in_format(value: AnyArray, name: str | None) -> AnyArray:

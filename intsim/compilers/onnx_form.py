@@ -8,6 +8,7 @@ what is not negative: of the dividend where its bounds say so, of the dividend p
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,24 +16,63 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ..arith import I32, I64, AnyArray
 from ..errors import IntsimError
-from ..symbols import OPERATIONS, Expression
+from ..symbols import OPERATIONS, Expression, Traced
 from ..symbols.expression import CONSTANT, INPUT, in_order
+from .limbs import Limbs, digit_names, narrowed
+from .saturation import limited
 
 OPSET = 18
 BIAS = 62  # of dividends: 2**62, a multiple of every power of two below
 POWERS = np.array([1 << i for i in range(63)])
 
 
-class Body:
-    """The operators of one function, in order, and its constants; `wide` bodies compute in int64, others in int32."""
+@dataclass(frozen=True)
+class Written:
+    """A call of an operator in standard operators: `nodes`, from `inputs` to `outputs`.
 
-    def __init__(self, roots: dict[str, Expression]) -> None:
+    A tensor that the width does not hold is several, its digits to the base ``2**bits``, the lowest first: those of every
+    input by name, and of the result.
+    """
+
+    nodes: list[NodeProto]
+    inputs: dict[str, list[str]]
+    outputs: list[str]
+    carrier: int
+
+    @property
+    def arguments(self) -> list[str]:
+        """The names of all inputs."""
+        return [name for names in self.inputs.values() for name in names]
+
+
+def written(traced: Traced, width: int = 64, result: tuple[int, int] | None = None) -> Written:
+    """A call in operators of which no value passes a width, 64, 32 or 24 bits; the `result` may have a wider interval."""
+    steps = limited({"out": traced.out})
+    if width == 64:
+        body = Body(steps)
+        return Written(body.nodes, {name: [name] for name in traced.inputs}, ["out"], carrier(traced.out))
+    limbs = Limbs(width)
+    digits = narrowed(steps, width, {"out": result} if result else None)["out"].digits
+    outputs = digit_names("out", len(digits))
+    body = Body(dict(zip(outputs, digits, strict=True)), narrow=True)
+    inputs = {name: digit_names(name, limbs.count(x.lo, x.hi)) for name, x in traced.inputs.items()}
+    return Written(body.nodes, inputs, outputs, TensorProto.INT32)
+
+
+class Body:
+    """The operators of one function, in order, and its constants; `wide` bodies compute in int64, others in int32.
+
+    In a `narrow` one no value passes 32 bits, quotients and powers of two included.
+    """
+
+    def __init__(self, roots: dict[str, Expression], narrow: bool = False) -> None:
         self.nodes: list[NodeProto] = []
         self.names: dict[Expression, str] = {}
         self.constants: dict[Any, str] = {}
         order = list(in_order(roots.values()))
         self.wide = not all(I32.holds(node.lo, node.hi) for node in order if node.kind != CONSTANT or node.boolean)
         self.wide = self.wide or any(node.kind in ("left_shift", "right_shift", "floor_divide") for node in order)
+        self.wide = self.wide and not narrow
         for node in order:
             if not I64.holds(node.lo, node.hi):
                 raise IntsimError(f"{node.kind} may reach [{node.lo}, {node.hi}], which 64 bits do not hold")
@@ -90,7 +130,7 @@ class Body:
         """``2**exponent``, which is looked up."""
         if exponent.scalar is not None:
             return self.number(1 << exponent.scalar)
-        return self.emit("Gather", self.array(POWERS, np.int64), self.names[exponent])
+        return self.emit("Gather", self.array(POWERS[: 63 if self.wide else 31], self.dtype), self.names[exponent])
 
     def lesser(self, a: str, b: str, then: str, otherwise: str) -> str:
         """`then` where ``a < b``. Min and Max of int64 are avoided: onnxruntime 1.31 compares 32 bits of them."""
@@ -102,12 +142,23 @@ class Body:
         """``floor(a / divisor)`` for a positive divisor up to `largest`; a `power` of two has a multiple that is known."""
         if a.lo >= 0:
             return self.emit("Div", name, divisor)
+        if not self.wide:
+            return self.corrected("Greater", name, divisor)
         bias = 1 << BIAS
         if power and largest <= bias and a.lo >= -bias and a.hi < bias:
             lifted = self.emit("Div", self.emit("Add", name, self.number(bias)), divisor)
             return self.emit("Sub", lifted, self.emit("Div", self.number(bias), divisor))
         rest = self.emit("Mod", name, divisor)
         return self.emit("Div", self.emit("Sub", name, rest), divisor)
+
+    def corrected(self, wrong: str, a: str, divisor: str) -> str:
+        """``floor(a / divisor)``: the quotient, or one less where its product with the divisor is on the `wrong` side.
+
+        Right where Div truncates, as the standard says, and where it floors.
+        """
+        quotient = self.emit("Div", a, divisor)
+        beyond = self.emit(wrong, self.emit("Mul", quotient, divisor), a)
+        return self.emit("Sub", quotient, self.emit("Cast", beyond, to=TensorProto.INT32))
 
 
 def _repeats(node: Expression) -> bool:
@@ -134,6 +185,8 @@ def _floor_divide(body: Body, node: Expression, a: str, b: str) -> str:
     dividend, divisor = node.args
     if divisor.lo > 0:
         return body.floor(dividend, a, b, divisor.hi, power=False)
+    if divisor.hi < 0 and not body.wide:
+        return body.emit("Div", a, b) if dividend.hi <= 0 else body.corrected("Less", a, b)
     if divisor.hi < 0:  # floor(a / b) = floor(-a / -b)
         zero = body.number(0)
         minus, positive = body.emit("Sub", zero, a), body.emit("Sub", zero, b)

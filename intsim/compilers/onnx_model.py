@@ -17,14 +17,15 @@ import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper, shape_inference
 
 from .._version import __version__
+from ..arith import AnyArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.files import replacing
-from ..symbols import Traced, trace
-from .onnx_form import OPSET, Body, carrier
-from .saturation import limited
+from ..symbols import trace
+from .limbs import Limbs, digit_names
+from .onnx_form import OPSET, Written, written
 
 IR_VERSION = 10
 DOMAIN = "intsim"
@@ -32,12 +33,14 @@ FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProt
 METADATA = "intsim"  # key of the model's metadata
 
 
-def onnx_model(graph: Graph, layers: Collection[str] = (), inline: bool = False) -> ModelProto:
+def onnx_model(graph: Graph, layers: Collection[str] = (), inline: bool = False, width: int = 64) -> ModelProto:
     """The network; `layers` (globs) become outputs beside its own. With `inline` there are standard operators alone.
 
-    Raises IntsimError naming the node whose operator cannot be written, or a glob that matches none.
+    No value passes a `width` of 64, 32 or 24 bits (whole numbers that float32 holds); a tensor that 32 or 24 bits do not
+    hold is several, its digits, named ``NAME.limb0`` and so on. Raises IntsimError naming the node whose operator cannot be
+    written, or a glob that matches none.
     """
-    writer = _Writer(graph)
+    writer = _Writer(graph, width)
     for node in graph.nodes:
         try:
             writer.add(node)
@@ -80,8 +83,10 @@ def _chosen(graph: Graph, layers: Collection[str]) -> list[str]:
 class _Writer:
     """The parts of a model while it is written."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, width: int) -> None:
+        self.graph, self.width = graph, width
+        self.limbs = None if width == 64 else Limbs(width)
+        self.names: dict[str, list[str]] = {}  # of the tensors that hold a node's result
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self.types: dict[str, int] = {}
@@ -90,65 +95,78 @@ class _Writer:
     def add(self, node: Node) -> None:
         """One node of the graph."""
         if node.op == INPUT:
+            self.names[node.name] = [node.name]
             self.types[node.name] = TensorProto.UINT8
         elif node.op == CONSTANT:
-            value = self.store(f"{node.name}.value", np.asarray(node.params["value"], np.int32))
-            self.nodes.append(helper.make_node("Identity", [value], [node.name], name=node.name))
-            self.types[node.name] = TensorProto.INT32
+            values = self.store(f"{node.name}.value", np.asarray(node.params["value"], np.int32), self.interval(node.name))
+            self.names[node.name] = digit_names(node.name, len(values))
+            for value, name in zip(values, self.names[node.name], strict=True):
+                self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+                self.types[name] = TensorProto.INT32
         else:
             self.call(node)
 
-    def store(self, name: str, value: Any) -> str:
-        """An array of the model."""
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        self.types[name] = self.initializers[-1].data_type
-        return name
+    def interval(self, name: str) -> tuple[int, int]:
+        """Of a node's result."""
+        return self.graph.tensors[name].lo, self.graph.tensors[name].hi
+
+    def store(self, name: str, value: AnyArray, interval: tuple[int, int]) -> list[str]:
+        """An array of the model, or its digits where the width does not hold it."""
+        parts = [value] if self.limbs is None else [part.astype(np.int32) for part in self.limbs.split(value, *interval)]
+        names = digit_names(name, len(parts))
+        for own, part in zip(names, parts, strict=True):
+            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(part), own))
+            self.types[own] = self.initializers[-1].data_type
+        return names
 
     def call(self, node: Node) -> None:
         """A node as a call of its function; arrays among its parameters are arguments, too."""
         arrays = [key for key, value in node.params.items() if np.ndim(value)]
         bounds = [self.graph.tensors[name] for name in node.inputs]
         traced = trace(node.op, bounds, node.params, self.dialect(node), given=arrays)
-        arguments = [*node.inputs]
+        arguments = [name for source in node.inputs for name in self.names[source]]
         for name in list(traced.inputs)[len(node.inputs) :]:
-            arguments.append(self.store(f"{node.name}.{name}", node.params[name]))
-        function = self.function(node, traced)
-        self.nodes.append(helper.make_node(function.name, arguments, [node.name], name=node.name, domain=function.domain))
-        self.types[node.name] = carrier(traced.out)
+            own = traced.inputs[name]
+            arguments += self.store(f"{node.name}.{name}", np.asarray(node.params[name]), (own.lo, own.hi))
+        body = written(traced, self.width, self.interval(node.name))
+        function = self.function(node, body)
+        outputs = self.names[node.name] = digit_names(node.name, len(body.outputs))
+        self.nodes.append(helper.make_node(function.name, arguments, outputs, name=node.name, domain=function.domain))
+        self.types |= dict.fromkeys(outputs, body.carrier)
 
     def dialect(self, node: Node) -> Any:
         return self.graph.dialect if REGISTRY[node.op].choices else None
 
-    def function(self, node: Node, traced: Traced) -> FunctionProto:
+    def function(self, node: Node, body: Written) -> FunctionProto:
         """The function of an operator; equal bodies exist once."""
         domain = f"{DOMAIN}.{self.graph.dialect.name.replace('-', '_')}" if REGISTRY[node.op].choices else DOMAIN
-        body = Body(limited({"out": traced.out}))
-        written = helper.make_function(
-            domain, "", list(traced.inputs), ["out"], body.nodes, [helper.make_opsetid("", OPSET)]
+        function = helper.make_function(
+            domain, "", body.arguments, body.outputs, body.nodes, [helper.make_opsetid("", OPSET)]
         )
-        key = (node.op, written.SerializeToString(deterministic=True))
+        key = (node.op, function.SerializeToString(deterministic=True))
         if key not in self.functions:
             others = sum(op == node.op for op, _ in self.functions)
-            written.name = f"{node.op}_{others + 1}" if others else node.op
-            written.doc_string = _summary(node.op)
-            self.functions[key] = written
+            function.name = f"{node.op}_{others + 1}" if others else node.op
+            function.doc_string = _summary(node.op)
+            self.functions[key] = function
         return self.functions[key]
 
     def model(self, outputs: list[str]) -> ModelProto:
         """The model with these outputs."""
-        graph, shapes = self.graph, {name: tensor.shape for name, tensor in self.graph.tensors.items()}
+        graph = self.graph
 
-        def value(name: str) -> Any:
-            return helper.make_tensor_value_info(name, self.types[name], shapes[name])
+        def values(node: str) -> list[Any]:
+            shape = graph.tensors[node].shape
+            return [helper.make_tensor_value_info(name, self.types[name], shape) for name in self.names[node]]
 
-        inner = [value(node.name) for node in graph.nodes if node.op != INPUT and node.name not in outputs]
+        inner = [node.name for node in graph.nodes if node.op != INPUT and node.name not in outputs]
         made = helper.make_graph(
             self.nodes,
             str(graph.config.get("name", "network")),
-            [value(graph.input.name)],
-            [value(name) for name in outputs],
+            values(graph.input.name),
+            [value for name in outputs for value in values(name)],
             self.initializers,
-            value_info=inner,
+            value_info=[value for name in inner for value in values(name)],
         )
         domains = sorted({function.domain for function in self.functions.values()})
         model = helper.make_model(
@@ -160,7 +178,10 @@ class _Writer:
             producer_version=__version__,
         )
         formats = {node.name: str(graph.tensors[node.name].fmt) for node in graph.nodes}
-        record = {"model_sha256": graph.content_hash, "dialect": graph.dialect.name, "formats": formats}
+        record: dict[str, Any] = {"model_sha256": graph.content_hash, "dialect": graph.dialect.name, "formats": formats}
+        if self.limbs is not None:
+            split = {name: names for name, names in self.names.items() if len(names) > 1}
+            record |= {"width": self.width, "limb_bits": self.limbs.k, "limbs": split}
         helper.set_model_props(model, {METADATA: json.dumps(record)})
         return model
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,20 @@ def _left_shift(a: Expression, b: Expression) -> Interval:
 def _floor_divide(a: Expression, b: Expression) -> Interval:
     if b.lo <= 0 <= b.hi:  # an equation that may divide by 0 refuses it
         return -a.magnitude, a.magnitude
-    return _corners(lambda x, y: x // y)(a, b)
+    lo, hi = _corners(lambda x, y: x // y)(a, b)
+    if a.lo >= 0 and _is_newton_step(a, b):
+        return lo, min(hi, isqrt(a.hi) + 2)
+    return lo, hi
+
+
+def _is_newton_step(a: Expression, b: Expression) -> bool:
+    """Whether `b` is ``(k + a // k) // 2``: at least the floor s of the root of `a`, and ``a // s`` is at most s + 2."""
+    if b.kind != "right_shift" or b.args[1].scalar != 1 or b.args[0].kind != "add":
+        return False
+    k, quotient = b.args[0].args
+    if quotient.kind == "right_shift" and quotient.args[1].scalar is not None:
+        return quotient.args[0] is a and k.scalar == 1 << quotient.args[1].scalar
+    return quotient.kind == "floor_divide" and quotient.args == (a, k)
 
 
 def _quotient(a: AnyArray, b: AnyArray) -> AnyArray:
