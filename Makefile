@@ -106,7 +106,7 @@ compilers: build/compilers/.done
 
 # The quick ones of them, a minute and a half.
 runtimes: build/runtimes/.done
-	build/runtimes/bin/python -m pytest -q -p no:cacheprovider tests/test_runtimes.py -k "tosa or block or deit"
+	build/runtimes/bin/python -m pytest -q -p no:cacheprovider tests/test_runtimes.py -k "tosa or block or deit or deployment"
 
 build/runtimes/.done: COMPILERS := $(filter apache-tvm% tosa-tools%,$(COMPILERS))
 build/compilers/.done build/runtimes/.done: %/.done: pyproject.toml Makefile

@@ -3,7 +3,7 @@
 The built-in dialects:
 
     ivit        published PyTorch code, exact
-    ivit-tvm    its deployment graph, as read, not executed
+    ivit-tvm    its deployment graph, in the types that it has in TVM
     isegmenter  the default of intsim
     rtl         common in hardware
 
@@ -63,7 +63,7 @@ class Dialect:
     requant_rounding: R, how requant and residual_add round after their shift
     mean_rounding: M, how layernorm and mean round a mean
     sqrt: S, the square root of layernorm: ``newton10``, ten Newton steps from ``2**16``, or ``floor``, the true integer root
-    variance: the sum of squares of layernorm: ``exact``, unsigned 64 bits, or ``wrap32``, modulo ``2**32``, unsigned
+    variance: layernorm's sum of squares: ``exact``; ``wrap32``, modulo ``2**32``; ``wrap16``: and sum and differences in i16
     layernorm_half: the quotient ``y * f / 2`` of layernorm
     quotient: the quotient ``t / x0`` of shift_exp
     half_bit: the half bit of shift_exp: ``kept`` until after the shift, or ``dropped``: ``((r >> 1) - x0) << (n - q)``
@@ -210,7 +210,7 @@ _DEPLOYED: dict[str, Any] = {
     "requant_rounding": "half_up",
     "mean_rounding": "trunc",
     "sqrt": "newton10",
-    "variance": "wrap32",
+    "variance": "wrap16",
     "layernorm_half": "trunc",
     "quotient": "trunc",
     "half_bit": "dropped",

@@ -86,7 +86,7 @@ ALLOWED = {
     "requant_rounding": ["floor", "trunc", "half_up", "half_even", "half_away"],
     "mean_rounding": ["floor", "trunc", "half_up", "half_even", "half_away"],
     "sqrt": ["newton10", "floor"],
-    "variance": ["exact", "wrap32"],
+    "variance": ["exact", "wrap32", "wrap16"],
     "layernorm_half": ["floor", "trunc"],
     "quotient": ["floor", "trunc"],
     "half_bit": ["kept", "dropped"],

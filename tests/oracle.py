@@ -21,7 +21,7 @@ TABLE: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "requant_rounding": ("half_even", "half_up", "half_even", "half_up"),
     "mean_rounding": ("half_even", "trunc", "half_even", "half_up"),
     "sqrt": ("newton10", "newton10", "newton10", "floor"),
-    "variance": ("exact", "wrap32", "exact", "exact"),
+    "variance": ("exact", "wrap16", "exact", "exact"),
     "layernorm_half": ("floor", "trunc", "floor", "floor"),
     "quotient": ("floor", "trunc", "floor", "floor"),
     "half_bit": ("kept", "dropped", "kept", "kept"),
@@ -194,10 +194,14 @@ def layernorm(row: list[int], bias: list[int], dialect: Dialect) -> list[int]:
     if not row:
         raise ValueError("an empty row has no mean")
     total = intermediate(sum(row), dialect, "the sum")
+    if dialect["variance"] == "wrap16":
+        total = wrap(total, 16)
     mean = round_divide(total, len(row), dialect["mean_rounding"])
     y = [x - mean for x in row]
+    if dialect["variance"] == "wrap16":
+        y = [wrap(yi, 16) for yi in y]
     v = sum(yi * yi for yi in y)
-    if dialect["variance"] == "wrap32":
+    if dialect["variance"] != "exact":
         v %= 2**32
     std = isqrt(v, dialect["sqrt"]) or 1
     f = INT32_MAX // std

@@ -126,6 +126,25 @@ def test_every_tensor_of_a_network(config: dict[str, Any], dialect: str) -> None
     assert differing(model, graph, picture) == []
 
 
+@pytest.mark.parametrize("config", [TINY, TINY_DEIT, TINY_SWIN], ids=["segmenter", "deit", "swin"])
+@pytest.mark.parametrize(("width", "dialect"), [(32, "isegmenter"), (24, "ivit-tvm")])
+def test_narrow_forms_of_networks(width: int, config: dict[str, Any], dialect: str, tmp_path: Path) -> None:
+    """No tensor of 64 bits but shapes; those that the width does not hold are digits, which become whole in a dump."""
+    graph, picture = graph_of(config, dialect), random_picture(config, 9)
+    model = onnx_model(graph, ["*"], inline=True, width=width)
+    known = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*known.value_info, *known.output)}
+    counts = {node.output[0] for node in known.node if node.op_type == "ArgMax"}
+    assert {kind for name, kind in types.items() if name not in counts} <= {TensorProto.INT32, TensorProto.BOOL}
+    split = {output.name.partition(".limb")[0] for output in model.graph.output if ".limb" in output.name}
+    wide = {name for name, tensor in graph.tensors.items() if not -(2**24) <= tensor.lo <= tensor.hi < 2**24}
+    assert split == (wide if width == 24 else set())
+    save_onnx(model, tmp_path / "net.onnx")
+    found, due = execute(tmp_path / "net.onnx", picture, "onnxruntime").tensors, tensors_of(graph, picture)
+    assert list(found) == list(due)
+    assert [name for name, value in found.items() if not np.array_equal(value, due[name])] == []
+
+
 def test_functions_and_layers() -> None:
     """One node per operator, in the domain of its dialect; only what is asked for is an output."""
     graph, picture = graph_of(TINY), random_picture(TINY, 9)
@@ -296,7 +315,9 @@ def test_bad_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         "export model.h5 --onnx model.h5": "is an input of this command",
         "export model.h5 --onnx new.onnx --layers nothing": "nothing",
         "export model.h5 --onnx new.onnx --format hex": "--format does not go with --onnx; leave it out",
-        "export model.h5 --inline": "--inline goes with --onnx FILE",
+        "export model.h5 --inline": "--inline and --width go with --onnx FILE",
+        "export model.h5 --width 24": "--inline and --width go with --onnx FILE",
+        "export model.h5 --onnx new.onnx --width 16": "'16' is not one of '64', '32', '24'",
         "export p.png --onnx new.onnx": "p.png",
     }.items():
         code, out, err = cli(words + ("" if " -o " in words or "export" in words else " -o new.h5"))

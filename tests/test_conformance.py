@@ -53,7 +53,7 @@ ODD = DIALECTS["rtl"].replace(
     overflow="exact",
 )
 ALL_DIALECTS = [*DIALECTS.values(), ODD]
-DIGEST = "1d64ac5494687c5ba5793e6ea4145383fb88354aafd45e8148fd9f99fb111989"
+DIGEST = "bc66317329ec0db73acf53ac3abf790f1b64b398211a09e771514caa73fdfa41"
 
 everywhere = pytest.mark.parametrize("op", OPERATORS)
 in_every_dialect = pytest.mark.parametrize("dialect", ALL_DIALECTS, ids=[*DIALECTS, "odd"])

@@ -21,7 +21,7 @@ ALLOWED: dict[str, list[Any]] = {
     "requant_rounding": ROUNDINGS,
     "mean_rounding": ROUNDINGS,
     "sqrt": ["newton10", "floor"],
-    "variance": ["exact", "wrap32"],
+    "variance": ["exact", "wrap32", "wrap16"],
     "layernorm_half": ["floor", "trunc"],
     "quotient": ["floor", "trunc"],
     "half_bit": ["kept", "dropped"],

@@ -27,6 +27,7 @@ from intsim.errors import IntsimError
 
 ROOT = Path(__file__).parent.parent
 SCENES = ROOT / "examples" / "scenes"
+WIDTHS = {"openvino": (64, 24)}  # it computes integers in float32
 
 
 def networks() -> Iterator[tuple[str, Graph]]:
@@ -68,16 +69,18 @@ def one(runtime: str) -> None:
     """Every network in one runtime."""
     for name, graph in networks():
         picture, due = computed(graph)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "net.onnx"
-            save_onnx(onnx_model(graph, ["*"], inline=True), path)
-            try:
-                found = execute(path, picture, runtime).tensors
-            except IntsimError as error:
-                print(f"  {name}: {error}", flush=True)
-                continue
-        del found[graph.input.name]
-        told(name, due, found)
+        for width in WIDTHS.get(runtime, (64,)):
+            label = name if width == 64 else f"{name}, width {width}"
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "net.onnx"
+                save_onnx(onnx_model(graph, ["*"], inline=True, width=width), path)
+                try:
+                    found = execute(path, picture, runtime).tensors
+                except IntsimError as error:
+                    print(f"  {label}: {error}", flush=True)
+                    continue
+            del found[graph.input.name]
+            told(label, due, found)
 
 
 def computed(graph: Graph) -> tuple[np.ndarray, dict[str, np.ndarray]]:

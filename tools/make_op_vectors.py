@@ -118,6 +118,8 @@ def normalization(v: Vectors, dialect: str) -> None:
         bias=[0] * 18,
         dialect=dialect,
     )
+    v.add("layernorm", "SumEnds", "a sum past i16", x=[20000, 20001, 5, -2], bias=[0] * 4, dialect=dialect)
+    v.add("layernorm", "SumEnds", "a difference past i16", x=[-32768, 32767, 32767, 2], bias=[0] * 4, dialect=dialect)
     v.add("layernorm", "BiasOverflow", "above", x=[-3, 3], bias=[0, I32_HIGH], dialect=dialect)
     v.add("layernorm", "BiasOverflow", "below", x=[-3, 3], bias=[I32_LOW, 0], dialect=dialect)
     v.add("layernorm", "BiasOverflow", "not quite", x=[0, 0], bias=[I32_LOW, I32_HIGH], dialect=dialect)

@@ -66,10 +66,11 @@ class Sqrt(Choice):
 
 
 class Variance(Choice):
-    """The width of layernorm's sum of squares."""
+    """The widths of layernorm's sums."""
 
-    EXACT = "exact"  # unsigned 64 bits
-    WRAP32 = "wrap32"  # modulo 2**32, unsigned
+    EXACT = "exact"  # the sum of squares in unsigned 64 bits
+    WRAP32 = "wrap32"  # the sum of squares modulo 2**32, unsigned
+    WRAP16 = "wrap16"  # that too, and the sum of a row and its differences to the mean in two's-complement i16
 
 
 class HalfBit(Choice):

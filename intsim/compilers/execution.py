@@ -84,11 +84,16 @@ def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
 
 def _joined(outputs: Mapping[str, AnyArray], record: Mapping[str, Any]) -> dict[str, AnyArray]:
     """What a runtime computed, tensors whole that a narrow form has as digits."""
-    found = dict(outputs)
-    for name, digits in record.get("limbs", {}).items():
-        if digits[0] in found:
-            parts = [found.pop(digit).astype(np.int64) << record["limb_bits"] * i for i, digit in enumerate(digits)]
+    digits = {names[0]: (name, names) for name, names in record.get("limbs", {}).items()}
+    others = {name for _, names in digits.values() for name in names}
+    found: dict[str, AnyArray] = {}
+    for output, value in outputs.items():
+        if output in digits:
+            name, names = digits[output]
+            parts = [outputs[part].astype(np.int64) << record["limb_bits"] * i for i, part in enumerate(names)]
             found[name] = np.sum(parts, axis=0)
+        elif output not in others:
+            found[output] = value
     return found
 
 

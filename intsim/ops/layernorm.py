@@ -1,7 +1,7 @@
 """layernorm(x i16, bias i32): layer normalisation over the last axis, in integers, with one division per row.
 
     mean = round(sum(x) / n, M)          M = mean_rounding
-    y    = x - mean
+    y    = x - mean                      the sum and y exact, or in i16 (variance)
     v    = sum(y * y)                    unsigned 64 bits (it passes 2**32 at real widths), or modulo 2**32 (variance)
     std  = isqrt(v, S)                   S = sqrt; a std of 0 (only with S = floor) counts as 1
     f    = (2**31 - 1) // std
@@ -47,15 +47,18 @@ from ..kernels.scaling import Scaling, scale_rows
 from ..kernels.threads import over_rows
 from ._op import Op, Param, require, rows_of
 
+EXACTLY, IN_I16 = Variance.EXACT.code, Variance.WRAP16.code
 LONGEST = 1 << 16  # so that the sum of a row fits i32
 
 
 def steps(x: IntArray, bias: IntArray, dialect: Dialect) -> dict[str, IntArray]:
+    narrow = dialect.variance is Variance.WRAP16
     total = x.sum(axis=-1, keepdims=True)
+    total = wrap(total, I16) if narrow else total
     mean = round_divide(total, x.shape[-1], dialect.mean_rounding)
-    y = x - mean
+    y = wrap(x - mean, I16) if narrow else x - mean
     v = (y * y).sum(axis=-1, keepdims=True)
-    if dialect.variance is Variance.WRAP32:
+    if dialect.variance is not Variance.EXACT:
         v = v & 0xFFFFFFFF
     std = np.maximum(isqrt(v, dialect.sqrt).astype(np.int64), 1)
     f = INT32_MAX // std
@@ -68,16 +71,24 @@ def steps(x: IntArray, bias: IntArray, dialect: Dialect) -> dict[str, IntArray]:
 
 
 @kernel
-def _mean_and_factor(x: IntArray, mean_mode: int, sqrt_mode: int, wraps_variance: bool) -> tuple[np.int32, np.int32]:
+def _centred(x: int, mean: int, width: int) -> np.int32:
+    """An element's difference to the mean, in i16 where the dialect has it so."""
+    return np.int32(np.int16(x - mean)) if width == IN_I16 else np.int32(x - mean)
+
+
+@kernel
+def _mean_and_factor(x: IntArray, mean_mode: int, sqrt_mode: int, width: int) -> tuple[np.int32, np.int32]:
     total = np.int32(0)  # holds the sum of the longest row; i32 is enough for mean, y and f, too
     for j in range(len(x)):
         total = np.int32(total + x[j])
+    if width == IN_I16:
+        total = np.int32(np.int16(total))
     mean = np.int32(c.round_divide(int(total), len(x), mean_mode))
     v = 0
     for j in range(len(x)):
-        y = np.int32(x[j] - mean)
+        y = _centred(x[j], mean, width)
         v += int(y) * int(y)
-    if wraps_variance:
+    if width != EXACTLY:
         v &= 0xFFFFFFFF
     return mean, np.int32(INT32_MAX // max(c.isqrt(v, sqrt_mode), 1))
 
@@ -96,14 +107,14 @@ def _rows(
     mean_mode: int,
     sqrt_mode: int,
     half_mode: int,
-    wraps_variance: bool,
+    width: int,
     wraps: bool,
     out: IntArray,
 ) -> int:
     for row in range(start, stop):
-        mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
+        mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, width)
         for j in range(x.shape[1]):
-            result = _halved(int(np.int32(x[row, j] - mean)) * int(f), half_mode, wraps) + int(bias[j])
+            result = _halved(int(_centred(x[row, j], mean, width)) * int(f), half_mode, wraps) + int(bias[j])
             out[row, j] = c.wrap32(result) if wraps else result
     return -1
 
@@ -117,24 +128,24 @@ def _scaled_rows(
     mean_mode: int,
     sqrt_mode: int,
     half_mode: int,
-    wraps_variance: bool,
+    width: int,
     wraps: bool,
     scaling: Scaling,
     out: IntArray,
 ) -> int:
     halves = np.empty((1, x.shape[1]), np.int32)
     for row in range(start, stop):
-        mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, wraps_variance)
+        mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, width)
         for j in range(x.shape[1]):
-            halves[0, j] = _halved(int(np.int32(x[row, j] - mean)) * int(f), half_mode, wraps)
+            halves[0, j] = _halved(int(_centred(x[row, j], mean, width)) * int(f), half_mode, wraps)
         scale_rows(halves, 1, 0, bias, scaling, out, row)
     return -1
 
 
-def _codes(dialect: Dialect) -> tuple[int, int, int, bool, bool]:
+def _codes(dialect: Dialect) -> tuple[int, int, int, int, bool]:
     """The choices of the dialect as the kernels take them."""
-    wraps = (dialect.variance is Variance.WRAP32, dialect.overflow is Overflow.WRAP32)
-    return dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code, *wraps
+    wraps = dialect.overflow is Overflow.WRAP32
+    return dialect.mean_rounding.code, dialect.sqrt.code, dialect.layernorm_half.code, dialect.variance.code, wraps
 
 
 def fast(x: IntArray, bias: IntArray, dialect: Dialect, out: IntArray) -> IntArray | None:
@@ -156,9 +167,10 @@ def infer(x: TensorBound, bias: IntArray, dialect: Dialect) -> TensorBound:
     require(1 <= n <= LONGEST, f"rows of {n} elements; layernorm takes 1 to {LONGEST}")
     require(len(bias) == n, f"bias has {len(bias)} values for {n} channels")
     reach = 1 << 30
-    if dialect.variance is Variance.WRAP32:  # a wrapped variance does not bound y
+    if dialect.variance is not Variance.EXACT:  # a wrapped variance does not bound y,
         smallest = 64 if dialect.sqrt is Sqrt.NEWTON10 else 1
-        reach = (x.hi - x.lo) * (INT32_MAX // smallest) // 2 + 1
+        span = x.hi - x.lo if dialect.variance is Variance.WRAP32 else -I16.lo  # nor a wrapped sum the mean
+        reach = span * (INT32_MAX // smallest) // 2 + 1
     return TensorBound(x.shape, I32, int(bias.min()) - reach, int(bias.max()) + reach - 1)
 
 

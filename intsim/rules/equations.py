@@ -146,13 +146,16 @@ def _layernorm(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviatio
     if deviations.get("sum") == "float32":
         total = total.astype(np.float32).astype(np.int64)
     total = without_an_end(x, total, deviations.get("sum"))
+    narrow = dialect.variance is Variance.WRAP16
+    total = wrap(total, I16) if narrow else total
     mean = of_another(round_divide(total, x.shape[-1], dialect.mean_rounding), deviations.get("mean"))
     y = x if deviations.get("mean") == "left_out" else x - mean
+    y = wrap(y, I16) if narrow else y
     if "centred_bits" in deviations:
         y = wrap(y, signed(deviations["centred_bits"]))
     v = without_an_end(y * y, (y * y).sum(axis=-1, keepdims=True), deviations.get("row_variance"))
     v = of_another(v, deviations.get("row_variance"))
-    if dialect.variance is Variance.WRAP32:
+    if dialect.variance is not Variance.EXACT:
         v = v & 0xFFFFFFFF
     if "variance_bits" in deviations:
         v = v & ((1 << deviations["variance_bits"]) - 1)

@@ -72,7 +72,21 @@ EQUIVALENTS = (
         "variance_bits",
         range(32, 41),
         "The variance has 32 bits in any case.",
-        {"variance": "wrap32"},
+        {"variance": "wrap32|wrap16"},
+    ),
+    Equivalent(
+        ("layernorm",),
+        "sum_bits",
+        range(16, 32),
+        "The sum has 16 bits in any case.",
+        {"variance": "wrap16"},
+    ),
+    Equivalent(
+        ("layernorm",),
+        "centred_bits",
+        (16,),
+        "The differences have 16 bits in any case.",
+        {"variance": "wrap16"},
     ),
     Equivalent(
         ("requant", "residual_add"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arith import Variance
 from ..rules.solving import HIGH, LOW, four_squares
 from .drafting import I16, CaseDraft
 
@@ -43,8 +44,9 @@ def layernorm(d: CaseDraft) -> None:
         d.add("SinglePrecision", f"v = {k}**2 - 1", x=row, bias=[0] * 8)
     n, mean = 520, 32701
     for more, what in ((n // 2 - 1, "a tie"), (n - 1, "a whole mean")):  # the sum n * mean + more is odd and takes 25 bits
-        x = [mean + 1] * more + [mean] * (n - more)
-        d.add("SinglePrecision LongRow", f"a sum one below {what}", x=x, bias=[0] * n)
+        d.add("SinglePrecision LongRow", f"a sum one below {what}", x=_of_sum(n * mean + more, n), bias=[0] * n)
+        if d.dialect.variance is Variance.WRAP16:
+            d.add("SinglePrecision LongRow", f"one below {what} in i16", x=_of_sum((259 << 16) + more, n), bias=[0] * n)
     _sums(d)
     d.add("BiasOverflow", "above", x=[-3, 3], bias=[0, HIGH])
     d.add("BiasOverflow", "below", x=[-3, 3], bias=[LOW, 0])
@@ -93,6 +95,12 @@ def mean(d: CaseDraft) -> None:
         d.add("Exhaustive", "every i8 with another", x=pairs)
         d.add("OutOfRange", "one token too many", x=[[0]] * 65537)
     d.refuse({"x": [[0, 1]]}, {"x": [[32768, 0]]}, {"x": [[0, -32769]]}, {"x": [1, 2]}, {"x": []}, {"x": [[]]})
+
+
+def _of_sum(total: int, n: int) -> list[int]:
+    """A row of two neighbours."""
+    mean, more = divmod(total, n)
+    return [mean + 1] * more + [mean] * (n - more)
 
 
 def _far_from_zero(rows: Any) -> list[list[int]]:

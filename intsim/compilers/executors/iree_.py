@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -33,23 +33,35 @@ def version() -> str:
 
 def compiled(path: Path) -> Compiled:
     """The main function of a compiled module."""
-    import iree.runtime
-
     model = onnx.load(str(path))
     outputs = [value.name for value in model.graph.output]
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in stored]
     with tempfile.TemporaryDirectory() as folder:
-        module, binary = Path(folder) / "model.mlir", Path(folder) / "model.vmfb"
+        module = Path(folder) / "model.mlir"
         _call("iree-import-onnx", str(path), "-o", str(module))
-        _call("iree-compile", str(module), "-o", str(binary), *(f"--{key}={value}" for key, value in TARGET.items()))
+        main = compiled_module(module)
+
+    def run(given: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+        return dict(zip(outputs, main([given[name] for name in inputs]), strict=True))
+
+    return run
+
+
+def compiled_module(module: Path, **options: str) -> Callable[[Sequence[AnyArray]], list[AnyArray]]:
+    """The main function of a file of MLIR, compiled with further options."""
+    import iree.runtime
+
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "model.vmfb"
+        given = TARGET | {key.replace("_", "-"): value for key, value in options.items()}
+        _call("iree-compile", str(module), "-o", str(binary), *(f"--{key}={value}" for key, value in given.items()))
         machine = iree.runtime.load_vm_flatbuffer(binary.read_bytes(), driver="local-task")
     main = next(n for n in machine.vm_module.function_names if not n.startswith("__") and "async" not in n)
 
-    def run(given: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
-        results = machine[main](*(given[name] for name in inputs))
-        results = results if isinstance(results, tuple | list) else [results]
-        return {name: np.asarray(result.to_host()) for name, result in zip(outputs, results, strict=True)}
+    def run(arguments: Sequence[AnyArray]) -> list[AnyArray]:
+        results = machine[main](*arguments)
+        return [np.asarray(x.to_host()) for x in (results if isinstance(results, tuple | list) else [results])]
 
     return run
 

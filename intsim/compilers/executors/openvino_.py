@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from ...arith import AnyArray
 from . import Compiled
@@ -24,9 +25,10 @@ def compiled(path: Path) -> Compiled:
     import openvino
 
     model = openvino.Core().compile_model(openvino.Core().read_model(path), "CPU")
+    names = [value.name for value in onnx.load(str(path)).graph.output]  # it may have further names for them
 
     def run(inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         results = model(dict(inputs), share_outputs=False)
-        return {output.get_any_name(): np.array(results[output]) for output in model.outputs}
+        return {name: np.array(results[output]) for name, output in zip(names, model.outputs, strict=True)}
 
     return run
