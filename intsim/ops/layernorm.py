@@ -22,6 +22,8 @@ array([-1073741823,  -536870912,           0,   536870911], dtype=int32)
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..arith import (
@@ -71,7 +73,7 @@ def steps(x: IntArray, bias: IntArray, dialect: Dialect) -> dict[str, IntArray]:
 
 
 @kernel
-def _centred(x: int, mean: int, width: int) -> np.int32:
+def _centred(x: Any, mean: np.int32, width: int) -> np.int32:
     """An element's difference to the mean, in i16 where the dialect has it so."""
     return np.int32(np.int16(x - mean)) if width == IN_I16 else np.int32(x - mean)
 
