@@ -15,6 +15,7 @@ from ..arith import I64, AnyArray
 from .evaluate import computed
 from .expression import CONSTANT, INPUT, Expression, in_order
 from .operations import OPERATIONS
+from .sizes import Size, broadcast
 
 FEW = 1 << 16  # values of an expression of which a function is known by all of its values
 LARGEST = 1 << 256  # of those
@@ -33,6 +34,8 @@ class Builder:
 
     def constant(self, value: Any) -> Expression:
         """An array of integers or booleans, or one value; Python integers may have any size."""
+        if isinstance(value, Size):
+            return value.expression
         array = np.asarray(value)
         if array.dtype == object and array.size and I64.holds(int(array.min()), int(array.max())):
             array = array.astype(np.int64)
@@ -124,7 +127,7 @@ class Builder:
         return None
 
     def _compared(self, kind: str, a: Expression, b: Expression) -> Expression | None:
-        shape = np.broadcast_shapes(a.shape, b.shape)
+        shape = broadcast(a.shape, b.shape)
         if a is b:
             return self.filled(kind != "less", shape)
         if kind == "equal":
@@ -136,10 +139,10 @@ class Builder:
 
     def _selected(self, condition: Expression, a: Expression, b: Expression) -> Expression | None:
         if a is b:
-            return self._broadcast(a, np.broadcast_shapes(condition.shape, a.shape))
+            return self._broadcast(a, broadcast(condition.shape, a.shape))
         if condition.scalar is None:
             return None
-        shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+        shape = broadcast(condition.shape, a.shape, b.shape)
         return self._broadcast(a if condition.scalar else b, shape)
 
     def _broadcast(self, x: Expression, shape: tuple[int, ...]) -> Expression | None:
@@ -167,7 +170,7 @@ class Builder:
         return None
 
     def _of_two(self, kind: str, a: Expression, b: Expression) -> Expression | None:
-        shape = np.broadcast_shapes(a.shape, b.shape)
+        shape = broadcast(a.shape, b.shape)
         same: Expression | None = None  # the argument that the result equals
         if kind in ("minimum", "maximum"):
             smaller = a if a.hi <= b.lo else b if b.hi <= a.lo else None  # nowhere the larger one

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .sizes import whole
+
 if TYPE_CHECKING:
     from .symbol import Symbol, Tape
 
@@ -40,9 +42,10 @@ def _moveaxis(tape: Tape, x: Symbol, source: Any, destination: Any) -> Symbol:
 
 
 def _roll(tape: Tape, x: Symbol, shift: Any, axis: Any) -> Symbol:
-    for by, along in zip(np.atleast_1d(shift), np.atleast_1d(axis), strict=True):
+    several = isinstance(axis, tuple)
+    for by, along in zip(shift if several else (shift,), axis if several else (axis,), strict=True):
         side, place = x.shape[along], int(along) % x.ndim
-        cut = int(-by) % side
+        cut = -whole(by) % side
         if cut:
             key = [slice(None)] * x.ndim
             parts = []
@@ -55,7 +58,7 @@ def _roll(tape: Tape, x: Symbol, shift: Any, axis: Any) -> Symbol:
 
 def _pad(tape: Tape, x: Symbol, widths: Any) -> Symbol:
     for axis, (before, behind) in enumerate(widths):
-        sides = [(*x.shape[:axis], int(width), *x.shape[axis + 1 :]) for width in (before, behind)]
+        sides = [(*x.shape[:axis], whole(width), *x.shape[axis + 1 :]) for width in (before, behind)]
         zeros = [[tape.symbol(tape.build.filled(0, side))] if side[axis] else [] for side in sides]
         x = _concatenate(tape, [*zeros[0], x, *zeros[1]], axis)
     return x

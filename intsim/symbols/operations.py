@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arith import AnyArray
 from .expression import Expression
+from .sizes import broadcast, largest, smallest
 
 LARGEST_SHIFT = 1 << 17  # bits; bounds may be numbers of that length
 Interval = tuple[int, int]
@@ -146,12 +147,18 @@ def _either(condition: Expression, a: Expression, b: Expression) -> Interval:
 
 
 def _sum(x: Expression, axis: int) -> Interval:
-    return x.shape[axis] * x.lo, x.shape[axis] * x.hi
+    return _of_so_many(x.shape[axis], x.lo, x.hi)
 
 
 def _matmul(a: Expression, b: Expression) -> Interval:
     lo, hi = _corners(lambda x, y: x * y)(a, b)
-    return a.shape[-1] * lo, a.shape[-1] * hi
+    return _of_so_many(a.shape[-1], lo, hi)
+
+
+def _of_so_many(count: int, lo: int, hi: int) -> Interval:
+    """The bounds of a sum."""
+    counts = (smallest(count), largest(count))
+    return min(n * lo for n in counts), max(n * hi for n in counts)
 
 
 def _same(x: Expression, **_: Any) -> Interval:
@@ -163,7 +170,7 @@ def _truth(*_: Expression, **__: Any) -> Interval:
 
 
 def _broadcast(*args: Expression, **_: Any) -> Shape:
-    return np.broadcast_shapes(*(x.shape for x in args))
+    return broadcast(*(x.shape for x in args))
 
 
 def _own(x: Expression, **_: Any) -> Shape:
@@ -177,7 +184,7 @@ def _without(x: Expression, axis: int) -> Shape:
 def _product_shape(a: Expression, b: Expression) -> Shape:
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(f"{list(a.shape)} and {list(b.shape)} cannot be multiplied")
-    return (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    return (*broadcast(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
 
 
 def _concatenated(*args: Expression, axis: int) -> Shape:
@@ -228,7 +235,7 @@ OPERATIONS: Mapping[str, Operation] = {
     # along one axis, which disappears
     "sum": Operation(lambda x, axis: x.sum(axis=axis), _sum, _without),
     "max": Operation(lambda x, axis: x.max(axis=axis), lambda x, axis: _same(x), _without),
-    "argmax": Operation(lambda x, axis: x.argmax(axis=axis), lambda x, axis: (0, x.shape[axis] - 1), _without),
+    "argmax": Operation(lambda x, axis: x.argmax(axis=axis), lambda x, axis: (0, largest(x.shape[axis]) - 1), _without),
     "matmul": Operation(np.matmul, _matmul, _product_shape),
     # movements
     "reshape": _moving(lambda x, shape: x.reshape(shape), lambda x, shape: shape),

@@ -14,6 +14,7 @@ import numpy as np
 from .build import Builder
 from .expression import Expression
 from .functions import FUNCTIONS
+from .sizes import product, whole
 
 # NumPy's functions of two arrays, by the operations that they are; with True the arguments change places.
 BINARY = {
@@ -36,6 +37,15 @@ BINARY = {
     "greater_equal": ("less_equal", True),
     "equal": ("equal", False),
 }
+
+
+def _ends(part: slice, side: int) -> tuple[int, int]:
+    """Where a part of an axis begins and ends; sizes stay sizes."""
+    start = 0 if part.start is None else part.start
+    stop = side if part.stop is None else part.stop
+    if not 0 <= start <= stop <= side:
+        start, stop, _ = part.indices(side)
+    return start, stop
 
 
 class NotTraceable(TypeError):
@@ -183,11 +193,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def reshape(self, *shape: Any) -> Symbol:
         """Another shape of the same elements; one side may be -1."""
-        sides = [int(side) for side in (shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)]
+        sides = [whole(side) for side in (shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)]
         if -1 in sides:
-            rest = int(np.prod([side for side in sides if side != -1], dtype=np.int64))
-            sides[sides.index(-1)] = self.size // max(rest, 1)
-        if int(np.prod(sides, dtype=np.int64)) != self.size:
+            rest = product(side for side in sides if side != -1)
+            sides[sides.index(-1)] = product(self.shape) // max(rest, 1)
+        if product(sides) != self.size:
             raise ValueError(f"{list(self.shape)} has no shape {sides}")
         return self._op("reshape", shape=tuple(sides))
 
@@ -210,7 +220,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def repeat(self, count: int, axis: int) -> Symbol:
         """Every element so many times along an axis."""
-        return self._op("repeat", count=int(count), axis=axis % self.ndim)
+        return self._op("repeat", count=whole(count), axis=axis % self.ndim)
 
     def __getitem__(self, key: Any) -> Symbol:
         keys = list(key) if isinstance(key, tuple) else [key]
@@ -228,12 +238,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                 continue
             side = next(sides)
             if isinstance(k, slice):
-                start, stop, step = k.indices(side)
-                if step != 1:
+                if k.step not in (None, 1):
                     raise NotTraceable("a slice with a step")
+                start, stop = _ends(k, side)
                 shape.append(max(stop - start, 0))
             else:
-                start = int(k) % side
+                start = whole(k) % side
                 stop = start + 1
             starts.append(start)
             stops.append(max(stop, start))

@@ -1,0 +1,106 @@
+"""Sizes: integers of a call that is not known yet, lengths and parameters, each with an example and an expression.
+
+An equation that is given sizes in place of integers decides by the examples where Python decides, and writes down what it
+computes with them: one trace stands for all calls of which the shapes have the same pattern.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .expression import Expression
+
+
+class Size(int):
+    """An integer with an expression, whose bounds hold for every call; its own value is an example."""
+
+    symbolic = True  # `integers` lets it pass
+    expression: Expression
+    build: Any  # the Builder of its trace
+
+    @classmethod
+    def made(cls, build: Any, example: int, expression: Expression) -> Size:
+        """A size, or the number itself where it is one."""
+        size = cls(example)
+        size.build, size.expression = build, expression
+        return size
+
+    def _with(self, kind: str, other: Any, example: Callable[[int, int], int], swapped: bool = False) -> Any:
+        if not isinstance(other, int | np.integer):
+            return NotImplemented
+        own = other.expression if isinstance(other, Size) else self.build.constant(int(other))
+        a, b = (own, self.expression) if swapped else (self.expression, own)
+        values = (int(other), int(self)) if swapped else (int(self), int(other))
+        expression = self.build(kind, a, b)
+        value = example(*values)
+        return value if expression.scalar is not None else Size.made(self.build, value, expression)
+
+    def __add__(self, other: Any) -> Any:
+        return self._with("add", other, operator.add)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._with("add", other, operator.add, swapped=True)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._with("subtract", other, operator.sub)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._with("subtract", other, operator.sub, swapped=True)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._with("multiply", other, operator.mul)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._with("multiply", other, operator.mul, swapped=True)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._with("floor_divide", other, operator.floordiv)
+
+    def __lshift__(self, other: Any) -> Any:
+        return self._with("left_shift", other, operator.lshift)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return self._with("left_shift", other, operator.lshift, swapped=True)
+
+    def __mod__(self, other: Any) -> Any:
+        return self - self // other * other
+
+    def __neg__(self) -> Any:
+        return 0 - self
+
+    __hash__ = int.__hash__
+
+
+def whole(value: Any) -> int:
+    """A size as it is, anything else as an integer."""
+    return value if isinstance(value, Size) else int(value)
+
+
+def largest(value: int) -> int:
+    """The largest value that an integer of a call may have."""
+    return value.expression.hi if isinstance(value, Size) else int(value)
+
+
+def smallest(value: int) -> int:
+    """The smallest value that an integer of a call may have."""
+    return value.expression.lo if isinstance(value, Size) else int(value)
+
+
+def product(values: Iterable[int]) -> int:
+    """The product of sizes."""
+    result: int | None = None
+    for value in values:
+        result = value if result is None else result * value
+    return 1 if result is None else result
+
+
+def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of arrays of these shapes together, with the sizes that they have."""
+    due = np.broadcast_shapes(*shapes)
+    sides = [shape[::-1] for shape in shapes]
+    chosen = [[side[i] for side in sides if i < len(side)] for i in range(len(due))]
+    return tuple(max(among, key=lambda side: (isinstance(side, Size), side)) for among in chosen)[::-1]
