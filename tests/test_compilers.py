@@ -29,7 +29,6 @@ from intsim.compilers.matrix import DIFFERS, EXACT, REFUSED, Verdict, difference
 from intsim.compilers.onnx_form import OPSET, Body, carrier
 from intsim.compilers.onnx_model import onnx_model, require_integers, save_onnx
 from intsim.compilers.primitives import primitive_cases
-from intsim.compilers.saturation import limited
 from intsim.compilers.tosa_model import TosaModel
 from intsim.dialects import DIALECTS, Dialect
 from intsim.engine.graph import Graph
@@ -41,6 +40,7 @@ from intsim.quantization.synth import random_picture, random_weights
 from intsim.symbols import evaluate, trace
 from intsim.symbols.build import Builder
 from intsim.symbols.expression import in_order
+from intsim.symbols.saturation import limited
 
 from checking import calls_of_vectors
 from networks import TINY, TINY_DEIT, TINY_SWIN

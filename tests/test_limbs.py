@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from intsim.arith import I32, TensorBound
 from intsim.compilers.limbs import WIDTHS, Limbs, digit_names, narrowed
-from intsim.compilers.saturation import limited
 from intsim.dialects import DIALECTS, Dialect
 from intsim.errors import IntsimError
 from intsim.ops import REGISTRY, Op
@@ -22,6 +21,7 @@ from intsim.symbols import OPERATIONS, Expression, trace
 from intsim.symbols.build import Builder
 from intsim.symbols.evaluate import computed
 from intsim.symbols.expression import in_order
+from intsim.symbols.saturation import limited
 
 from checking import calls_of_vectors, searching
 
@@ -44,7 +44,7 @@ def value_of(root: Expression, inputs: Mapping[str, NDArray], given_as: Mapping[
     for node in in_order(number.digits):
         value = values[node] = computed(node, [values[arg] for arg in node.args], digits)
         if value.size and not node.boolean:
-            assert max(node.lo, -limit) <= value.min() <= value.max() <= min(node.hi, limit - 1), node
+            assert max(node.lo, -limit) <= value.min() <= value.max() <= min(node.hi, limit - 1), node  # of 32 or 24 bits
     if len(number.digits) == 1:
         return values[number.digits[0]]
     parts = [values[digit].astype(object) << limbs.k * i for i, digit in enumerate(number.digits)]

@@ -51,8 +51,10 @@ def narrowed(
         name: writer.compact(writer.made[step].digits, *(limits or {}).get(name, (step.lo, step.hi)))
         for name, step in steps.items()
     }
-    for node in in_order([digit for number in found.values() for digit in number.digits]):
-        if not writer.fits(node.lo, node.hi):
+    order = list(in_order([digit for number in found.values() for digit in number.digits]))
+    proved = {node.args[0] for node in order if node.kind == "bounded" and writer.fits(node.lo, node.hi)}
+    for node in order:
+        if not writer.fits(node.lo, node.hi) and node not in proved:
             raise IntsimError(f"{node.kind} may reach [{node.lo}, {node.hi}], which {width} bits do not hold")
     return found
 

@@ -18,8 +18,8 @@ from ..arith import I32, I64, AnyArray
 from ..errors import IntsimError
 from ..symbols import OPERATIONS, Expression, Traced
 from ..symbols.expression import CONSTANT, INPUT, in_order
+from ..symbols.saturation import limited
 from .limbs import Limbs, digit_names, narrowed
-from .saturation import limited
 
 OPSET = 18
 BIAS = 62  # of dividends: 2**62, a multiple of every power of two below

@@ -16,7 +16,7 @@ from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..symbols import trace
-from .saturation import limited
+from ..symbols.saturation import limited
 from .tosa_form import Text, TosaBody, Value
 
 

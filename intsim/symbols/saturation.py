@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..symbols import Expression
-from ..symbols.build import Builder
-from ..symbols.expression import CONSTANT, INPUT, in_order
+from ..arith import I64
+from .build import Builder
+from .expression import CONSTANT, INPUT, Expression, in_order
 
 EXACT = None  # how far an expression has to be exact: in all of its values
 
@@ -36,6 +36,8 @@ def limited(steps: Mapping[str, Expression]) -> dict[str, Expression]:
         else:
             if node.kind == "left_shift" and need is not EXACT and node.args[0].lo >= 1:
                 args[1] = build("minimum", args[1], build.constant(need.bit_length()))
+            if node.kind == "sum" and need is not EXACT and not I64.holds(node.lo, node.hi) and node.args[0].lo >= 0:
+                args[0] = build("minimum", args[0], build.constant(need + 1))
             made[node] = build(node.kind, *args, **dict(node.attributes))
     return {name: made[step] for name, step in steps.items()}
 

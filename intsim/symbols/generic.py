@@ -1,0 +1,87 @@
+"""Generic traces: one expression graph of an operator for every shape and parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..arith import I32, I64, Format
+from ..dialects import Dialect, resolve
+from ..ops import REGISTRY
+from .expression import Expression
+from .sizes import Size, product
+from .symbol import Tape
+from .trace import Traced
+
+LONGEST = 1 << 16  # of an axis
+EXAMPLES = (101, 103, 107, 109, 113)  # primes, so that no two lengths are equal by chance
+
+
+def generic(
+    op: str,
+    shapes: Mapping[str, tuple[str, ...]],
+    dialect: Dialect | str | None = None,
+    fixed: Mapping[str, int] | None = None,
+) -> Traced:
+    """The expressions of an operator for any lengths and parameters, but those that are `fixed`.
+
+    `shapes` names the axes of every array, an input or a parameter; an axis may be a product, as in ``size*size``, or a
+    number. Lengths are from 1 to 65,536. Values have the format of the operator's argument, of 32 bits where it takes
+    any. Inputs of the trace are arrays, lengths and parameters; an axis of a shape is a `Size`, and so is every length.
+    """
+    operator, tape = REGISTRY[op], Tape()
+    rules = resolve(dialect) if dialect is not None and operator.choices else None
+    inputs: dict[str, Expression] = {}
+    lengths = _examples(shapes, operator.params)
+
+    def length(name: str) -> int:
+        if name.isdigit():
+            return int(name)
+        if "*" in name:
+            factors = [length(part) for part in name.split("*")]
+            made = product(factors)
+            if len(factors) == 2 and factors[0] is factors[1]:
+                made.root = factors[0]  # type: ignore[attr-defined]
+            return made
+        return sizes[name]
+
+    def size(name: str, lo: int, hi: int, example: int) -> Size:
+        inputs[name] = tape.build.input(name, (), lo, hi)
+        return Size.made(tape.build, example, inputs[name])
+
+    params: dict[str, Any] = {}
+    sizes: dict[str, int] = {}
+    for key, param in operator.params.items():
+        if key in (fixed or {}):
+            params[key] = (fixed or {})[key]
+        elif key not in shapes:
+            params[key] = sizes[key] = size(key, param.fmt.lo, param.fmt.hi, lengths.get(key, _example(param.fmt)))
+    for name, example in lengths.items():
+        if name not in sizes:
+            sizes[name] = size(name, 1, LONGEST, example)
+
+    def array(name: str, fmt: Format) -> Any:
+        own = I32 if fmt is I64 else fmt
+        inputs[name] = tape.build.input(name, tuple(length(axis) for axis in shapes[name]), own.lo, own.hi)
+        return tape.symbol(inputs[name])
+
+    names = [name for name in shapes if name not in operator.params]
+    arguments = [array(name, operator.port(i)) for i, name in enumerate(names)]
+    params |= {key: array(key, operator.params[key].fmt) for key in shapes if key in operator.params}
+    found = operator.steps(*arguments, **params, dialect=rules)
+    steps = {name: tape.expression(value) for name, value in found.items()}
+    refusals = tuple(dict.fromkeys(refusal for refusal in tape.refusals if refusal.scalar != 0))
+    return Traced(op, rules, inputs, steps, refusals)
+
+
+def _example(fmt: Format) -> int:
+    """An example of a parameter that is no length."""
+    return min(max(7, fmt.lo), fmt.hi)
+
+
+def _examples(shapes: Mapping[str, tuple[str, ...]], params: Mapping[str, Any]) -> dict[str, int]:
+    """An example of every length that shapes name."""
+    parts = (part for axes in shapes.values() for axis in axes for part in axis.split("*"))
+    names = dict.fromkeys(part for part in parts if not part.isdigit())
+    primes: Iterator[int] = iter(EXAMPLES)
+    return {name: next(primes) for name in names}
