@@ -26,6 +26,7 @@ from .contracts import (
     signed,
 )
 from .reference import (
+    counting,
     divide,
     dyadic,
     first_index,
@@ -37,6 +38,7 @@ from .reference import (
     round_shift,
     rounding_terms,
     saturate,
+    whole_root,
     wrap,
 )
 
@@ -63,6 +65,7 @@ __all__ = [
     "TensorBound",
     "Variance",
     "X0Rounding",
+    "counting",
     "divide",
     "dyadic",
     "first_index",
@@ -76,5 +79,6 @@ __all__ = [
     "rounding_terms",
     "saturate",
     "signed",
+    "whole_root",
     "wrap",
 ]

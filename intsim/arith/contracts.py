@@ -137,9 +137,13 @@ def _narrowest(fmt: Format) -> np.dtype:
     return next(np.dtype(k) for k in kinds if fmt.within(np.iinfo(k).min, np.iinfo(k).max))
 
 
-@cache
 def signed(bits: int) -> Format:
     """The two's-complement format with `bits` bits."""
+    return _signed(bits) if type(bits) is int else _signed.__wrapped__(bits)  # a symbolic width is not kept
+
+
+@cache
+def _signed(bits: int) -> Format:
     return Format(f"i{bits}", -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 

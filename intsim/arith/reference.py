@@ -160,6 +160,18 @@ def isqrt(v: ArrayLike, mode: str) -> IntArray:
     return root[()]  # a scalar for a scalar
 
 
+def counting(n: int) -> IntArray:
+    """The integers from 0 to n - 1."""
+    symbolic = getattr(n, "counting", None)  # of a trace, see intsim.symbols
+    return np.arange(n) if symbolic is None else symbolic()
+
+
+def whole_root(n: int) -> int:
+    """The root of a length that is a square."""
+    root: int = getattr(n, "root", 0) or math.isqrt(n)  # a symbolic square knows its root
+    return root
+
+
 def dyadic(f: Any) -> tuple[Any, Any]:
     """The multiplier and shift ``(m, e)`` with ``f ~ m * 2**-e``: 31 bits of mantissa, ties away from zero, sign in m.
 

@@ -43,10 +43,12 @@ def _own_format(value: ArrayLike, port: Format) -> Format:
     return own.get(np.dtype(getattr(value, "dtype", np.int64)).str, I64)
 
 
-def require(condition: bool, message: str) -> None:
+def require(condition: int, message: str) -> None:
     """Raise a ValueError with `message` unless `condition` holds: one line per requirement of an operator."""
     if not condition:
         raise ValueError(message)
+    if (required := getattr(condition, "required", None)) is not None:  # of a trace, see intsim.symbols
+        required()
 
 
 _NOTHING = np.empty(0, np.int8)

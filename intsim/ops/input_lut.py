@@ -15,9 +15,7 @@ array([[[-128, -128]]], dtype=int8)
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..arith import I8, U8, FloatArray, IntArray, TensorBound
+from ..arith import I8, U8, FloatArray, IntArray, TensorBound, counting
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
@@ -25,7 +23,7 @@ from ._op import Op, Param, require, rows_of
 
 
 def steps(image: IntArray, table: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
-    channels = np.arange(table.shape[0])
+    channels = counting(table.shape[0])
     return {"out": table[channels, image]}
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from ..arith import IntArray
+from ..arith import IntArray, whole_root
 from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
@@ -23,7 +23,7 @@ from ._op import Param, require
 
 def steps(x: IntArray, height: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
     *leading, count, tokens, channels = x.shape
-    size = math.isqrt(tokens)
+    size = whole_root(tokens)
     down = height // size
     cut = x.reshape(*leading, down, count // down, size, size, channels)
     return {"out": cut.swapaxes(-4, -3).reshape(*leading, height, count // down * size, channels)}

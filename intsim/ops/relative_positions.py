@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arith import IntArray
+from ..arith import IntArray, counting
 from ..dialects import Dialect
 from ._move import data_movement
 from ._op import Param, require
 
 
 def steps(table: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, IntArray]:
-    row, column = np.divmod(np.arange(size * size), size)
+    cell = counting(size * size)
+    row = cell // size
+    column = cell - row * size
     down, right = (place[:, None] - place + size - 1 for place in (row, column))
     return {"out": np.moveaxis(table[down * (2 * size - 1) + right], -1, 0)}
 

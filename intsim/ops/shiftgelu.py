@@ -114,7 +114,7 @@ def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBo
     else:
         largest = -x0 << n  # the exponential of the row's maximum
         may_pass = dialect.overflow is Overflow.EXACT and dialect.exp_sum is ExpSum.SATURATE
-        require(largest < 2**31 or may_pass, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
+        require(may_pass or largest < 2**31, f"one exponential reaches -x0 * 2**n = {largest}, past i32; lower n")
         hi = max(hi, largest >> (32 - b))
         if dialect.exp_sum is ExpSum.WRAP32:  # the factor of a wrapped sum has no bound
             hi = (largest << 31) >> (32 - b)

@@ -87,11 +87,20 @@ class Builder:
             return Expression(kind, args, fixed, shape, lo, hi, boolean, function)
 
         made = self._once((kind, *(id(arg) for arg in args), fixed), make)
+        if all(arg.scalar is not None for arg in args) and (OPERATIONS[kind].elementwise or _moves_one_value(kind, args)):
+            return self.filled(self._folded(made, args), made.shape)
         if all(arg.kind == CONSTANT for arg in args):
             return self.constant(computed(made, [arg.value for arg in args if arg.value is not None]))
         if made.boolean and made.lo == made.hi:
             return self.filled(bool(made.lo), made.shape)
         return made
+
+    def _folded(self, made: Expression, args: tuple[Expression, ...]) -> Any:
+        """What all elements of an operation on constants of one value are."""
+        if made.kind in MOVES:
+            return bool(args[0].scalar) if made.boolean else args[0].scalar
+        values = [np.asarray(bool(arg.scalar) if arg.boolean else arg.scalar) for arg in args]
+        return computed(made, values)[()]
 
     def replaced(self, root: Expression, old: Expression, new: Expression) -> Expression:
         """`root` with one expression in the place of another."""
@@ -201,6 +210,11 @@ class Builder:
                 same = a
         elif a.scalar is not None and a.scalar == {"add": 0, "multiply": 1, "bitwise_or": 0, "bitwise_xor": 0}.get(kind):
             same = b
+        for x, other in ((a, b), (b, a)):
+            if kind == "add" and x.kind == "subtract" and x.args[1] is other:  # (x - y) + y
+                same = x.args[0]
+        if kind == "floor_divide" and a.kind == "multiply" and b in a.args and b.lo > 0:
+            same = a.args[0 if a.args[1] is b else 1]
         if same is not None:
             return self._broadcast(same, shape)
         if kind == "subtract" and a is b:
@@ -210,6 +224,11 @@ class Builder:
         if kind == "floor_divide" and b.scalar is not None and b.scalar > 0 and b.scalar & (b.scalar - 1) == 0:
             return self("right_shift", a, self.filled(b.scalar.bit_length() - 1, b.shape))
         return None
+
+
+def _moves_one_value(kind: str, args: tuple[Expression, ...]) -> bool:
+    """Whether a movement of constants gives one value everywhere."""
+    return kind in MOVES and (kind == "gather" or len({arg.scalar for arg in args}) == 1)
 
 
 def _function_of_one(

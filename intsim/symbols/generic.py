@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from ..arith import I32, I64, Format
+from ..arith import I32, I64, Format, TensorBound
 from ..dialects import Dialect, resolve
 from ..ops import REGISTRY
 from .expression import Expression
@@ -14,25 +15,25 @@ from .symbol import Tape
 from .trace import Traced
 
 LONGEST = 1 << 16  # of an axis
-EXAMPLES = (101, 103, 107, 109, 113)  # primes, so that no two lengths are equal by chance
+EXAMPLES = (101, 103, 107, 109, 113, 127)  # primes, so that no two lengths are equal by chance
 
 
 def generic(
     op: str,
     shapes: Mapping[str, tuple[str, ...]],
     dialect: Dialect | str | None = None,
-    fixed: Mapping[str, int] | None = None,
+    fixed: Mapping[str, int | str] | None = None,
 ) -> Traced:
-    """The expressions of an operator for any lengths and parameters, but those that are `fixed`.
+    """The expressions of an operator for any lengths and parameters, but those that are `fixed`, or products of lengths.
 
     `shapes` names the axes of every array, an input or a parameter; an axis may be a product, as in ``size*size``, or a
     number. Lengths are from 1 to 65,536. Values have the format of the operator's argument, of 32 bits where it takes
     any. Inputs of the trace are arrays, lengths and parameters; an axis of a shape is a `Size`, and so is every length.
     """
-    operator, tape = REGISTRY[op], Tape()
+    operator, tape, fixed = REGISTRY[op], Tape(), fixed or {}
     rules = resolve(dialect) if dialect is not None and operator.choices else None
     inputs: dict[str, Expression] = {}
-    lengths = _examples(shapes, operator.params)
+    lengths = _examples(shapes)
 
     def length(name: str) -> int:
         if name.isdigit():
@@ -47,18 +48,20 @@ def generic(
 
     def size(name: str, lo: int, hi: int, example: int) -> Size:
         inputs[name] = tape.build.input(name, (), lo, hi)
-        return Size.made(tape.build, example, inputs[name])
+        return Size.made(tape, example, inputs[name])
 
     params: dict[str, Any] = {}
     sizes: dict[str, int] = {}
     for key, param in operator.params.items():
-        if key in (fixed or {}):
-            params[key] = (fixed or {})[key]
-        elif key not in shapes:
+        if isinstance(fixed.get(key), int):
+            params[key] = fixed[key]
+        elif key not in shapes and key not in fixed:
             params[key] = sizes[key] = size(key, param.fmt.lo, param.fmt.hi, lengths.get(key, _example(param.fmt)))
     for name, example in lengths.items():
         if name not in sizes:
             sizes[name] = size(name, 1, LONGEST, example)
+
+    params |= {key: length(axis) for key, axis in fixed.items() if isinstance(axis, str)}
 
     def array(name: str, fmt: Format) -> Any:
         own = I32 if fmt is I64 else fmt
@@ -70,6 +73,13 @@ def generic(
     params |= {key: array(key, operator.params[key].fmt) for key in shapes if key in operator.params}
     found = operator.steps(*arguments, **params, dialect=rules)
     steps = {name: tape.expression(value) for name, value in found.items()}
+    if not operator.moves:
+        bounds = [
+            TensorBound(inputs[name].shape, operator.port(i), inputs[name].lo, inputs[name].hi)
+            for i, name in enumerate(names)
+        ]
+        with suppress(TypeError):  # NotTraceable, too: what reads the values of arrays requires nothing of parameters
+            operator.infer(*bounds, **params, dialect=rules)
     refusals = tuple(dict.fromkeys(refusal for refusal in tape.refusals if refusal.scalar != 0))
     return Traced(op, rules, inputs, steps, refusals)
 
@@ -79,7 +89,7 @@ def _example(fmt: Format) -> int:
     return min(max(7, fmt.lo), fmt.hi)
 
 
-def _examples(shapes: Mapping[str, tuple[str, ...]], params: Mapping[str, Any]) -> dict[str, int]:
+def _examples(shapes: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     """An example of every length that shapes name."""
     parts = (part for axes in shapes.values() for axis in axes for part in axis.split("*"))
     names = dict.fromkeys(part for part in parts if not part.isdigit())

@@ -313,6 +313,9 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda table, index: (*index.shape, *table.shape[1:]),
         None,
     ),
+    "index": Operation(  # the integers from 0 on, as many as a length says
+        lambda count, shape: np.arange(int(count)), lambda count, shape: (0, count.hi - 1), lambda count, shape: shape
+    ),
     # what is known of a value from elsewhere, and proved there: the value itself, with tighter bounds
     "bounded": Operation(lambda x, lo, hi: x, lambda x, lo, hi: (max(x.lo, lo), min(x.hi, hi)), _own),
 }

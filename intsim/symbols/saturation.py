@@ -32,7 +32,7 @@ def limited(steps: Mapping[str, Expression]) -> dict[str, Expression]:
         if node.kind == INPUT:
             made[node] = build.input(node.name, node.shape, node.lo, node.hi)
         elif node.kind == CONSTANT:
-            made[node] = build.constant(node.value)
+            made[node] = build.constant(node.value) if node.scalar is None else build.filled(_value(node), node.shape)
         else:
             if node.kind == "left_shift" and need is not EXACT and node.args[0].lo >= 1:
                 args[1] = build("minimum", args[1], build.constant(need.bit_length()))
@@ -40,6 +40,11 @@ def limited(steps: Mapping[str, Expression]) -> dict[str, Expression]:
                 args[0] = build("minimum", args[0], build.constant(need + 1))
             made[node] = build(node.kind, *args, **dict(node.attributes))
     return {name: made[step] for name, step in steps.items()}
+
+
+def _value(node: Expression) -> int | bool:
+    """What all elements of a constant are."""
+    return bool(node.scalar) if node.boolean else int(node.scalar or 0)
 
 
 def _needs(node: Expression, need: int | None) -> list[int | None]:

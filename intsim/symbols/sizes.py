@@ -15,29 +15,39 @@ import numpy as np
 from .expression import Expression
 
 
+class Demand(int):
+    """Whether a comparison of sizes holds for the examples; where an operator requires it, it has to hold for every call."""
+
+    required: Callable[[], None]
+
+
 class Size(int):
     """An integer with an expression, whose bounds hold for every call; its own value is an example."""
 
     symbolic = True  # `integers` lets it pass
     expression: Expression
-    build: Any  # the Builder of its trace
+    tape: Any  # of its trace
 
     @classmethod
-    def made(cls, build: Any, example: int, expression: Expression) -> Size:
+    def made(cls, tape: Any, example: int, expression: Expression) -> Size:
         """A size, or the number itself where it is one."""
         size = cls(example)
-        size.build, size.expression = build, expression
+        size.tape, size.expression = tape, expression
         return size
+
+    def counting(self) -> Any:
+        """The symbol of the integers below it."""
+        return self.tape.symbol(self.tape.build("index", self.expression, shape=(self,)))
 
     def _with(self, kind: str, other: Any, example: Callable[[int, int], int], swapped: bool = False) -> Any:
         if not isinstance(other, int | np.integer):
             return NotImplemented
-        own = other.expression if isinstance(other, Size) else self.build.constant(int(other))
+        own = other.expression if isinstance(other, Size) else self.tape.build.constant(int(other))
         a, b = (own, self.expression) if swapped else (self.expression, own)
         values = (int(other), int(self)) if swapped else (int(self), int(other))
-        expression = self.build(kind, a, b)
+        expression = self.tape.build(kind, a, b)
         value = example(*values)
-        return value if expression.scalar is not None else Size.made(self.build, value, expression)
+        return value if expression.scalar is not None else Size.made(self.tape, value, expression)
 
     def __add__(self, other: Any) -> Any:
         return self._with("add", other, operator.add)
@@ -71,6 +81,39 @@ class Size(int):
 
     def __neg__(self) -> Any:
         return 0 - self
+
+    def _compared(self, kind: str, other: Any, holds: bool, swapped: bool = False, negated: bool = False) -> Any:
+        """The outcome for the examples, which remembers the expression."""
+        if not isinstance(other, int | np.integer):
+            return NotImplemented
+        own = other.expression if isinstance(other, Size) else self.tape.build.constant(int(other))
+        a, b = (own, self.expression) if swapped else (self.expression, own)
+
+        def required() -> None:
+            refusal = self.tape.build(kind, a, b)
+            self.tape.refusals.append(refusal if negated else self.tape.build("logical_not", refusal))
+
+        outcome = Demand(holds)
+        outcome.required = required
+        return outcome
+
+    def __lt__(self, other: Any) -> Any:
+        return self._compared("less", other, int(self) < other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._compared("less_equal", other, int(self) <= other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compared("less", other, int(self) > other, swapped=True)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compared("less_equal", other, int(self) >= other, swapped=True)
+
+    def __rshift__(self, other: Any) -> Any:
+        return self._with("right_shift", other, operator.rshift)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return self._with("right_shift", other, operator.rshift, swapped=True)
 
     __hash__ = int.__hash__
 

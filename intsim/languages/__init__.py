@@ -1,0 +1,1 @@
+"""Operators and networks in other languages, printed from the expressions of `symbols`: C and SystemVerilog."""

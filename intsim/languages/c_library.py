@@ -1,0 +1,116 @@
+"""Operators as a C library: freestanding C99, a file an operator, one header, a Makefile, a CMake file and a self-test."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from .._version import __version__
+from ..dialects import Dialect
+from ..ops import REGISTRY
+from ..storage.templates import template
+from .c_operator import Argument, COperator
+from .c_selftest import selftest
+from .shapes import forms
+
+WIDTH = 112  # of comments
+KINDS = {
+    "step": "1 where {of} has a value per channel, 0 where one is for all",
+    "steps": "where to store intermediate values, or NULL; so may each of its pointers be",
+}
+
+
+class CLibrary:
+    """The functions of some operators in some dialects. An operator without choices has one for all of them."""
+
+    def __init__(self, ops: Sequence[str], dialects: Sequence[Dialect]) -> None:
+        self.ops, self.dialects = list(ops), list(dialects)
+        self.functions: dict[str, list[COperator]] = {}
+        for op in self.ops:
+            rules = self.dialects if REGISTRY[op].choices else self.dialects[:1]
+            self.functions[op] = [COperator(op, form, dialect) for form in forms(op) for dialect in rules]
+
+    def files(self) -> dict[str, str]:
+        """The text of every file, by name."""
+        sources = [f"intsim_{op}.c" for op in self.ops]
+        context = {"version": __version__, "ops": self.ops, "sources": ["intsim_error.c", *sources]}
+        found = {
+            "intsim.h": self.rendered("intsim.h.j2", operators=[self._described(op) for op in self.ops], **context),
+            "intsim_arithmetic.h": self.rendered("intsim_arithmetic.h.j2", **context),
+            "intsim_error.c": self.rendered("intsim_error.c.j2", **context),
+            "selftest.h": self.rendered("selftest.h.j2", **context),
+            "Makefile": self.rendered("Makefile.j2", **context),
+            "CMakeLists.txt": self.rendered("CMakeLists.txt.j2", **context),
+        }
+        for op, source in zip(self.ops, sources, strict=True):
+            functions = self.functions[op]
+            texts = [function.text() for function in functions]
+            found[f"selftest_{op}.c"] = selftest(functions)
+            found[source] = self.rendered("operator.c.j2", op=op, equation=comment(equation(op)), texts=texts, **context)
+        return found
+
+    def rendered(self, name: str, **context: object) -> str:
+        """A file from its template."""
+        return template(__package__, name, markup=False).render(**context).rstrip() + "\n"
+
+    def _described(self, op: str) -> dict[str, object]:
+        """What the header says of an operator."""
+        functions = self.functions[op]
+        first = functions[0]
+        steps = [(name, " * ".join(map(first._side, first.results[name].shape)) or "1") for name in first.steps]
+        choices = {function.name: _choices(function) for function in functions if function.dialect is not None}
+        return {
+            "op": op,
+            "about": comment(documentation(op)),
+            "steps": steps,
+            "steps_type": first.steps_type,
+            "functions": [(function.declaration, choices.get(function.name, "")) for function in functions],
+            "arguments": comment(listed(first.arguments)),
+        }
+
+
+def listed(arguments: Iterable[Argument]) -> str:
+    """What the arguments of a function are, a line each."""
+    lines, before = [], ""
+    for argument in arguments:
+        if argument.kind in ("array", "result"):
+            shape = " x ".join(argument.shape) or "1"
+            fmt = f"{argument.fmt.lo} to {argument.fmt.hi}" if argument.fmt is not None else "written"
+            lines.append(f"{argument.name}: [{shape}], {fmt}")
+        elif argument.kind == "parameter" and argument.fmt is not None:
+            lines.append(f"{argument.name}: {argument.fmt.lo} to {argument.fmt.hi}")
+        elif argument.kind in KINDS:
+            lines.append(f"{argument.name}: {KINDS[argument.kind].format(of=before)}")
+        before = argument.name
+    return "\n".join(lines)
+
+
+def _choices(function: COperator) -> str:
+    """The choices of a function's dialect, in words."""
+    assert function.dialect is not None
+    return ", ".join(f"{key} = {getattr(function.dialect, key)}" for key in function.operator.choices)
+
+
+def documentation(op: str) -> str:
+    """What an operator's module says of it, without the examples."""
+    text = (
+        (REGISTRY[op].__doc__ or op).partition(">>>")[0].replace("``", "").replace("`", "").replace("*checked*", "").strip()
+    )
+    return text.encode("ascii", "replace").decode()
+
+
+def equation(op: str) -> str:
+    """The head of the documentation: what is computed."""
+    return documentation(op).partition("Arguments:")[0].strip()
+
+
+def comment(text: str) -> list[str]:
+    """The lines of a comment."""
+    lines: list[str] = []
+    for line in text.replace("*/", "* /").splitlines():
+        lines += (
+            textwrap.wrap(line, WIDTH, drop_whitespace=True, subsequent_indent="  ")
+            if len(line) > WIDTH
+            else [line.rstrip()]
+        )
+    return lines

@@ -1,0 +1,271 @@
+"""One operator as a C function: its arguments, what is checked before, its steps, and the loops of `c_form`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from ..arith import I8, I32, I64, U8, Format
+from ..dialects import Dialect
+from ..ops import REGISTRY
+from ..symbols import Expression
+from ..symbols.expression import INPUT, in_order
+from ..symbols.generic import LONGEST, generic
+from ..symbols.saturation import limited
+from ..symbols.sizes import Size, product
+from .c_form import REDUCTIONS, ZERO, CForm, Index, ctype, factors, indented
+from .shapes import Form, stepped
+
+RESULT = "result"  # the variable
+WIDE_RESULTS = ("shift_exp",)  # operators whose result passes 32 bits
+REFUSED, SHAPE, PARAMETER, VALUE = "INTSIM_REFUSED", "INTSIM_SHAPE", "INTSIM_PARAMETER", "INTSIM_VALUE"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a function: its C type, its name, what it is, and the step that stands beside it, if any."""
+
+    kind: str  # "array", "step", "length", "parameter", "result", "steps"
+    ctype: str
+    name: str
+    shape: tuple[str, ...] = ()
+    fmt: Format | None = None
+
+    @property
+    def element(self) -> Format:
+        """The integers that its C type holds."""
+        name = self.ctype.replace("const ", "").replace(" *", "").removesuffix("_t")
+        return {"int8": I8, "uint8": U8, "int64": I64}.get(name, I32)
+
+    @property
+    def text(self) -> str:
+        """The declaration."""
+        return f"{self.ctype}{self.name}" if self.ctype.endswith("*") else f"{self.ctype} {self.name}"
+
+
+class COperator:
+    """A function of an operator in one dialect: `name`, `arguments`, `steps` (names and shapes), `text`."""
+
+    def __init__(self, op: str, form: Form, dialect: Dialect) -> None:
+        self.op, self.form, self.operator = op, form, REGISTRY[op]
+        self.dialect = dialect if self.operator.choices else None
+        suffix = f"_{dialect.name.replace('-', '_')}" if self.operator.choices else ""
+        self.name = f"intsim_{op}{form.suffix}{suffix}"
+        self.traced = generic(op, form.shapes, dialect, form.fixed)
+        roots = {**self.traced.steps, **{f" {i}": refusal for i, refusal in enumerate(self.traced.refusals)}}
+        found = limited(roots)
+        self.refusals = [found[f" {i}"] for i in range(len(self.traced.refusals))]
+        self.results = {name: found[name] for name in self.traced.steps}
+        self.steps = [name for name in self.results if name != "out"]
+        self.lengths = [x.name for x in self.traced.inputs.values() if not x.shape and x.name not in self.operator.params]
+        self.lengths += [name for name in self.operator.params if self._is_length(name)]
+        self.arguments = list(self._arguments())
+
+    @property
+    def out(self) -> Expression:
+        """The result."""
+        return self.results["out"]
+
+    @property
+    def wide(self) -> bool:
+        """Whether the result has 64 bits."""
+        return self.op in WIDE_RESULTS
+
+    @property
+    def steps_type(self) -> str:
+        """The name of the struct of the steps."""
+        return f"intsim_{self.op}_steps"
+
+    def _is_length(self, name: str) -> bool:
+        """Whether a parameter is the length of an axis."""
+        axes = {part for shape in self.form.shapes.values() for axis in shape for part in axis.split("*")}
+        return name in axes
+
+    def _arguments(self) -> Iterator[Argument]:
+        told: set[str] = set()
+        for name, axes in self.form.shapes.items():
+            fmt = self._format(name)
+            yield Argument("array", f"const {_ctype(fmt, name in self.operator.params)} *", name, axes, fmt)
+            if stepped(self.operator, name):
+                yield Argument("step", "size_t", f"{name}_step")
+            for axis in axes:
+                for part in axis.split("*"):
+                    if part not in told and not part.isdigit():
+                        told.add(part)
+                        yield Argument("length", "size_t", part)
+        for name in self.operator.params:
+            if name not in self.form.shapes and name not in self.form.fixed and name not in told:
+                yield Argument("parameter", "int32_t", name, fmt=self.operator.params[name].fmt)
+        out = "int64_t *" if self.op in WIDE_RESULTS else "int32_t *"
+        yield Argument("result", out, "out", tuple(self._side(side) for side in self.out.shape))
+        if self.steps:
+            yield Argument("steps", f"const {self.steps_type} *", "steps")
+
+    def _format(self, name: str) -> Format:
+        if name in self.operator.params:
+            return self.operator.params[name].fmt
+        names = [key for key in self.form.shapes if key not in self.operator.params]
+        fmt = self.operator.port(names.index(name))
+        return I32 if fmt is I64 else fmt
+
+    def _side(self, side: int) -> str:
+        form = CForm([], {}, self._element)
+        form.lengths = frozenset(self.lengths)
+        return form.extent(side)
+
+    # --- the text -------------------------------------------------------------------------------------------------------
+
+    @property
+    def declaration(self) -> str:
+        """The function's head."""
+        listed = ", ".join(argument.text for argument in self.arguments)
+        return f"int {self.name}({listed})"
+
+    def _element(self, x: Expression, index: Index) -> str:
+        form = self._writer
+        if stepped(self.operator, x.name):
+            (at,) = index
+            return f"{x.name}[{at.wrapped} * {x.name}_step]"
+        return f"{x.name}[{form.ravelled(index, x.shape).text}]"
+
+    def text(self) -> str:
+        """The function."""
+        body = list(self._body())
+        return "\n".join([self.declaration, "{", *body, "}"])
+
+    def _body(self) -> Iterator[str]:
+        names: dict[Expression, str] = {}
+        for name, x in self.results.items():
+            source = x.args[0] if x.kind == "reshape" and x.args[0].kind in REDUCTIONS else x
+            if source.kind != INPUT:
+                names.setdefault(source, RESULT if name == "out" else name)
+        taken = [argument.name for argument in self.arguments]
+        form = self._writer = CForm([*self.results.values(), *self.refusals], names, self._element, taken)
+        form.lengths = frozenset(self.lengths)
+        nests: dict[tuple[int, ...], list[str]] = {}  # steps that the loops over the result do not meet
+        for name in self.steps:
+            if not _meets(self.results[name].shape, self.out.shape):
+                nests.setdefault(self.results[name].shape, []).append(name)
+        for shape, own in nests.items():
+            self._nest(form, shape, own, last=False)
+        self._nest(form, self.out.shape, [name for name in self.steps if not any(name in own for own in nests.values())])
+        checks = list(self._checks(form))
+        for name, values in form.tables.items():
+            yield f"    static const int64_t {name}[] = {{{', '.join(map(str, values))}}};"
+        yield from indented(checks, 1)
+        yield from form.text()
+        yield "    return INTSIM_OK;"
+
+    def _nest(self, form: CForm, shape: tuple[int, ...], steps: list[str], last: bool = True) -> None:
+        """Loops over a shape, in which steps of shapes that broadcast to it are stored, and at `last` the result."""
+
+        def inside(sides: tuple[int, ...], index: Index) -> None:
+            if sides:
+                with form.loop(sides[0]) as at:
+                    inside(sides[1:], (*index, at))
+                return
+            for refusal in self.refusals if last else ():
+                value = form.value(refusal, _own(index, refusal.shape, shape))
+                form.put(value.level, f"if ({value.text}) return {REFUSED};")
+            for name in steps:
+                x = self.results[name]
+                own = _own(index, x.shape, shape)
+                value = form.value(x, own)
+                level = max((at.level for at in own), default=0)
+                place = form.ravelled(own, x.shape).text
+                form.put(max(level, value.level), f"if (steps && steps->{name}) steps->{name}[{place}] = {value.text};")
+            if last:
+                self._store(form, index)
+
+        inside(shape, ())
+
+    def _store(self, form: CForm, index: Index) -> None:
+        """The result of one element."""
+        value, level = form.value(self.out, index), len(form.scopes) - 1
+        place = form.ravelled(index, self.out.shape).text
+        fits = I32.holds(self.out.lo, self.out.hi) or self.op in WIDE_RESULTS or any(map(self._decides, self.refusals))
+        if not fits:
+            form.put(level, f"if ({value.wrapped} < INT32_MIN || {value.wrapped} > INT32_MAX) return {REFUSED};")
+        cast = "" if self.op in WIDE_RESULTS or ctype(self.out) != "int64_t" else "(int32_t)"
+        form.put(level, f"out[{place}] = {cast}{value.wrapped if cast else value.text};")
+
+    def _decides(self, refusal: Expression) -> bool:
+        """Whether a refusal compares the result with the ends of a format."""
+        return (refusal.kind == "less" and self.out in refusal.args) or any(map(self._decides, refusal.args))
+
+    def _checks(self, form: CForm) -> Iterator[str]:
+        """What has to hold before anything is computed."""
+        order = list(in_order([*self.results.values(), *self.refusals]))
+        lengths = [argument.name for argument in self.arguments if argument.kind == "length"]
+        summed = {side.expression.name for x in order for side in _summed(x) if isinstance(side, Size)}
+        summed |= {x.name for x in order if x.kind == INPUT and not x.shape}
+        wrong = [f"{name} == 0" + (f" || {name} > {LONGEST}" if name in summed else "") for name in lengths]
+        wrong += [text for x in order for text in _mismatches(form, x)]
+        wrong = list(dict.fromkeys(wrong))
+        if wrong:
+            yield f"if ({' || '.join(wrong)}) return {SHAPE};"
+        for argument in self.arguments:
+            if argument.kind == "parameter" and argument.fmt is not None:
+                lo, hi, name = argument.fmt.lo, argument.fmt.hi, argument.name
+                yield f"if ({name} < {lo}{f' || {name} > {hi}' if hi < I32.hi else ''}) return {PARAMETER};"
+        for argument in self.arguments:
+            if argument.kind == "array" and argument.fmt is not None and _narrower(argument.fmt, argument.ctype):
+                shape = " * ".join(argument.shape) or "1"
+                if stepped(self.operator, argument.name):
+                    shape = f"{argument.name}_step ? {shape} : 1"
+                code = PARAMETER if argument.name in self.operator.params else VALUE
+                yield f"if (!intsim_within({argument.name}, {shape}, {argument.fmt.lo}, {argument.fmt.hi})) return {code};"
+
+
+def _meets(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether loops over another shape meet every element of a shape."""
+    if len(shape) > len(other):
+        return False
+    behind = other[len(other) - len(shape) :]
+    return all(side == due or (not isinstance(side, Size) and side == 1) for side, due in zip(shape, behind, strict=True))
+
+
+def _own(index: Index, shape: tuple[int, ...], other: tuple[int, ...]) -> Index:
+    """The index in an array that is broadcast to another shape."""
+    behind = index[len(index) - len(shape) :]
+    return tuple(ZERO if not isinstance(side, Size) and side == 1 else at for side, at in zip(shape, behind, strict=True))
+
+
+def _summed(x: Expression) -> list[int]:
+    """The lengths that a reduction runs over."""
+    if x.kind in ("sum", "max", "argmax"):
+        return [x.args[0].shape[x.attribute("axis")]]
+    return [x.args[0].shape[-1]] if x.kind == "matmul" else []
+
+
+def _mismatches(form: CForm, x: Expression) -> Iterator[str]:
+    """When the lengths of a call do not suit a movement."""
+    if x.kind == "reshape":
+        due, found = (_factors(shape) for shape in (x.shape, x.args[0].shape))
+        if due != found:
+            yield " != ".join(form.extent(product(shape)) for shape in (x.shape, x.args[0].shape))
+    if x.kind == "slice":
+        for start, stop, side in zip(x.attribute("starts"), x.attribute("stops"), x.args[0].shape, strict=True):
+            if isinstance(start, Size) and isinstance(stop, Size) and start.expression.kind == stop.expression.kind == INPUT:
+                yield f"{form.extent(start)} >= {form.extent(stop)}"
+                yield f"{form.extent(stop)} > {form.extent(side)}"
+
+
+def _factors(shape: tuple[int, ...]) -> tuple[int, list[int]]:
+    """The number, and the lengths by their identity, of which a number of elements is the product."""
+    found = [factor for side in shape if isinstance(side, Size) for factor in factors(side.expression)]
+    numbers = [side for side in shape if not isinstance(side, Size)] + [x.scalar for x in found if x.scalar is not None]
+    return prod(numbers), sorted(id(x) for x in found if x.scalar is None)
+
+
+def _ctype(fmt: Format, narrow: bool) -> str:
+    """The type of an array's elements; that of values between operators is int32_t."""
+    if fmt is U8:
+        return "uint8_t"
+    return "int8_t" if narrow and fmt is I8 else "int32_t"
+
+
+def _narrower(fmt: Format, ctype: str) -> bool:
+    """Whether a type holds more than a format."""
+    return "int8_t" not in ctype and fmt.within(I32.lo, I32.hi) is not False and (fmt.lo > I32.lo or fmt.hi < I32.hi)
