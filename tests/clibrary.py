@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from intsim.dialects import DIALECTS, Dialect
 from intsim.languages.c_library import CLibrary
 from intsim.languages.c_operator import COperator
-from intsim.languages.shapes import form_of_call, lengths_of_call
+from intsim.languages.shapes import form_of_call
 from intsim.ops import REGISTRY
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
@@ -39,14 +39,9 @@ class Compiled:
         self, op: str, arrays: Sequence[NDArray], params: Mapping[str, Any], dialect: Dialect | None
     ) -> tuple[int, NDArray, dict[str, NDArray]]:
         """The code, the result and the steps, as flat arrays."""
-        plain = {key: int(value) for key, value in params.items() if np.ndim(value) == 0}
-        form = form_of_call(op, plain)
+        form, lengths = form_of_call(op, [np.shape(x) for x in arrays], params)
         suffix = f"_{dialect.name.replace('-', '_')}" if REGISTRY[op].choices and dialect else ""
         function = self.functions[f"intsim_{op}{form.suffix}{suffix}"]
-        names = [name for name in form.shapes if name not in REGISTRY[op].params]
-        shapes = {name: np.shape(x) for name, x in zip(names, arrays, strict=True)}
-        shapes |= {name: np.shape(params[name]) for name in form.shapes if name in REGISTRY[op].params}
-        lengths = lengths_of_call(op, form, shapes, plain)
         return self.called(function, arrays, params, lengths)
 
     def called(

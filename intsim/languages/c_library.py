@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .._version import __version__
 from ..dialects import Dialect
@@ -11,7 +11,7 @@ from ..ops import REGISTRY
 from ..storage.templates import template
 from .c_operator import Argument, COperator
 from .c_selftest import selftest
-from .shapes import forms
+from .shapes import Form, forms
 
 WIDTH = 112  # of comments
 KINDS = {
@@ -23,17 +23,21 @@ KINDS = {
 class CLibrary:
     """The functions of some operators in some dialects. An operator without choices has one for all of them."""
 
-    def __init__(self, ops: Sequence[str], dialects: Sequence[Dialect]) -> None:
+    def __init__(
+        self, ops: Sequence[str], dialects: Sequence[Dialect], extra: Mapping[str, Sequence[Form]] | None = None
+    ) -> None:
         self.ops, self.dialects = list(ops), list(dialects)
         self.functions: dict[str, list[COperator]] = {}
         for op in self.ops:
             rules = self.dialects if REGISTRY[op].choices else self.dialects[:1]
-            self.functions[op] = [COperator(op, form, dialect) for form in forms(op) for dialect in rules]
+            own = [*forms(op), *(extra or {}).get(op, ())]
+            self.functions[op] = [COperator(op, form, dialect) for form in own for dialect in rules]
 
-    def files(self) -> dict[str, str]:
-        """The text of every file, by name."""
+    def files(self, network: bool = False, image: bool = False) -> dict[str, str]:
+        """The text of every file, by name. With a `network` it is built, too, with weights in an `image` or in C."""
         sources = [f"intsim_{op}.c" for op in self.ops]
-        context = {"version": __version__, "ops": self.ops, "sources": ["intsim_error.c", *sources]}
+        context: dict[str, object] = {"version": __version__, "ops": self.ops, "sources": ["intsim_error.c", *sources]}
+        context |= {"network": network, "image": image}
         found = {
             "intsim.h": self.rendered("intsim.h.j2", operators=[self._described(op) for op in self.ops], **context),
             "intsim_arithmetic.h": self.rendered("intsim_arithmetic.h.j2", **context),

@@ -88,7 +88,7 @@ def _block(
     for argument in function.arguments:
         kind = argument.ctype.replace("const ", "").replace(" *", "")
         if argument.kind == "array":
-            declared.append(_array(f"static const {kind}", argument.name, values[argument.name]))
+            declared.append(array_text(f"static const {kind}", argument.name, values[argument.name]))
             passed.append(argument.name)
         elif argument.kind == "step":
             passed.append(str(values[argument.name.removesuffix("_step")].ndim))
@@ -104,13 +104,13 @@ def _block(
         check = f'selftest_refused("{name}: {text}", {call});'
     else:
         bits = 64 if function.wide else 32
-        declared.append(_array(f"static const int{bits}_t", "due", due))
+        declared.append(array_text(f"static const int{bits}_t", "due", due))
         check = f'selftest_equal{bits}("{name}: {text}", {call}, out, due, {due.size});'
     lines = "\n".join(f"    {line}" for line in [*declared, check])
     return f"static void {name}(void)\n{{\n{lines}\n}}\n\n"
 
 
-def _array(kind: str, name: str, value: AnyArray) -> str:
+def array_text(kind: str, name: str, value: AnyArray) -> str:
     """A declaration, its numbers on lines."""
     lines, line = [], ""
     for number in value.ravel().tolist():

@@ -5,9 +5,12 @@ The first axis of the first array takes all leading axes of a call together. Ope
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isqrt, prod
+from typing import Any
+
+import numpy as np
 
 from ..ops import REGISTRY
 from ..ops._op import Op
@@ -17,21 +20,29 @@ from ..ops._op import Op
 class Form:
     """One function of an operator: the axes of its arrays, and the parameters that are `fixed`, or products of lengths.
 
-    `suffix` is in the function's name.
+    `suffix` is in the function's name. With `spread` the second array is repeated along the leading axes of the first, of
+    which the first two axes take all together.
     """
 
     shapes: Mapping[str, tuple[str, ...]]
     suffix: str = ""
     fixed: Mapping[str, int | str] = field(default_factory=dict)
+    spread: bool = False
 
 
 def _form(suffix: str = "", fixed: Mapping[str, int | str] | None = None, **shapes: str) -> Form:
     return Form({name: tuple(axes.split()) for name, axes in shapes.items()}, suffix, fixed or {})
 
 
+def concat_form(count: int) -> Form:
+    """The function that joins so many arrays."""
+    shapes = {f"x{i}": f"outer length{i} inner" for i in range(count)}
+    return _form("" if count == 2 else str(count), {"axis": -2}, **shapes)
+
+
 FORMS: dict[str, tuple[Form, ...]] = {
     "argmax": (_form(x="rows columns"),),
-    "concat": (_form(fixed={"axis": -2}, a="outer first inner", b="outer second inner"),),
+    "concat": (concat_form(2),),
     "grid": (_form(x="outer height*width channels"),),
     "heads": (_form(x="outer tokens heads*depth"),),
     "input_lut": (_form(image="pixels channels", table="channels 256"),),
@@ -51,6 +62,18 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "requant": (_form(acc="rows channels", m="channels", e="channels"),),
     "residual_add": (
         _form(a="rows channels", c="rows channels", ma="channels", ea="channels", mc="channels", ec="channels"),
+        replace(
+            _form(
+                "_spread",
+                a="outer rows channels",
+                c="rows channels",
+                ma="channels",
+                ea="channels",
+                mc="channels",
+                ec="channels",
+            ),
+            spread=True,
+        ),
     ),
     "roll": (_form(x="outer height width channels"),),
     "shift_exp": (_form(x="count"),),
@@ -76,10 +99,21 @@ def stepped(operator: Op, name: str) -> bool:
     return name in operator.params and set(operator.params[name].ndim) == {0, 1}
 
 
-def form_of_call(op: str, params: Mapping[str, int]) -> Form:
-    """The function that serves a call."""
-    found = forms(op)
-    return next((form for form in found if all(params.get(key, 0) == v for key, v in form.fixed.items())), found[0])
+def form_of_call(op: str, shapes: Sequence[tuple[int, ...]], params: Mapping[str, Any]) -> tuple[Form, dict[str, int]]:
+    """The function that serves a call, and its lengths, given the shapes of the inputs. ValueError where none does."""
+    operator, reason = REGISTRY[op], ValueError("no function")
+    plain = {key: int(value) for key, value in params.items() if np.ndim(value) == 0}
+    for form in [concat_form(len(shapes))] if operator.variadic else forms(op):
+        if any(isinstance(due, int) and key != "axis" and plain.get(key, 0) != due for key, due in form.fixed.items()):
+            continue
+        names = (name for name in form.shapes if name not in operator.params)
+        known = dict(zip(names, shapes, strict=True))
+        known |= {name: np.shape(params[name]) for name in form.shapes if name in operator.params}
+        try:
+            return form, lengths_of_call(op, form, known, plain)
+        except ValueError as error:
+            reason = error
+    raise reason
 
 
 def _solve(equations: list[tuple[str, int]], known: dict[str, int]) -> None:
@@ -125,6 +159,14 @@ def lengths_of_call(op: str, form: Form, shapes: Mapping[str, tuple[int, ...]], 
             if len(shape) < rest or (name in REGISTRY[op].params and len(shape) != len(axes)):
                 raise ValueError(f"{name} has {len(shape)} axes, expected {' x '.join(axes)}")
             before = shape[: len(shape) - rest]
+            if form.spread and not leading:
+                equations.append((f"{axes[0]}*{axes[1]}", prod(before) * shape[len(shape) - rest]))
+                sides, axes = tuple(shape[len(shape) - rest + 1 :]), axes[2:]
+                leading["spread"] = shape
+                equations += zip(axes, sides, strict=True)
+                continue
+            if form.spread and name not in REGISTRY[op].params and shape != leading["spread"][-len(shape) :]:
+                raise ValueError(f"{list(shape)} is not repeated along {list(leading['spread'])}")
             if leading.setdefault(axes[0], before) != before:
                 raise ValueError(f"arrays with the leading axes {list(leading[axes[0]])} and {list(before)}")
             sides = (prod(before), *shape[len(shape) - rest :])
