@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "iree": "iree-base-compiler"}
 HEAD = '<ir_version: 10, opset_import: ["" : 18]>\n'
 
 
@@ -28,7 +30,9 @@ def show(runtime: str, graph: str, due: np.ndarray, **inputs: np.ndarray) -> boo
     if found.dtype != due.dtype and found.itemsize == due.itemsize:
         found = found.view(due.dtype)  # some runtimes return unsigned tensors as signed ones
     exact = np.array_equal(found, due)
-    print(f"{runtime}: {'exact' if exact else 'differs'}\n  found {found.ravel().tolist()}\n  due   {due.ravel().tolist()}")
+    operators = ", ".join(dict.fromkeys(node.op_type for node in model.graph.node))
+    print(f"{runtime} {version(PACKAGES[runtime])}, {operators}: {'exact' if exact else 'differs'}")
+    print(f"  found {found.ravel().tolist()}\n  due   {due.ravel().tolist()}")
     return exact
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -153,26 +154,35 @@ def _as_tosa(source: Path, target: Path, layers: tuple[str, ...]) -> None:
     model = TosaModel(load_model(source), layers)
     with replacing(target) as temporary:
         temporary.write_text(model.mlir(), encoding="utf-8")
-    count = f"{len(model.results)} tensors of {len(model.arguments)} argument{'' if len(model.arguments) == 1 else 's'}"
+    parts = (("tensor", model.results), ("argument", model.arguments))
+    count = " of ".join(_counted(what, len(found)) for what, found in parts)
     click.echo(f"{shown(target)}: {count}, {len(model.text.lines):,} operations, integers only")
+
+
+def _counted(what: str, count: int) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool, width: int) -> None:
     """Write a model as ONNX."""
-    _require_only("--onnx", "network", "inline", "width")
     if target is None:
         raise click.UsageError("--inline and --width go with --onnx FILE")
+    _require_only("--onnx", "network", "inline", "width")
+    check_target(target, source)
     files = [target] if inline else [target, target.with_name(f"{target.stem}_inline{target.suffix}")]
     for file in files:
         check_target(file, source)
     require_extra("onnx", "onnx")
     from ..compilers.onnx_form import OPSET
-    from ..compilers.onnx_model import onnx_model, save_onnx
+    from ..compilers.onnx_model import onnx_model
+    from ..storage.files import replacing
 
     graph = load_model(source)
     models = [onnx_model(graph, layers, inline=inline or file != target, width=width) for file in files]
+    with ExitStack() as stack:  # both files, or none
+        for model, temporary in zip(models, [stack.enter_context(replacing(file)) for file in files], strict=True):
+            temporary.write_bytes(model.SerializeToString(deterministic=True))
     for file, model in zip(files, models, strict=True):
-        save_onnx(model, file)
         what = f"{len(model.functions)} functions" if model.functions else "standard operators"
         what += f", no value beyond {width} bits" if width != 64 else ""
         size = f"{file.stat().st_size / 1e6:.2f} MB"

@@ -6,6 +6,7 @@ is the reference's. `primitives` has single standard operators.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,11 +124,22 @@ def model_of(name: str, nodes: list[NodeProto], inputs: Mapping[str, AnyArray], 
 
 
 def write_cases(cases: Iterator[Case], folder: Path) -> int:
-    """Write cases to a new or empty folder; how many. IntsimError where it holds something."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Write cases to a new or empty folder, all or none; how many. IntsimError where it holds something."""
+    if folder.exists() and not folder.is_dir():
+        raise IntsimError(f"{folder}: is a file; name a new folder")
+    if folder.exists() and any(folder.iterdir()):
         raise IntsimError(f"{folder}: is not empty; name a new folder")
     count = 0
-    for case in cases:
-        case.write(folder)
-        count += 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".cases-") as name:
+            for case in cases:
+                case.write(Path(name))
+                count += 1
+            for entry in sorted(Path(name).iterdir()):
+                entry.rename(folder / entry.name)
+    except OSError as error:
+        raise IntsimError(
+            f"{folder}: cannot be written ({error.strerror}); nothing is there, choose another place"
+        ) from None
     return count

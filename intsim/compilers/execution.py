@@ -12,11 +12,13 @@ import h5py
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import TensorProto
 
 from ..arith import AnyArray, IntArray, format_named
 from ..errors import FileError, IntsimError
-from ..storage.files import replacing, require_file
-from .executors import executor
+from ..storage.files import replacing, require_file, require_room
+from .executors import executor, last_line
+from .limbs import WIDTHS, Limbs, digit_names
 from .onnx_model import METADATA, require_integers
 
 
@@ -45,16 +47,20 @@ def execute(path: str | Path, picture: IntArray, runtime: str) -> Executed:
     try:
         outputs = found.compiled(path)({name: np.ascontiguousarray(picture, np.uint8)})
     except IntsimError as error:
-        raise IntsimError(f"{runtime}: {error}") from None
-    except Exception as error:  # noqa: BLE001  a runtime's own, of any kind
-        raise IntsimError(f"{runtime} fails: {_last_line(error)}") from None
-    outputs = _joined(outputs, record)
+        raise IntsimError(f"{runtime}: {error}{_hint(record, path)}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a runtime's own, of any kind
+        raise IntsimError(f"{runtime} fails: {last_line(error)}{_hint(record, path)}") from None
+    if not isinstance(outputs, Mapping) or (lacking := [key for key in record["outputs"] if key not in outputs]):
+        what = f"no {lacking[0]}" if isinstance(outputs, Mapping) else f"{type(outputs).__name__} instead of outputs by name"
+        raise IntsimError(f"{runtime}: it returned {what}")
+    outputs = _joined({key: np.asarray(outputs[key]) for key in record["outputs"]}, record)
     tensors = {key: _in_format(value, record["formats"].get(key)) for key, value in {name: picture, **outputs}.items()}
     return Executed(tensors, f"{runtime} {found.version()}", record)
 
 
 def save_dump(executed: Executed, path: str | Path) -> None:
     """Write what a runtime computed as HDF5, a dataset per tensor, whole or not at all."""
+    require_room(path, sum(value.nbytes + 4096 for value in executed.tensors.values()) + (1 << 16))
     with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         file.attrs["runtime"] = executed.runtime
         file.attrs["model_sha256"] = str(executed.record.get("model_sha256", ""))
@@ -63,15 +69,24 @@ def save_dump(executed: Executed, path: str | Path) -> None:
 
 
 def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
-    """What a model's metadata says of its network, and the name and the shape of its input."""
+    """What a model's metadata says of its network, with its ``outputs``, and the name and the shape of its input."""
     require_file(path, "an ONNX model")
     try:
         model = onnx.load(str(path), load_external_data=False)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
-        record = json.loads(metadata[METADATA])
+    except (DecodeError, ValueError, OSError, RecursionError):
+        raise FileError(f"{path}: not an ONNX file, or damaged; write it again with 'intsim export MODEL'") from None
+    if METADATA not in metadata:
+        raise FileError(f"{path}: not an ONNX model of intsim's, as 'intsim export MODEL' writes them")
+    try:
+        record = checked_record(json.loads(metadata[METADATA]), [output.name for output in model.graph.output])
         (value,) = model.graph.input
-    except (DecodeError, ValueError, KeyError, OSError, RecursionError):
-        raise FileError(f"{path}: not an ONNX model of intsim's, as 'intsim export' writes them") from None
+        shape = tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
+        if len(shape) != 3 or min(shape) < 1 or shape[2] != 3 or value.type.tensor_type.elem_type != TensorProto.UINT8:
+            raise ValueError(f"its input {value.name} is no picture of bytes")
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: what intsim wrote in it of its network is damaged ({error}); write it again") from None
+    record["functions"] = len(model.functions)
     for tensor in model.graph.initializer:
         if tensor.data_location:
             raise FileError(f"{path}: {tensor.name} has its values in another file; models of intsim's have theirs inside")
@@ -79,7 +94,40 @@ def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
         require_integers(model)
     except IntsimError as error:
         raise FileError(f"{path}: {error}") from None
-    return record, value.name, tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+        raise FileError(f"{path}: not a valid model: {last_line(error)}") from None
+    return record, value.name, shape
+
+
+def checked_record(record: Any, outputs: list[str]) -> dict[str, Any]:
+    """What a model's metadata says, as far as it is used. ValueError with what is wrong."""
+    if not isinstance(record, dict):
+        raise ValueError("no record")
+    formats, limbs, model = record.get("formats"), record.get("limbs", {}), record.get("model_sha256")
+    if not isinstance(model, str) or not model.isalnum():
+        raise ValueError("model_sha256")
+    if not isinstance(formats, dict) or not isinstance(limbs, dict):
+        raise ValueError("formats" if not isinstance(formats, dict) else "limbs")
+    for fmt in formats.values():
+        format_named(fmt if isinstance(fmt, str) else "")
+    width = record.get("width", 64)
+    if "width" in record and (width not in WIDTHS or record.get("limb_bits") != Limbs(width).k):
+        raise ValueError("width and limb_bits")
+    if any(not isinstance(names, list) or names != digit_names(name, len(names)) for name, names in limbs.items()):
+        raise ValueError("limbs")
+    digits = {digit for names in limbs.values() for digit in names}
+    if unknown := [name for name in outputs if name not in formats and name not in digits]:
+        raise ValueError(f"its output {unknown[0]} is no node")
+    if lacking := [d for names in limbs.values() for d in names if names[0] in outputs and d not in outputs]:
+        raise ValueError(f"its output {lacking[0]} is missing")
+    return {**record, "limbs": limbs, "outputs": outputs}
+
+
+def _hint(record: Mapping[str, Any], path: Path) -> str:
+    """What may be wrong with the choice of the file."""
+    if not record["functions"]:
+        return ""
+    return f"; {path.name} has functions, which most runtimes do not read: take the file without, *_inline.onnx"
 
 
 def _joined(outputs: Mapping[str, AnyArray], record: Mapping[str, Any]) -> dict[str, AnyArray]:
@@ -105,9 +153,4 @@ def _in_format(value: AnyArray, name: str | None) -> AnyArray:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape[:2]))
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return " x ".join(map(str, shape))

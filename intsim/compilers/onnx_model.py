@@ -99,12 +99,19 @@ class _Writer:
             self.types[node.name] = TensorProto.UINT8
         elif node.op == CONSTANT:
             values = self.store(f"{node.name}.value", np.asarray(node.params["value"], np.int32), self.interval(node.name))
-            self.names[node.name] = digit_names(node.name, len(values))
+            self.names[node.name] = self.named(digit_names(node.name, len(values)))
             for value, name in zip(values, self.names[node.name], strict=True):
                 self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
                 self.types[name] = TensorProto.INT32
         else:
             self.call(node)
+
+    def named(self, names: list[str]) -> list[str]:
+        """Names of tensors that no other tensor has. IntsimError where a node is called like what another one needs."""
+        for name in names:
+            if name in self.types:
+                raise IntsimError(f"two tensors would be called {name}; rename the node")
+        return names
 
     def interval(self, name: str) -> tuple[int, int]:
         """Of a node's result."""
@@ -113,7 +120,7 @@ class _Writer:
     def store(self, name: str, value: AnyArray, interval: tuple[int, int]) -> list[str]:
         """An array of the model, or its digits where the width does not hold it."""
         parts = [value] if self.limbs is None else [part.astype(np.int32) for part in self.limbs.split(value, *interval)]
-        names = digit_names(name, len(parts))
+        names = self.named(digit_names(name, len(parts)))
         for own, part in zip(names, parts, strict=True):
             self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(part), own))
             self.types[own] = self.initializers[-1].data_type
@@ -130,7 +137,7 @@ class _Writer:
             arguments += self.store(f"{node.name}.{name}", np.asarray(node.params[name]), (own.lo, own.hi))
         body = written(traced, self.width, self.interval(node.name))
         function = self.function(node, body)
-        outputs = self.names[node.name] = digit_names(node.name, len(body.outputs))
+        outputs = self.names[node.name] = self.named(digit_names(node.name, len(body.outputs)))
         self.nodes.append(helper.make_node(function.name, arguments, outputs, name=node.name, domain=function.domain))
         self.types |= dict.fromkeys(outputs, body.carrier)
 

@@ -33,6 +33,8 @@ class TosaModel:
             name for name in dict.fromkeys(name for node in self.part for name in node.inputs) if name not in inside
         ]
         self.results = [node.name for node in self.part if node.op not in (INPUT, CONSTANT)]
+        if not self.results:
+            raise IntsimError("nothing to compute: the nodes that were chosen are inputs and constants")
         self.values = {name: self.argument(i, name) for i, name in enumerate(self.arguments)}
         for node in self.part:
             if node.op == CONSTANT:

@@ -113,7 +113,8 @@ def open_dump(path: str | Path, nodes: Nodes, map_path: str | Path | None = None
         with hdf5.reading_any(path) as (file, datasets):
             with hdf5.damage_named(path, TypeError, ValueError):
                 ours = _is_golden(file, path)
-                hashes = {key: hdf5.text(file.attrs.get(key)) for key in ("model_sha256", "image_sha256") if ours}
+                keys = ("model_sha256", "image_sha256") if ours else ("model_sha256",) if "runtime" in file.attrs else ()
+                hashes = {key: hdf5.text(file.attrs.get(key)) for key in keys}
                 items = [_dataset(name, d, path) for name, d in datasets.items() if not (ours and name == "graph")]
             known = {key: value for key, value in hashes.items() if value is not None}
             yield _dump(path, "golden file" if ours else "HDF5 file", items, mapping, nodes, scaled, **known)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,10 +56,30 @@ def executor(name: str) -> Executor:
         point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
         if point is None:
             raise IntsimError(f"there is no executor {name!r}; there are: {', '.join(names())}")
-        found = point.load()
+        found = _loaded(point)
     try:
         found.version()
     except ImportError as error:
         raise IntsimError(f"{name} is not installed: pip install {found.REQUIRES} ({error})") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  of another package, of any kind
+        raise IntsimError(f"executor {name}: its version() fails: {last_line(error)}") from None
     executor: Executor = found
     return executor
+
+
+def _loaded(point: EntryPoint) -> Any:
+    """A module of another package."""
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  of another package, of any kind
+        raise IntsimError(f"executor {point.name}: {point.value} cannot be loaded: {last_line(error)}") from None
+    missing = [key for key in ("REQUIRES", "version", "compiled") if not hasattr(found, key)]
+    if missing:
+        raise IntsimError(f"executor {point.name}: {point.value} has no {missing[0]}; see intsim.compilers.executors")
+    return found
+
+
+def last_line(error: BaseException) -> str:
+    """What an error says at its end: its last line with a letter in it, or its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if any(letter.isalpha() for letter in line)]
+    return lines[-1][:300] if lines else f"{type(error).__name__} {error}".strip()
