@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from ._common import (
     BUILT_IN_LAYOUTS,
     EXPORT_FORMATS,
     PACKAGE_LANGUAGES,
-    check_target,
-    load_model,
     progress,
     put_json,
     put_rich,
-    require_extra,
     shown,
 )
+from ._network_forms import as_onnx, as_reference, as_tosa, need_source
 
 DRAWN = 4  # tensors whose first beats are drawn
 
@@ -28,7 +24,7 @@ DRAWN = 4  # tensors whose first beats are drawn
     "export",
     epilog="Example: intsim export golden.h5 --layers 'encoder.blocks.0.*' --layout axi128 --package sv -o tb",
 )
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", required=False, type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="FOLDER", help="The folder to write to: new, empty, or an earlier export.")
 @click.option("--layers", multiple=True, metavar="GLOB", help="Only these; '!GLOB' excludes. May be repeated.")
 @click.option(
@@ -65,10 +61,25 @@ DRAWN = 4  # tensors whose first beats are drawn
     type=click.Choice(["64", "32", "24"]),
     help="With --onnx: no value passes so many bits; 24 are exact in float32.  [default: 64]",
 )
+@click.option(
+    "--reference",
+    type=click.Choice(["c", "dpi", "sv"]),
+    help="Operators, or the whole model, in C; operators for DPI-C, or scalar cores as SystemVerilog functions.",
+)
+@click.option("--op", "ops", multiple=True, metavar="OP", help="With --reference: only these operators; may be repeated.")
+@click.option(
+    "--dialect", "dialects", multiple=True, metavar="DIALECT", help="With --reference; may be repeated.  [default: all]"
+)
+@click.option(
+    "--arena", type=click.IntRange(min=0), metavar="BYTES", help="With --reference: refuse a network that needs more."
+)
+@click.option(
+    "--weights", type=click.Choice(["arrays", "image"]), help="With --reference: in C, or as a file that is linked."
+)
 @click.option("--dry-run", is_flag=True, help="Only show the first beats.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 def command(
-    source: Path,
+    source: Path | None,
     output: str | None,
     layers: tuple[str, ...],
     formats: tuple[str, ...],
@@ -79,6 +90,11 @@ def command(
     tosa: Path | None,
     inline: bool,
     width: str | None,
+    reference: str | None,
+    ops: tuple[str, ...],
+    dialects: tuple[str, ...],
+    arena: int | None,
+    weights: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -89,14 +105,21 @@ def command(
     layout, in TOML, describes how elements are packed into beats; docs/verification.md explains its keys: bits, signed,
     beat, lanes, first, endian, axes, tile, pad, lines.
 
-    With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside its own. With --tosa,
+    With --reference, operators in C, for DPI-C or as SystemVerilog functions, or with SOURCE a whole model in C
+    (docs/c-reference.md). With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside its own. With --tosa,
     the same as TOSA; --layers are the part that is written.
     """
+    if reference is not None or ops or dialects or arena is not None or weights is not None:
+        if reference is None:
+            raise click.UsageError("--op, --dialect, --arena and --weights go with --reference")
+        as_reference(reference, source, output, ops, dialects, arena, weights, as_json)
+        return
+    source = need_source(source)
     if tosa is not None:
-        _as_tosa(source, tosa, layers)
+        as_tosa(source, tosa, layers)
         return
     if network is not None or inline or width is not None:
-        _as_onnx(source, network, layers, inline, int(width or 64))
+        as_onnx(source, network, layers, inline, int(width or 64))
         return
     from ..testbench import export, layout_named
     from ..testbench.drawing import draw_beats
@@ -133,57 +156,3 @@ def command(
         count = exported.packages
         written.append(f"{count} package{'' if count == 1 else 's'}{'' if count else ' (inputs and constants have none)'}")
     click.echo(f"{shown(output)}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")
-
-
-def _require_only(form: str, *names: str) -> None:
-    """Refuse options that are for a test bench."""
-    context = click.get_current_context()
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if given and option.name not in ("source", "layers", *names):
-            raise click.UsageError(f"{option.opts[0]} does not go with {form}; leave it out")
-
-
-def _as_tosa(source: Path, target: Path, layers: tuple[str, ...]) -> None:
-    """Write a model, or a part of it, as TOSA."""
-    _require_only("--tosa", "tosa")
-    check_target(target, source)
-    from ..compilers.tosa_model import TosaModel
-    from ..storage.files import replacing
-
-    model = TosaModel(load_model(source), layers)
-    with replacing(target) as temporary:
-        temporary.write_text(model.mlir(), encoding="utf-8")
-    parts = (("tensor", model.results), ("argument", model.arguments))
-    count = " of ".join(_counted(what, len(found)) for what, found in parts)
-    click.echo(f"{shown(target)}: {count}, {len(model.text.lines):,} operations, integers only")
-
-
-def _counted(what: str, count: int) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool, width: int) -> None:
-    """Write a model as ONNX."""
-    if target is None:
-        raise click.UsageError("--inline and --width go with --onnx FILE")
-    _require_only("--onnx", "network", "inline", "width")
-    check_target(target, source)
-    files = [target] if inline else [target, target.with_name(f"{target.stem}_inline{target.suffix}")]
-    for file in files:
-        check_target(file, source)
-    require_extra("onnx", "onnx")
-    from ..compilers.onnx_form import OPSET
-    from ..compilers.onnx_model import onnx_model
-    from ..storage.files import replacing
-
-    graph = load_model(source)
-    models = [onnx_model(graph, layers, inline=inline or file != target, width=width) for file in files]
-    with ExitStack() as stack:  # both files, or none
-        for model, temporary in zip(models, [stack.enter_context(replacing(file)) for file in files], strict=True):
-            temporary.write_bytes(model.SerializeToString(deterministic=True))
-    for file, model in zip(files, models, strict=True):
-        what = f"{len(model.functions)} functions" if model.functions else "standard operators"
-        what += f", no value beyond {width} bits" if width != 64 else ""
-        size = f"{file.stat().st_size / 1e6:.2f} MB"
-        click.echo(f"{shown(file)}: {len(model.graph.node):,} nodes, {what}, opset {OPSET}, integers only, {size}")
