@@ -106,8 +106,8 @@ def command(
     beat, lanes, first, endian, axes, tile, pad, lines.
 
     With --reference, operators in C, for DPI-C or as SystemVerilog functions, or with SOURCE a whole model in C
-    (docs/c-reference.md). With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside its own. With --tosa,
-    the same as TOSA; --layers are the part that is written.
+    (docs/c-reference.md). With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside
+    its own. With --tosa, the same as TOSA; --layers are the part that is written.
     """
     if reference is not None or ops or dialects or arena is not None or weights is not None:
         if reference is None:

@@ -78,7 +78,10 @@ def listed(arguments: Iterable[Argument]) -> str:
     lines, before = [], ""
     for argument in arguments:
         if argument.kind in ("array", "result"):
-            shape = " x ".join(argument.shape) or "1"
+            shape = (
+                " x ".join("..." if side.startswith("length_") or side == "length" else side for side in argument.shape)
+                or "1"
+            )
             fmt = f"{argument.fmt.lo} to {argument.fmt.hi}" if argument.fmt is not None else "written"
             lines.append(f"{argument.name}: [{shape}], {fmt}")
         elif argument.kind == "parameter" and argument.fmt is not None:

@@ -114,6 +114,13 @@ class COperator:
         form.lengths = frozenset(self.lengths)
         return form.extent(side)
 
+    def count(self, shape: tuple[int, ...]) -> tuple[list[str], str]:
+        """The number of elements of a shape of the trace, and the statements that it needs before."""
+        form = CForm([], {}, self._element, [argument.name for argument in self.arguments])
+        form.lengths = frozenset(self.lengths)
+        text = form.extent(product(shape)) if shape else "1"
+        return [str(line) for line in form.scopes[0].lines], text
+
     # --- the text -------------------------------------------------------------------------------------------------------
 
     @property

@@ -46,7 +46,7 @@ class Import:
         return f'import "DPI-C" function int {self.name}(\n    {f",{chr(10)}    ".join(listed)}\n  );'
 
     def _sv(self, argument: Argument) -> str:
-        element = argument.ctype.replace("const ", "").replace(" *", "")
+        element = _element(argument)
         if argument.kind == "array":
             return f"input {TYPES[element]} {argument.name}[]"
         return f"output {TYPES[element]} {argument.name}[]" if argument.kind == "result" else f"input int {argument.name}"
@@ -55,34 +55,40 @@ class Import:
     def c(self) -> str:
         """The wrapper's head."""
         listed = [
-            f"const svOpenArrayHandle {argument.name}" if argument.kind in ("array", "result") else f"int {argument.name}"
+            f"const svOpenArrayHandle {argument.name}"
+            if argument.kind in ("array", "result")
+            else f"int {self._passed(argument)}"
             for argument in self.arguments
         ]
         listed += [f"const svOpenArrayHandle {name}_step" for name in self.stored]
         return f"int {self.name}({', '.join(listed)})"
+
+    @staticmethod
+    def _passed(argument: Argument) -> str:
+        """What a number is called where it is passed; a length is a size_t of its own name behind."""
+        return f"{argument.name}_given" if argument.kind == "length" else argument.name
 
     @property
     def checks(self) -> Iterator[str]:
         """What has to hold: lengths that are not negative, and arrays of the lengths of the call."""
         lengths = [argument.name for argument in self.arguments if argument.kind == "length"]
         if lengths:
-            yield f"if ({' || '.join(f'{name} < 0' for name in lengths)}) return INTSIM_SHAPE;"
-        for argument in self.arguments:
-            element = argument.ctype.replace("const ", "").replace(" *", "")
-            if argument.kind in ("array", "result"):
-                count = " * ".join(self._sized(side) for side in argument.shape) or "1"
-                if self._steps(argument.name):
-                    count = f"(intsim_dpi_count({argument.name}) == 1 ? 1 : {count})"
-                yield f"if (!intsim_dpi_holds({argument.name}, {count}, {BYTES[element]})) return INTSIM_SHAPE;"
-        for name in self.stored:
-            shape = [self.function._side(side) for side in self.function.results[name].shape]
-            count = " * ".join(self._sized(side) for side in shape) or "1"
-            yield f"if (!intsim_dpi_holds({name}_step, {count}, 8)) return INTSIM_SHAPE;"
-
-    def _sized(self, side: str) -> str:
-        """A length in terms of the wrapper's arguments."""
-        names = {argument.name for argument in self.arguments if argument.kind == "length"}
-        return f"(size_t){side}" if side in names else f"({side})" if side.isdigit() is False else side
+            yield f"if ({' || '.join(f'{name}_given < 0' for name in lengths)}) return INTSIM_SHAPE;"
+        for name in lengths:
+            yield f"const size_t {name} = (size_t){name}_given;"
+        counted = {name: x.shape for name, x in self.function.traced.inputs.items()} | {"out": self.function.out.shape}
+        counted |= {f"{name}_step": self.function.results[name].shape for name in self.stored}
+        sizes = {
+            argument.name: BYTES[_element(argument)] for argument in self.arguments if argument.kind in ("array", "result")
+        }
+        told: list[str] = []
+        for name, size in (sizes | {f"{name}_step": 8 for name in self.stored}).items():
+            lines, count = self.function.count(counted[name])
+            yield from (line for line in lines if line not in told)
+            told += lines
+            if self._steps(name):
+                count = f"intsim_dpi_count({name}) == 1 ? 1 : {count}"
+            yield f"if (!intsim_dpi_holds({name}, {count}, {size})) return INTSIM_SHAPE;"
 
     def _steps(self, name: str) -> bool:
         return any(argument.kind == "step" and argument.name == f"{name}_step" for argument in self.function.arguments)
@@ -92,7 +98,7 @@ class Import:
         """The call of the function."""
         passed = []
         for argument in self.function.arguments:
-            element = argument.ctype.replace("const ", "").replace(" *", "")
+            element = _element(argument)
             if argument.kind == "array":
                 passed.append(f"(const {element} *)svGetArrayPtr({argument.name})")
             elif argument.kind == "result":
@@ -100,7 +106,7 @@ class Import:
             elif argument.kind == "step":
                 passed.append(f"intsim_dpi_count({argument.name.removesuffix('_step')}) != 1")
             elif argument.kind == "length":
-                passed.append(f"(size_t){argument.name}")
+                passed.append(argument.name)
             elif argument.kind == "steps":
                 passed.append("&steps" if self.steps else "NULL")
             else:
@@ -114,3 +120,8 @@ class Import:
             return ""
         fields = ", ".join(f"(int64_t *)svGetArrayPtr({name}_step)" for name in self.stored)
         return f"const {self.function.steps_type} steps = {{{fields}}};"
+
+
+def _element(argument: Argument) -> str:
+    """The C type of an array's elements."""
+    return argument.ctype.replace("const ", "").replace(" *", "")

@@ -46,9 +46,9 @@ def write_reference(
 ) -> Reference:
     """Write operators (`ops`, or all) in some dialects (or all), with a `graph` its network, to a new or own folder.
 
-    `arena` limits the network's memory in bytes; `image` decides whether its weights are a binary file, by default where they
-    are large. Raises IntsimError for an operator that has no form, a graph together with operators or dialects, and a folder
-    with files of others.
+    `arena` limits the network's memory in bytes; `image` decides whether its weights are a binary file, as they are by
+    default where they are large. Raises IntsimError for an operator that has no form, a graph together with operators or
+    dialects, and a folder with files of others.
     """
     for op in ops:
         if op not in REGISTRY:
