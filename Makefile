@@ -11,7 +11,7 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes docs bench accuracy vectors stimuli model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -23,6 +23,9 @@ help:
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
 	@echo "make compilers  networks in TVM, IREE and TOSA's reference model, and what compilers make of integers, some ten minutes"
 	@echo "make runtimes  the same in TVM and TOSA's reference model alone, a minute and a half"
+	@echo "make cross    the C reference by gcc and clang, for arm and big-endian s390x in qemu, and a million calls of each operator"
+	@echo "make dpi      the C reference beside examples/rtl in one Verilator simulation"
+	@echo "make formal   examples/rtl's requantization proved equal to the reference by yosys, some two minutes"
 	@echo "make lint     style, spelling, types, the direction of imports, and that what is generated is current"
 	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
@@ -114,6 +117,24 @@ build/compilers/.done build/runtimes/.done: %/.done: pyproject.toml Makefile
 	$(PYTHON) -m venv $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check '.[test]' $(COMPILERS)
 	@touch $@
+
+# As root on Debian it installs what it needs; what is missing all the same is skipped, and said.
+cross: $(VENV)/.test
+	-@[ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq clang libclang-rt-dev qemu-user \
+	    gcc-aarch64-linux-gnu gcc-arm-linux-gnueabihf gcc-s390x-linux-gnu libc6-dev-arm64-cross libc6-dev-armhf-cross \
+	    libc6-dev-s390x-cross > /dev/null
+	$(BIN)/python tools/cross.py
+	INTSIM_C_CALLS=1000000 $(BIN)/python -m pytest -q tests/test_c.py -k many_rows
+
+dpi: $(VENV)/.core
+	@command -v verilator > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq verilator > /dev/null; } || \
+	    { echo "make dpi needs Verilator 5; install the package verilator of your system" >&2; exit 2; }
+	sh examples/dpi/run.sh $(BIN)/intsim build/dpi
+
+formal: $(VENV)/.core
+	@command -v yosys > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq yosys > /dev/null; } || \
+	    { echo "make formal needs yosys; install the package yosys of your system" >&2; exit 2; }
+	sh examples/rtl/formal/prove.sh $(BIN)/intsim build/formal
 
 docs: $(VENV)/.test
 	$(BIN)/python tools/run_docs.py

@@ -2,12 +2,12 @@
 # run.sh INTSIM FOLDER: the unit requant of examples/rtl against the C reference, in Verilator; then one that is wrong on purpose.
 set -e
 intsim=$1
-out=$2
+mkdir -p "$2"
+out=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 rtl=$here/../rtl
 node=encoder.blocks.0.mlp.fc1.requant
 
-mkdir -p "$out"
 $intsim quantize "$here/../../weights/scenes.safetensors" "$here/../scenes/calibration.png" --config "$here/../../weights/scenes.json" \
     --dialect rtl -o "$out/model.h5" > "$out/quantize.txt"
 $intsim export "$out/model.h5" --layers $node --package sv -o "$out/package"

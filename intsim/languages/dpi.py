@@ -15,6 +15,7 @@ from .c_library import CLibrary
 from .c_operator import Argument, COperator
 
 TYPES = {"int8_t": "byte", "uint8_t": "byte unsigned", "int32_t": "int", "int64_t": "longint"}
+KEYWORDS = {"table": "table_in"}  # of SystemVerilog
 BYTES = {"int8_t": 1, "uint8_t": 1, "int32_t": 4, "int64_t": 8}
 
 
@@ -48,7 +49,7 @@ class Import:
     def _sv(self, argument: Argument) -> str:
         element = _element(argument)
         if argument.kind == "array":
-            return f"input {TYPES[element]} {argument.name}[]"
+            return f"input {TYPES[element]} {KEYWORDS.get(argument.name, argument.name)}[]"
         return f"output {TYPES[element]} {argument.name}[]" if argument.kind == "result" else f"input int {argument.name}"
 
     @property

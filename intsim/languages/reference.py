@@ -86,9 +86,17 @@ def write_reference(
             "arena_bytes": size,
             "weights_bytes": weights,
             "files": listed,
+            "built": sorted(_built(names)),  # what make leaves beside them
         }
         (target / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return Reference(Path(folder), names, chosen, tuple(d.name for d in rules), size, weights)
+
+
+def _built(names: Iterable[str]) -> set[str]:
+    """What the Makefile builds from files of these names."""
+    stems = {name.removesuffix(".c") for name in names if name.endswith(".c")}
+    programs = {stem for stem in stems if stem.startswith("selftest_") or stem == "run"}
+    return {f"{stem}.o" for stem in stems} | programs | {"libintsim.a"}
 
 
 def _own_files(manifest: Path) -> Iterable[str]:
@@ -97,6 +105,6 @@ def _own_files(manifest: Path) -> Iterable[str]:
         record = json.loads(manifest.read_text(encoding="utf-8"))
         if record["format"] != "intsim-reference":
             raise ValueError
-        return [str(entry["file"]) for entry in record["files"]]
+        return [*(str(entry["file"]) for entry in record["files"]), *map(str, record["built"])]
     except (ValueError, KeyError, TypeError, OSError):
         raise IntsimError(f"{manifest}: is not what 'intsim export' wrote; name a new folder") from None
