@@ -25,6 +25,7 @@ from intsim.rules.equations import DEVIATING_EQUATIONS
 from intsim.rules.tables import MISTAKES
 from intsim.testing import Call, Counterexample, check_op, strategies
 from intsim.testing import checking as checking_module
+from intsim.testing.cocotb import Scoreboard
 from intsim.testing.failures import difference, steps
 
 from checking import searching
@@ -704,3 +705,46 @@ def test_a_counterexample_keeps_to_what_is_supported() -> None:
 def test_domains_without_values(allowed: Any) -> None:
     with pytest.raises(IntsimError, match="requant"):
         check_op("requant", lambda **_: None, "rtl", b=allowed)
+
+
+# --- the scoreboard -----------------------------------------------------------------------------------------------------
+
+
+def test_a_scoreboard_compares_every_row_as_it_comes_out() -> None:
+    """With node, index, due and found; rows that are missing, or too many, are said, too."""
+    graph = intsim.load(ROOT / "weights" / "scenes.h5")
+    node = next(n for n in graph.nodes if n.name == "encoder.blocks.0.norm1")
+    rows = np.random.default_rng(0).integers(-3000, 3000, (3, 128))
+    due = ops.layernorm(rows, node.params["bias"], dialect=graph.dialect)
+    board = Scoreboard.of(graph, node.name)
+    for row in rows:
+        board.sent(row)
+    board.received(due[0])
+    wrong = due[1].copy()
+    wrong[[7, 9]] += 1
+    with pytest.raises(AssertionError) as caught:
+        board.received(wrong)
+    assert str(caught.value) == (
+        f"node {node.name}, index [1, 7]: due {due[1, 7]}, found {due[1, 7] + 1} (2 of 128 elements of the row differ)"
+    )
+    with pytest.raises(AssertionError, match="1 of 2 rows are missing"):
+        board.finished()
+    with pytest.raises(AssertionError, match="has 3 elements, due are 128"):
+        board.received([1, 2, 3])
+    with pytest.raises(AssertionError, match="came out, but only"):
+        board.received(due[2])
+    with pytest.raises(ValueError, match="a row has 128 elements"):
+        board.sent([1])
+
+
+def test_a_scoreboard_of_what_has_no_rows() -> None:
+    with pytest.raises(IntsimError, match="residual_add does not take one array row by row"):
+        Scoreboard("residual_add", {}, "rtl")
+    with pytest.raises(IntsimError, match="there is no operator 'nothing'"):
+        Scoreboard("nothing", {}, "rtl")
+    with pytest.raises(IntsimError, match="the model has no operator 'image'"):
+        Scoreboard.of(ROOT / "weights" / "scenes.h5", "image")
+    board = Scoreboard("requant", {"m": 1 << 30, "e": 31, "b": 8}, "rtl")
+    board.sent([5, -5, 1000])
+    board.received([3, -2, 127])
+    board.finished()

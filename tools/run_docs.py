@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "docs" / name
-    for name in ("debugging.md", "verification.md", "testing.md", "vectors.md", "ivit.md", "compilers.md")
+    for name in ("debugging.md", "verification.md", "testing.md", "vectors.md", "ivit.md", "compilers.md", "c-reference.md")
 ]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 

@@ -2,7 +2,7 @@
 
 Both files have one beat per line in hexadecimal, as $readmemh reads them. The simulator gets +beats=FILE, +dump=FOLDER and
 +name=NAME: the tests flowing and stalled write FOLDER/TEST/NAME, and the number of cycles to TEST.cycles in the working
-folder.
+folder. With +model=FILE and +node=NAME the reference runs beside the device, and every row is compared as it comes out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
 from cocotb.utils import get_sim_time
+
+from intsim.testing.cocotb import Scoreboard
 
 PERIOD = 10  # ns
 TIMEOUT = 10_000  # cycles within which a beat must move
@@ -51,7 +53,34 @@ async def reset(dut: Any) -> None:
     dut.rst.value = 0
 
 
-async def stream(dut: Any, beats: list[int], in_stalls: Stalls, out_stalls: Stalls) -> list[str]:
+class Rows:
+    """The reference beside the device: rows of beats, each compared as soon as its last beat has come out."""
+
+    LANES = 8
+
+    def __init__(self, dut: Any, model: str, node: str, beats: list[int]) -> None:
+        self.board = Scoreboard.of(model, node)
+        self.columns = int(self.board.columns or 1)
+        self.beats = -(-self.columns // self.LANES)  # of a row
+        self.widths = [len(data) // self.LANES for data in (dut.in_data, dut.out_data)]
+        for start in range(0, len(beats), self.beats):
+            self.board.sent(self.row(beats[start : start + self.beats], self.widths[0]))
+        self.taken: list[int] = []
+
+    def row(self, beats: list[int], bits: int) -> list[int]:
+        """The elements of a row's beats; element 0 is in the lowest bits, and the last beat is padded."""
+        words = [beat >> bits * lane & (1 << bits) - 1 for beat in beats for lane in range(self.LANES)]
+        return [word - (word >> bits - 1 << bits) for word in words[: self.columns]]
+
+    def take(self, bits: str) -> None:
+        """A beat has come out."""
+        self.taken.append(int(bits, 2))
+        if len(self.taken) == self.beats:
+            self.board.received(self.row(self.taken, self.widths[1]))
+            self.taken.clear()
+
+
+async def stream(dut: Any, beats: list[int], in_stalls: Stalls, out_stalls: Stalls, rows: Rows | None = None) -> list[str]:
     """Send all beats into the device and receive as many, as binary digits; the protocol is checked in every cycle.
 
     One coroutine drives both sides: it wakes once per cycle, and not at all while neither side can move.
@@ -68,6 +97,8 @@ async def stream(dut: Any, beats: list[int], in_stalls: Stalls, out_stalls: Stal
         held = "" if ready else data
         if valid and ready:
             taken.append(data)
+            if rows is not None:
+                rows.take(data)
         if accepted:
             sent, offering = sent + 1, False
 
@@ -95,7 +126,10 @@ async def run(dut: Any, kind: str) -> None:
     Clock(dut.clk, PERIOD, "ns", impl="gpi").start()
     await reset(dut)
     start = get_sim_time("ns")
-    taken = await stream(dut, beats, *(Stalls(SEED + side if kind == "stalled" else None) for side in range(2)))
+    rows = Rows(dut, str(options["model"]), str(options["node"]), beats) if "model" in options else None
+    taken = await stream(dut, beats, *(Stalls(SEED + side if kind == "stalled" else None) for side in range(2)), rows)
+    if rows is not None:
+        rows.board.finished()
     cycles = round((get_sim_time("ns") - start) / PERIOD)
     dut.out_ready.value, dut.in_valid.value = 1, 0
     await RisingEdge(dut.clk)

@@ -33,12 +33,22 @@ class Device:
         return [self.package, *parts.values(), HERE / f"{self.unit}.sv", *tops]
 
 
-def simulate(device: Device, beats: Path, dump: Path, name: str, work: Path, kinds: Sequence[str] = KINDS) -> dict[str, int]:
+def simulate(
+    device: Device,
+    beats: Path,
+    dump: Path,
+    name: str,
+    work: Path,
+    kinds: Sequence[str] = KINDS,
+    reference: tuple[Path, str] | None = None,
+) -> dict[str, int]:
     """Stream `beats` through the device; the output is dump/flowing/name, and dump/stalled/name with pauses on both sides.
 
+    With a `reference`, a model and the name of a node, every row is compared inside the simulation, too.
     Returns the cycles of each. RuntimeError if the compiler warns or the bench fails; the logs are in `work`.
     """
     work.mkdir(parents=True, exist_ok=True)
+    beside = [] if reference is None else [f"+model={reference[0].resolve()}", f"+node={reference[1]}"]
     runner = get_runner("icarus")
     runner.log.setLevel(logging.WARNING)
     try:
@@ -61,7 +71,7 @@ def simulate(device: Device, beats: Path, dump: Path, name: str, work: Path, kin
         results = runner.test(
             test_module="bench",
             hdl_toplevel=f"{device.unit}_node",
-            plusargs=[f"+beats={beats.resolve()}", f"+dump={dump.resolve()}", f"+name={name}"],
+            plusargs=[f"+beats={beats.resolve()}", f"+dump={dump.resolve()}", f"+name={name}", *beside],
             testcase=[*kinds, "interrupted"] if "stalled" in kinds else kinds,
             extra_env={"PYTHONPATH": str(HERE), "NO_COLOR": "1"},
             build_dir=work,

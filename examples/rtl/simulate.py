@@ -135,7 +135,8 @@ class Bench:
         beats = self.folder / in_layout / f"{job.source}.hex"
         name = f"{out_layout}/{job.node}.hex"
         kinds = KINDS[:1] if job.rule else KINDS
-        return simulate(job.device, beats, self.dumps(job), name, self.folder / "build" / job.name, kinds)
+        work, reference = self.folder / "build" / job.name, None if job.rule else (self.model, job.node)
+        return simulate(job.device, beats, self.dumps(job), name, work, kinds, reference)
 
     def dumps(self, job: Job) -> Path:
         """The folder of a device's dump; all correct devices share one."""
