@@ -18,25 +18,13 @@ from ..arith import I32, I64
 from ..errors import IntsimError
 from ..symbols import Expression
 from ..symbols.expression import CONSTANT, INPUT, in_order
-from ..symbols.sizes import Size, product, smallest
+from ..symbols.sizes import Size, product
+from .c_moves import MOVES
+from .c_terms import OPERATIONS, PASSED, ZERO, Index, Term, ctype, factors, number, seen
 
-LONGEST = 96  # characters of a value that is not given a name
+LONGEST, SHORT = 96, 12  # characters of a value that is not given a name, and of one that is written as it is
 REDUCTIONS = ("sum", "max", "argmax", "matmul")
 RANGE = "INTSIM_RANGE"
-
-
-@dataclass(frozen=True)
-class Term:
-    """A C expression, the loop that it belongs to (0: none), and whether it needs no parentheses."""
-
-    text: str
-    level: int = 0
-    atom: bool = True
-
-    @property
-    def wrapped(self) -> str:
-        """The text as an operand."""
-        return self.text if self.atom else f"({self.text})"
 
 
 @dataclass
@@ -47,8 +35,6 @@ class Scope:
     known: dict[Any, Term] = field(default_factory=dict)
 
 
-Index = tuple[Term, ...]
-ZERO = Term("0")
 HINTS = {
     "right_shift": "floor",
     "left_shift": "power",
@@ -206,11 +192,10 @@ class CForm:
             if key in scope.known:
                 return scope.known[key]
         term = self.computed(x, index)
-        named = x in self.names or self.uses[x] > 1 or len(term.text) > LONGEST
-        if named and x.kind not in (INPUT, *MOVES, "integer") and not (term.atom and len(term.text) < 12):
+        step, plain = x in self.names, term.atom and len(term.text) < SHORT
+        worth = step or ((self.uses[x] > 1 or len(term.text) > LONGEST) and not plain and x.kind != "integer")
+        if worth and x.kind not in (INPUT, *MOVES, *REDUCTIONS):
             term = self.variable(ctype(x), self.names.get(x, HINTS.get(x.kind, "t")), term.text, term.level)
-        elif x in self.names and x.kind not in (INPUT, *MOVES):
-            term = self.variable(ctype(x), self.names[x], term.text, term.level) if term.text != self.names[x] else term
         self.scopes[min(term.level, len(self.scopes) - 1)].known[key] = term
         return term
 
@@ -324,178 +309,3 @@ def indented(lines: list[Any], indent: int) -> Iterator[str]:
             yield from indented(line, indent + 1)
         else:
             yield "    " * indent + line
-
-
-def factors(x: Expression) -> list[Expression]:
-    """The factors of a product of scalars."""
-    return [factor for arg in x.args for factor in factors(arg)] if x.kind == "multiply" else [x]
-
-
-def number(value: int) -> Term:
-    """A constant."""
-    if I32.holds(value, value):
-        return Term(str(value) if value > I32.lo else "(-INT32_C(2147483647) - 1)", 0, atom=value >= 0 or value == I32.lo)
-    return Term(f"INT64_C({value})" if value > I64.lo else "INT64_MIN")
-
-
-def ctype(x: Expression) -> str:
-    """The type of a value."""
-    return "int" if x.boolean else "int32_t" if I32.holds(x.lo, x.hi) else "int64_t"
-
-
-def seen(index: Index, x: Expression, arg: Expression, cut: int = 0) -> Index:
-    """The index of an argument that is broadcast; an axis of length 1 has no index."""
-    shape = arg.shape[: len(arg.shape) - cut]
-    if not shape:
-        return ()
-    own = index[len(index) - len(shape) :]
-    return tuple(ZERO if not isinstance(side, Size) and side == 1 else at for at, side in zip(own, shape, strict=True))
-
-
-# --- operations -------------------------------------------------------------------------------------------------------
-
-
-def _infix(sign: str) -> Callable[..., tuple[str, bool]]:
-    def form(x: Expression, args: list[str], wide: bool) -> tuple[str, bool]:
-        a, b = args
-        return f"{cast(x.args[0], a, wide)} {sign} {b}", False
-
-    return form
-
-
-def cast(x: Expression, text: str, wide: bool) -> str:
-    """An operand in the width of the operation."""
-    return f"(int64_t){text}" if wide and I32.holds(x.lo, x.hi) and not text.startswith("INT64") else text
-
-
-def _call(name: str) -> Callable[..., tuple[str, bool]]:
-    return lambda x, args, wide: (f"{'' if wide else '(int32_t)'}{name}({', '.join(bare(arg) for arg in args)})", True)
-
-
-def bare(text: str) -> str:
-    """A text without parentheses around all of it."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for i, sign in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(sign, 0)
-        if depth == 0 and i < len(text) - 1:
-            return text
-    return text[1:-1]
-
-
-def _subtract(x: Expression, args: list[str], wide: bool) -> tuple[str, bool]:
-    a, b = args
-    return (f"-{cast(x.args[1], b, wide)}", False) if x.args[0].scalar == 0 else (f"{cast(x.args[0], a, wide)} - {b}", False)
-
-
-def _floor_divide(x: Expression, args: list[str], wide: bool) -> tuple[str, bool]:
-    a, b = x.args
-    if a.lo >= 0 and b.lo > 0:
-        return f"{args[0]} / {args[1]}", False
-    return _call("intsim_floor_div")(x, args, wide)
-
-
-def _left_shift(x: Expression, args: list[str], wide: bool) -> tuple[str, bool]:
-    if x.args[0].lo >= 0:
-        return f"{cast(x.args[0], args[0], wide)} << {args[1]}", False
-    return _call("intsim_shl")(x, args, wide)
-
-
-def _right_shift(x: Expression, args: list[str], wide: bool) -> tuple[str, bool]:
-    value, exponent = x.args
-    if value.lo >= 0 and exponent.hi <= (31 if I32.holds(value.lo, value.hi) else 63):
-        return f"{args[0]} >> {args[1]}", False
-    return _call("intsim_shr")(x, args, wide)
-
-
-def _bits(sign: str) -> Callable[..., tuple[str, bool]]:
-    return lambda x, args, wide: (f"{args[0]} {sign} {args[1]}", False)
-
-
-PASSED = ("integer", "select")  # operations whose arguments are the result
-OPERATIONS: dict[str, Callable[[Expression, list[str], bool], tuple[str, bool]]] = {
-    "add": _infix("+"),
-    "subtract": _subtract,
-    "multiply": _infix("*"),
-    "floor_divide": _floor_divide,
-    "left_shift": _left_shift,
-    "right_shift": _right_shift,
-    "minimum": _call("intsim_min"),
-    "maximum": _call("intsim_max"),
-    "bitwise_and": _bits("&"),
-    "bitwise_or": _bits("|"),
-    "bitwise_xor": _bits("^"),
-    "less": lambda x, args, wide: (f"{args[0]} < {args[1]}", False),
-    "less_equal": lambda x, args, wide: (f"{args[0]} <= {args[1]}", False),
-    "equal": lambda x, args, wide: (f"{args[0]} == {args[1]}", False),
-    "logical_not": lambda x, args, wide: (f"!{args[0]}", False),
-    "integer": lambda x, args, wide: (bare(args[0]), False),
-    "select": lambda x, args, wide: (f"{args[0]} ? {args[1]} : {args[2]}", False),
-}
-
-
-# --- movements --------------------------------------------------------------------------------------------------------
-
-
-def _reshape(form: CForm, x: Expression, index: Index) -> Term:
-    return form.value(x.args[0], form.reshaped(index, x.shape, x.args[0].shape))
-
-
-def _transpose(form: CForm, x: Expression, index: Index) -> Term:
-    places = dict(zip(x.attribute("axes"), index, strict=True))
-    return form.value(x.args[0], tuple(places[axis] for axis in range(len(index))))
-
-
-def _slice(form: CForm, x: Expression, index: Index) -> Term:
-    moved = []
-    for at, start in zip(index, x.attribute("starts"), strict=True):
-        if not isinstance(start, Size) and start == 0:
-            moved.append(at)
-        elif at.text == "0":
-            moved.append(form.length(start))
-        else:
-            moved.append(Term(f"{at.wrapped} + {form.length(start).wrapped}", at.level, atom=False))
-    return form.value(x.args[0], tuple(moved))
-
-
-def _concatenate(form: CForm, x: Expression, index: Index) -> Term:
-    axis, before = x.attribute("axis"), 0
-    at = index[axis]
-    texts: list[str] = []
-    for i, arg in enumerate(x.args):
-        start = form.length(before)
-        shifted = at if i == 0 else Term(f"{at.wrapped} - {start.wrapped}", at.level, atom=False)
-        value = form.value(arg, (*index[:axis], shifted, *index[axis + 1 :]))
-        before = arg.shape[axis] if i == 0 else before + arg.shape[axis]
-        last = i == len(x.args) - 1
-        texts.append(value.wrapped if last else f"{at.wrapped} < {form.length(before).wrapped} ? {value.wrapped} : ")
-    return Term("".join(texts), max(at.level for at in index), atom=False)
-
-
-def _repeat(form: CForm, x: Expression, index: Index) -> Term:
-    axis = x.attribute("axis")
-    at, count = index[axis], form.length(x.attribute("count"))
-    divided = Term(f"{at.wrapped} / {count.wrapped}", at.level, atom=False)
-    return form.value(x.args[0], (*index[:axis], divided, *index[axis + 1 :]))
-
-
-def _gather(form: CForm, x: Expression, index: Index) -> Term:
-    table, places = x.args
-    count = len(places.shape)
-    place = form.value(places, index[:count])
-    row = form.variable("size_t", "row", f"(size_t){place.wrapped}", place.level)
-    if not places.hi < smallest(table.shape[0]):
-        form.put(place.level, f"if (row >= {form.extent(table.shape[0])}) return INTSIM_SHAPE;".replace("row", row.text, 1))
-    return form.value(table, (row, *index[count:]))
-
-
-MOVES: dict[str, Callable[[CForm, Expression, Index], Term]] = {
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "slice": _slice,
-    "concatenate": _concatenate,
-    "repeat": _repeat,
-    "gather": _gather,
-    "index": lambda form, x, index: Term(f"({ctype(x)}){index[0].wrapped}", index[0].level),
-}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .._version import __version__
 from ..dialects import Dialect
@@ -73,15 +74,18 @@ class CLibrary:
         }
 
 
-def listed(arguments: Iterable[Argument]) -> str:
+def _is_told(side: str, names: set[str]) -> bool:
+    """Whether a length is in terms of arguments, and not of what the function computes first."""
+    return set(re.findall(r"[a-z_]\w*", side)) <= names | {"size_t"}
+
+
+def listed(arguments: Sequence[Argument]) -> str:
     """What the arguments of a function are, a line each."""
-    lines, before = [], ""
+    lines, before, names = [], "", {argument.name for argument in arguments}
     for argument in arguments:
         if argument.kind in ("array", "result"):
-            shape = (
-                " x ".join("..." if side.startswith("length_") or side == "length" else side for side in argument.shape)
-                or "1"
-            )
+            told = (side.replace("(size_t)", "") if _is_told(side, names) else "..." for side in argument.shape)
+            shape = " x ".join(f"({side})" if " " in side else side for side in told) or "1"
             fmt = f"{argument.fmt.lo} to {argument.fmt.hi}" if argument.fmt is not None else "written"
             lines.append(f"{argument.name}: [{shape}], {fmt}")
         elif argument.kind == "parameter" and argument.fmt is not None:

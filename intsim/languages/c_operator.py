@@ -14,7 +14,8 @@ from ..symbols.expression import INPUT, in_order
 from ..symbols.generic import LONGEST, generic
 from ..symbols.saturation import limited
 from ..symbols.sizes import Size, product
-from .c_form import REDUCTIONS, ZERO, CForm, Index, ctype, factors, indented
+from .c_form import REDUCTIONS, CForm, indented
+from .c_terms import ZERO, Index, ctype, factors
 from .shapes import Form, stepped
 
 RESULT = "result"  # the variable
