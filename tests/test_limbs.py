@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from intsim.arith import I32, TensorBound
-from intsim.compilers.limbs import WIDTHS, Limbs, digit_names, narrowed
+from intsim.compilers.limbs import WIDTHS, Limbs, digit_names
+from intsim.compilers.narrow_form import narrowed
 from intsim.dialects import DIALECTS, Dialect
 from intsim.errors import IntsimError
 from intsim.ops import REGISTRY, Op

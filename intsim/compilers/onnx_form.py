@@ -19,7 +19,8 @@ from ..errors import IntsimError
 from ..symbols import OPERATIONS, Expression, Traced
 from ..symbols.expression import CONSTANT, INPUT, in_order
 from ..symbols.saturation import limited
-from .limbs import Limbs, digit_names, narrowed
+from .limbs import Limbs, digit_names
+from .narrow_form import narrowed
 
 OPSET = 18
 BIAS = 62  # of dividends: 2**62, a multiple of every power of two below
