@@ -202,6 +202,17 @@ def test_every_tensor_of_a_network(config: dict[str, Any], dialect: str, tmp_pat
         assert np.array_equal(value, due[name] if due[name].ndim else due[name].reshape(1)), name
 
 
+@pytest.mark.parametrize("name", ["deit", "swin", "segmenter"])
+def test_recordings_of_ivit(name: str, tmp_path: Path) -> None:
+    graph = intsim.quantize(ROOT / "golden" / f"ivit-{name}-mini.npz").graph
+    height, width, _ = graph.tensors[graph.input.name].shape
+    picture, due = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8), dict[str, NDArray]()
+    run(graph, picture, lambda node, value: due.__setitem__(node, value.copy()))
+    found = tensors_in_c(graph, picture, tmp_path / "c")
+    assert len(found) > 50
+    assert [node for node, value in found.items() if not np.array_equal(value, np.atleast_1d(due[node]))] == []
+
+
 def test_the_shipped_model(tmp_path: Path) -> None:
     """With its weights as an image that is linked; the arena is what liveness leaves, less than all tensors together."""
     graph = intsim.load(ROOT / "weights" / "scenes.h5")
