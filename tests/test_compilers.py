@@ -127,8 +127,11 @@ def test_every_tensor_of_a_network(config: dict[str, Any], dialect: str) -> None
     assert differing(model, graph, picture) == []
 
 
-@pytest.mark.parametrize("config", [TINY, TINY_DEIT, TINY_SWIN], ids=["segmenter", "deit", "swin"])
-@pytest.mark.parametrize(("width", "dialect"), [(32, "isegmenter"), (24, "ivit-tvm")])
+@pytest.mark.parametrize(
+    ("config", "width", "dialect"),
+    [(TINY, 24, "isegmenter"), (TINY_DEIT, 24, "ivit-tvm"), (TINY_SWIN, 32, "ivit-tvm")],
+    ids=["segmenter", "deit", "swin"],
+)
 def test_narrow_forms_of_networks(width: int, config: dict[str, Any], dialect: str, tmp_path: Path) -> None:
     """No tensor of 64 bits but shapes; those that the width does not hold are digits, which become whole in a dump."""
     graph, picture = graph_of(config, dialect), random_picture(config, 9)
