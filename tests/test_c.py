@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -248,8 +249,8 @@ def test_bad_input(cli: Cli) -> None:
         "export --reference c": "name the folder to write with -o FOLDER",
         "export --reference c -o new --arena 5": "--arena and --weights are of a network; name a model",
         f"export {model} --reference c -o new --arena 1000": "needs an arena of 3,283,584 bytes, more than 1,000",
-        f"export {model} --reference c -o new --op requant": "a model is written in C with the operators and the dialect",
-        f"export {model} --reference dpi -o new": "a model is written in C with the operators and the dialect",
+        f"export {model} --reference c -o new --op requant": "a model has its own operators and dialect",
+        f"export {model} --reference dpi -o new": "a model is only written with --reference c",
         "export --reference c -o new --format hex": "--format does not go with --reference; leave it out",
         "export --op requant": "--op, --dialect, --arena and --weights go with --reference",
         "export": "name a golden file or a model file to export",
@@ -258,10 +259,36 @@ def test_bad_input(cli: Cli) -> None:
         assert (code, out, len(err.splitlines())) == (2, "", 1), (words, err)
         assert message in err, (words, err)
         assert not Path("new").exists()
+    text = (ROOT / "examples" / "dialect.toml").read_text(encoding="utf-8")
+    for i, name in enumerate(("my dialect", "rtl")):
+        Path(f"{i}.toml").write_text(re.sub("^name = .*", f"name = '{name}'", text, flags=re.MULTILINE))
+    Path("3.toml").write_text(re.sub("^name = .*", "name = 'ivit_tvm'", text, flags=re.MULTILINE))
+    for words, message in {
+        "c --dialect 0.toml": "use letters, digits, - and _",
+        "sv --dialect 0.toml": "use letters, digits, - and _",
+        "c --dialect 1.toml": "is called like a built-in one",
+        "c --dialect ivit-tvm --dialect 3.toml": "two functions would be called intsim_",
+        "sv --dialect ivit-tvm --dialect 3.toml": "two of the dialects have one name in identifiers",
+    }.items():
+        code, out, err = cli(f"export --reference {words} -o new")
+        assert (code, out, message in err, Path("new").exists()) == (2, "", True, False), (words, err)
     assert cli("export --reference c -o mine/new --op requant")[0] == 0
     assert cli("export --reference c -o mine/new --op argmax")[0] == 0
     assert not Path("mine/new/intsim_requant.c").exists(), "an earlier reference's own files are replaced"
     assert Path("mine/notes.txt").read_text() == "keep me"
+
+
+def test_lengths_and_steps_that_cannot_be(compiled: Compiled) -> None:
+    """Refused before anything is read: products that wrap, steps beyond 1, tables of another length."""
+    shape, parameter = 1, 2
+    x = (ctypes.c_int32 * 8)()
+    size = ctypes.c_size_t
+    requant = compiled.shared.intsim_requant_rtl
+    assert requant(x, size(1), size(4), x, size(1), x, size(2), 8, x, None) == parameter
+    assert compiled.shared.intsim_layernorm_rtl(x, size(1 << 62), size(4), x, x, None) == shape
+    assert compiled.shared.intsim_patches(x, size(1), size(1 << 32), size(1), size(1), 1, x) == shape
+    assert compiled.shared.intsim_relative_positions(x, size(8), size(1), 1, x) == shape
+    assert compiled.shared.intsim_slice(x, size(1), size(8), size(1), -1, 4, x) == parameter
 
 
 def test_dpi_has_every_operator_and_step(tmp_path: Path) -> None:

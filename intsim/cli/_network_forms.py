@@ -78,8 +78,10 @@ def as_reference(
         raise click.UsageError("name the folder to write with -o FOLDER")
     if source is None and (arena is not None or weights is not None):
         raise click.UsageError("--arena and --weights are of a network; name a model")
-    if source is not None and (language != "c" or ops or dialects):
-        raise click.UsageError("a model is written in C with the operators and the dialect that it has; leave out the rest")
+    if source is not None and language != "c":
+        raise click.UsageError(f"a model is only written with --reference c; leave out the model for {language}")
+    if source is not None and (ops or dialects):
+        raise click.UsageError("a model has its own operators and dialect; leave out --op and --dialect")
     from ..languages.reference import write_reference
 
     graph = load_model(source) if source is not None else None

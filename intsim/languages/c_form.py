@@ -20,7 +20,7 @@ from ..symbols import Expression
 from ..symbols.expression import CONSTANT, INPUT, in_order
 from ..symbols.sizes import Size, product
 from .c_moves import MOVES
-from .c_terms import OPERATIONS, PASSED, ZERO, Index, Term, ctype, factors, number, seen
+from .c_terms import OPERATIONS, PASSED, ZERO, Index, Term, ctype, factors, hint, number, seen
 
 LONGEST, SHORT = 96, 12  # characters of a value that is not given a name, and of one that is written as it is
 REDUCTIONS = ("sum", "max", "argmax", "matmul")
@@ -33,18 +33,6 @@ class Scope:
 
     lines: list[Any] = field(default_factory=list)
     known: dict[Any, Term] = field(default_factory=dict)
-
-
-HINTS = {
-    "right_shift": "floor",
-    "left_shift": "power",
-    "floor_divide": "quotient",
-    "subtract": "rest",
-    "sum": "accumulated",
-    "matmul": "accumulated",
-    "max": "largest",
-    "argmax": "best",
-}
 
 
 class CForm:
@@ -195,7 +183,7 @@ class CForm:
         step, plain = x in self.names, term.atom and len(term.text) < SHORT
         worth = step or ((self.uses[x] > 1 or len(term.text) > LONGEST) and not plain and x.kind != "integer")
         if worth and x.kind not in (INPUT, *MOVES, *REDUCTIONS):
-            term = self.variable(ctype(x), self.names.get(x, HINTS.get(x.kind, "t")), term.text, term.level)
+            term = self.variable(ctype(x), self.names.get(x, hint(x)), term.text, term.level)
         self.scopes[min(term.level, len(self.scopes) - 1)].known[key] = term
         return term
 
@@ -253,7 +241,7 @@ class CForm:
     def reduced(self, x: Expression, index: Index) -> Term:
         """A loop over the axis that disappears."""
         level = max((at.level for at in index), default=0)
-        name = self.named(self.names.get(x, HINTS.get(x.kind, x.kind)))
+        name = self.named(self.names.get(x, hint(x)))
         with self.at(level):
             getattr(self, f"_{x.kind}")(x, index, name)
         term = Term(name, level)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from .._version import __version__
 from ..dialects import Dialect
+from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.templates import template
-from .c_operator import Argument, COperator
+from .c_operator import COperator
 from .c_selftest import selftest
 from .shapes import Form, forms
 
@@ -33,12 +35,20 @@ class CLibrary:
             rules = self.dialects if REGISTRY[op].choices else self.dialects[:1]
             own = [*forms(op), *(extra or {}).get(op, ())]
             self.functions[op] = [COperator(op, form, dialect) for form in own for dialect in rules]
+        functions = [function for found in self.functions.values() for function in found]
+        names = Counter(function.name for function in functions)
+        names.update({f"{function.name}_steps" for function in functions if function.steps})  # of the simulator's import
+        names.update({function.steps_type for function in functions if function.steps})
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise IntsimError(f"two functions would be called {twice[0]}; rename a dialect")
 
-    def files(self, network: bool = False, image: bool = False) -> dict[str, str]:
-        """The text of every file, by name. With a `network` it is built, too, with weights in an `image` or in C."""
+    def files(self, network: bool = False, image: bool = False, dpi: bool = False) -> dict[str, str]:
+        """The text of every file, by name. With a `network` it is built, too, with weights in an `image` or in C; with `dpi`
+        the wrappers are, as a library.
+        """
         sources = [f"intsim_{op}.c" for op in self.ops]
         context: dict[str, object] = {"version": __version__, "ops": self.ops, "sources": ["intsim_error.c", *sources]}
-        context |= {"network": network, "image": image}
+        context |= {"network": network, "image": image, "dpi": dpi}
         found = {
             "intsim.h": self.rendered("intsim.h.j2", operators=[self._described(op) for op in self.ops], **context),
             "intsim_arithmetic.h": self.rendered("intsim_arithmetic.h.j2", **context),
@@ -62,15 +72,18 @@ class CLibrary:
         """What the header says of an operator."""
         functions = self.functions[op]
         first = functions[0]
-        steps = [(name, " * ".join(map(first._side, first.results[name].shape)) or "1") for name in first.steps]
+        alike: dict[str, list[COperator]] = {}
+        for function in functions:
+            alike.setdefault(function.form.suffix, []).append(function)
         choices = {function.name: _choices(function) for function in functions if function.dialect is not None}
         return {
             "op": op,
             "about": comment(documentation(op)),
-            "steps": steps,
+            "steps": first.steps,
             "steps_type": first.steps_type,
-            "functions": [(function.declaration, choices.get(function.name, "")) for function in functions],
-            "arguments": comment(listed(first.arguments)),
+            "forms": [
+                (comment(listed(own[0])), [(f.declaration, choices.get(f.name, "")) for f in own]) for own in alike.values()
+            ],
         }
 
 
@@ -79,9 +92,10 @@ def _is_told(side: str, names: set[str]) -> bool:
     return set(re.findall(r"[a-z_]\w*", side)) <= names | {"size_t"}
 
 
-def listed(arguments: Sequence[Argument]) -> str:
-    """What the arguments of a function are, a line each."""
-    lines, before, names = [], "", {argument.name for argument in arguments}
+def listed(function: COperator) -> str:
+    """What the arguments of a function are, a line each, and its steps."""
+    arguments = function.arguments
+    lines, before, names = [f"{function.op}{function.form.suffix}:"], "", {argument.name for argument in arguments}
     for argument in arguments:
         if argument.kind in ("array", "result"):
             told = (side.replace("(size_t)", "") if _is_told(side, names) else "..." for side in argument.shape)
@@ -93,6 +107,9 @@ def listed(arguments: Sequence[Argument]) -> str:
         elif argument.kind in KINDS:
             lines.append(f"{argument.name}: {KINDS[argument.kind].format(of=before)}")
         before = argument.name
+    for name in function.steps:
+        shape = " x ".join(function._side(side).replace("(size_t)", "") for side in function.results[name].shape) or "1"
+        lines.append(f"steps->{name}: [{shape}]")
     return "\n".join(lines)
 
 
@@ -116,12 +133,9 @@ def equation(op: str) -> str:
 
 
 def comment(text: str) -> list[str]:
-    """The lines of a comment."""
+    """The lines of a comment; those of an equation, which are indented, as they are."""
     lines: list[str] = []
     for line in text.replace("*/", "* /").splitlines():
-        lines += (
-            textwrap.wrap(line, WIDTH, drop_whitespace=True, subsequent_indent="  ")
-            if len(line) > WIDTH
-            else [line.rstrip()]
-        )
+        long = len(line) > WIDTH and not line.startswith("    ")
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent="  ") if long else [line.rstrip()]
     return lines

@@ -14,7 +14,7 @@ from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.templates import template
 from .c_library import CLibrary
-from .c_operator import COperator
+from .c_operator import COperator, suffix_of
 from .c_selftest import array_text
 from .shapes import concat_form, form_of_call
 
@@ -108,7 +108,7 @@ class CNetwork:
         """A node as a call of its function."""
         operator, params = REGISTRY[node.op], node.params
         form, lengths = form_of_call(node.op, [self.graph.tensors[name].shape for name in node.inputs], params)
-        suffix = f"_{self.graph.dialect.name.replace('-', '_')}" if operator.choices else ""
+        suffix = f"_{suffix_of(self.graph.dialect)}" if operator.choices else ""
         function = self.functions[f"intsim_{node.op}{form.suffix}{suffix}"]
         names = [name for name in form.shapes if name not in operator.params]
         sources = dict(zip(names, node.inputs, strict=True))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
 from ..arith import I8, I32, I64, U8, Format
-from ..dialects import Dialect
+from ..dialects import DIALECTS, Dialect
+from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..symbols import Expression
-from ..symbols.expression import INPUT, in_order
+from ..symbols.expression import CONSTANT, INPUT, in_order
 from ..symbols.generic import LONGEST, generic
 from ..symbols.saturation import limited
 from ..symbols.sizes import Size, product
@@ -45,13 +47,22 @@ class Argument:
         return f"{self.ctype}{self.name}" if self.ctype.endswith("*") else f"{self.ctype} {self.name}"
 
 
+def suffix_of(dialect: Dialect) -> str:
+    """A dialect in names of functions. IntsimError where its name makes none, or is that of another one."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", dialect.name) is None:
+        raise IntsimError(f"dialect {dialect.name!r}: its name becomes part of identifiers; use letters, digits, - and _")
+    if dialect.name in DIALECTS and dialect != DIALECTS[dialect.name]:
+        raise IntsimError(f"dialect {dialect.name}: is called like a built-in one, which has other choices; rename it")
+    return dialect.name.replace("-", "_")
+
+
 class COperator:
     """A function of an operator in one dialect: `name`, `arguments`, `steps` (names and shapes), `text`."""
 
     def __init__(self, op: str, form: Form, dialect: Dialect) -> None:
         self.op, self.form, self.operator = op, form, REGISTRY[op]
         self.dialect = dialect if self.operator.choices else None
-        suffix = f"_{dialect.name.replace('-', '_')}" if self.operator.choices else ""
+        suffix = f"_{suffix_of(dialect)}" if self.operator.choices else ""
         self.name = f"intsim_{op}{form.suffix}{suffix}"
         self.traced = generic(op, form.shapes, dialect, form.fixed)
         roots = {**self.traced.steps, **{f" {i}": refusal for i, refusal in enumerate(self.traced.refusals)}}
@@ -204,19 +215,16 @@ class COperator:
 
     def _checks(self, form: CForm) -> Iterator[str]:
         """What has to hold before anything is computed."""
+        yield from self.parameter_checks()
         order = list(in_order([*self.results.values(), *self.refusals]))
         lengths = [argument.name for argument in self.arguments if argument.kind == "length"]
-        summed = {side.expression.name for x in order for side in _summed(x) if isinstance(side, Size)}
-        summed |= {x.name for x in order if x.kind == INPUT and not x.shape}
-        wrong = [f"{name} == 0" + (f" || {name} > {LONGEST}" if name in summed else "") for name in lengths]
-        wrong += [text for x in order for text in _mismatches(form, x)]
-        wrong = list(dict.fromkeys(wrong))
+        short = {side.expression.name for x in order for side in _summed(x) if isinstance(side, Size)}
+        short |= {x.name for x in order if x.kind == INPUT and not x.shape}
+        short |= {x.name for side in _sides(order) if not _is_product(side) for x in in_order([side])}
+        wrong = [f"{name} == 0" + (f" || {name} > {LONGEST}" if name in short else "") for name in lengths]
+        wrong += [*self.overflows(), *self.form.wrong, *(text for x in order for text in _mismatches(form, x))]
         if wrong:
-            yield f"if ({' || '.join(wrong)}) return {SHAPE};"
-        for argument in self.arguments:
-            if argument.kind == "parameter" and argument.fmt is not None:
-                lo, hi, name = argument.fmt.lo, argument.fmt.hi, argument.name
-                yield f"if ({name} < {lo}{f' || {name} > {hi}' if hi < I32.hi else ''}) return {PARAMETER};"
+            yield f"if ({' || '.join(dict.fromkeys(wrong))}) return {SHAPE};"
         for argument in self.arguments:
             if argument.kind == "array" and argument.fmt is not None and _narrower(argument.fmt, argument.ctype):
                 shape = " * ".join(argument.shape) or "1"
@@ -224,6 +232,34 @@ class COperator:
                     shape = f"{argument.name}_step ? {shape} : 1"
                 code = PARAMETER if argument.name in self.operator.params else VALUE
                 yield f"if (!intsim_within({argument.name}, {shape}, {argument.fmt.lo}, {argument.fmt.hi})) return {code};"
+
+    def parameter_checks(self) -> Iterator[str]:
+        """The ranges of numbers."""
+        for argument in self.arguments:
+            if argument.kind == "parameter" and argument.fmt is not None:
+                lo, hi, name = argument.fmt.lo, argument.fmt.hi, argument.name
+                yield f"if ({name} < {lo}{f' || {name} > {hi}' if hi < I32.hi else ''}) return {PARAMETER};"
+            if argument.kind == "step":
+                yield f"if ({argument.name} > 1) return {PARAMETER};"
+
+    def overflows(self) -> list[str]:
+        """When an array would have more elements than a size_t counts in bytes."""
+        found = []
+        for axes in [argument.shape for argument in self.arguments if argument.kind == "array"]:
+            first, *others = [part for axis in axes for part in axis.split("*") if not part.isdigit()]
+            if others and first in {argument.name for argument in self.arguments if argument.kind == "length"}:
+                found.append(f"{first} > SIZE_MAX / 8 / {' / '.join(f'(size_t){name}' for name in others)}")
+        return list(dict.fromkeys(found))
+
+
+def _sides(order: list[Expression]) -> list[Expression]:
+    """The expressions of all lengths."""
+    return [side.expression for x in order for side in x.shape if isinstance(side, Size)]
+
+
+def _is_product(side: Expression) -> bool:
+    """Whether a length is a product of arguments and numbers, or a sum of them: nothing that a cast to 32 bits cuts."""
+    return all(x.kind in (INPUT, CONSTANT, "multiply", "add") for x in in_order([side]))
 
 
 def _meets(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -36,8 +36,30 @@ def factors(x: Expression) -> list[Expression]:
 def number(value: int) -> Term:
     """A constant."""
     if I32.holds(value, value):
-        return Term(str(value) if value > I32.lo else "(-INT32_C(2147483647) - 1)", 0, atom=value >= 0 or value == I32.lo)
+        return Term(str(value) if value > I32.lo else "INT32_MIN", 0, atom=value >= 0 or value == I32.lo)
     return Term(f"INT64_C({value})" if value > I64.lo else "INT64_MIN")
+
+
+NAMES = {
+    "right_shift": "floor",
+    "left_shift": "power",
+    "floor_divide": "quotient",
+    "subtract": "rest",
+    "sum": "accumulated",
+    "matmul": "accumulated",
+    "max": "largest",
+    "argmax": "best",
+}
+
+
+def hint(x: Expression) -> str:
+    """What a value that is no step is called."""
+    if x.kind == "right_shift" and x.args[1].scalar == 1:
+        if x.args[0].kind == "left_shift" and x.args[0].args[0].scalar == 1:
+            return "half"
+        if x.args[0].kind == "add" and "floor_divide" in (arg.kind for arg in x.args[0].args):
+            return "root"  # a Newton step
+    return NAMES.get(x.kind, "t")
 
 
 def ctype(x: Expression) -> str:

@@ -75,6 +75,7 @@ class Import:
         lengths = [argument.name for argument in self.arguments if argument.kind == "length"]
         if lengths:
             yield f"if ({' || '.join(f'{name}_given < 0' for name in lengths)}) return INTSIM_SHAPE;"
+        yield from (line for line in self.function.parameter_checks() if "_step" not in line)
         for name in lengths:
             yield f"const size_t {name} = (size_t){name}_given;"
         counted = {name: x.shape for name, x in self.function.traced.inputs.items()} | {"out": self.function.out.shape}
@@ -82,6 +83,8 @@ class Import:
         sizes = {
             argument.name: BYTES[_element(argument)] for argument in self.arguments if argument.kind in ("array", "result")
         }
+        too_long = [*(f"{name} == 0" for name in lengths), *self.function.overflows()]
+        yield f"if ({' || '.join(too_long)}) return INTSIM_SHAPE;"
         told: list[str] = []
         for name, size in (sizes | {f"{name}_step": 8 for name in self.stored}).items():
             lines, count = self.function.count(counted[name])

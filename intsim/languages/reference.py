@@ -15,6 +15,7 @@ from ..ops import REGISTRY
 from ..storage.files import file_sha256, folder_replacing
 from .c_library import CLibrary
 from .c_network import CNetwork
+from .c_operator import suffix_of
 from .dpi import dpi_files
 from .sv_form import CORES, package
 
@@ -64,10 +65,12 @@ def write_reference(
         size, weights = network.arena, len(network.bytes)
     elif language == SV:
         chosen = tuple(ops) or tuple(CORES)
-        files = {f"intsim_{d.name.replace('-', '_')}_pkg.sv": package(d, chosen) for d in rules}
+        files = {f"intsim_{suffix_of(d)}_pkg.sv": package(d, chosen) for d in rules}
+        if len(files) < len(rules):
+            raise IntsimError("two of the dialects have one name in identifiers; rename one")
     else:
         library = CLibrary(list(ops) or list(REGISTRY), rules)
-        files, chosen = dict(library.files()), tuple(library.ops)
+        files, chosen = dict(library.files(dpi=language == DPI)), tuple(library.ops)
         if language == DPI:
             files |= dpi_files(library)
     names = tuple(files)
@@ -96,7 +99,7 @@ def _built(names: Iterable[str]) -> set[str]:
     """What the Makefile builds from files of these names."""
     stems = {name.removesuffix(".c") for name in names if name.endswith(".c")}
     programs = {stem for stem in stems if stem.startswith("selftest_") or stem == "run"}
-    return {f"{stem}.o" for stem in stems} | programs | {"libintsim.a"}
+    return {f"{stem}.o" for stem in stems} | programs | {"libintsim.a", "libintsim_dpi.so"}
 
 
 def _own_files(manifest: Path) -> Iterable[str]:

@@ -28,10 +28,14 @@ class Form:
     suffix: str = ""
     fixed: Mapping[str, int | str] = field(default_factory=dict)
     spread: bool = False
+    wrong: tuple[str, ...] = ()  # what lengths must not be, in C
 
 
 def _form(suffix: str = "", fixed: Mapping[str, int | str] | None = None, **shapes: str) -> Form:
     return Form({name: tuple(axes.split()) for name, axes in shapes.items()}, suffix, fixed or {})
+
+
+DISPLACEMENTS = "displacements != (2 * (size_t)size - 1) * (2 * (size_t)size - 1)"
 
 
 def concat_form(count: int) -> Form:
@@ -58,7 +62,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "merge_patches": (_form(x="outer 2*rows 2*columns channels"),),
     "merge_windows": (_form(fixed={"height": "down*size"}, x="outer down*across size*size channels"),),
     "patches": (_form(x="outer height width channels"),),
-    "relative_positions": (_form(table="displacements heads"),),
+    "relative_positions": (replace(_form(table="displacements heads"), wrong=(DISPLACEMENTS,)),),
     "requant": (_form(acc="rows channels", m="channels", e="channels"),),
     "residual_add": (
         _form(a="rows channels", c="rows channels", ma="channels", ea="channels", mc="channels", ec="channels"),

@@ -22,8 +22,10 @@ from ..symbols.expression import CONSTANT, INPUT, in_order
 from ..symbols.sizes import Size
 from ..symbols.symbol import Tape
 from .c_library import comment, equation
+from .c_operator import suffix_of
+from .c_terms import hint as named
 
-I64_MAGNITUDE = 1 << 62
+TAKEN = ("t",)  # names that are always counted
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def _operator(op: str, **narrower: tuple[int, int]) -> Core:
 CORES: dict[str, Core] = {
     "round_shift": Core(
         "round_shift(p, e): p / 2**e, rounded as the dialect's requantization does.",
-        {"p": (-I64_MAGNITUDE, I64_MAGNITUDE), "e": (1, 62)},
+        {"p": (-(1 << 63), (1 << 63) - 1), "e": (0, 62)},
         lambda dialect, p, e: {"out": round_shift(p, e, dialect.requant_rounding)},
     ),
     "saturate": Core(
@@ -77,9 +79,10 @@ def package(dialect: Dialect, names: tuple[str, ...] = tuple(CORES)) -> str:
     if unknown := [name for name in names if name not in CORES]:
         raise IntsimError(f"{unknown[0]} has no SystemVerilog function; those that have: {', '.join(CORES)}")
     functions = [function(name, CORES[name], dialect) for name in names]
+    suffix = suffix_of(dialect)
     choices = ", ".join(f"{key} = {value}" for key, value in dialect.choices().items())
     context = {"version": __version__, "dialect": dialect.name, "functions": functions, "choices": comment(choices)}
-    context["package"] = f"intsim_{dialect.name.replace('-', '_')}_pkg"
+    context["package"] = f"intsim_{suffix}_pkg"
     return template(__package__, "functions.sv.j2", markup=False).render(**context).rstrip() + "\n"
 
 
@@ -96,7 +99,7 @@ def function(name: str, core: Core, dialect: Dialect) -> dict[str, Any]:
     )
     arguments = [f"input {kind(x.lo, x.hi)} {key}" for key, x in inputs.items()]
     return {
-        "about": comment(core.about),
+        "about": [*comment(core.about), ", ".join(f"{key}: {x.lo} to {x.hi}" for key, x in inputs.items())],
         "head": f"function automatic {kind(root.lo, root.hi)} {name}({', '.join(arguments)});",
         "declared": writer.declared,
         "lines": writer.lines,
@@ -143,9 +146,9 @@ class SvForm:
             return args[0]
         if x.kind not in FORMS:
             raise IntsimError(f"{x.kind} has no form in SystemVerilog")
-        hint = self.steps.get(x, HINTS.get(x.kind, "t"))
+        hint = self.steps.get(x, named(x))
         self.used[hint] += 1
-        name = hint if self.used[hint] == 1 and hint != "t" else f"{hint}{self.used[hint]}"
+        name = hint if self.used[hint] == 1 and hint not in TAKEN else f"{hint}{self.used[hint]}"
         if x.boolean:
             self.declared.append(f"logic {name};")
         else:
@@ -156,17 +159,6 @@ class SvForm:
         return name
 
 
-HINTS = {
-    "right_shift": "floor",
-    "left_shift": "power",
-    "floor_divide": "quotient",
-    "subtract": "rest",
-    "multiply": "product",
-    "minimum": "limited",
-    "maximum": "at_least",
-    "less": "below",
-    "equal": "same",
-}
 SHIFTS = ("left_shift", "right_shift")
 
 
