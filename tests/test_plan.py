@@ -22,7 +22,7 @@ from intsim.testing.strategies import graphs
 
 from networks import TINY, tiny_graph
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def kinds(graph: Graph, kept: set[str] = frozenset()) -> list[str]:

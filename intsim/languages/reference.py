@@ -108,6 +108,6 @@ def _own_files(manifest: Path) -> Iterable[str]:
         record = json.loads(manifest.read_text(encoding="utf-8"))
         if record["format"] != "intsim-reference":
             raise ValueError
-        return [*(str(entry["file"]) for entry in record["files"]), *map(str, record["built"])]
+        return [*(str(entry["file"]) for entry in record["files"]), *map(str, record.get("built", []))]
     except (ValueError, KeyError, TypeError, OSError):
         raise IntsimError(f"{manifest}: is not what 'intsim export' wrote; name a new folder") from None
