@@ -18,7 +18,7 @@ import numpy as np
 
 from ..arith import AnyArray
 from .cases import Case
-from .executors import executor
+from .executors import executor, last_line
 
 EXACT, DIFFERS, REFUSED, CRASHED = "exact", "differs", "refused", "crashed"
 
@@ -78,8 +78,7 @@ def _judged(runtime: str, model: bytes, inputs: dict[str, AnyArray], outputs: di
         try:
             found = executor(runtime).compiled(path)(inputs)
         except Exception as error:  # noqa: BLE001  a runtime's own, of any kind
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            return REFUSED, lines[-1][:200]
+            return REFUSED, last_line(error)
     for name, due in outputs.items():
         if detail := difference(np.asarray(found[name]), due):
             return DIFFERS, detail

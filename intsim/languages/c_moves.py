@@ -61,7 +61,7 @@ def _gather(form: CForm, x: Expression, index: Index) -> Term:
     place = form.value(places, index[:count])
     row = form.variable("size_t", "row", f"(size_t){place.wrapped}", place.level)
     if not places.hi < smallest(table.shape[0]):
-        form.put(place.level, f"if (row >= {form.extent(table.shape[0])}) return INTSIM_SHAPE;".replace("row", row.text, 1))
+        form.put(place.level, f"if ({row.text} >= {form.extent(table.shape[0])}) return INTSIM_SHAPE;")
     return form.value(table, (row, *index[count:]))
 
 

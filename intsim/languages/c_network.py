@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from .._version import __version__
-from ..arith import I32, AnyArray
+from ..arith import AnyArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..errors import IntsimError
 from ..ops import REGISTRY
@@ -176,8 +176,3 @@ class CNetwork:
             text = array_text("const int8_t", "intsim_weights", np.frombuffer(bytes(self.bytes) or b"\0", np.int8))
             found["weights.c"] = f'#include "network.h"\n\n{text}\n'
         return found
-
-
-def fits(graph: Graph) -> bool:
-    """Whether 32 bits hold every tensor of a network."""
-    return all(I32.holds(tensor.lo, tensor.hi) for tensor in graph.tensors.values())

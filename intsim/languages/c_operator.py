@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
 from ..arith import I8, I32, I64, U8, Format
 from ..dialects import DIALECTS, Dialect
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..symbols import Expression
-from ..symbols.expression import CONSTANT, INPUT, in_order
+from ..symbols.expression import INPUT, in_order
 from ..symbols.generic import LONGEST, generic
 from ..symbols.saturation import limited
 from ..symbols.sizes import Size, product
+from .c_checks import is_product, mismatches, sides, summed
 from .c_form import REDUCTIONS, CForm, indented
-from .c_terms import ZERO, Index, ctype, factors
+from .c_terms import ZERO, Index, ctype
 from .shapes import Form, stepped
 
 RESULT = "result"  # the variable
@@ -218,11 +218,11 @@ class COperator:
         yield from self.parameter_checks()
         order = list(in_order([*self.results.values(), *self.refusals]))
         lengths = [argument.name for argument in self.arguments if argument.kind == "length"]
-        short = {side.expression.name for x in order for side in _summed(x) if isinstance(side, Size)}
+        short = {side.expression.name for x in order for side in summed(x) if isinstance(side, Size)}
         short |= {x.name for x in order if x.kind == INPUT and not x.shape}
-        short |= {x.name for side in _sides(order) if not _is_product(side) for x in in_order([side])}
+        short |= {x.name for side in sides(order) if not is_product(side) for x in in_order([side])}
         wrong = [f"{name} == 0" + (f" || {name} > {LONGEST}" if name in short else "") for name in lengths]
-        wrong += [*self.overflows(), *self.form.wrong, *(text for x in order for text in _mismatches(form, x))]
+        wrong += [*self.overflows(), *self.form.wrong, *(text for x in order for text in mismatches(form, x))]
         if wrong:
             yield f"if ({' || '.join(dict.fromkeys(wrong))}) return {SHAPE};"
         for argument in self.arguments:
@@ -252,16 +252,6 @@ class COperator:
         return list(dict.fromkeys(found))
 
 
-def _sides(order: list[Expression]) -> list[Expression]:
-    """The expressions of all lengths."""
-    return [side.expression for x in order for side in x.shape if isinstance(side, Size)]
-
-
-def _is_product(side: Expression) -> bool:
-    """Whether a length is a product of arguments and numbers, or a sum of them: nothing that a cast to 32 bits cuts."""
-    return all(x.kind in (INPUT, CONSTANT, "multiply", "add") for x in in_order([side]))
-
-
 def _meets(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether loops over another shape meet every element of a shape."""
     if len(shape) > len(other):
@@ -276,33 +266,6 @@ def _own(index: Index, shape: tuple[int, ...], other: tuple[int, ...]) -> Index:
     return tuple(ZERO if not isinstance(side, Size) and side == 1 else at for side, at in zip(shape, behind, strict=True))
 
 
-def _summed(x: Expression) -> list[int]:
-    """The lengths that a reduction runs over."""
-    if x.kind in ("sum", "max", "argmax"):
-        return [x.args[0].shape[x.attribute("axis")]]
-    return [x.args[0].shape[-1]] if x.kind == "matmul" else []
-
-
-def _mismatches(form: CForm, x: Expression) -> Iterator[str]:
-    """When the lengths of a call do not suit a movement."""
-    if x.kind == "reshape":
-        due, found = (_factors(shape) for shape in (x.shape, x.args[0].shape))
-        if due != found:
-            yield " != ".join(form.extent(product(shape)) for shape in (x.shape, x.args[0].shape))
-    if x.kind == "slice":
-        for start, stop, side in zip(x.attribute("starts"), x.attribute("stops"), x.args[0].shape, strict=True):
-            if isinstance(start, Size) and isinstance(stop, Size) and start.expression.kind == stop.expression.kind == INPUT:
-                yield f"{form.extent(start)} >= {form.extent(stop)}"
-                yield f"{form.extent(stop)} > {form.extent(side)}"
-
-
-def _factors(shape: tuple[int, ...]) -> tuple[int, list[int]]:
-    """The number, and the lengths by their identity, of which a number of elements is the product."""
-    found = [factor for side in shape if isinstance(side, Size) for factor in factors(side.expression)]
-    numbers = [side for side in shape if not isinstance(side, Size)] + [x.scalar for x in found if x.scalar is not None]
-    return prod(numbers), sorted(id(x) for x in found if x.scalar is None)
-
-
 def _ctype(fmt: Format, narrow: bool) -> str:
     """The type of an array's elements; that of values between operators is int32_t."""
     if fmt is U8:
@@ -311,5 +274,5 @@ def _ctype(fmt: Format, narrow: bool) -> str:
 
 
 def _narrower(fmt: Format, ctype: str) -> bool:
-    """Whether a type holds more than a format."""
-    return "int8_t" not in ctype and fmt.within(I32.lo, I32.hi) is not False and (fmt.lo > I32.lo or fmt.hi < I32.hi)
+    """Whether the type holds more than the format."""
+    return "int8_t" not in ctype and (fmt.lo > I32.lo or fmt.hi < I32.hi)

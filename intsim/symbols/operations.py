@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arith import AnyArray
 from .expression import Expression
+from .relations import divisor, is_at_most, is_maximum_of, is_newton_step, share, times_its_divisor
 from .sizes import Size, broadcast, largest, smallest
 
 LARGEST_SHIFT = 1 << 17  # bits; bounds may be numbers of that length
@@ -73,98 +74,31 @@ def _xor(a: Expression, b: Expression) -> Interval:
 
 def _subtract(a: Expression, b: Expression) -> Interval:
     lo, hi = a.lo - b.hi, a.hi - b.lo
-    if _is_maximum_of(b, a):
+    if is_maximum_of(b, a):
         return lo, min(hi, 0)
-    if _is_at_most(b, a):
+    if is_at_most(b, a):
         return max(lo, 0), hi
-    times = _times_its_divisor(a, b)
+    times = times_its_divisor(a, b)
     if times is not None:
         return max(lo, 1 - (times - 1) * a.args[1].args[1].hi), hi
-    divisor = _divisor(a, b)
-    if divisor is not None:
-        return max(lo, min(divisor[0] + 1, 0)), min(hi, max(divisor[1] - 1, 0))
+    by = divisor(a, b)
+    if by is not None:
+        return max(lo, min(by[0] + 1, 0)), min(hi, max(by[1] - 1, 0))
     return lo, hi
-
-
-def _divisor(a: Expression, b: Expression) -> Interval | None:
-    """The bounds of d where `b` is ``(a // d) * d`` or ``(a >> e) << e``, so that ``a - b`` is a remainder."""
-    if b.kind == "multiply" and b.args[0].kind == "floor_divide":
-        quotient, d = b.args
-        if quotient.args[0] is a and quotient.args[1] is d and (d.lo > 0 or d.hi < 0):
-            return d.lo, d.hi
-    if b.kind == "left_shift" and b.args[0].kind == "right_shift" and b.args[0].args == (a, b.args[1]):
-        return 1, 1 << b.args[1].hi
-    return None
-
-
-def _is_maximum_of(b: Expression, a: Expression) -> bool:
-    """Whether `b` is the largest element of each row of `a`, so that ``a - b`` is never positive."""
-    while b.kind == "reshape":
-        (b,) = b.args
-    return b.kind == "max" and b.args[0] is a
-
-
-def _times_its_divisor(a: Expression, b: Expression) -> int | None:
-    """How many times `b` is the negative divisor of which `a` is the remainder, ``t - t // d * d``, which is above d."""
-    if a.kind != "subtract" or a.args[1].kind != "multiply" or a.args[1].args[0].kind != "floor_divide":
-        return None
-    quotient, d = a.args[1].args
-    if quotient.args != (a.args[0], d) or d.hi >= 0 or b.kind != "multiply" or d not in b.args:
-        return None
-    times = b.args[0 if b.args[1] is d else 1].scalar
-    return times if times is not None and times >= 1 else None
-
-
-def _is_at_most(q: Expression, limit: Expression) -> bool:
-    """Whether `q` is the quotient by a negative divisor of what is at least ``limit * divisor``: floored, or truncated."""
-    if q.kind == "add":
-        q, carry = q.args
-        return limit.lo >= 0 and _is_of_negative(carry, q) and _is_at_most(q, limit)
-    if q.kind != "floor_divide" or q.args[1].hi >= 0 or q.args[0].kind != "maximum":
-        return False
-    products = [term for term in q.args[0].args if term.kind == "multiply"]
-    return any(set(term.args) == {limit, q.args[1]} for term in products)
-
-
-def _is_of_negative(carry: Expression, q: Expression) -> bool:
-    """Whether a carry of 0 or 1 is 1 only where `q` is negative."""
-    while carry.kind == "integer":
-        (carry,) = carry.args
-    terms = carry.args if carry.kind == "bitwise_and" else (carry,)
-    return any(term.kind == "less" and term.args[0] is q and term.args[1].scalar == 0 for term in terms)
 
 
 def _multiply(a: Expression, b: Expression) -> Interval:
     if a is b:
         return (0 if a.lo <= 0 <= a.hi else min(a.lo**2, a.hi**2)), max(a.lo**2, a.hi**2)
     lo, hi = _corners(lambda x, y: x * y)(a, b)
-    share = _share(a, b)
-    if share is not None:
-        return max(lo, 0), min(hi, share)
+    most = share(a, b)
+    if most is not None:
+        return max(lo, 0), min(hi, most)
     if a.kind == "floor_divide" and a.args[1] is b and b.lo > 0:  # a multiple of the divisor, at most the dividend
         return max(lo, a.args[0].lo - b.hi + 1), min(hi, a.args[0].hi)
     if a.kind == "floor_divide" and a.args[1] is b and b.hi < 0:
         return max(lo, a.args[0].lo), min(hi, a.args[0].hi - b.lo - 1)
     return lo, hi
-
-
-def _share(a: Expression, f: Expression) -> int | None:
-    """The largest ``a * f`` where `f` is ``c // min(total, limit)``; the total has `a` among its terms, none negative."""
-    if a.lo < 0 or f.kind != "floor_divide" or f.args[0].scalar is None or f.args[1].kind != "minimum" or f.args[1].lo < 1:
-        return None
-    total, limit = f.args[1].args
-    while total.kind == "reshape":
-        (total,) = total.args
-    if total.kind not in ("sum", "add") or limit.scalar is None or any(term.lo < 0 for term in total.args):
-        return None
-    if not any(term is a or _is_capped(term, a, limit.scalar) for term in total.args):
-        return None
-    return max(f.args[0].scalar, a.hi * f.args[0].scalar // limit.scalar)
-
-
-def _is_capped(term: Expression, a: Expression, limit: int) -> bool:
-    """Whether a term is `a`, but for values above a limit."""
-    return term.kind == "minimum" and term.args[0] is a and term.args[1].scalar is not None and term.args[1].scalar >= limit
 
 
 def _left_shift(a: Expression, b: Expression) -> Interval:
@@ -184,19 +118,9 @@ def _floor_divide(a: Expression, b: Expression) -> Interval:
     side = summed.args[0].shape[summed.attribute("axis")] if summed.kind == "sum" else None
     if isinstance(side, Size) and (side.expression is b or side.expression.name == b.name != ""):  # a mean
         return max(lo, summed.args[0].lo), min(hi, summed.args[0].hi)
-    if a.lo >= 0 and _is_newton_step(a, b):
+    if a.lo >= 0 and is_newton_step(a, b):
         return lo, min(hi, isqrt(a.hi) + 2)
     return lo, hi
-
-
-def _is_newton_step(a: Expression, b: Expression) -> bool:
-    """Whether `b` is ``(k + a // k) // 2``: at least the floor s of the root of `a`, and ``a // s`` is at most s + 2."""
-    if b.kind != "right_shift" or b.args[1].scalar != 1 or b.args[0].kind != "add":
-        return False
-    k, quotient = b.args[0].args
-    if quotient.kind == "right_shift" and quotient.args[1].scalar is not None:
-        return quotient.args[0] is a and k.scalar == 1 << quotient.args[1].scalar
-    return quotient.kind == "floor_divide" and quotient.args == (a, k)
 
 
 def _quotient(a: AnyArray, b: AnyArray) -> AnyArray:

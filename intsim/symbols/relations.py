@@ -1,0 +1,86 @@
+"""Relations between expressions that an interval of each does not have: a remainder is below its divisor, a difference to a
+maximum is not positive. Each is seen by how the expressions were built, and proved in its docstring's words.
+"""
+
+from __future__ import annotations
+
+from .expression import Expression
+
+Interval = tuple[int, int]
+
+
+def divisor(a: Expression, b: Expression) -> Interval | None:
+    """The bounds of d where `b` is ``(a // d) * d`` or ``(a >> e) << e``, so that ``a - b`` is a remainder."""
+    if b.kind == "multiply" and b.args[0].kind == "floor_divide":
+        quotient, d = b.args
+        if quotient.args[0] is a and quotient.args[1] is d and (d.lo > 0 or d.hi < 0):
+            return d.lo, d.hi
+    if b.kind == "left_shift" and b.args[0].kind == "right_shift" and b.args[0].args == (a, b.args[1]):
+        return 1, 1 << b.args[1].hi
+    return None
+
+
+def is_maximum_of(b: Expression, a: Expression) -> bool:
+    """Whether `b` is the largest element of each row of `a`, so that ``a - b`` is never positive."""
+    while b.kind == "reshape":
+        (b,) = b.args
+    return b.kind == "max" and b.args[0] is a
+
+
+def times_its_divisor(a: Expression, b: Expression) -> int | None:
+    """How many times `b` is the negative divisor of which `a` is the remainder, ``t - t // d * d``, which is above d."""
+    if a.kind != "subtract" or a.args[1].kind != "multiply" or a.args[1].args[0].kind != "floor_divide":
+        return None
+    quotient, d = a.args[1].args
+    if quotient.args != (a.args[0], d) or d.hi >= 0 or b.kind != "multiply" or d not in b.args:
+        return None
+    times = b.args[0 if b.args[1] is d else 1].scalar
+    return times if times is not None and times >= 1 else None
+
+
+def is_at_most(q: Expression, limit: Expression) -> bool:
+    """Whether `q` is the quotient by a negative divisor of what is at least ``limit * divisor``: floored, or truncated."""
+    if q.kind == "add":
+        q, carry = q.args
+        return limit.lo >= 0 and _is_of_negative(carry, q) and is_at_most(q, limit)
+    if q.kind != "floor_divide" or q.args[1].hi >= 0 or q.args[0].kind != "maximum":
+        return False
+    products = [term for term in q.args[0].args if term.kind == "multiply"]
+    return any(set(term.args) == {limit, q.args[1]} for term in products)
+
+
+def _is_of_negative(carry: Expression, q: Expression) -> bool:
+    """Whether a carry of 0 or 1 is 1 only where `q` is negative."""
+    while carry.kind == "integer":
+        (carry,) = carry.args
+    terms = carry.args if carry.kind == "bitwise_and" else (carry,)
+    return any(term.kind == "less" and term.args[0] is q and term.args[1].scalar == 0 for term in terms)
+
+
+def share(a: Expression, f: Expression) -> int | None:
+    """The largest ``a * f`` where `f` is ``c // min(total, limit)``; the total has `a` among its terms, none negative."""
+    if a.lo < 0 or f.kind != "floor_divide" or f.args[0].scalar is None or f.args[1].kind != "minimum" or f.args[1].lo < 1:
+        return None
+    total, limit = f.args[1].args
+    while total.kind == "reshape":
+        (total,) = total.args
+    if total.kind not in ("sum", "add") or limit.scalar is None or any(term.lo < 0 for term in total.args):
+        return None
+    if not any(term is a or _is_capped(term, a, limit.scalar) for term in total.args):
+        return None
+    return max(f.args[0].scalar, a.hi * f.args[0].scalar // limit.scalar)
+
+
+def _is_capped(term: Expression, a: Expression, limit: int) -> bool:
+    """Whether a term is `a`, but for values above a limit."""
+    return term.kind == "minimum" and term.args[0] is a and term.args[1].scalar is not None and term.args[1].scalar >= limit
+
+
+def is_newton_step(a: Expression, b: Expression) -> bool:
+    """Whether `b` is ``(k + a // k) // 2``: at least the floor s of the root of `a`, and ``a // s`` is at most s + 2."""
+    if b.kind != "right_shift" or b.args[1].scalar != 1 or b.args[0].kind != "add":
+        return False
+    k, quotient = b.args[0].args
+    if quotient.kind == "right_shift" and quotient.args[1].scalar is not None:
+        return quotient.args[0] is a and k.scalar == 1 << quotient.args[1].scalar
+    return quotient.kind == "floor_divide" and quotient.args == (a, k)
