@@ -11,7 +11,7 @@ from ..dialects import Dialect, resolve
 from ..ops import REGISTRY
 from .expression import Expression
 from .sizes import Size, product
-from .symbol import Tape
+from .symbol import NotTraceable, Tape
 from .trace import Traced
 
 LONGEST = 1 << 16  # of an axis
@@ -78,7 +78,7 @@ def generic(
             TensorBound(inputs[name].shape, operator.port(i), inputs[name].lo, inputs[name].hi)
             for i, name in enumerate(names)
         ]
-        with suppress(TypeError):  # NotTraceable, too: what reads the values of arrays requires nothing of parameters
+        with suppress(NotTraceable):  # what reads the values of arrays requires nothing of parameters
             operator.infer(*bounds, **params, dialect=rules)
     refusals = tuple(dict.fromkeys(refusal for refusal in tape.refusals if refusal.scalar != 0))
     return Traced(op, rules, inputs, steps, refusals)

@@ -177,15 +177,17 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """The sum along one axis."""
         return self._along("sum", axis, keepdims)
 
-    def max(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The maximum along one axis; without one, the largest value that the bounds allow."""
-        return self.expression.hi if axis is None else self._along("max", axis, keepdims)
-
-    def min(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The minimum along one axis; without one, the smallest value that the bounds allow."""
+    def max(self, axis: int | None = None, keepdims: bool = False, initial: int | None = None) -> Any:
+        """The maximum along one axis; without one, the largest value that the bounds allow, or `initial`."""
         if axis is None:
-            return self.expression.lo
-        return -(-self).max(axis, keepdims)
+            return self.expression.hi if initial is None else max(self.expression.hi, initial)
+        if initial is not None:
+            raise NotTraceable("a maximum along an axis with an initial value")
+        return self._along("max", axis, keepdims)
+
+    def min(self, axis: int | None = None, keepdims: bool = False, initial: int | None = None) -> Any:
+        """The minimum along one axis; without one, the smallest value that the bounds allow, or `initial`."""
+        return -(-self).max(axis, keepdims, None if initial is None else -initial)
 
     def argmax(self, axis: int) -> Symbol:
         """The index of the first maximum along one axis."""
