@@ -22,7 +22,8 @@ from ..ops import REGISTRY
 from ..symbols import trace
 from ..vectors.document import Document
 from .limbs import Limbs
-from .onnx_form import OPSET, Written, written
+from .onnx_call import Written, written
+from .onnx_form import OPSET
 from .onnx_model import IR_VERSION
 
 

@@ -25,7 +25,8 @@ from ..ops import REGISTRY
 from ..storage.files import replacing
 from ..symbols import trace
 from .limbs import Limbs, digit_names
-from .onnx_form import OPSET, Written, written
+from .onnx_call import Written, written
+from .onnx_form import OPSET
 
 IR_VERSION = 10
 DOMAIN = "intsim"
