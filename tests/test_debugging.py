@@ -370,3 +370,36 @@ def test_a_buffer_read_too_early(graph: Graph, image: np.ndarray, tmp_path: Path
     for explanation, (node, source) in zip(result.explanations, stale.items(), strict=True):
         right = graph.by_name[node].inputs[0]
         assert explanation.sentence().startswith(f"the output is computed from {source} in place of {right}")
+
+
+def test_reports_of_a_dump_without_consequences(cli: Cli) -> None:
+    """A wrong tensor among golden ones: what follows is right, and every report says so."""
+    after = "encoder.blocks.1.attn.context"
+    shutil.copy("golden.h5", "dut.h5")
+    with h5py.File("dut.h5", "r+") as file:
+        file[NODE][0, 1, 2] ^= 64
+    code, out, _ = cli("diff golden.h5 dut.h5 --isolated --html page.html --junit junit.xml")
+    assert code == 1
+    first, second = out.splitlines()[:2]
+    assert first == f"different: 1 culprit: {NODE}"
+    sentence = (
+        f"the consequences of {NODE} were not simulated: {after} follows from the golden one, not from the dumped one; "
+    )
+    assert second.startswith(sentence)
+    belongs = f"it equals the golden tensor, which follows from the golden {NODE}, not from the dumped one"
+    row = next(line for line in out.splitlines() if line.startswith(f" {after} "))
+    assert "other-inputs" in row
+    page = Path("page.html").read_text()
+    assert sentence in page
+    assert belongs in page
+    root = ElementTree.parse("junit.xml").getroot()
+    assert root.attrib["failures"] == "1"
+    assert belongs in (root.findtext(".//testcase/system-out") or "")
+    assert sentence in next(p.attrib["value"] for p in root.iter("property") if p.attrib["name"] == "unfollowed")
+    _, record = report(cli, "diff golden.h5 dut.h5 --isolated")
+    assert record["culprits"] == [NODE]
+    assert record["unfollowed"] == {NODE: [after]}
+    node = next(node for node in record["nodes"] if node["name"] == after)
+    assert (node["accumulated"], node["isolated"]) == ("match", "match")
+    assert node["isolation"]["other_inputs"] == {NODE: "golden"}
+    assert belongs in node["note"]

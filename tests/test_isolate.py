@@ -17,6 +17,7 @@ from intsim.debugging.core import Diff, diff
 from intsim.debugging.explain import bits_changed
 from intsim.debugging.inject import inject
 from intsim.engine.graph import Graph
+from intsim.engine.interpreter import replay
 from intsim.errors import IntsimError, ModelNotFound
 from intsim.rules import Bit, catalogue, named
 from intsim.rules.layout_faults import LAYOUT_FAULTS
@@ -119,6 +120,7 @@ def found_again(graph: Graph, golden: Path, dut: Path) -> tuple[set[tuple[str, s
         result = isolated(graph, golden, dut)
         rules = dict(device)
         assert set(result.culprits or ()) == {node for node, count in wrong.items() if count}, device
+        assert not result.unfollowed, "every consequence was simulated"
         without_effect += sum(not count for count in wrong.values())
         for explanation in result.explanations:
             rule = rules[explanation.tensor]
@@ -186,6 +188,7 @@ def test_random_faults_in_the_shipped_model(data: st.DataObject, shipped: Graph,
     assume(wrong is not None)
     result = isolated(shipped, shipped_golden, dut)
     assert set(result.culprits or ()) == {node for node, count in (wrong or {}).items() if count}
+    assert not result.unfollowed
     for explanation in result.explanations:
         assert faults[explanation.tensor] in [fit.name for fit in explanation.fits]
 
@@ -305,6 +308,130 @@ def test_golden_values_are_used_where_no_ancestor_was_dumped(graph: Graph, golde
     assert later.verdict.feeds == {"encoder.blocks.1.attn.merged": "device"}
 
 
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    """Every tensor of a golden file or a dump."""
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file if name != "graph"}
+
+
+def of(result: Diff) -> dict[str, dict[str, str]]:
+    """The tensors that belong to other inputs than those dumped, with these."""
+    return {node.name: dict(node.other_inputs) for node in result.nodes if node.other_inputs}
+
+
+def first_of_every_operator(graph: Graph) -> list[str]:
+    return list({node.op: node.name for node in reversed(graph.nodes)}.values())
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "partial"])
+@pytest.mark.parametrize("rule", ["bitflip:3", "bitflip:6@"])
+def test_a_wrong_tensor_whose_consequences_were_replaced(
+    rule: str, whole: bool, graph: Graph, golden_file: Path, dut: Path
+) -> None:
+    """One tensor of a faulty device, whole or one element of it, at every operator; all others are the golden ones."""
+    right = tensors(golden_file)
+    shown = 0
+    for name in first_of_every_operator(graph):
+        first = ",".join("0" for _ in graph.tensors[name].shape)
+        assert fault(graph, golden_file, dut, (name, rule + first if rule.endswith("@") else rule))[name]
+        wrong = tensors(dut)[name]
+        wanted = [other for other in right if whole or other == name or graph.tensors[other].fmt.dtype.itemsize <= 2]
+        dumped(golden_file, dut, wanted, {name: wrong})
+        result = isolated(graph, golden_file, dut)
+        assert result.culprits == [name]
+        assert [explanation.tensor for explanation in result.explanations] == [name]
+        belongs = of(result)
+        assert all(inputs == {name: "golden"} for inputs in belongs.values())
+        shown += bool(belongs)
+        assert result.unfollowed == ({name: list(belongs)} if belongs else {})
+        if whole:
+            values = right | {name: wrong}
+            users = [node for node in graph.nodes if name in node.inputs]
+            hidden = [
+                n.name for n in users if np.array_equal(replay(graph, n, [values[i] for i in n.inputs]), right[n.name])
+            ]
+            assert list(belongs) == [node.name for node in users if node.name not in hidden]
+    assert shown > 10, "few operators hide an error of this size"
+
+
+def test_consequences_that_end_in_the_middle_of_a_dump(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """The device's values up to a node, golden ones after it: the consequences of two tensors are not simulated."""
+    start, last = f"{ATTENTION}.softmax", "encoder.blocks.0.norm2.requant"
+    assert fault(graph, golden_file, dut, (start, "half_bit=dropped"))[start]
+    order = [node.name for node in graph.nodes]
+    device = {name: value for name, value in tensors(dut).items() if order.index(name) <= order.index(last)}
+    dumped(golden_file, dut, order, device)
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == [start]
+    assert of(result) == {
+        "encoder.blocks.0.mlp.fc1": {last: "golden"},
+        "encoder.blocks.0.residual2": {"encoder.blocks.0.residual1": "golden"},
+    }
+
+
+def test_a_tensor_of_another_run(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """The device is wrong from the beginning; one of its tensors was replaced by the golden one, then by a third run's."""
+    start, branch = f"{ATTENTION}.softmax", "encoder.blocks.0.mlp.fc2.requant"
+    after = "encoder.blocks.0.residual2"
+    assert fault(graph, golden_file, dut, (start, "half_bit=dropped"))[start]
+    device, order = tensors(dut), [node.name for node in graph.nodes]
+    dumped(golden_file, dut, order, {name: value for name, value in device.items() if name != branch})
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == [start]
+    assert of(result) == {
+        branch: {"encoder.blocks.0.mlp.fc2": "golden"},
+        after: {branch: "expected"},
+    }
+    third = device[branch] ^ 1
+    dumped(golden_file, dut, order, device | {branch: third})
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == [start, branch]
+    assert of(result) == {after: {branch: "expected"}}
+    assert "follows from what" in (result.node(after) or result.nodes[0]).remark
+
+
+def test_one_of_two_inputs_is_golden(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """A sum of the device's own values and a golden branch equals neither the golden sum nor that of the dumped values."""
+    start, branch, after = (f"encoder.blocks.0.{name}" for name in ("residual1", "mlp.fc2.requant", "residual2"))
+    assert fault(graph, golden_file, dut, (start, "bitflip:0"))[start]
+    device, right, order = tensors(dut), tensors(golden_file), [node.name for node in graph.nodes]
+    mixed = replay(graph, graph.by_name[after], [{start: device, branch: right}[i][i] for i in graph.by_name[after].inputs])
+    assert not np.array_equal(mixed, right[after])
+    upto = {name: value for name, value in device.items() if order.index(name) < order.index(after)}
+    dumped(golden_file, dut, order[: order.index(after) + 1], upto | {after: mixed})
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == [start]
+    assert of(result) == {after: {branch: "golden"}}
+    assert f"it follows from the golden {branch}, not from the dumped one" in (result.node(after) or result.nodes[0]).remark
+
+
+@pytest.mark.parametrize("honest", [True, False], ids=["honest", "stitched"])
+@pytest.mark.parametrize("later", [f"{ATTENTION}.context.requant", "decoder.masks.requant"])
+def test_a_second_fault_is_still_found(later: str, honest: bool, graph: Graph, golden_file: Path, dut: Path) -> None:
+    """In the consequences of the first, and among golden values."""
+    first = f"{ATTENTION}.logits.requant"
+    if honest:
+        wrong = fault(graph, golden_file, dut, (first, "requant_rounding=floor"), (later, "bitflip:2"))
+        assert all(wrong.values())
+    else:
+        both: dict[str, np.ndarray] = {}
+        for name, rule in ((first, "requant_rounding=floor"), (later, "bitflip:2")):
+            fault(graph, golden_file, dut, (name, rule))
+            both[name] = tensors(dut)[name]
+        dumped(golden_file, dut, [node.name for node in graph.nodes], both)
+    result = isolated(graph, golden_file, dut)
+    assert result.culprits == [first, later]
+    assert bool(result.unfollowed) is not honest
+
+
+def test_a_fault_that_works_on_golden_values(graph: Graph, golden_file: Path, dut: Path) -> None:
+    """The node after a wrong tensor is wrong on any values of it: it is a culprit."""
+    first, later = f"{ATTENTION}.logits.requant", f"{ATTENTION}.softmax"
+    right = tensors(golden_file)
+    dumped(golden_file, dut, list(right), {first: right[first] ^ 8, later: right[later] ^ 4})
+    assert isolated(graph, golden_file, dut).culprits == [first, later]
+
+
 def kept(graph: Graph, golden: Path, dut: Path, names: list[str], *faults: tuple[str, str]) -> Diff:
     """A faulty device that dumped only `names`, isolated."""
     fault(graph, golden, dut, *faults)
@@ -403,6 +530,24 @@ def test_steps_inside_an_operator(graph: Graph, image: np.ndarray, tmp_path: Pat
     result = isolated(graph, golden, dut)
     assert result.culprits == [f"{ATTENTION}.softmax"]
     assert [node.name for node in result.nodes if node.isolated == "differ"] == [f"{ATTENTION}.softmax:sum"]
+
+
+def test_steps_of_other_inputs(graph: Graph, image: np.ndarray, tmp_path: Path) -> None:
+    """The steps and the output of an operator are the golden ones, and its input is wrong."""
+    golden, dut, wrong, after = (
+        tmp_path / "golden.h5",
+        tmp_path / "dut.h5",
+        f"{ATTENTION}.logits.requant",
+        f"{ATTENTION}.softmax",
+    )
+    intsim.golden(graph, image, golden, "steps", (f"{ATTENTION}.logits", wrong, after))
+    with open_golden(golden) as file:
+        right = {name: record.values[()] for name, record in file.tensors.items() if record.values}
+    dumped(golden, dut, [name for name in right if not name.startswith(f"{wrong}:")], {wrong: right[wrong] ^ 64})
+    result = isolated(graph, golden, dut)
+    assert result.culprits == [wrong]
+    assert {after, f"{after}:sum"} <= set(result.unfollowed[wrong])
+    assert all(name.startswith(after) for name in result.unfollowed[wrong])
 
 
 def test_isolation_needs_the_model(golden_file: Path, shipped: Graph) -> None:

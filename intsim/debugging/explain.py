@@ -23,7 +23,8 @@ from ..rules import Bit, Rule, bit_rule, catalogue
 from ..storage.golden_file import GoldenFile
 from . import movement
 from .dumps import Dump
-from .isolate import Verdict, golden_value, value_of
+from .feeds import golden_value, value_of
+from .isolate import Verdict
 from .misread import misread
 from .movement import Movement
 from .reasons import Candidate, Explanation

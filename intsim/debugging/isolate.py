@@ -5,12 +5,17 @@ own inputs and compared, and the walk continues with the device's values. So an 
 tensor that the device did not dump (mostly accumulators) is recomputed from its nearest dumped ancestors; the verdict then
 covers that segment of nodes. Only where no ancestor was dumped are values of the golden file used; once such a
 verdict is wrong, the device may have had other values there, and no later verdict is based on them.
+
+A dump need not be of one run. A tensor that does not follow from the inputs that were dumped, but does from the golden
+values of some of them (or from what they should be), is right: its verdict names these inputs, and the error stays where it
+arose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -18,14 +23,12 @@ from ..arith import I64, IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import replay, walk
 from ..engine.names import TensorName
-from ..errors import FileError, GraphError
+from ..errors import GraphError
 from ..rules.diagnosis import Diagnosis, diagnose
 from ..storage.golden_file import GoldenFile
 from .compare import Comparison, compare
-from .dumps import Dump, DumpedTensor
-
-DEVICE, GOLDEN, MODEL = "device", "golden", "model"
-STIMULUS = "stimulus"  # golden values that the device was given
+from .dumps import Dump
+from .feeds import DEVICE, GOLDEN, MODEL, STIMULUS, feed_value, golden_value, other_inputs, other_values, value_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Verdict:
     `feeds` maps each tensor they were computed from to the origin of its values: the device, the golden
     file, the model, or a stimulus.
     `diagnosis` says how the values are misplaced where they are right; `dump_only`: only in the dump, not in the device.
+    `other_inputs`: the feeds of which the device had other values than those dumped, with their origin, golden or expected
+    (what the reference makes of the feed's own inputs); with these values the output is right.
     """
 
     name: str
@@ -44,12 +49,14 @@ class Verdict:
     feeds: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
     dump_only: bool = False
+    other_inputs: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
     @property
     def wrong(self) -> bool:
-        """Whether the device's own arithmetic is wrong here (and not only the layout of its dump)."""
-        return self.comparison is not None and self.comparison.differing > 0 and not self.dump_only
+        """Whether the device's own arithmetic is wrong here (and not only the layout of its dump, or an input in it)."""
+        differs = self.comparison is not None and self.comparison.differing > 0
+        return differs and not self.dump_only and not self.other_inputs
 
     @property
     def golden_inputs(self) -> list[str]:
@@ -63,7 +70,8 @@ class _Held:
     own values.
 
     `meant` is the value as the device should have dumped it, where only the layout of a dump may be wrong: that of the
-    tensors `laid`.
+    tensors `laid`. `expected` has the values due for dumped tensors that do not follow from their inputs: this one, or feeds
+    of the segment.
     """
 
     value: IntArray | None
@@ -71,6 +79,7 @@ class _Held:
     feeds: Mapping[str, str] = field(default_factory=dict)
     meant: IntArray | None = None
     laid: tuple[str, ...] = ()
+    expected: Mapping[str, IntArray] = field(default_factory=dict)
 
 
 def isolate(
@@ -85,25 +94,6 @@ def isolate(
 
     walk(graph, visit)
     return walker.verdicts
-
-
-def value_of(dumped: DumpedTensor, graph: Graph, name: str) -> IntArray | None:
-    """The device's values, in the node's type where they fit its format; None where they cannot be compared."""
-    tensor = graph.tensors[name]
-    if dumped.problem or dumped.values is None or dumped.shape != tensor.shape or dumped.dtype.kind not in "iu":
-        return None
-    try:
-        value = np.asarray(dumped.values()[()])
-    except FileError:
-        return None  # the accumulated comparison reports it
-    fits = tensor.fmt.holds(int(value.min()), int(value.max()))
-    return value.astype(tensor.fmt.dtype, copy=False) if fits else value
-
-
-def golden_value(golden: GoldenFile, name: str) -> IntArray | None:
-    """The golden file's values of a node, None where it has none."""
-    record = golden.tensors.get(name)
-    return None if record is None or record.values is None else record.values[()]
 
 
 class _Walker:
@@ -127,14 +117,15 @@ class _Walker:
                 return _Held(substitute)
         expected, note = self._expected(node, [held.value for held in inputs])
         meant, laid = None, tuple(source for held in inputs for source in held.laid)
+        due = {source: value for held in inputs for source, value in held.expected.items() if source in feeds}
         if any(held.meant is not None for held in inputs):
             meant, _ = self._expected(node, [held.value if held.meant is None else held.meant for held in inputs])
-        self._judge_steps(node, inputs, segment, feeds)
+        self._judge_steps(node, inputs, segment, feeds, due)
         if device is None:
             if dumped is not None:
                 self.verdicts[name] = Verdict(name, None, segment, feeds, note="its values are not available")
             substitute = golden_value(self.golden, name) if expected is None else None
-            return _Held(expected, segment, feeds, meant, laid) if substitute is None else _Held(substitute)
+            return _Held(expected, segment, feeds, meant, laid, due) if substitute is None else _Held(substitute)
         if expected is None:
             self.verdicts[name] = Verdict(name, None, segment, feeds, note=note)
             return _Held(self._usable(name, device, device))
@@ -142,7 +133,11 @@ class _Walker:
         if verdict.wrong and meant is not None and np.array_equal(meant, device):
             for source in laid:
                 self.verdicts[source] = replace(self.verdicts[source], dump_only=True)
-            verdict = replace(verdict, comparison=compare(meant, device, self.graph.tensors[name].fmt))
+            verdict = replace(verdict, comparison=compare(meant, device, self.graph.tensors[name].fmt), diagnosis=None)
+        if verdict.wrong:
+            verdict = self._with_other_inputs(
+                verdict, due, lambda values: np.array_equal(replay(self.graph, node, values), device)
+            )
         if verdict.wrong and verdict.golden_inputs:
             if self.doubt:
                 golden_inputs = ", ".join(verdict.golden_inputs)
@@ -151,10 +146,12 @@ class _Walker:
             self.doubt = self.doubt or name
         self.verdicts[name] = verdict
         usable = self._usable(name, device, expected)
+        wrong = verdict.wrong or bool(verdict.other_inputs)
+        due = {name: expected} if wrong else {}
         if verdict.wrong and verdict.diagnosis:
-            return _Held(usable, meant=expected, laid=(name,))
-        if verdict.wrong or meant is None or not laid:
-            return _Held(usable)
+            return _Held(usable, meant=expected, laid=(name,), expected=due)
+        if wrong or meant is None or not laid:
+            return _Held(usable, expected=due)
         return _Held(usable, meant=meant, laid=laid)  # what only moves values moves a layout on
 
     def _origin(self, node: Node, inputs: Sequence[_Held]) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -193,21 +190,54 @@ class _Walker:
         diagnosis = diagnose(expected, device, fmt) if comparison.differing else None
         return Verdict(node.name, comparison, segment, feeds, diagnosis)
 
-    def _judge_steps(self, node: Node, inputs: Sequence[_Held], segment: tuple[str, ...], feeds: dict[str, str]) -> None:
+    def _judge_steps(
+        self,
+        node: Node,
+        inputs: Sequence[_Held],
+        segment: tuple[str, ...],
+        feeds: dict[str, str],
+        due: Mapping[str, IntArray],
+    ) -> None:
         """The steps inside an operator, where the device dumped any."""
         names = self.steps.get(node.name, [])
         values = [held.value for held in inputs if held.value is not None]
         if not names or len(values) < len(inputs) or node.op in (INPUT, CONSTANT):
             return
         try:
-            steps = operator(node).intermediates(values, dict(node.params), self.graph.dialect)
+            steps = self._steps(node, values)
         except ValueError:
             return
         for name in names:
             step, dumped = steps.get(TensorName(name).step), self.dump.tensors[name]
             if step is None or dumped.values is None or dumped.shape != step.shape or dumped.dtype.kind not in "iu":
                 continue
-            self.verdicts[name] = Verdict(name, compare(step, dumped.values(), I64), segment, feeds)
+            verdict = Verdict(name, compare(step, dumped.values(), I64), segment, feeds)
+            if verdict.wrong:
+                verdict = self._with_other_inputs(verdict, due, partial(self._gives_step, node, name))
+            self.verdicts[name] = verdict
+
+    def _steps(self, node: Node, values: list[IntArray]) -> Mapping[str, IntArray]:
+        return operator(node).intermediates(values, dict(node.params), self.graph.dialect)
+
+    def _gives_step(self, node: Node, name: str, values: list[IntArray]) -> bool:
+        dumped = self.dump.tensors[name].values
+        step = self._steps(node, values).get(TensorName(name).step)
+        return dumped is not None and step is not None and np.array_equal(step, dumped()[()])
+
+    def _with_other_inputs(
+        self, verdict: Verdict, due: Mapping[str, IntArray], holds: Callable[[list[IntArray]], bool]
+    ) -> Verdict:
+        """A wrong verdict, with the feeds of which the device had other values than it dumped, where that makes it right."""
+        others = other_values(self.graph, self.golden, self.dump, verdict.feeds, due)
+        values: dict[str, IntArray] = {}
+        for name, origin in verdict.feeds.items() if others else ():
+            value = feed_value(self.graph, self.golden, self.dump, name, origin)
+            value = due.get(name) if value is None else value
+            if value is None:
+                return verdict
+            values[name] = value
+        found = other_inputs(self.graph, verdict.segment, values, others, holds)
+        return replace(verdict, other_inputs=found, diagnosis=None) if found else verdict
 
     def _usable(self, name: str, device: IntArray, substitute: IntArray) -> IntArray:
         """The device's values where they are in the node's format, `substitute` where not: the walk continues with them."""

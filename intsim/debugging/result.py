@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ..arith import Format
 from ..measurement.exposure import Exposure
 from ..rules.diagnosis import Diagnosis
 from .compare import Comparison
+from .feeds import GOLDEN
 from .isolate import Verdict
 from .matching import Match
 from .reasons import Explanation
@@ -100,6 +102,7 @@ class NodeDiff:
                 "first": own.first.record() if own and own.first else None,
                 "statistics": own.record() if own and own.differing else None,
                 "dump_only": self.verdict.dump_only,
+                "other_inputs": dict(self.verdict.other_inputs),
             }
         if self.layout is not None:
             record["layout"] = {"name": self.layout.name, "says": self.layout.says, "map": self.map_entry}
@@ -120,12 +123,27 @@ class NodeDiff:
         return f"[[tensor]]\ndevice = {json.dumps(self.source)}\nnode = {json.dumps(self.name)}\n{self.layout.keys}"
 
     @property
+    def other_inputs(self) -> Mapping[str, str]:
+        """The inputs, as dumped, to which its output does not belong, and the origin of those to which it does."""
+        return self.verdict.other_inputs if self.verdict is not None else {}
+
+    def _belongs(self) -> str:
+        """To which inputs its output belongs, in words."""
+        if not self.other_inputs:
+            return ""
+        sources = [f"the golden {name}" for name, origin in self.other_inputs.items() if origin == GOLDEN]
+        sources += [f"what {name} should be" for name, origin in self.other_inputs.items() if origin != GOLDEN]
+        equal = "equals the golden tensor, which follows" if self.accumulated == MATCH else "follows"
+        others = f"{' and '.join(sources)}, not from the dumped one{'s' if len(sources) > 1 else ''}"
+        return f"its output belongs to other inputs than those dumped: it {equal} from {others}"
+
+    @property
     def remark(self) -> str:
         """The notes on it, in one line."""
         dump_only = "only its dump has another layout: the device computed the following tensors from the right order"
         notes = [self.note, self.layout.says if self.layout else ""]
         if self.verdict is not None:
-            notes += [self.verdict.note, dump_only if self.verdict.dump_only else ""]
+            notes += [self.verdict.note, dump_only if self.verdict.dump_only else "", self._belongs()]
         return "; ".join(note for note in notes if note)
 
 
@@ -184,6 +202,12 @@ class Diff:
         return [node.name for node in self.nodes if node.accumulated == EXTRA] + self.foreign
 
     @property
+    def unfollowed(self) -> dict[str, list[str]]:
+        """The tensors that do not have their consequences in the dump, each with those that belong to other values of it."""
+        feeds = dict.fromkeys(feed for node in self.nodes for feed in node.other_inputs)
+        return {feed: [node.name for node in self.nodes if feed in node.other_inputs] for feed in feeds}
+
+    @property
     def identical(self) -> bool:
         """Whether all compared tensors are equal, as they are stored, and, if `complete`, all were compared."""
         incomplete = self.unmatched or (self.complete and self.only_golden)
@@ -210,6 +234,7 @@ class Diff:
             "culprits": self.culprits,
             "explanations": [explanation.record() for explanation in self.explanations],
             "nodes": [node.record() for node in self.nodes],
+            "unfollowed": self.unfollowed,
             "only_golden": self.only_golden,
             "only_dut": self.only_dut,
             "warnings": self.warnings,

@@ -8,11 +8,11 @@ import numpy as np
 
 from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
-from ..engine.interpreter import replay
 from ..rules import ROW_WISE, Computation, Rule, computation_of, compute
 from ..storage.golden_file import GoldenFile
 from .dumps import Dump
-from .isolate import DEVICE, GOLDEN, STIMULUS, Verdict, golden_value, value_of
+from .feeds import feed_value, golden_value
+from .isolate import Verdict
 
 SAMPLE = 96  # rows
 
@@ -31,13 +31,9 @@ Attempt = tuple[Broken, ...]
 def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> dict[str, IntArray] | None:
     """The tensors a segment is computed from; None where the device's values are outside their formats."""
     values: dict[str, IntArray] = {}
-    for name, source in verdict.feeds.items():
-        node = graph.by_name[name]
-        if source == DEVICE:
-            value = value_of(dump.tensors[name], graph, name)
-        else:
-            value = golden_value(golden, name) if source in (GOLDEN, STIMULUS) else replay(graph, node, [])
-        if value is None or value.dtype != graph.tensors[name].fmt.dtype:
+    for name, origin in verdict.feeds.items():
+        value = feed_value(graph, golden, dump, name, origin)
+        if value is None:
             return None
         values[name] = value
     if graph.by_name[verdict.name].op == INPUT and (picture := golden_value(golden, verdict.name)) is not None:

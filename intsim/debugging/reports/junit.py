@@ -14,7 +14,10 @@ from . import words
 def write_junit(path: str | Path, diff: Diff) -> None:
     """Write the report to `path`. Tensors that the dump lacks are skipped cases, or failures if the diff is `complete`."""
     suite = xml.Element("testsuite", name="intsim diff", tests=str(len(diff.nodes)), errors="0")
-    xml.SubElement(xml.SubElement(suite, "properties"), "property", name="golden", value=printable(str(diff.golden)))
+    properties = xml.SubElement(suite, "properties")
+    xml.SubElement(properties, "property", name="golden", value=printable(str(diff.golden)))
+    for text in words.unfollowed(diff):
+        xml.SubElement(properties, "property", name="unfollowed", value=text)
     failed = skipped = 0
     explained = {e.tensor: e.sentence() for e in diff.explanations}
     for node in diff.nodes:
@@ -28,6 +31,8 @@ def write_junit(path: str | Path, diff: Diff) -> None:
         elif missing or node.accumulated not in (MATCH, *BAD):
             skipped += 1
             xml.SubElement(case, "skipped", message=f"only in the {'golden file' if missing else 'dump'}")
+        elif node.other_inputs:
+            xml.SubElement(case, "system-out").text = node.remark
     suite.set("failures", str(failed))
     suite.set("skipped", str(skipped))
     suites = xml.Element("testsuites", tests=str(len(diff.nodes)), failures=str(failed))

@@ -18,6 +18,7 @@ STYLES = {
     "symptom": "red",
     "differs": "red",
     "inherited": "yellow",
+    "other-inputs": "blue",
     "layout": "magenta",
     "unusable": "bold magenta",
     "missing": "dim",
@@ -35,6 +36,8 @@ def render(console: Console, diff: Diff) -> None:
     headline = words.headline(diff) + (f": {words.compared(diff)}" if diff.identical else "")
     title, colon, rest = headline.partition(":")
     console.print(f"[bold {colour}]{title}[/]{colon}{escape(rest)}", highlight=False, soft_wrap=True)
+    for line in words.unfollowed(diff):
+        console.print(escape(line), highlight=False, soft_wrap=True)
     for line in words.conversions(diff):
         console.print(f"[dim]{escape(line)}[/]", highlight=False, soft_wrap=True)
     if diff.identical:
@@ -126,7 +129,7 @@ def _table(console: Console, diff: Diff) -> None:
     for title in ("differing", "of", "share", "mean LSB"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
-    rows = diff.differing
+    rows = [node for node in diff.nodes if node.bad or node.other_inputs]
     inherited = [node for node in rows if words.state(node, diff) == "inherited"]
     for node in inherited[INHERITED:]:
         rows.remove(node)

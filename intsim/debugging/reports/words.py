@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from ...engine.names import TensorName
 from ..compare import Comparison, axis_names
+from ..feeds import GOLDEN
 from ..reasons import Explanation
 from ..region import Region
 from ..result import DIFFER, EXTRA, MATCH, MISSING, UNJUDGED, Diff, NodeDiff
 
 CONVERSIONS = 3  # sentences shown of what was converted
 ENTRIES = 3  # of a map
+UNFOLLOWED = 3  # sentences on consequences that a dump lacks
 BLIND = "'intsim score' counts the mistakes that would look the same on this picture"
 ALSO = 4  # rules that are named beside the first that explains a tensor
 
@@ -99,6 +101,23 @@ def headline(diff: Diff) -> str:
     if _only_seen(diff):
         return f"different: first seen in {named}, judged from golden values"
     return f"different: {_count(len(diff.culprits), 'culprit')}: {named}"
+
+
+def unfollowed(diff: Diff) -> list[str]:
+    """Of which tensors the consequences are not in the dump, one sentence each, the first `UNFOLLOWED` of them."""
+    return [_unfollowed(diff, feed, others) for feed, others in list(diff.unfollowed.items())[:UNFOLLOWED]]
+
+
+def _unfollowed(diff: Diff, feed: str, others: list[str]) -> str:
+    nodes = [node for node in diff.nodes if node.verdict and feed in node.verdict.feeds and node.isolated == MATCH]
+    listed = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+    follow = f"{listed} {'follows' if len(others) == 1 else 'follow'}"
+    if any(node.other_inputs.get(feed, GOLDEN) != GOLDEN for node in nodes):
+        return f"{feed} is not of the run of what comes after it: {follow} from what it should be, not from what was dumped"
+    propagated = [node.name for node in nodes if node.name not in others and node.accumulated == DIFFER]
+    simulated = f"simulated only in part, as in {propagated[0]}" if propagated else "not simulated"
+    why = "either golden values replaced them, or the dumped one is of another run"
+    return f"the consequences of {feed} were {simulated}: {follow} from the golden one, not from the dumped one; {why}"
 
 
 def _only_seen(diff: Diff) -> bool:
@@ -200,6 +219,8 @@ def state(node: NodeDiff, diff: Diff) -> str:
     """The state of a tensor in one word, by which the reports colour it."""
     if node.isolated == DIFFER:
         return "culprit" if TensorName(node.name).node in (diff.culprits or ()) else "symptom"
+    if node.other_inputs:
+        return "other-inputs"
     if node.accumulated == DIFFER:
         return "inherited" if node.isolated is not None else "differs"
     if node.accumulated == MISSING:
