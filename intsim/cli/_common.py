@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from ..dialects import Dialect
     from ..engine.graph import Graph
+    from ..reproduction import Reproduction
 
 DIFFERENT = 1  # exit code: a difference was found
 UNUSABLE = 2  # exit code: bad input, or nothing could be compared
 Command = TypeVar("Command", bound=Callable[..., object])
 
 COMPILING = "Compiling integer kernels that this machine has not run before, starting with {} (each once) ..."
+SHOWN = 5  # names of folders, at most
 PLAIN_WIDTH = 240  # of tables in files and pipes; lines are not padded to it
 EXPORT_FORMATS = ("hex", "bits", "raw", "text", "c", "npy", "npz")
 PACKAGE_LANGUAGES = ("sv", "vhdl", "c")
@@ -51,6 +53,14 @@ threads_option = click.option(
     type=click.IntRange(min=1),
     default=None,
     help="Number of threads; results never depend on it.  [default: all]",
+)
+reproduce_option = click.option(
+    "--reproduce",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Also write a bench for what is wrong, as 'intsim reproduce' does, a folder each.",
 )
 dialect_option = click.option(
     "--dialect", default="isegmenter", show_default=True, help=f"{BUILT_IN_DIALECTS}, or a TOML file."
@@ -211,6 +221,18 @@ def shown(path: Path | str | None) -> str:
 def put_json(record: Any, output: Path | None) -> None:
     """Write JSON to the screen or to a file."""
     put_text(json.dumps(record, indent=2), output)
+
+
+def put_reproductions(found: Iterable[tuple[str, Reproduction | str]], folder: Path) -> None:
+    """Write reproductions as folders in a folder, and say on the error stream what was written and what was not."""
+    from ..reproduction.others import write_all
+
+    written, left = write_all(found, folder)
+    for line in left:
+        click.echo(f"intsim: no bench for {printable(line)}", err=True)
+    if written:
+        names = ", ".join(written[:SHOWN]) + (", ..." if len(written) > SHOWN else "")
+        click.echo(f"{shown(folder)}: {len(written)} bench{'es' if len(written) > 1 else ''}: {printable(names)}", err=True)
 
 
 def put_text(text: str, output: Path | None) -> None:

@@ -8,7 +8,17 @@ from pathlib import Path
 import click
 
 from ..errors import IntsimError
-from ._common import dialect_option, json_option, load_dialect, progress, put_json, put_rich, require_extra
+from ._common import (
+    dialect_option,
+    json_option,
+    load_dialect,
+    progress,
+    put_json,
+    put_reproductions,
+    put_rich,
+    reproduce_option,
+    require_extra,
+)
 
 CASES = 8  # of each operator
 
@@ -30,6 +40,7 @@ CASES = 8  # of each operator
 @click.option("--write", type=click.Path(path_type=Path), default=None, help="Write the cases as folders, and run nothing.")
 @dialect_option
 @json_option
+@reproduce_option
 def command(
     subjects: tuple[str, ...],
     runtimes: tuple[str, ...],
@@ -39,6 +50,7 @@ def command(
     write: Path | None,
     dialect: str,
     as_json: bool,
+    folder: Path | None,
 ) -> int:
     """Run conformance cases in other people's runtimes, and print what each makes of them.
 
@@ -62,8 +74,8 @@ def command(
             raise IntsimError(f"there is no operator {subject!r}; there are: {', '.join(sorted(REGISTRY))}")
     if primitives and subjects:
         raise click.UsageError("--primitives are all that is run; leave out the operators")
-    if write is not None and (runtimes or as_json):
-        raise click.UsageError("--write runs nothing; leave out --with and --json")
+    if write is not None and (runtimes or as_json or folder):
+        raise click.UsageError("--write runs nothing; leave out --with, --json and --reproduce")
     subjects, runtimes = tuple(dict.fromkeys(subjects)), tuple(dict.fromkeys(runtimes))
     chosen = [] if subjects else list(primitive_cases())
     for op in () if primitives else subjects or REGISTRY:
@@ -92,6 +104,10 @@ def command(
         )
     else:
         _show(installed, found, {case.name: case.why for case in chosen}, absent)
+    if folder is not None:
+        from ..reproduction.others import of_verdicts
+
+        put_reproductions(of_verdicts(found, chosen), folder)
     return int(any(verdict.outcome != EXACT for verdict in found))
 
 

@@ -28,6 +28,7 @@ COMMANDS = (
     "run",
     "golden",
     "diff",
+    "reproduce",
     "score",
     "stimulus",
     "trace",

@@ -19,8 +19,10 @@ from ._common import (
     load_model,
     output_option,
     put_json,
+    put_reproductions,
     put_rich,
     put_text,
+    reproduce_option,
     require_extra,
     shown,
 )
@@ -108,7 +110,8 @@ def generate_command(
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @output_option("Report file.", None)
 @json_option
-def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
+@reproduce_option
+def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool, folder: Path | None) -> int:
     """Compare a device's answers with those of the reference, which are computed again for every case.
 
     A device copies the document and adds "got" to every case: nested lists, "invalid" for what it refuses, or "unsupported"
@@ -126,6 +129,10 @@ def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -
         put_json(record, output)
     else:
         put_rich(lambda console: _reports(console, reports), output)
+    if folder is not None:
+        from ..reproduction.others import of_report
+
+        put_reproductions([made for report in reports for made in of_report(report)], folder)
     return DIFFERENT if failed else 0
 
 

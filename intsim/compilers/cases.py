@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,10 @@ from .onnx_model import IR_VERSION
 
 @dataclass(frozen=True)
 class Case:
-    """A model, its inputs and the due outputs by name; `subject` is the operator, `why` what the case is for."""
+    """A model, its inputs and the due outputs by name; `subject` is the operator, `why` what the case is for.
+
+    Where it is a call of an operator of intsim, `arrays`, `params` and `dialect` are its arguments.
+    """
 
     subject: str
     name: str
@@ -37,6 +40,9 @@ class Case:
     model: ModelProto
     inputs: Mapping[str, AnyArray]
     outputs: Mapping[str, AnyArray]
+    arrays: tuple[AnyArray, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    dialect: Dialect | None = None
 
     def write(self, folder: Path) -> None:
         """The case as a folder that test runners of ONNX backends take."""
@@ -66,13 +72,29 @@ def operator_cases(document: Document, width: int = 64) -> Iterator[Case]:
             due = operator.ref(
                 *call, **dict(zip(first, raw, strict=False)), **given, **({"dialect": rules} if rules else {})
             )
-            model, inputs, body = _operator_model(op, [np.asarray(value, np.int64) for value in raw], given, rules, width)
+            arrays = [np.asarray(value, np.int64) for value in raw]
+            why = case.note or " ".join(case.flags)
+            yield call_case(op, arrays, given, rules, np.asarray(due), f"{op}_{dialect.name}_{case.id}", why, width)
         except (ValueError, TypeError):  # the operator refuses it, or the form does not hold it
             continue
-        parts = _digits(np.asarray(due, np.int64), len(body.outputs), width)
-        dtype = np.int32 if body.carrier == TensorProto.INT32 else np.int64
-        outputs = {name: part.astype(dtype) for name, part in zip(body.outputs, parts, strict=True)}
-        yield Case(op, f"{op}_{dialect.name}_{case.id}", case.note or " ".join(case.flags), model, inputs, outputs)
+
+
+def call_case(
+    op: str,
+    arrays: list[AnyArray],
+    params: Mapping[str, Any],
+    dialect: Dialect | None,
+    due: AnyArray,
+    name: str,
+    why: str = "",
+    width: int = 64,
+) -> Case:
+    """One call of an operator and the due result. Raises ValueError or TypeError where the form does not hold it."""
+    model, inputs, body = _operator_model(op, arrays, params, dialect, width)
+    parts = _digits(np.asarray(due, np.int64), len(body.outputs), width)
+    dtype = np.int32 if body.carrier == TensorProto.INT32 else np.int64
+    outputs = {output: part.astype(dtype) for output, part in zip(body.outputs, parts, strict=True)}
+    return Case(op, name, why, model, inputs, outputs, tuple(arrays), params, dialect)
 
 
 def _digits(value: AnyArray, count: int, width: int) -> list[AnyArray]:

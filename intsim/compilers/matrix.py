@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,18 @@ EXACT, DIFFERS, REFUSED, CRASHED = "exact", "differs", "refused", "crashed"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one runtime made of one case, and the first difference, or the reason, in words."""
+    """What one runtime made of one case, and the first difference, or the reason, in words; `found`: that output."""
 
     runtime: str
     case: str
     subject: str
     outcome: str
     detail: str = ""
+    found: AnyArray | None = field(default=None, compare=False, repr=False)
 
     def record(self) -> dict[str, Any]:
-        """As plain data."""
-        return dict(vars(self))
+        """As plain data, without the values."""
+        return {key: value for key, value in vars(self).items() if key != "found"}
 
 
 def verdicts(cases: Iterable[Case], runtime: str, progress: Callable[[str], None] = lambda name: None) -> list[Verdict]:
@@ -48,10 +49,10 @@ def verdicts(cases: Iterable[Case], runtime: str, progress: Callable[[str], None
                 pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
             arguments = (runtime, case.model.SerializeToString(), dict(case.inputs), dict(case.outputs))
             try:
-                outcome, detail = pool.submit(_judged, *arguments).result()
+                outcome, detail, values = pool.submit(_judged, *arguments).result()
             except BrokenProcessPool:
-                pool, outcome, detail = None, CRASHED, "the process ended"
-            found.append(Verdict(runtime, case.name, case.subject, outcome, detail))
+                pool, outcome, detail, values = None, CRASHED, "the process ended", None
+            found.append(Verdict(runtime, case.name, case.subject, outcome, detail, values))
             progress(case.name)
         if pool is not None:
             pool.shutdown()
@@ -71,18 +72,21 @@ def _writing_to_what_has_ended() -> Iterator[None]:
         signal.signal(signal.SIGPIPE, before)
 
 
-def _judged(runtime: str, model: bytes, inputs: dict[str, AnyArray], outputs: dict[str, AnyArray]) -> tuple[str, str]:
+def _judged(
+    runtime: str, model: bytes, inputs: dict[str, AnyArray], outputs: dict[str, AnyArray]
+) -> tuple[str, str, AnyArray | None]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model)
         try:
             found = executor(runtime).compiled(path)(inputs)
         except Exception as error:  # noqa: BLE001  a runtime's own, of any kind
-            return REFUSED, last_line(error)
+            return REFUSED, last_line(error), None
     for name, due in outputs.items():
-        if detail := difference(np.asarray(found[name]), due):
-            return DIFFERS, detail
-    return EXACT, ""
+        values = np.asarray(found[name])
+        if detail := difference(values, due):
+            return DIFFERS, detail, values
+    return EXACT, "", None
 
 
 def difference(found: AnyArray, due: AnyArray) -> str:

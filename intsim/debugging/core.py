@@ -67,13 +67,13 @@ def diff(
                 f"{score}: is the score of {exposure.pictures} pictures; this takes that of the golden file alone"
             )
         graph = model_behind(reference, model) if isolated or model is not None else None
-        expected = _expected(reference, graph)
+        expected = expected_tensors(reference, graph)
         with open_dump(dut_path, expected, map_path, scaled=scaled) as dump:
             found = _compared(reference, dump, expected, graph, isolated, explained, complete, force, progress)
     return replace(found, exposure=exposure)
 
 
-def _expected(reference: GoldenFile, graph: Graph | None) -> Mapping[str, Expected | None]:
+def expected_tensors(reference: GoldenFile, graph: Graph | None) -> Mapping[str, Expected | None]:
     """Every name that a dump may use, with what is expected there where it is known."""
     expected: dict[str, Expected | None] = {node["name"]: None for node in reference.nodes}
     if graph is not None:
@@ -92,7 +92,7 @@ def _compared(
     force: bool,
     progress: Callable[[str], None],
 ) -> Diff:
-    _same_model(reference, dump)
+    require_same_model(reference, dump)
     dump, matches, unmatched = matched(reference, dump)
     if not any(name in reference.tensors for name in dump.tensors) and not (isolated and dump.tensors):
         raise IntsimError(_nothing_in_common(reference, dump))
@@ -145,7 +145,8 @@ def _compared(
     )
 
 
-def _same_model(reference: GoldenFile, dump: Dump) -> None:
+def require_same_model(reference: GoldenFile, dump: Dump) -> None:
+    """IntsimError where a dump says that it is of another model."""
     if dump.model_sha256 and reference.model_sha256 != dump.model_sha256:
         raise IntsimError(
             f"{reference.path} and {dump.path} were made from different models ({reference.model_sha256[:12]} and "

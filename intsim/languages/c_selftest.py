@@ -95,7 +95,7 @@ def _block(
         elif argument.kind == "length":
             passed.append(str(lengths[argument.name]))
         elif argument.kind == "parameter":
-            passed.append(_number(int(values[argument.name])))
+            passed.append(number_text(int(values[argument.name])))
         else:
             passed.append("out" if argument.kind == "result" else "NULL")
     call = f"{function.name}({', '.join(passed)})"
@@ -114,7 +114,7 @@ def array_text(kind: str, name: str, value: AnyArray) -> str:
     """A declaration, its numbers on lines."""
     lines, line = [], ""
     for number in value.ravel().tolist():
-        text = _number(int(number))
+        text = number_text(int(number))
         if len(line) + len(text) > LINE:
             lines.append(line)
             line = ""
@@ -123,7 +123,8 @@ def array_text(kind: str, name: str, value: AnyArray) -> str:
     return f"{kind} {name}[] = {{{chr(10).join(lines).rstrip(', ')}}};"
 
 
-def _number(value: int) -> str:
+def number_text(value: int) -> str:
+    """A number as a constant of C."""
     if value == I64.lo:
         return "INT64_MIN"
     if value == I32.lo:

@@ -71,7 +71,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], Iterable[str]]) -> Iterator[Path]:
     """A temporary folder whose files move into `folder` when the block succeeds; deleted when it fails.
 
-    `folder` must be new, empty, or contain the file `marker`; then the files that `owned(marker)` names are replaced.
+    `folder` must be new, empty, or contain the file `marker`; then the files that `owned(marker)` names, those in folders
+    of it by their paths, are replaced.
     """
     target = Path(os.path.realpath(folder))
     if target.exists() and not target.is_dir():
@@ -80,11 +81,11 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
         raise FileError(f"{folder}: its folder {Path(folder).parent} does not exist; create it first")
     for parent in (target, target.parent):
         _remove_leftovers(parent, target.name)
-    existing = {entry.name for entry in target.iterdir()} if target.exists() else set()
-    ours = {marker, *owned(target / marker)} if marker in existing else set()
-    if irregular := [name for name in ours & existing if not (target / name).is_file()]:
+    ours = {marker, *owned(target / marker)} if (target / marker).is_file() else set()
+    existing, others, irregular = _sorted_out(target, ours)
+    if irregular:
         raise FileError(f"{folder}: its entry {irregular[0]} is not a file; name a new folder")
-    if others := existing - ours:
+    if others:
         raise FileError(f"{folder}: contains {min(others)}, which would be mixed with the new files; name a new folder")
     new = not target.exists()
     try:  # inside an existing folder, since that folder may be a file system of its own
@@ -95,15 +96,42 @@ def folder_replacing(folder: str | Path, marker: str, owned: Callable[[Path], It
     try:
         yield temporary
         target.mkdir(exist_ok=True)
-        written = sorted(temporary.iterdir(), key=lambda entry: entry.name == marker)  # the marker last
-        for entry in written:
-            entry.replace(target / entry.name)
-        for name in ours & existing - {entry.name for entry in written}:
+        files = (entry.relative_to(temporary).as_posix() for entry in temporary.rglob("*") if not entry.is_dir())
+        written = sorted(files, key=lambda name: (name == marker, name))  # the marker last
+        for name in written:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).replace(target / name)
+        for name in existing - set(written):
             (target / name).unlink()
+        for parent in sorted({parent for name in existing for parent in Path(name).parents if parent.name}, reverse=True):
+            with suppress(OSError):  # it is not empty
+                (target / parent).rmdir()
     except OSError as error:
         raise _disk_full_named(folder, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sorted_out(folder: Path, ours: set[str], within: str = "") -> tuple[set[str], list[str], list[str]]:
+    """What a folder contains, by paths: files that are `ours`, others, and what has a name of ours and is no file."""
+    existing: set[str] = set()
+    others: list[str] = []
+    irregular: list[str] = []
+    for entry in sorted(folder.iterdir()) if folder.exists() else ():
+        name = f"{within}{entry.name}"
+        if name in ours:
+            if entry.is_file():
+                existing.add(name)
+            else:
+                irregular.append(name)
+        elif entry.is_dir() and not entry.is_symlink() and any(own.startswith(f"{name}/") for own in ours):
+            inside = _sorted_out(entry, ours, f"{name}/")
+            existing |= inside[0]
+            others += inside[1]
+            irregular += inside[2]
+        else:
+            others.append(name)
+    return existing, others, irregular
 
 
 def _disk_full_named(path: str | Path, error: OSError) -> OSError | FileError:

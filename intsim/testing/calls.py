@@ -85,7 +85,7 @@ class Call:
     def __repr__(self) -> str:
         words = [_array(x) for x in self.inputs] + [f"{key}={_value(v)}" for key, v in self.params.items()]
         if self.dialect is not None:
-            words.append(f"dialect={_dialect(self.dialect)}")
+            words.append(f"dialect={dialect_source(self.dialect)}")
         return f"ops.{self.op}({', '.join(words)})"
 
 
@@ -99,7 +99,7 @@ def _array(x: IntArray) -> str:
     return f"np.array({x.tolist()}, np.{x.dtype})"
 
 
-def _dialect(dialect: Dialect) -> str:
+def dialect_source(dialect: Dialect) -> str:
     """Python source for a dialect: the name of a built-in one, or the nearest built-in one with the choices that differ."""
     own = dialect.choices()
     departures = {
