@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from intsim.dialects import DIALECTS, Dialect
 from intsim.languages.c_library import CLibrary
 from intsim.languages.c_operator import COperator
-from intsim.languages.shapes import form_of_call
+from intsim.symbols.shapes import form_of_call
 from intsim.ops import REGISTRY
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]

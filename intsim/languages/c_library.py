@@ -12,9 +12,9 @@ from ..dialects import Dialect
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.templates import template
+from ..symbols.shapes import Form, forms
 from .c_operator import COperator
 from .c_selftest import selftest
-from .shapes import Form, forms
 
 WIDTH = 112  # of comments
 KINDS = {

@@ -13,10 +13,10 @@ from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.templates import template
+from ..symbols.shapes import concat_form, form_of_call
 from .c_library import CLibrary
 from .c_operator import COperator, suffix_of
 from .c_selftest import array_text
-from .shapes import concat_form, form_of_call
 
 ALIGNMENT = 16  # elements, so that a tensor begins on a line of a cache
 TEXT_LIMIT = 1 << 20  # bytes of weights that are written as C; more is an image

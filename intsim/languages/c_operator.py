@@ -14,11 +14,11 @@ from ..symbols import Expression
 from ..symbols.expression import INPUT, in_order
 from ..symbols.generic import LONGEST, generic
 from ..symbols.saturation import limited
+from ..symbols.shapes import Form, stepped
 from ..symbols.sizes import Size, product
 from .c_checks import is_product, mismatches, sides, summed
 from .c_form import REDUCTIONS, CForm, indented
 from .c_terms import ZERO, Index, ctype
-from .shapes import Form, stepped
 
 RESULT = "result"  # the variable
 WIDE_RESULTS = ("shift_exp",)  # operators whose result passes 32 bits

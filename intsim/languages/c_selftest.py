@@ -9,10 +9,10 @@ import numpy as np
 
 from ..arith import I32, I64, AnyArray
 from ..dialects import RTL
+from ..symbols.shapes import lengths_of_call
 from ..vectors import generate
 from ..vectors.document import INVALID
 from .c_operator import COperator
-from .shapes import lengths_of_call
 
 LINE = 100  # characters of a line of numbers
 

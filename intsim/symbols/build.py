@@ -37,6 +37,8 @@ class Builder:
         if isinstance(value, Size):
             return value.expression
         array = np.asarray(value)
+        if array.dtype == np.uint64:  # which int64 need not hold
+            array = array.astype(object)
         if array.dtype == object and array.size and I64.holds(int(array.min()), int(array.max())):
             array = array.astype(np.int64)
         if array.dtype not in (bool, object):
@@ -47,6 +49,7 @@ class Builder:
     def filled(self, value: Any, shape: tuple[int, ...]) -> Expression:
         """A constant of one value, kept as one value where it is used with others."""
         one = np.asarray(value)
+        one = one.astype(object) if one.dtype == np.uint64 and int(one) > I64.hi else one
         one = one if one.dtype in (bool, object) else one.astype(np.int64)
         lo, array = int(one), np.broadcast_to(one, shape)
         key = (CONSTANT, "filled", shape, one.dtype.str, lo)

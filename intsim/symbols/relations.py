@@ -21,9 +21,11 @@ def divisor(a: Expression, b: Expression) -> Interval | None:
 
 
 def is_maximum_of(b: Expression, a: Expression) -> bool:
-    """Whether `b` is the largest element of each row of `a`, so that ``a - b`` is never positive."""
+    """Whether `b` is the largest element of each row of `a`, or of several with `a` among them: ``a - b`` is not positive."""
     while b.kind == "reshape":
         (b,) = b.args
+    if b.kind == "maximum":
+        return any(arg is a or (arg.kind == "maximum" and is_maximum_of(arg, a)) for arg in b.args)
     return b.kind == "max" and b.args[0] is a
 
 

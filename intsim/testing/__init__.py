@@ -1,7 +1,9 @@
-"""Tools for teams that test their own arithmetic: `check_op` searches for the smallest counterexample of a function,
-`strategies` generates the inputs it is searched on, `plugin` gives pytest tests access to the tensors of a golden file.
+"""Tools for teams that test their own arithmetic: `check_op` searches for the smallest counterexample of a function, and
+`prove_op` proves that there is none; `strategies` generates the inputs of the search; `plugin` gives pytest tests access to
+the tensors of a golden file.
 
-`check_op` and `strategies` need Hypothesis, which ``pip install 'intsim[testing]'`` installs; the plugin does not.
+`check_op` and `strategies` need Hypothesis (``pip install 'intsim[testing]'``), `prove_op` needs Bitwuzla
+(``pip install 'intsim[prove]'``); the plugin needs neither.
 """
 
 from importlib import import_module
@@ -12,10 +14,19 @@ if TYPE_CHECKING:
     from .calls import Call
     from .checking import check_op
     from .failures import Counterexample, Difference
+    from .proving import Proof, Undecided, prove_op
 
-_HOMES = {"Call": "calls", "Counterexample": "failures", "Difference": "failures", "check_op": "checking"}
+_HOMES = {
+    "Call": "calls",
+    "Counterexample": "failures",
+    "Difference": "failures",
+    "Proof": "proving",
+    "Undecided": "proving",
+    "check_op": "checking",
+    "prove_op": "proving",
+}
 
-__all__ = ["Call", "Counterexample", "Difference", "check_op", "strategies"]
+__all__ = ["Call", "Counterexample", "Difference", "Proof", "Undecided", "check_op", "prove_op", "strategies"]
 
 
 def __getattr__(name: str) -> Any:

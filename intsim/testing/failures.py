@@ -35,9 +35,11 @@ class Counterexample(Difference):
     None if the reference refuses the call, `got` is None if the function raised an exception.
     """
 
-    def __init__(self, text: str, call: Call, expected: IntArray | None, got: Any, index: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, text: str, call: Call | None, expected: IntArray | None, got: Any, index: tuple[int, ...] | None
+    ) -> None:
         super().__init__(text, expected, got, index)
-        self.call, self.arguments = call, call.arguments
+        self.call, self.arguments = call, call.arguments if call is not None else {}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Proofs: what holds for all inputs, by expressions and a solver."""

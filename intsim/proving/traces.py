@@ -1,0 +1,141 @@
+"""What is asked about: an operator or a primitive, for arrays of some shapes and values within some ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..arith import I64, TensorBound, divide, round_shift, saturate, signed
+from ..dialects import Dialect
+from ..ops import REGISTRY
+from ..symbols import NotTraceable
+from ..symbols.sizes import Size
+from ..symbols.symbol import Tape
+from .arrays import TypedArray
+from .cells import Cells, Elements
+
+Range = tuple[int, int]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """A function of intsim.arith on single values: its arguments with their ranges, the first an array.
+
+    `sizes` are arguments that the reference takes as plain integers.
+    """
+
+    ranges: Mapping[str, Range]
+    choices: tuple[str, ...]
+    body: Callable[..., Any]
+    sizes: tuple[str, ...] = ()
+
+
+PRIMITIVES: dict[str, Primitive] = {
+    "round_shift": Primitive(
+        {"p": (I64.lo, I64.hi), "e": (0, 62)},
+        ("requant_rounding",),
+        lambda p, e, dialect: round_shift(p, e, dialect.requant_rounding),
+    ),
+    "saturate": Primitive({"x": (I64.lo, I64.hi), "b": (2, 32)}, (), lambda x, b, dialect: saturate(x, signed(b)), ("b",)),
+    "divide": Primitive(
+        {"a": (-(1 << 31), (1 << 31) - 1), "d": (-(1 << 20), -1)},
+        ("quotient",),
+        lambda a, d, dialect: divide(a, d, dialect.quotient),
+    ),
+}
+
+
+@dataclass
+class Traces:
+    """The elements of a call, and of the reference's result. Shapes of arrays, and ranges of arrays and plain integers.
+
+    A plain integer of one value is part of the equation.
+    """
+
+    op: str
+    dialect: Dialect | None
+    shapes: Mapping[str, Shape]
+    ranges: Mapping[str, Range]
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # arrays of parameters with known values, and other parameters
+
+    def __post_init__(self) -> None:
+        self.tape = Tape()
+        self.cells = Cells(self.tape.build)
+        self.names = argument_names(self.op, self.shapes)
+        self.given: dict[str, Elements] = {}
+        for name, shape in self.shapes.items():
+            self.given[name] = self.cells.input(name, shape, *self.ranges[name])
+        for name, (lo, hi) in self.ranges.items():
+            if name not in self.shapes and lo != hi:
+                self.given[name] = self.cells.input(name, (), lo, hi)
+
+    def reference(self, dialect: Dialect | None = None, params: Mapping[str, Any] | None = None) -> Elements:
+        """The elements of the reference's result, under another dialect or other parameters where they are named; what it
+        refuses is assumed not to be called.
+        """
+        rules = dialect if dialect is not None else self.dialect
+        tape, build = self.tape, self.tape.build
+        before = len(tape.refusals)
+        primitive = PRIMITIVES.get(self.op)
+        plain: set[str] = set(primitive.sizes if primitive else REGISTRY[self.op].params)
+        arguments: dict[str, Any] = {}
+        for name, shape in self.shapes.items():
+            arguments[name] = tape.symbol(build.input(name, shape, *self.ranges[name]))
+        for name, (lo, hi) in self.ranges.items():
+            if name not in self.shapes:
+                made = build.input(name, (), lo, hi)
+                scalar = lo == hi
+                sized = name in plain and (primitive is not None or REGISTRY[self.op].params[name].ndim == (0,))
+                arguments[name] = (
+                    lo if scalar else Size.made(tape, min(max(7, lo), hi), made) if sized else tape.symbol(made)
+                )
+        for name, value in self.fixed.items():
+            arguments[name] = tape.symbol(build.constant(value)) if np.ndim(value) else int(value)
+        for name, value in (params or {}).items():
+            arguments[name] = tape.symbol(build.constant(value)) if np.ndim(value) else int(value)
+        out = primitive.body(**arguments, dialect=rules) if primitive else self._of_operator(arguments, rules)
+        root = tape.expression(out)
+        found = self.cells.of([root, *tape.refusals[before:]])
+        for refused in found[1:]:
+            self.cells.assumed += [x for x in refused.flat if x.scalar != 0]
+        return found[0]
+
+    def _of_operator(self, arguments: dict[str, Any], rules: Dialect | None) -> Any:
+        operator = REGISTRY[self.op]
+        arrays = [arguments.pop(name) for name in self.names]
+        out = operator.steps(*arrays, **arguments, dialect=rules)["out"]
+        if not operator.moves:
+            bounds = [
+                TensorBound(self.shapes[name], operator.port(i), *self.ranges[name]) for i, name in enumerate(self.names)
+            ]
+            with suppress(NotTraceable):  # what reads the values of arrays requires nothing of plain parameters
+                operator.infer(*bounds, **arguments, dialect=rules)
+        return out
+
+    def arrays(self, types: Mapping[str, np.dtype[Any]]) -> tuple[list[TypedArray], dict[str, Any], list[Any]]:
+        """What a function of others is called with: arrays, parameters, and where it writes down what raises an error."""
+        raises: list[Any] = []
+
+        def made(name: str) -> Any:
+            if name in self.given:
+                python = name not in self.shapes
+                return TypedArray(self.cells, self.given[name].copy(), None if python else types[name], raises)
+            return self.ranges[name][0] if name in self.ranges else self.fixed[name]
+
+        others = [name for name in (*self.shapes, *self.ranges, *self.fixed) if name not in self.names]
+        return [made(name) for name in self.names], {name: made(name) for name in dict.fromkeys(others)}, raises
+
+
+def argument_names(op: str, shapes: Mapping[str, Shape]) -> list[str]:
+    """The names of the arrays that are passed by position."""
+    if op in PRIMITIVES:
+        return [name for name in PRIMITIVES[op].ranges if name in shapes]
+    operator = REGISTRY[op]
+    if operator.variadic:
+        return [name for name in shapes if name not in operator.params]
+    return list(operator.inputs)
