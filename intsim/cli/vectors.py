@@ -124,15 +124,15 @@ def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool, f
         check_target(output, *files)
     reports = [check(*_read(path)) for path in files or (STANDARD_INPUT,)]
     failed = not all(report.agrees for report in reports)
+    if folder is not None:
+        from ..reproduction.others import of_report
+
+        put_reproductions([made for report in reports for made in of_report(report)], folder)
     if as_json:
         record = {"schema": REPORT, "version": VERSION, "agrees": not failed, "files": [r.record() for r in reports]}
         put_json(record, output)
     else:
         put_rich(lambda console: _reports(console, reports), output)
-    if folder is not None:
-        from ..reproduction.others import of_report
-
-        put_reproductions([made for report in reports for made in of_report(report)], folder)
     return DIFFERENT if failed else 0
 
 

@@ -12,7 +12,7 @@ from ..engine.graph import Graph
 from ..errors import IntsimError
 from ..testing.calls import Call
 from ..testing.failures import Counterexample
-from .case import Reproduction, format_of, require_comparable
+from .case import SHORT, Reproduction, format_of, require_comparable
 from .recorded import observed
 from .shrink import Observation, smallest
 
@@ -36,13 +36,18 @@ def reproduce(
 
 
 def of_call(call: Call, found: Any, node: str = "", why: str = "") -> Reproduction:
-    """A call with what a device `found`, cut to what shows the first error. `node` is its name, by default the operator's.
+    """A call with what a device `found`; cut to what shows the first error where it has an axis of more than `SHORT`.
+
+    `node` is its name, by default the operator's; `why` a sentence on the error.
 
     Raises IntsimError where the reference refuses the call, or the values cannot be compared or are right.
     """
     values = require_comparable(call, found)
+    fmt, name = format_of(call.expected, values), node or call.op
+    if max((n for x in (*call.inputs, *call.params.values()) for n in np.shape(x)), default=1) <= SHORT:
+        return Reproduction(call, np.array(values), fmt, name, why)
     formats = tuple(format_of(x) for x in call.inputs)
-    return smallest(Observation(call, values, format_of(call.expected, values), formats, node or call.op, why=why))
+    return smallest(Observation(call, values, fmt, formats, name, why=why))
 
 
 def of_counterexample(error: Counterexample) -> Reproduction:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..dialects import ISEGMENTER
+from ..errors import IntsimError
 from ..languages.c_operator import suffix_of
 from ..languages.sv_form import CORES, package
 from ..storage.templates import template
@@ -22,8 +24,11 @@ COMPUTED = ("requant", "residual_add", "shift_exp")  # operators of which the re
 def sv_files(made: Reproduction, memories: list[Memory], told: Iterable[str]) -> dict[str, str]:
     """The files of the bench, by name. `told`: what is known of the error, as lines of comments."""
     dialect = made.call.dialect or ISEGMENTER
-    computed = _is_computed(made, memories)
-    library = f"intsim_{suffix_of(dialect)}_pkg" if computed else ""
+    library = ""
+    if _is_computed(made, memories):
+        with suppress(IntsimError):  # the dialect's name makes no identifier
+            library = f"intsim_{suffix_of(dialect)}_pkg"
+    computed = bool(library)
     context: dict[str, Any] = {
         "node": made.node,
         "op": made.call.op,

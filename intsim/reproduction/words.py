@@ -22,16 +22,21 @@ SPELLED = 4000  # characters of a call in Python that is shown
 
 def told(made: Reproduction) -> list[str]:
     """What is wrong, in lines for comments: the first wrong element, its lowest wrong bit, and the steps to it."""
-    lines = [f"{_sentence(made)}", f"First wrong element: {first(made)}.", source(made), *made.notes]
+    lines = [
+        _sentence(made),
+        f"First wrong element: {first(made, bit=False)}.",
+        f"Lowest wrong bit of it: {made.first.bit}.",
+    ]
+    lines += [source(made), *made.notes]
     return [*(part for line in lines for part in comment(printable(line))), "", *made.steps.splitlines()]
 
 
-def first(made: Reproduction) -> str:
-    """The first wrong element in words."""
+def first(made: Reproduction, *, bit: bool = True) -> str:
+    """The first wrong element in words, with its lowest wrong `bit`."""
     it = made.first
     return (
         f"{list(it.index)}: expected {it.expected:,} ({made.hexadecimal(it.expected)}), "
-        f"found {it.found:,} ({made.hexadecimal(it.found)}), lowest wrong bit {it.bit}"
+        f"found {it.found:,} ({made.hexadecimal(it.found)})" + (f", lowest wrong bit {it.bit}" if bit else "")
     )
 
 
