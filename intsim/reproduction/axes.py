@@ -1,4 +1,4 @@
-"""The axes along which a call is cut: those of the C functions (`languages.shapes`), and those of the result.
+"""The axes along which a call is cut: those of the C functions (`symbols.shapes`), and those of the result.
 
 All leading axes of a call can be cut, each by itself, and a product such as ``heads*depth`` along each of its factors. A cut
 is a set of places along every axis.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import AnyArray
-from ..languages.shapes import Form, form_of_call, lengths_of_call
+from ..symbols.shapes import Form, form_of_call, lengths_of_call
 from ..testing.calls import Call
 
 Places = Mapping[str, tuple[int, ...]]  # along an axis; an axis that is left out is whole

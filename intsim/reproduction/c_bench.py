@@ -12,8 +12,8 @@ from ..errors import IntsimError
 from ..languages.c_library import CLibrary
 from ..languages.c_operator import COperator
 from ..languages.c_selftest import array_text, number_text
-from ..languages.shapes import concat_form, form_of_call
 from ..storage.templates import template
+from ..symbols.shapes import concat_form, form_of_call
 from .case import Reproduction
 
 FOLDER = "c"
