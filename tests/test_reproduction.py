@@ -29,6 +29,7 @@ from intsim.reproduction.case import RECORDED, RULE, SHORT, Reproduction
 from intsim.reproduction.others import of_verdicts, write_all
 from intsim.rules import catalogue, named
 from intsim.storage.golden_file import open_golden
+from intsim.testbench import BeatLayout
 from intsim.testing.calls import Call
 from intsim.vectors import generate
 
@@ -70,6 +71,15 @@ FAULTS = [
     ("shipped", "encoder.blocks.2.attn.softmax", "transpose", RULE, SHORT),
     ("shipped", "encoder.blocks.2.attn.softmax", "half_bit=dropped", RULE, SHORT),
 ]
+
+
+LAYOUTS = (
+    "plain",
+    "beats64",
+    BeatLayout("wide", bits=40, lanes=3, first="high", pad=1),
+    BeatLayout("wider", bits=40),
+    "tiles16x16",
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ def planted(
         with open_golden(golden) as reference:
             assert inject(graph, reference, {name: [named(graph, node, rule)]}, dut)[name], (name, text)
         made = reproduce(golden, dut, name, graph)
-        layout = "plain" if i % 3 else "beats64"
+        layout = LAYOUTS[i % len(LAYOUTS)]
         with h5py.File(dut) as file:
             device = file[name][()]
         dut.unlink()
@@ -513,6 +523,28 @@ def test_a_folder_of_others_is_left_alone(faulty: Cli) -> None:
     code, _, err = faulty("reproduce golden.h5 dut.h5 -m model.h5 -o bug")
     assert (code, len(err.splitlines())) == (2, 1)
     assert "bug/reproduction.json: is not what 'intsim reproduce' wrote; name a new folder" in err
+
+
+@pytest.mark.parametrize("op", ["shift_exp", "concat", "upsample_nearest"])
+def test_other_calls(op: str, tmp_path: Path) -> None:
+    """Results of 64 bits, three arrays, labels without channels: what no network of the tests has."""
+    rng = np.random.default_rng(1)
+    arrays = {
+        "shift_exp": (rng.integers(-2000, 1, (3, 4)).astype(np.int16),),
+        "concat": tuple(rng.integers(-9, 9, (2, n, 3)).astype(np.int8) for n in (1, 2, 3)),
+        "upsample_nearest": (rng.integers(0, 9, (3, 40)).astype(np.int8),),
+    }
+    params = {"shift_exp": {"x0": -20, "n": 15}, "concat": {"axis": -2}, "upsample_nearest": {"factor": 2}}
+    call = Call(op, arrays[op], params[op], dialects.RTL if REGISTRY[op].choices else None)
+    found = call.expected.copy()
+    found.flat[-1] ^= 1
+    made = of_call(call, found)
+    write(made, tmp_path / "bench")
+    assert made.found.size == (4 if op == "upsample_nearest" else found.size)  # one label, twice along each axis
+    for part, program in (("sv", "iverilog"), ("c", "gcc")):
+        for which, code in (("reference", 0), ("device", 1)) if shutil.which(program) else ():
+            done = subprocess.run(["sh", str(tmp_path / "bench" / part / "run.sh"), which], capture_output=True, check=False)
+            assert done.returncode == code, (part, which, done.stdout, done.stderr)
 
 
 def test_a_dialect_whose_name_is_no_identifier(tmp_path: Path) -> None:

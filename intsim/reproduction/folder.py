@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..errors import IntsimError
+from ..errors import IntsimError, printable
 from ..storage.files import file_sha256, folder_replacing
 from ..storage.templates import template
 from ..testbench import BeatLayout, layout_named
@@ -22,6 +22,7 @@ from .words import parameters, readme, told
 
 MANIFEST, SCHEMA, VERSION = "reproduction.json", "intsim-reproduction", 1
 ONNX = "onnx"
+REASON = 200  # characters of a reason
 BUILT = ("sv/*.vvp", "c/test_reference", "c/test_device", "__pycache__/*", ".pytest_cache/**/*")  # what running it leaves
 
 
@@ -95,7 +96,8 @@ def _write_onnx(made: Reproduction, target: Path) -> str:
         case = call_case(call.op, arrays, call.params, call.dialect, made.expected, f"{call.op}_reproduction", made.why)
         case.write(target / ONNX)
     except (ValueError, TypeError) as error:
-        return str(error)
+        text = printable(str(error))
+        return text if len(text) <= REASON else f"{text[: REASON // 2]} ... {text[-REASON // 2 :]}"
     return ""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..arith import Format, IntArray
+from ..arith import Format, IntArray, first_index
 from ..rules import Rule
 from ..testing.calls import Call
 from ..testing.shrinking import shrunk
@@ -66,7 +66,16 @@ def smallest(seen: Observation) -> Reproduction:
     if fewer is None or (places is not None and search.longest(fewer) >= search.longest(places)):
         return replace(made, notes=(*made.notes, *_unconfirmed(seen, made, search.longest(places or {}), fewer is not None)))
     made = search.by_rule(fewer)
-    return replace(made, notes=(*made.notes, *_long(search.longest(fewer))))
+    return replace(made, notes=(*made.notes, *_seen(seen), *_long(search.longest(fewer))))
+
+
+def _seen(seen: Observation) -> Iterator[str]:
+    """The first wrong element that the device recorded."""
+    if seen.own:
+        index = tuple(first_index(seen.found != seen.call.expected))
+        expected, found = int(seen.call.expected[index]), int(seen.found[index])
+        where = f"element {[int(i) for i in index]} of {list(seen.found.shape)}"
+        yield f"In what it recorded, {where} is the first wrong one: expected {expected:,}, found {found:,}."
 
 
 def _long(longest: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from math import prod
@@ -12,7 +13,7 @@ import numpy as np
 from ..dialects import ISEGMENTER
 from ..errors import IntsimError
 from ..languages.c_operator import suffix_of
-from ..languages.sv_form import CORES, package
+from ..languages.sv_form import CORES, function, package
 from ..storage.templates import template
 from .case import Reproduction
 from .tensors import Memory
@@ -39,6 +40,7 @@ def sv_files(made: Reproduction, memories: list[Memory], told: Iterable[str]) ->
         "index": _index(made.found.shape),
         "library": library,
         "computed": computed,
+        "width": _width(made) if computed else 0,
         "arguments": _arguments(made) if computed else [],
         "limit": 1000 + 100 * sum(memory.packing.beats for memory in memories),
     }
@@ -60,6 +62,14 @@ def _is_computed(made: Reproduction, memories: list[Memory]) -> bool:
     bounds = CORES[made.call.op].arguments
     values: dict[str, Any] = made.arrays() | made.scalars()
     return all(int(np.min(values[name])) >= lo and int(np.max(values[name])) <= hi for name, (lo, hi) in bounds.items())
+
+
+def _width(made: Reproduction) -> int:
+    """The bits of the printed function's result."""
+    op = made.call.op
+    found = re.search(r"\[(\d+):0\]", function(op, CORES[op], made.call.dialect or ISEGMENTER)["head"])
+    assert found is not None
+    return int(found[1]) + 1
 
 
 def _arguments(made: Reproduction) -> list[str]:

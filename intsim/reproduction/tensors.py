@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..arith import I32, Format, IntArray
+from ..errors import IntsimError
 from ..testbench import BeatLayout, Packing
 from ..testbench.encodings import ENCODINGS
 from .case import FORMATS, Reproduction, format_of
@@ -42,10 +43,19 @@ class Memory:
 
 
 def memories(made: Reproduction, layout: BeatLayout) -> list[Memory]:
-    """Every array of a call, and the result, in a layout. Raises IntsimError where it does not fit one."""
-    found = [Memory(name, values, Packing(layout, values.shape, fmt)) for name, values, fmt in _formatted(made)]
-    shape = made.found.shape
-    return [*found, Memory("out", made.found, Packing(layout, shape, made.fmt))]
+    """Every array of a call, and the result, in a layout, those whose axes it does not fit element by element.
+
+    Raises IntsimError where beats or elements do not fit.
+    """
+    arrays = [*_formatted(made), ("out", made.found, made.fmt)]
+    return [Memory(name, values, _packing(layout, values, fmt)) for name, values, fmt in arrays]
+
+
+def _packing(layout: BeatLayout, values: IntArray, fmt: Format) -> Packing:
+    try:
+        return Packing(layout, values.shape, fmt)
+    except IntsimError:
+        return Packing(replace(layout, tile=(), pitch=(), axes=None), values.shape, fmt)
 
 
 def _formatted(made: Reproduction) -> list[tuple[str, IntArray, Format]]:

@@ -65,10 +65,19 @@ def readme(made: Reproduction, memories: Sequence[Memory], parts: Sequence[str],
         "left_out": left_out,
         "has_c": "c" in parts,
         "has_onnx": "onnx" in parts,
-        "layout": memories[-1].packing.layout.name,
+        "layout": _layout(memories),
         "lanes": f"{out.lanes} element{'' if out.lanes == 1 else 's'} of the result in a beat of {out.beat} bits",
     }
     return template(__package__, "README.md.j2", markup=False).render(**context)
+
+
+def _layout(memories: Sequence[Memory]) -> str:
+    """The layout by name, and which arrays it does not fit."""
+    layout = max(
+        (memory.packing.layout for memory in memories), key=lambda layout: bool(layout.tile or layout.pitch or layout.axes)
+    )
+    others = [memory.name for memory in memories if memory.packing.layout != layout]
+    return f"{layout.name}, but {', '.join(others)} element by element" if others else layout.name
 
 
 def _sentence(made: Reproduction) -> str:
