@@ -33,6 +33,7 @@ COMMANDS = (
     "stimulus",
     "trace",
     "vectors",
+    "prove",
     "inspect",
     "quantize",
     "eval",

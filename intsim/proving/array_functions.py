@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..symbols import NotTraceable
+from .array_methods import ArrayMethods
 from .array_types import BOOLEAN, PYTHON, REMEDY, WIDEST
 
 if TYPE_CHECKING:
@@ -27,13 +28,17 @@ def _negative(x: TypedArray) -> TypedArray:
 
 
 def _absolute(x: TypedArray) -> TypedArray:
-    return np.maximum(x, 0 - x) if x.type is PYTHON or x.dtype.kind == "i" else x
+    if x.type is not PYTHON and x.dtype.kind != "i":
+        return x
+    below = _negative(x)
+    return x._called("maximum", [(x.cells, x.type), (below.cells, below.type)])
 
 
 def _inverted(x: TypedArray) -> TypedArray:
     if x.type == BOOLEAN:
         return x._made(x.of.each("logical_not", x.cells), BOOLEAN)
-    return -1 - x if x.type is PYTHON or x.dtype.kind == "i" else int(np.iinfo(x.dtype).max) - x
+    most = -1 if x.type is PYTHON or x.dtype.kind == "i" else int(np.iinfo(x.dtype).max)
+    return x._called("subtract", [x._operand(most), (x.cells, x.type)])
 
 
 def _sign(x: TypedArray) -> TypedArray:
@@ -62,14 +67,14 @@ def _power(a: TypedArray, b: TypedArray) -> TypedArray:
 
 
 def _where(condition: Any, a: Any, b: Any) -> TypedArray:
-    own = next(x for x in (condition, a, b) if isinstance(x, TypedArray))
+    own: Any = next(x for x in (condition, a, b) if isinstance(x, ArrayMethods))
     chosen = own._made(*own._operand(condition)).astype(bool)
     (left, first), (right, second) = own._operand(a), own._operand(b)
     shared = own._common(first, second)
     if shared != BOOLEAN:
         left, right = own._cast(left, first, shared), own._cast(right, second, shared)
-    found = own.of.each("select", chosen.cells, left, right)
-    return own._made(found, WIDEST if shared is PYTHON else shared)
+    made: TypedArray = own._made(own.of.each("select", chosen.cells, left, right), WIDEST if shared is PYTHON else shared)
+    return made
 
 
 def _filled(x: TypedArray, value: Any, dtype: Any = None, shape: Any = None, **_: Any) -> TypedArray:

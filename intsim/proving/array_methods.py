@@ -168,9 +168,9 @@ class ArrayMethods:
 
     def __getitem__(self, key: Any) -> TypedArray:
         keys = key if isinstance(key, tuple) else (key,)
-        if any(isinstance(k, TypedArray) and k.type == BOOLEAN for k in keys):
+        if any(isinstance(k, ArrayMethods) and k.type == BOOLEAN for k in keys):
             raise NotTraceable(f"it selects elements by their values; use np.where{REMEDY}")
-        if any(isinstance(k, TypedArray) for k in keys):
+        if any(isinstance(k, ArrayMethods) for k in keys):
             return self._looked_up(keys)
         found = self.cells[key]
         return self._made(found if isinstance(found, np.ndarray) else np.asarray(found, object), self.type)
@@ -209,7 +209,7 @@ class ArrayMethods:
         if own is PYTHON and self.type is not PYTHON:
             self._raise_outside(cells, int(np.iinfo(self.dtype).min), int(np.iinfo(self.dtype).max))
         held = self._made(cells, own).astype(self.dtype).cells
-        if isinstance(key, TypedArray) and key.type == BOOLEAN:
+        if isinstance(key, ArrayMethods) and key.type == BOOLEAN:
             if held.ndim:
                 raise NotTraceable(f"it sets elements that are selected by their values; use np.where{REMEDY}")
             mask = key.cells.reshape(key.shape + (1,) * (self.ndim - key.ndim))

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..arith import I64, TensorBound, divide, round_shift, saturate, signed
-from ..dialects import Dialect
+from ..dialects import ISEGMENTER, Dialect
 from ..ops import REGISTRY
+from ..rules import Computation
+from ..rules.equations import DEVIATING_EQUATIONS
+from ..rules.rule import Alteration
 from ..symbols import NotTraceable
 from ..symbols.sizes import Size
 from ..symbols.symbol import Tape
@@ -74,47 +77,52 @@ class Traces:
             if name not in self.shapes and lo != hi:
                 self.given[name] = self.cells.input(name, (), lo, hi)
 
-    def reference(self, dialect: Dialect | None = None, params: Mapping[str, Any] | None = None) -> Elements:
-        """The elements of the reference's result, under another dialect or other parameters where they are named; what it
-        refuses is assumed not to be called.
+    def reference(self, alter: Alteration = lambda computation: computation) -> Elements:
+        """The elements of the reference's result, or of an altered computation; what it refuses is assumed not to be called.
+
+        Raises NotTraceable where the equation cannot be traced, ValueError where every call is refused.
         """
-        rules = dialect if dialect is not None else self.dialect
-        tape, build = self.tape, self.tape.build
-        before = len(tape.refusals)
-        primitive = PRIMITIVES.get(self.op)
-        plain: set[str] = set(primitive.sizes if primitive else REGISTRY[self.op].params)
-        arguments: dict[str, Any] = {}
-        for name, shape in self.shapes.items():
-            arguments[name] = tape.symbol(build.input(name, shape, *self.ranges[name]))
-        for name, (lo, hi) in self.ranges.items():
-            if name not in self.shapes:
-                made = build.input(name, (), lo, hi)
-                scalar = lo == hi
-                sized = name in plain and (primitive is not None or REGISTRY[self.op].params[name].ndim == (0,))
-                arguments[name] = (
-                    lo if scalar else Size.made(tape, min(max(7, lo), hi), made) if sized else tape.symbol(made)
-                )
-        for name, value in self.fixed.items():
-            arguments[name] = tape.symbol(build.constant(value)) if np.ndim(value) else int(value)
-        for name, value in (params or {}).items():
-            arguments[name] = tape.symbol(build.constant(value)) if np.ndim(value) else int(value)
-        out = primitive.body(**arguments, dialect=rules) if primitive else self._of_operator(arguments, rules)
-        root = tape.expression(out)
-        found = self.cells.of([root, *tape.refusals[before:]])
+        tape, before = self.tape, len(self.tape.refusals)
+        out = self._altered(alter)
+        found = self.cells.of([tape.expression(out), *tape.refusals[before:]])
         for refused in found[1:]:
             self.cells.assumed += [x for x in refused.flat if x.scalar != 0]
         return found[0]
 
-    def _of_operator(self, arguments: dict[str, Any], rules: Dialect | None) -> Any:
-        operator = REGISTRY[self.op]
+    def _arguments(self) -> dict[str, Any]:
+        """What the equation is called with: symbols of arrays, sizes or numbers for plain integers."""
+        tape, build = self.tape, self.tape.build
+        sized = PRIMITIVES[self.op].sizes if self.op in PRIMITIVES else plain_integers(self.op)
+        arguments: dict[str, Any] = {}
+        for name, (lo, hi) in self.ranges.items():
+            made = build.input(name, self.shapes.get(name, ()), lo, hi) if name in self.shapes or lo != hi else None
+            if made is None:
+                arguments[name] = lo
+            else:
+                arguments[name] = Size.made(tape, min(max(7, lo), hi), made) if name in sized else tape.symbol(made)
+        for name, value in self.fixed.items():
+            arguments[name] = tape.symbol(build.constant(value)) if np.ndim(value) else int(value)
+        return arguments
+
+    def _altered(self, alter: Alteration) -> Any:
+        arguments = self._arguments()
+        if self.op in PRIMITIVES:
+            return PRIMITIVES[self.op].body(**arguments, dialect=self.dialect)
         arrays = [arguments.pop(name) for name in self.names]
-        out = operator.steps(*arrays, **arguments, dialect=rules)["out"]
+        computation = alter(Computation(self.op, arguments, self.dialect or ISEGMENTER))
+        operator, params, rules = REGISTRY[computation.op], dict(computation.params), computation.dialect
+        params = {name: value for name, value in params.items() if name in operator.params}
+        if computation.deviations:
+            if computation.op not in DEVIATING_EQUATIONS or {"layout", "bit"} & set(computation.deviations):
+                raise NotTraceable("a fault in the place of values, or in single bits")
+            return DEVIATING_EQUATIONS[computation.op](arrays, params, rules, computation.deviations)
+        out = operator.steps(*arrays, **params, dialect=rules)["out"]
         if not operator.moves:
             bounds = [
                 TensorBound(self.shapes[name], operator.port(i), *self.ranges[name]) for i, name in enumerate(self.names)
             ]
             with suppress(NotTraceable):  # what reads the values of arrays requires nothing of plain parameters
-                operator.infer(*bounds, **arguments, dialect=rules)
+                operator.infer(*bounds, **params, dialect=rules)
         return out
 
     def arrays(self, types: Mapping[str, np.dtype[Any]]) -> tuple[list[TypedArray], dict[str, Any], list[Any]]:
@@ -129,6 +137,11 @@ class Traces:
 
         others = [name for name in (*self.shapes, *self.ranges, *self.fixed) if name not in self.names]
         return [made(name) for name in self.names], {name: made(name) for name in dict.fromkeys(others)}, raises
+
+
+def plain_integers(op: str) -> list[str]:
+    """The parameters that are never one value a channel."""
+    return [name for name, param in REGISTRY[op].params.items() if param.ndim == (0,)]
 
 
 def argument_names(op: str, shapes: Mapping[str, Shape]) -> list[str]:
