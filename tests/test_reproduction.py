@@ -325,6 +325,24 @@ def test_what_nothing_explains_is_cut_and_says_so(networks: dict[str, tuple[Grap
     assert any("an axis of 32" in note for note in made.notes)
 
 
+def test_values_outside_the_format_are_kept(networks: dict[str, tuple[Graph, Path]], tmp_path: Path) -> None:
+    """A device that does not saturate, and stores what it has in a wider type."""
+    graph, golden = networks["tiny"]
+    name = "encoder.blocks.0.norm1.requant"
+
+    def wide(file: h5py.File) -> None:
+        values = file[name][()].astype(np.int32)
+        values[3, 5] = 300
+        del file[name]
+        file[name] = values
+
+    altered(golden, tmp_path / "dut.h5", wide)
+    made = reproduce(golden, tmp_path / "dut.h5", name, graph)
+    assert (made.first.found, made.fmt.bits, made.place) == (300, 32, "element [3, 5] of [16, 32]")
+    write(made, tmp_path / "bench")
+    assert np.load(tmp_path / "bench" / "data" / "found.npy").tolist() == [[300]]
+
+
 def test_a_fault_that_needs_a_long_row_keeps_it(tmp_path: Path) -> None:
     """Cut where it can be: rows and channels of their own parameters; and along nothing else."""
     rng = np.random.default_rng(3)

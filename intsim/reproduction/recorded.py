@@ -25,6 +25,7 @@ from ..rules import Bit, computation_of, compute
 from ..storage.golden_file import GoldenFile, open_golden
 from ..storage.model_file import model_behind
 from ..testing.calls import Call
+from .case import format_of
 from .shrink import Observation
 
 Progress = Callable[[str], None]
@@ -132,6 +133,9 @@ class _Judged:
         own = name == verdict.name
         found = np.asarray(self.dump.tensors[name].values()[()]) if own else ruled  # type: ignore[misc]
         call = Call(node.op, tuple(inputs), _params(node), self.graph.dialect if REGISTRY[node.op].choices else None)
+        fmt = self.graph.tensors[name].fmt
+        if not fmt.holds(int(found.min()), int(found.max())):
+            fmt = format_of(found)
         rules = tuple(broken.rule for broken in attempt if broken.node == name)
         placed = any(_is_placed(rule.alter(computation_of(self.graph, node)).deviations) for rule in rules)
         told = bool(explanation.fits and explanation.fits[0].says) or placed
@@ -141,7 +145,7 @@ class _Judged:
         return Observation(
             call,
             found,
-            self.graph.tensors[name].fmt,
+            fmt,
             tuple(self.graph.tensors[given].fmt for given in node.inputs),
             name,
             () if told else rules,
