@@ -56,10 +56,11 @@ FAULTS = [
     ("tiny", "encoder.patch_embed.proj", "weight=", RULE, SHORT),
     ("tiny", f"{ATTENTION}.logits", "bitflip:3@1,4,5", RECORDED, SHORT),
     ("tiny", f"{ATTENTION}.logits", "swap-heads", RECORDED, SHORT),
-    ("tiny", f"{ATTENTION}.heads", "heads=interleaved", RECORDED, 96),  # six heads of 16
+    ("tiny", f"{ATTENTION}.heads", "heads=interleaved", RULE, SHORT),
     ("tiny", f"{ATTENTION}.q", "swap-heads", RECORDED, SHORT),
     ("tiny", "encoder.tokens", "order=reversed", RECORDED, SHORT),
     ("tiny", "labels", "nibble-swap", RECORDED, SHORT),
+    ("tiny", "encoder.patches", "transpose", RULE, 64),  # the pixels of a patch
     ("windows", "lut", "table=of_the_previous_entry", RECORDED, 256),  # the table
     ("windows", "unrolled", "shift=reversed", RECORDED, SHORT),
     ("windows", "softmax", "mask=left_out", RECORDED, SHORT),
@@ -68,6 +69,7 @@ FAULTS = [
     ("windows", "biased", "repeat=once", RECORDED, SHORT),
     ("windows", "pooled", "mean_rounding=floor", RULE, SHORT),
     ("shipped", "encoder.blocks.0.mlp.fc1", "accumulator_bits=16", RULE, SHORT),
+    ("shipped", "decoder.blocks.0.attn.context", "accumulator_saturates_each=20:1", RULE, 64),  # a sum of so many products
     ("shipped", "encoder.blocks.2.attn.softmax", "transpose", RULE, SHORT),
     ("shipped", "encoder.blocks.2.attn.softmax", "half_bit=dropped", RULE, SHORT),
 ]
@@ -182,6 +184,13 @@ def test_recorded_values_are_those_of_the_device(planted: dict[tuple, Planted]) 
 def test_a_fault_of_one_place_is_said_to_be_one(planted: dict[tuple, Planted]) -> None:
     for (_, _, text), seen in planted.items():
         assert any(UNFAIR in note for note in seen.made.notes) == ("@" in text)
+
+
+def test_what_a_fault_needs_is_said(planted: dict[tuple, Planted]) -> None:
+    made = planted[("shipped", "decoder.blocks.0.attn.context", "accumulator_saturates_each=20:1")].made
+    inner = made.call.inputs[0].shape[-1]
+    assert inner > SHORT
+    assert f"It has an axis of {inner}: no shorter one was found on which the fault shows." in made.notes
 
 
 @pytest.mark.parametrize("part", ["sv", "c"])

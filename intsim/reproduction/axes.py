@@ -129,6 +129,15 @@ class Axes:
         parts = {part for axis in self.result for part in axis.replace("+", "*").split("*")}
         return [name for name in self.names if name in parts or (name == "length" and "kept" in parts)]
 
+    def sides(self, places: Places) -> list[tuple[int, ...]]:
+        """The lengths of the inputs of a cut, along every axis that can be cut."""
+        kept = {name: len(at) for name, at in places.items()}
+        parts = [[axis.split("*") for axis in axes] for axes in self.inputs]
+        return [
+            tuple(prod(kept.get(p, self._length(p)) for p in axis) for axis in axes if not set(axis) <= set(WHOLE))
+            for axes in parts
+        ]
+
     def _length(self, part: str) -> int:
         if part == "kept":
             return int(self.call.params["stop"]) - int(self.call.params["start"])

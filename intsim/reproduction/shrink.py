@@ -80,7 +80,7 @@ def _seen(seen: Observation) -> Iterator[str]:
 
 def _long(longest: int) -> Iterator[str]:
     if longest > SHORT:
-        yield f"It has an axis of {longest}: on fewer elements the fault does not show."
+        yield f"It has an axis of {longest}: no shorter one was found on which the fault shows."
 
 
 def _unconfirmed(seen: Observation, made: Reproduction, longest: int, confirmed: bool) -> Iterator[str]:
@@ -188,8 +188,8 @@ class _Search:
         return found is not None and not np.array_equal(found, call.expected)
 
     def longest(self, places: Places) -> int:
-        """The length of the longest axis of a cut."""
-        return max((len(places.get(name, range(self.axes.lengths[name]))) for name in self.axes.names), default=1)
+        """The length of the longest axis of the inputs of a cut, without those that are never cut."""
+        return max((n for x in self.axes.sides(places) for n in x), default=1)
 
     def ruled(self) -> Places | None:
         """The smallest cut on which the rules err; None where they do not err on the whole."""
