@@ -462,7 +462,14 @@ def test_the_command(faulty: Cli) -> None:
     assert "sh bug/sv/run.sh device; sh bug/c/run.sh device; python -m pytest bug" in out
     before = {p.as_posix(): p.read_bytes() for p in Path("bug").rglob("*") if p.is_file()}
     assert run_pytest([Path("bug").resolve()], "recorded").returncode == 1
-    Path("bug/sv/device.vvp").touch()
+    for left in (
+        "sv/device.vvp",
+        "c/test_device",
+        "__pycache__/test.pyc",
+        ".pytest_cache/v/cache/lastfailed",
+    ):  # by running it
+        (Path("bug") / left).parent.mkdir(parents=True, exist_ok=True)
+        (Path("bug") / left).touch()
     code, out, _ = faulty(f"reproduce golden.h5 dut.h5 -m model.h5 --node {ATTENTION}.softmax -o bug --json")
     assert code == 0
     assert json.loads(out) == json.loads(Path("bug/reproduction.json").read_text(encoding="utf-8"))

@@ -86,8 +86,7 @@ def write_tensors(made: Reproduction, all_memories: list[Memory], folder: Path) 
 
 def _placing(packing: Packing) -> BeatLayout:
     """The layout of a packing with an element's number in its lane, and -1 where there is padding."""
-    own = packing.layout
-    return BeatLayout(own.name, 32, True, None, packing.lanes, own.first, own.endian, own.axes, own.tile, own.pitch, -1)
+    return replace(packing.layout, bits=32, signed=True, beat=None, lanes=packing.lanes, pad=-1)
 
 
 def _write_beats(path: Path, values: IntArray, packing: Packing) -> None:
