@@ -33,11 +33,13 @@ class Cells:
         self.done: dict[Expression, Elements] = {}
 
     def input(self, name: str, shape: tuple[int, ...], lo: int, hi: int) -> Elements:
-        """The elements of an array that is given, each with its index in its name."""
+        """The elements of an array that is given, each with its index in its name; constants where only one value is."""
         out = np.empty(shape, object)
         for index in np.ndindex(*shape):
             label = f"{name}[{', '.join(map(str, index))}]" if index else name
-            self.inputs[label] = out[index] = self.build.input(label, (), lo, hi)
+            out[index] = self.constant(lo) if lo == hi else self.build.input(label, (), lo, hi)
+            if lo != hi:
+                self.inputs[label] = out[index]
         return out
 
     def constant(self, value: Any) -> Expression:

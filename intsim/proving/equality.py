@@ -34,6 +34,7 @@ ROUNDS = (
 )  # then seconds of an intermediate equality, and of the whole with them; 0: all that is left
 EQUAL, DIFFERENT = "equal", "different"
 ALIKE = 2  # expressions that one is compared with
+PATIENCE = 6  # intermediate equalities that may stay open in a round: what depends on them would, too
 HARD = ("multiply", "floor_divide")
 
 
@@ -73,6 +74,7 @@ class _Question:
         needed = set(in_order([*self.unequal, *self.refused]))
         self.inputs = [x for x in cells.inputs.values() if x in needed]
         self.solver: Solver | None = None
+        self.open = 0  # intermediate equalities that the solver did not decide in this round
 
     @property
     def left(self) -> float:
@@ -137,7 +139,7 @@ class _Question:
         self, conditions: Sequence[Expression], tried: Mapping[Expression, AnyArray], seconds: float
     ) -> list[Expression]:
         """The conditions, with expressions that are proved equal in each other's place."""
-        order = list(in_order(conditions))
+        order, self.open = list(in_order(conditions)), 0
         values = evaluated(conditions, tried)
         same: dict[Expression, Expression] = {}
         known: dict[tuple[str, bytes], list[Expression]] = {}
@@ -147,7 +149,7 @@ class _Question:
                 continue
             key = _signature(values[node])
             for other in known.get(key, [])[:ALIKE]:
-                if other is made or (self.left > seconds and self.proved(other, made, seconds)):
+                if other is made or self.proved(other, made, seconds):
                     same[node] = other
                     break
             else:
@@ -170,6 +172,8 @@ class _Question:
         differs = self.cells.op("logical_not", self.cells.op("equal", a, b))
         if differs.scalar is not None:
             return differs.scalar == 0
+        if self.left < seconds or self.open > PATIENCE:
+            return False
         both = set(in_order([a])) & set(in_order([b]))
         cuts = [both, {x for x in both if x.kind in HARD}, set()]
         for cut in dict.fromkeys(frozenset(c) for c in cuts):
@@ -177,7 +181,8 @@ class _Question:
             if answer is None:
                 return True
             if answer == UNKNOWN and cut != frozenset(both):
-                return False
+                break
+        self.open += answer == UNKNOWN
         return False
 
 

@@ -173,7 +173,8 @@ def _factor(total: IntArray, deviations: Deviations) -> IntArray:
     """The reciprocal of a sum or a root."""
     factor: IntArray = (2**31 if "numerator" in deviations else INT32_MAX) // total
     dropped = int(deviations.get("factor_bits_dropped", 0))
-    return np.asarray(factor >> dropped << dropped)
+    kept: IntArray = factor >> dropped << dropped
+    return kept
 
 
 def _exponential(x: IntArray, p: Params, dialect: Dialect, deviations: Deviations) -> IntArray:
@@ -229,7 +230,7 @@ def _shares(e: IntArray, p: Params, dialect: Dialect, deviations: Deviations) ->
     if how == "not_reset":
         total = total.reshape(-1).cumsum().reshape(total.shape)
     total = _summed(total, dialect, deviations)
-    return np.asarray(probability(e, _factor(total, deviations), p["b"], dialect))
+    return probability(e, _factor(total, deviations), p["b"], dialect)
 
 
 def _gelu(arrays: Arrays, p: Params, dialect: Dialect, deviations: Deviations, lam: int | None = None) -> IntArray:

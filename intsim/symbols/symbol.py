@@ -161,6 +161,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def astype(self, dtype: Any, copy: bool = True) -> Symbol:
         """Integers have no width here; a boolean becomes 0 and 1."""
+        if np.dtype(dtype).kind not in "iubO":
+            raise NotTraceable(f"{np.dtype(dtype)} has no integers")
         if np.dtype(dtype) == bool:
             return self if self.expression.boolean else self != 0
         return self.tape.symbol(self.tape.build.integer(self.expression))
