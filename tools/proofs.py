@@ -346,7 +346,7 @@ def _in_digits(op: str, tensors: list[TensorBound], params: dict[str, Any], dial
         names = digit_names(name, limbs.count(x.lo, x.hi))
         for place in np.ndindex(*x.shape):
             label = f"[{', '.join(map(str, place))}]"
-            value = cells.inputs[name + label] if name + label in cells.inputs else None
+            value = cells.inputs.get(name + label)
             if value is None:
                 continue
             for i, digit in enumerate(names):
