@@ -18,7 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "docs" / name
-    for name in ("debugging.md", "verification.md", "testing.md", "vectors.md", "ivit.md", "compilers.md", "c-reference.md")
+    for name in (
+        "debugging.md",
+        "verification.md",
+        "testing.md",
+        "vectors.md",
+        "ivit.md",
+        "compilers.md",
+        "c-reference.md",
+        "proofs.md",
+    )
 ]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 

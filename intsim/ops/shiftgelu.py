@@ -12,7 +12,7 @@ Arguments: `x` is ``[..., channels]`` at scale s; ``x0 = floor(-1 / (1.702 * s))
 the sigmoid in bits, 8.
 Result: i32 in the shape of `x`.
 Scale: ``s * 2**-(b-1)``.
-Conditions: where M < 0, eM can pass ``2**31``; the sum saturates there, which gives the same result as unbounded integers.
+Conditions: where M < 0, eM can pass ``2**31``; the sum saturates, and an eM that saturates before it gives the same result.
 Source: I-ViT's ShiftGELU. *checked*
 
 >>> import intsim.ops as ops

@@ -18,6 +18,7 @@ from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..symbols.shapes import Form, concat_form, forms
 from .elementwise import is_elementwise
+from .numbers import ranges_words
 from .traces import PRIMITIVES, Range, Traces
 
 MOVED = (3, 4, 5, 2, 6)  # lengths of axes that are only moved: all different, so that no order is another by chance
@@ -176,7 +177,7 @@ class Question:
     def scope(self, rows: list[int], elementwise: bool = False) -> str:
         """Which calls these are, in words."""
         traces = self.traces(rows[-1])
-        values = [f"{name} = {lo}" if lo == hi else f"{name} in [{lo}, {hi}]" for name, (lo, hi) in traces.ranges.items()]
+        values = [ranges_words(traces.ranges)]
         values += [f"{name} as given" for name in self.fixed]
         if elementwise:
             return ", ".join(["arrays of any shape", *values])
