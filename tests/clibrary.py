@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from intsim.dialects import DIALECTS, Dialect
 from intsim.languages.c_library import CLibrary
 from intsim.languages.c_operator import COperator
-from intsim.symbols.shapes import form_of_call
 from intsim.ops import REGISTRY
+from intsim.symbols.shapes import form_of_call
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 TYPES = {"int8_t": np.int8, "uint8_t": np.uint8, "int32_t": np.int32, "int64_t": np.int64}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,30 @@ def test_the_bounds_within_which_two_choices_are_the_same(capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "exactly the same for acc in [-3, 11]" in said
     assert "acc = -4: -1 with dialect=rtl, -2 with dialect=isegmenter" in said
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            "requant_rounding=floor",
+            "rounding=high_word_floored gives the same values .*; it is proved the same for all inputs",
+        ),
+        (
+            "b-1",
+            "saturation=narrow gives the same values on this picture; it is proved the same for all inputs of this node",
+        ),
+    ],
+)
+def test_a_diff_says_which_rules_are_the_same(
+    fault: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden, dump = str(tmp_path / "golden.h5"), str(tmp_path / "dump.h5")
+    run("golden", str(ROOT / "examples" / "scenes" / "scene_00.png"), "-o", golden)
+    run("synth-fault", golden, "--node", NODE, "--rule", fault, "-o", dump)
+    capsys.readouterr()
+    assert run("diff", golden, dump, "--isolated") == 1
+    assert re.search(said, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

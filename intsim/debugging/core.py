@@ -28,6 +28,7 @@ from .matching import matched
 from .reasons import Explanation
 from .recognize import recognized
 from .result import DIFFER, EXTRA, MATCH, MISSHAPEN, MISSING, MISTYPED, UNREADABLE, Diff, NodeDiff
+from .sameness import told_apart
 from .straighten import straightened
 
 UNEXPLAINED = 24  # wrong tensors after which no more are looked into: so many have one cause, which is no rule
@@ -126,6 +127,8 @@ def _compared(
                 known = f"not looked into, since nothing explains {UNEXPLAINED} wrong tensors before it"
                 explanations.append(Explanation(verdict.name, (), (), 0, known))
     explanations = reconciled(explanations)
+    if graph is not None:
+        explanations = told_apart(graph, explanations)
     return Diff(
         golden=reference.path,
         dut=dump.path,

@@ -10,10 +10,35 @@ from .segment import Attempt
 
 
 @dataclass(frozen=True)
+class Sameness:
+    """What is known of a rule and the first one that explains a tensor, at their node: `proved` the same for all inputs, or
+    `differing` elements of those that were `tried` on random inputs.
+    """
+
+    proved: bool
+    tried: int
+    differing: int
+
+    @property
+    def says(self) -> str:
+        """In words."""
+        if self.proved:
+            return "is proved the same for all inputs of this node"
+        if not self.differing:
+            return f"is the same in all of {self.tried:,} elements of random inputs"
+        return f"differs in {self.differing:,} of {self.tried:,} elements of random inputs"
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"proved": self.proved, "tried": self.tried, "differing": self.differing}
+
+
+@dataclass(frozen=True)
 class Candidate:
     """An attempt to explain a tensor: the rules broken, and how many elements that reproduces.
 
-    `region`: the rules are broken there alone, and hold elsewhere. `says`: what was found, where it is no rule.
+    `region`: the rules are broken there alone, and hold elsewhere. `says`: what was found, where it is no rule. `same`, of
+    another than the first candidate: what is known of both.
     """
 
     broken: Attempt
@@ -23,6 +48,7 @@ class Candidate:
     wrong: int
     region: Region | None = None
     says: str = ""
+    same: Sameness | None = None
 
     @property
     def changed(self) -> int:
@@ -59,6 +85,7 @@ class Candidate:
             "total": self.total,
             "share_of_differing": self.wrong_reproduced / self.wrong,
             "region": str(self.region) if self.region is not None else None,
+            "same": self.same.record() if self.same is not None else None,
         }
 
 

@@ -34,7 +34,7 @@ class Cells:
 
     def input(self, name: str, shape: tuple[int, ...], lo: int, hi: int) -> Elements:
         """The elements of an array that is given, each with its index in its name; constants where only one value is."""
-        out = np.empty(shape, object)
+        out: Elements = np.empty(shape, object)
         for index in np.ndindex(*shape):
             label = f"{name}[{', '.join(map(str, index))}]" if index else name
             out[index] = self.constant(lo) if lo == hi else self.build.input(label, (), lo, hi)

@@ -21,7 +21,7 @@ def divisor(a: Expression, b: Expression) -> Interval | None:
 
 
 def is_maximum_of(b: Expression, a: Expression) -> bool:
-    """Whether `b` is the largest element of each row of `a`, or of several with `a` among them: ``a - b`` is not positive."""
+    """Whether `b` is the largest element of each row of `a`, or of some among which `a` is: ``a - b`` is not positive."""
     while b.kind == "reshape":
         (b,) = b.args
     if b.kind == "maximum":

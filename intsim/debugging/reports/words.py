@@ -48,13 +48,28 @@ class Finding:
 
 
 def also(explanation: Explanation, tensor: str) -> str:
-    """The other rules that reproduce the tensor, the first `ALSO` of them by name; "" where there are none."""
+    """The other rules that reproduce the tensor, the first `ALSO` of them by name, and what is known of each; "" where there
+    are none.
+    """
     labels = [candidate.label(tensor) for candidate in explanation.fits[1:]]
     more = len(labels) - ALSO
     named = [*labels[:ALSO], *([f"{more} more"] if more > 0 else [])]
-    if len(named) < 2:
-        return f"{named[0]} gives the same values on this picture" if named else ""
-    return f"{', '.join(named[:-1])} and {named[-1]} give the same values on this picture"
+    if not named:
+        return ""
+    if len(named) == 1:
+        only = explanation.fits[1].same
+        return f"{named[0]} gives the same values on this picture" + (f"; it {only.says}" if only is not None else "")
+    said = f"{', '.join(named[:-1])} and {named[-1]} give the same values on this picture"
+    known = [(c.label(tensor), c.same.says) for c in explanation.fits[1 : ALSO + 1] if c.same is not None]
+    by_words: dict[str, list[str]] = {}
+    for label, words in known:
+        by_words.setdefault(words, []).append(label)
+    return "; ".join([said, *(f"{_both(names)} {words}" for words, names in by_words.items())])
+
+
+def _both(names: list[str]) -> str:
+    """Names in a sentence that goes on in the singular."""
+    return f"{', '.join(names[:-1])} and {names[-1]} each" if len(names) > 1 else names[0]
 
 
 def findings(diff: Diff) -> list[Finding]:
