@@ -251,3 +251,84 @@ def test_a_diff_says_which_rules_are_the_same(
 def test_bad_questions_end_with_one_line(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("prove", *args) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+# --- arrays without values compute as NumPy does --------------------------------------------------------------------------
+
+TYPES = (np.int8, np.uint8, np.int16, np.int32, np.uint32, np.int64)
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "multiply": lambda x, y: x * y,
+    "floor": lambda x, y: x // y,
+    "remainder": lambda x, y: x % y,
+    "fmod": np.fmod,
+    "left": lambda x, y: x << (y & 31),
+    "far left": lambda x, y: x << y,
+    "right": lambda x, y: x >> y,
+    "and": lambda x, y: x & y,
+    "or": lambda x, y: x | ~y,
+    "xor": lambda x, y: x ^ y,
+    "least": np.minimum,
+    "most": lambda x, y: np.maximum(x, -y),
+    "where": lambda x, y: np.where(x < y, x, y + 1),
+    "compare": lambda x, y: (x <= y) * x + (x != y),
+    "absolute": lambda x, y: abs(x) - np.sign(y) * np.square(x),
+    "clip": lambda x, y: np.clip(x, -7, 100) + y.clip(0, 5),
+    "sum": lambda x, y: x.sum() + y.sum(axis=-1, keepdims=True),
+    "cumulative": lambda x, y: np.cumsum(x) + y,
+    "extremes": lambda x, y: x.max() - y.min(axis=0),
+    "argmax": lambda x, y: np.argmax(x) + y.argmax(),
+    "narrow": lambda x, y: x.astype(np.int8) + y.astype(np.uint16),
+    "bool": lambda x, y: (x > 0) & ~(y > 0) | (x == y),
+    "any": lambda x, y: (x > y).any() + (x < 100).all(),
+    "order": lambda x, y: np.concatenate([x[::-1], y])[1::2] * np.stack([x, y]).T.sum(),
+    "set": lambda x, y: changed(x, y),
+    "matmul": lambda x, y: np.stack([x, y]) @ np.stack([y, x]).T,
+    "asarray": lambda x, y: np.asarray(x, dtype=np.int32) + np.array([y[0], y[1]])[0],
+}
+
+
+def changed(x: Any, y: Any) -> Any:
+    z = np.zeros_like(x)
+    z[1:] = x[:-1]
+    z[0] += 3
+    z[x > 4] = 9
+    return z + y
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CALLS)
+def test_arrays_without_values_compute_as_numpy_does(name: str) -> None:
+    from intsim.proving.arrays import TypedArray, traced
+    from intsim.proving.cells import Cells
+    from intsim.proving.samples import evaluated
+    from intsim.symbols import NotTraceable
+    from intsim.symbols.build import Builder
+
+    random, compared = np.random.default_rng(3), 0
+    for first in TYPES:
+        for second in TYPES:
+            cells = Cells(Builder())
+            ends = [(int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for dtype in (first, second)]
+            given = [cells.input(key, (4,), *end) for key, end in zip("xy", ends, strict=True)]
+            arrays = [TypedArray(cells, g.copy(), np.dtype(t), []) for g, t in zip(given, (first, second), strict=True)]
+            try:
+                found = traced(CALLS[name], cells, arrays, {}, None)
+            except (NotTraceable, ValueError):  # a mix that NumPy makes real, or a shift of 2**32
+                continue
+            assert not isinstance(found, str)
+            for _ in range(40):
+                values = []
+                for t, (lo, hi) in zip((first, second), ends, strict=True):
+                    near = random.choice([lo, lo + 1, hi, max(lo, -1), 0, 1, 2, 31, 32, 63], 4)
+                    wide = random.integers(lo, hi, 4, np.int64, endpoint=True)
+                    values.append(np.where(random.random(4) < 0.5, near, wide).astype(t))
+                due = np.asarray(CALLS[name](*(v.copy() for v in values)))
+                samples = {
+                    g[i]: np.array([int(v[i])], np.int64) for g, v in zip(given, values, strict=True) for i in range(4)
+                }
+                got = evaluated(list(found.flat), samples)
+                assert [int(got[x][0]) for x in found.flat] == due.astype(object).ravel().tolist(), (first, second, values)
+                compared += 1
+    assert compared >= 400

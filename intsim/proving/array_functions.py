@@ -52,8 +52,9 @@ def _remainder(a: TypedArray, b: TypedArray) -> TypedArray:
 
 def _fmod(a: TypedArray, b: TypedArray) -> TypedArray:
     """The remainder of C, which has the sign of the dividend."""
-    found = _absolute(a) - _absolute(a) // _absolute(b) * _absolute(b)
-    return _where(b == 0, 0, _where(a < 0, 0 - found, found)).astype(found.dtype)
+    found = _remainder(a, b)
+    exchanged = (found != 0) & ((a < 0) != (b < 0))
+    return _where(exchanged, found - b, found).astype(found.dtype)
 
 
 def _power(a: TypedArray, b: TypedArray) -> TypedArray:
