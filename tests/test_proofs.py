@@ -332,3 +332,56 @@ def test_arrays_without_values_compute_as_numpy_does(name: str) -> None:
                 assert [int(got[x][0]) for x in found.flat] == due.astype(object).ravel().tolist(), (first, second, values)
                 compared += 1
     assert compared >= 400
+
+
+def questions() -> list[Any]:
+    from intsim.dialects import DIALECTS
+    from intsim.ops import REGISTRY
+
+    return [(op, dialect) for op, one in REGISTRY.items() for dialect in (DIALECTS if one.choices else ["rtl"])]
+
+
+@pytest.mark.parametrize(("op", "dialect"), questions())
+def test_the_elements_of_the_reference_are_its_results(op: str, dialect: str) -> None:
+    """Parameters that are not known, too: decisions of an equation must not have been taken by an example."""
+    from intsim.arith import I64
+    from intsim.ops import REGISTRY
+    from intsim.proving.question import Question
+    from intsim.proving.samples import evaluated, samples
+    from intsim.symbols import NotTraceable
+
+    operator, compared = REGISTRY[op], 0
+    for row in (1, 3):
+        question = Question(op, dialect, {})
+        try:
+            traces = question.traces(row)
+            due = traces.reference()
+        except (NotTraceable, ValueError) as error:
+            pytest.fail(f"{op}: {error}")
+        inputs = list(traces.cells.inputs.values())
+        drawn = samples(inputs, 200)
+        values = evaluated([*due.flat, *traces.cells.assumed], drawn)
+        for i in range(200):
+            arrays = {}
+            for name, cells in traces.given.items():
+                array = np.zeros(cells.shape, np.int64)
+                for index in np.ndindex(*cells.shape):
+                    x = cells[index]
+                    array[index] = int(drawn[x][i]) if x in drawn else x.lo
+                arrays[name] = array
+            params = {name: arrays.get(name, traces.ranges.get(name, (0,))[0]) for name in operator.params}
+            call = [arrays[name] for name in traces.names]
+            choices = {"dialect": dialect} if operator.choices else {}
+            named = dict(zip(operator.inputs, call, strict=False))
+            refused = any(bool(values[x][i]) for x in traces.cells.assumed)
+            try:
+                given = {"xs": call} if operator.variadic else named
+                plain = {k: v if np.ndim(v) else int(v) for k, v in params.items()}
+                expected = operator.ref(*given.pop("xs", []), **given, **plain, **choices)
+            except ValueError:
+                assert refused, (params, call)
+                continue
+            assert not refused or expected.dtype == object or not all(I64.holds(int(v), int(v)) for v in expected.flat)
+            assert [int(values[x][i]) for x in due.flat] == [int(v) for v in expected.flat], (params, call)
+            compared += 1
+    assert compared >= 40
