@@ -146,6 +146,8 @@ WRONG: dict[str, tuple[str, Callable[..., Any], dict[str, Any]]] = {
         {},
     ),
     "roll": ("roll", lambda x, rows, columns: np.roll(x, (-rows, -columns), axis=(-3, -2)), {}),
+    "slice": ("slice", lambda x, axis, start, stop: x[..., start : stop + 1, :], {}),
+    "exchanged": ("roll", lambda x, rows, columns: np.roll(x, (columns, rows), axis=(-3, -2)), {}),
     "another shape": ("requant", lambda acc, m, e, b: acc.sum(), {}),
 }
 

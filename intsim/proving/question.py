@@ -23,7 +23,7 @@ from .traces import PRIMITIVES, Range, Traces
 
 MOVED = (3, 4, 5, 2, 6)  # lengths of axes that are only moved: all different, so that no order is another by chance
 # Plain parameters of what moves values, and the axis of a row where it is not the last one.
-STRUCTURE = {"rows": 1, "columns": 1, "factor": 2, "size": 2, "heads": 2, "start": 1, "axis": -2, "transpose_b": 0}
+STRUCTURE = {"rows": 1, "columns": 2, "factor": 2, "size": 2, "heads": 2, "start": 1, "axis": -2, "transpose_b": 0}
 ROWS = {"mean": "tokens"}
 NEGATIVE = {"shift_exp": "x"}  # of which 0 is the largest value, as it is called, unless a range says otherwise
 
@@ -162,7 +162,8 @@ class Question:
                 ranges[key] = (_side(due, known),) * 2
         for key in params:
             if key not in ranges and key not in shapes and key not in self.fixed:
-                value = known.get(key, STRUCTURE.get(key, known.get("length", 1)))
+                behind = max(known.get("length", 1) - 1, 1)  # where a slice stops: before the end
+                value = known.get(key, STRUCTURE.get(key, behind))
                 ranges[key] = (value, value)
         return Traces(self.op, self.dialect, shapes, ranges, self.fixed)
 
