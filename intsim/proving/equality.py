@@ -28,10 +28,8 @@ from .solver import UNKNOWN, Solver
 TRIED, PART = 512, 1 << 16  # sample calls, calls computed at a time
 FEW, MANY = 1 << 20, 1 << 24  # calls that are all computed: at once, or where the solver does not decide
 FIRST = 1.0  # seconds of the solver's first attempt
-ROUNDS = (
-    (0.2, 5.0),
-    (3.0, 0.0),
-)  # then seconds of an intermediate equality, and of the whole with them; 0: all that is left
+# Then seconds of an intermediate equality, and of the whole with those that were found; 0: all that is left.
+ROUNDS = ((1.0, 5.0), (6.0, 20.0), (60.0, 0.0))
 EQUAL, DIFFERENT = "equal", "different"
 ALIKE = 2  # expressions that one is compared with
 PATIENCE = 6  # intermediate equalities that may stay open in a round: what depends on them would, too
