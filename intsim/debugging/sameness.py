@@ -63,8 +63,12 @@ def sameness(graph: Graph, node: Node, a: Rule, b: Rule) -> Sameness | None:
 
 def _alike(a: Computation, b: Computation) -> bool:
     """Whether two computations are one."""
-    if (a.op, a.dialect.choices(), dict(a.deviations)) != (b.op, b.dialect.choices(), dict(b.deviations)):
+    if (a.op, a.dialect.choices(), a.deviations.keys()) != (b.op, b.dialect.choices(), b.deviations.keys()):
         return False
+    for key, value in a.deviations.items():
+        plain = isinstance(value, int | str) and value == b.deviations[key]
+        if not plain and value is not b.deviations[key]:
+            return False
     return a.params.keys() == b.params.keys() and all(np.array_equal(a.params[key], b.params[key]) for key in a.params)
 
 
