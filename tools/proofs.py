@@ -298,8 +298,8 @@ def one_region_is_shiftmax() -> Iterator[Outcome]:
 
 
 @claim(
-    "The mutants that `intsim vectors score` calls equivalent are: every entry, in every dialect, of several widths the least"
-    " and the most; rows of 2."
+    "The mutants that `intsim vectors score` calls equivalent are: every entry, in every dialect, of several widths the"
+    " least and the most; rows of 2."
 )
 def equivalent_mutants() -> Iterator[Outcome]:
     from intsim.rules.catalogue import choice_rules
