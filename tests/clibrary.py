@@ -39,7 +39,7 @@ class Compiled:
         self, op: str, arrays: Sequence[NDArray], params: Mapping[str, Any], dialect: Dialect | None
     ) -> tuple[int, NDArray, dict[str, NDArray]]:
         """The code, the result and the steps, as flat arrays."""
-        form, lengths = form_of_call(op, [np.shape(x) for x in arrays], params)
+        form, lengths = form_of_call(REGISTRY[op], [np.shape(x) for x in arrays], params)
         suffix = f"_{dialect.name.replace('-', '_')}" if REGISTRY[op].choices and dialect else ""
         function = self.functions[f"intsim_{op}{form.suffix}{suffix}"]
         return self.called(function, arrays, params, lengths)

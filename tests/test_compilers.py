@@ -56,7 +56,7 @@ ONNX_TYPES = {np.dtype(np.int32): TensorProto.INT32, np.dtype(np.int64): TensorP
 def single(op: Op, arrays: list[NDArray], params: Mapping[str, Any], dialect: Dialect | None) -> NDArray | None:
     """The result of one operator's form in onnxruntime; None where it has none, because 64 bits are not enough."""
     bounds = [TensorBound(x.shape, op.port(i), int(x.min()), int(x.max())) for i, x in enumerate(arrays)]
-    traced = trace(op.name, bounds, params, dialect)
+    traced = trace(op, bounds, params, dialect)
     inputs = {name: value.astype(np.int64) for name, value in zip(traced.inputs, arrays, strict=True)}
     steps = limited({"out": traced.out})
     if not all(I64.holds(node.lo, node.hi) for node in in_order(steps.values())):

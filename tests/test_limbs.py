@@ -60,7 +60,7 @@ def test_every_operator_on_its_vectors(op: Op, dialect: Dialect | None, width: i
         try:
             due = op.ref(*arrays, **params, **({"dialect": dialect} if dialect else {}))
             bounds = [TensorBound(x.shape, op.port(i), int(x.min()), int(x.max())) for i, x in enumerate(arrays)]
-            traced = trace(op.name, bounds, params, dialect, given=[key for key, value in params.items() if np.ndim(value)])
+            traced = trace(op, bounds, params, dialect, given=[key for key, value in params.items() if np.ndim(value)])
         except (ValueError, TypeError):
             continue
         steps = limited({"out": traced.out})

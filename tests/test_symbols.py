@@ -45,7 +45,7 @@ def compared(op: Op, arrays: list[NDArray], params: Mapping[str, Any], dialect: 
         due: dict[str, NDArray] | None = op.intermediates(arrays, dict(params), dialect)
     except ValueError:
         due = None
-    traced = trace(op.name, bounds, params, dialect)
+    traced = trace(op, bounds, params, dialect)
     names = list(traced.inputs)
     values = evaluate([*traced.steps.values(), *traced.refusals], dict(zip(names, arrays, strict=True)))
     found, refused = dict(zip(traced.steps, values, strict=False)), any(v.any() for v in values[len(traced.steps) :])
@@ -90,7 +90,7 @@ def test_every_tensor_of_the_shipped_model() -> None:
         if node.op not in REGISTRY:
             continue
         bounds = [graph.tensors[name] for name in node.inputs]
-        found = trace(node.op, bounds, node.params, graph.dialect)
+        found = trace(REGISTRY[node.op], bounds, node.params, graph.dialect)
         assert not found.refusals, f"{node.name}: its bounds decide every refusal"
         given = {name: seen[source] for name, source in zip(found.inputs, node.inputs, strict=True)}
         (out,) = evaluate([found.out], given)
@@ -104,7 +104,7 @@ def test_every_tensor_of_the_shipped_model() -> None:
 
 
 def shiftmax(**params: Any) -> Traced:
-    return trace("shiftmax", [TensorBound.full((3, 5), I8)], {"x0": -20, "n": 15, "b": 16, **params}, "isegmenter")
+    return trace(REGISTRY["shiftmax"], [TensorBound.full((3, 5), I8)], {"x0": -20, "n": 15, "b": 16, **params}, "isegmenter")
 
 
 def test_bounds_follow_the_equation() -> None:
@@ -113,10 +113,10 @@ def test_bounds_follow_the_equation() -> None:
     assert (steps["exp"].lo, steps["exp"].hi) == (20, 20 << 15)
     assert (steps["sum"].lo, steps["sum"].hi) == (5 * 20, 5 * 20 << 15)
     assert (steps["out"].lo, steps["out"].hi) == (0, 32767)
-    norm = trace("layernorm", [TensorBound.full((4, 64), I16)], {"bias": np.zeros(64, np.int64)}, "isegmenter")
+    norm = trace(REGISTRY["layernorm"], [TensorBound.full((4, 64), I16)], {"bias": np.zeros(64, np.int64)}, "isegmenter")
     assert norm.steps["variance"].lo == 0
     assert norm.steps["std"].lo >= 1
-    exact = trace("shift_exp", [TensorBound((7,), I32, -255, 0)], {"x0": -20, "n": 15}, "rtl")
+    exact = trace(REGISTRY["shift_exp"], [TensorBound((7,), I32, -255, 0)], {"x0": -20, "n": 15}, "rtl")
     values = REGISTRY["shift_exp"].ref(np.arange(-255, 1), x0=-20, n=15, dialect="rtl")
     assert (exact.out.lo, exact.out.hi) == (values.min(), values.max())
 
@@ -131,7 +131,7 @@ def example(op: Op, dialect: Dialect | None) -> Traced:
     for _, arrays, params in calls_of_vectors(op, dialect):
         try:
             bounds = [TensorBound(x.shape, I32, int(x.min()), int(x.max())) for x in arrays]
-            return trace(op.name, bounds, params, dialect)
+            return trace(op, bounds, params, dialect)
         except ValueError:
             continue
     raise AssertionError(op.name)
@@ -141,7 +141,7 @@ def test_parameters_may_be_inputs() -> None:
     """A multiplier and a shift that are not known yet: one expression for all channels of all nodes."""
     channels = TensorBound((8,), I32, -(2**31), 2**31 - 1)
     shifts = TensorBound((8,), I32, 1, 62)
-    found = trace("requant", [TensorBound.full((2, 8), I32)], {"m": channels, "e": shifts, "b": 8}, "rtl")
+    found = trace(REGISTRY["requant"], [TensorBound.full((2, 8), I32)], {"m": channels, "e": shifts, "b": 8}, "rtl")
     draw = np.random.default_rng(0)
     acc, m, e = draw.integers(-(2**31), 2**31, (2, 8)), draw.integers(-(2**30), 2**30, 8), draw.integers(20, 62, 8)
     (out,) = evaluate([found.out], {"acc": acc, "m": m, "e": e})
@@ -235,10 +235,10 @@ def test_what_symbols_cannot_follow(call: Any) -> None:
 
 
 def test_a_refusal_is_recorded_unless_the_bounds_decide_it() -> None:
-    wide = trace("linear", [TensorBound.full((2, 3), I8)], {"weight": np.ones((4, 3)), "bias": np.zeros(4)} | WIDE)
+    wide = trace(REGISTRY["linear"], [TensorBound.full((2, 3), I8)], {"weight": np.ones((4, 3)), "bias": np.zeros(4)} | WIDE)
     assert wide.refusals == ()
     parts = {"weight": TensorBound.full((4, 3), I8), "bias": TensorBound.full((4,), I32)}
-    traced = trace("linear", [TensorBound.full((2, 3), I8)], parts)
+    traced = trace(REGISTRY["linear"], [TensorBound.full((2, 3), I8)], parts)
     (refusal,) = traced.refusals
     values = {"x": np.full((2, 3), -128), "weight": np.full((4, 3), -128), "bias": np.full(4, 2**31 - 1)}
     assert evaluate([refusal], values)[0].all()

@@ -13,7 +13,7 @@ from intsim import dialects
 from intsim.debugging.inject import inject
 from intsim.engine.graph import Graph, Node
 from intsim.errors import IntsimError
-from intsim.ops._op import REGISTRY
+from intsim.ops import REGISTRY
 from intsim.quantization.synth import random_picture
 from intsim.rules import named
 from intsim.storage.golden_file import open_golden

@@ -27,7 +27,8 @@ from numpy.typing import ArrayLike
 
 from ..arith import IntArray, TensorBound
 from ..dialects import Dialect
-from ._op import REGISTRY, Op
+from ._op import FLAG, Op, Param, require
+from ._registry import REGISTRY
 
 '''
 
@@ -77,7 +78,8 @@ def stub() -> str:
     """The whole stub."""
     ordered = sorted(REGISTRY.values(), key=lambda op: op.name)
     exported = sorted(
-        ["REGISTRY", "Op", "TensorBound", *REGISTRY], key=lambda name: (not name.isupper(), name[0].islower(), name)
+        ["FLAG", "REGISTRY", "Op", "Param", "TensorBound", "require", *REGISTRY],
+        key=lambda name: (not name.isupper(), name[0].islower(), name),
     )
     lines = [
         HEAD + "__all__ = [",

@@ -33,6 +33,7 @@ from intsim.arith import (
 from intsim.compilers.limbs import Limbs, digit_names
 from intsim.compilers.narrow_form import narrowed
 from intsim.dialects import DIALECTS, RTL
+from intsim.ops import REGISTRY
 from intsim.proving.arrays import TypedArray
 from intsim.proving.cells import Cells
 from intsim.proving.equality import EQUAL, Outcome, equality
@@ -219,7 +220,7 @@ def saturation_limits_shifts() -> Iterator[Outcome]:
     ):
         for n in (1, 2, 3):
             fmt = signed(8)
-            traced = trace(op, [TensorBound.full((1, n), fmt)], params, RTL)
+            traced = trace(REGISTRY[op], [TensorBound.full((1, n), fmt)], params, RTL)
             cells = Cells(Builder())
             left, right = cells.of([traced.steps["out"], limited({"out": traced.steps["out"]})["out"]])
             yield equality(cells, list(left.flat), list(right.flat), SECONDS)
@@ -338,7 +339,7 @@ def digits_are_numbers() -> Iterator[Outcome]:
 
 
 def _in_digits(op: str, tensors: list[TensorBound], params: dict[str, Any], dialect: Any, width: int) -> Outcome:
-    traced = trace(op, tensors, params, dialect)
+    traced = trace(REGISTRY[op], tensors, params, dialect)
     limbs, cells = Limbs(width), Cells(Builder())
     (number,) = narrowed({"out": traced.out}, width).values()
     due, *parts = cells.of([traced.out, *number.digits])

@@ -25,7 +25,7 @@ from .compile_cache import verify
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 
-KERNEL_ROOMS, KERNEL_MODULES = ("arith", "kernels", "ops"), ("dialects", "errors")
+KERNEL_ROOMS, KERNEL_MODULES = ("arith", "kernels", "ops", "symbols"), ("dialects", "errors", "plugins")
 KERNELS: list[Any] = []  # every compiled function (a Numba dispatcher), for tests that read the compiled code
 
 

@@ -125,7 +125,15 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="intsim")
-def main() -> None:
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="MODULE",
+    envvar="INTSIM_PLUGIN",
+    help="A Python file or module that adds operators or networks; may be repeated.  [env: INTSIM_PLUGIN]",
+)
+def main(plugins: tuple[str, ...]) -> None:
     """The reference machine for integer-only vision transformers.
 
     It runs a quantized Segmenter, ViT, DeiT or Swin without one floating-point operation and writes golden files: every
@@ -133,3 +141,8 @@ def main() -> None:
 
     Start with: intsim demo
     """
+    if plugins:
+        from ..plugins import load
+
+        for plugin in plugins:
+            load(plugin)

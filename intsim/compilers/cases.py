@@ -109,7 +109,7 @@ def _operator_model(
     bounds = [TensorBound.full(x.shape, _format(x, operator.port(i))) for i, x in enumerate(arrays)]
     checked = {key: operator.checked_param(key, value) for key, value in params.items()}
     shaped = [key for key, value in checked.items() if np.ndim(value)]
-    traced = trace(op, bounds, checked, dialect, given=shaped)
+    traced = trace(operator, bounds, checked, dialect, given=shaped)
     body = written(traced, width)
     values = [*arrays, *(checked[key] for key in list(traced.inputs)[len(arrays) :])]
     inputs = {}

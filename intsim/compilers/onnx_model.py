@@ -131,7 +131,7 @@ class _Writer:
         """A node as a call of its function; arrays among its parameters are arguments, too."""
         arrays = [key for key, value in node.params.items() if np.ndim(value)]
         bounds = [self.graph.tensors[name] for name in node.inputs]
-        traced = trace(node.op, bounds, node.params, self.dialect(node), given=arrays)
+        traced = trace(REGISTRY[node.op], bounds, node.params, self.dialect(node), given=arrays)
         arguments = [name for source in node.inputs for name in self.names[source]]
         for name in list(traced.inputs)[len(node.inputs) :]:
             own = traced.inputs[name]

@@ -62,7 +62,9 @@ class TosaModel:
                 return rescaled
             arrays = [key for key, value in node.params.items() if np.ndim(value)]
             dialect = self.graph.dialect if REGISTRY[node.op].choices else None
-            traced = trace(node.op, [self.graph.tensors[name] for name in node.inputs], node.params, dialect, given=arrays)
+            traced = trace(
+                REGISTRY[node.op], [self.graph.tensors[name] for name in node.inputs], node.params, dialect, given=arrays
+            )
             inputs = dict(zip(traced.inputs, (self.values[name] for name in node.inputs), strict=False))
             for name in list(traced.inputs)[len(node.inputs) :]:
                 inputs[name] = self.text.constant(np.asarray(node.params[name]), _type_of(np.asarray(node.params[name])))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import IntArray
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from .movement import Movement
 from .region import Region
 from .segment import Segment

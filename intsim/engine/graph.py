@@ -20,7 +20,7 @@ import numpy as np
 from ..arith import I8, I16, I32, I64, U8, IntArray, Overflow, Scale, TensorBound
 from ..dialects import Dialect
 from ..errors import BoundError, GraphError
-from ..ops._op import REGISTRY, Op
+from ..ops import REGISTRY, Op
 
 INPUT, CONSTANT = "input", "constant"  # the two kinds of node that compute nothing
 SIDES = ("height", "width", "channels")

@@ -12,7 +12,7 @@ from ..dialects import Dialect
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.templates import template
-from ..symbols.shapes import Form, forms
+from ..symbols.shapes import Form
 from .c_operator import COperator
 from .c_selftest import selftest
 
@@ -33,7 +33,7 @@ class CLibrary:
         self.functions: dict[str, list[COperator]] = {}
         for op in self.ops:
             rules = self.dialects if REGISTRY[op].choices else self.dialects[:1]
-            own = [*forms(op), *(extra or {}).get(op, ())]
+            own = [*REGISTRY[op].forms(), *(extra or {}).get(op, ())]
             self.functions[op] = [COperator(op, form, dialect) for form in own for dialect in rules]
         functions = [function for found in self.functions.values() for function in found]
         names = Counter(function.name for function in functions)

@@ -13,7 +13,7 @@ from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..storage.templates import template
-from ..symbols.shapes import concat_form, form_of_call
+from ..symbols.shapes import form_of_call
 from .c_library import CLibrary
 from .c_operator import COperator, suffix_of
 from .c_selftest import array_text
@@ -43,8 +43,13 @@ class CNetwork:
         self.graph = graph
         self.nodes = {node.name: node for node in graph.nodes}
         ops = sorted({node.op for node in graph.nodes if node.op in REGISTRY})
-        joined = sorted({len(node.inputs) for node in graph.nodes if node.op == "concat"} - {2})
-        extra = {"concat": [concat_form(count) for count in joined]} if joined else {}
+        joined = sorted(
+            {(node.op, len(node.inputs)) for node in graph.nodes if node.op in ops and REGISTRY[node.op].variadic}
+        )
+        extra = {
+            op: [form for own, count in joined if own == op and count != 2 for form in REGISTRY[op].forms(count)]
+            for op in ops
+        }
         self.library = CLibrary(ops, [graph.dialect], extra)
         self.functions = {f.name: f for functions in self.library.functions.values() for f in functions}
         self.places = self._placed()
@@ -107,7 +112,7 @@ class CNetwork:
     def _call(self, node: Node) -> dict[str, object]:
         """A node as a call of its function."""
         operator, params = REGISTRY[node.op], node.params
-        form, lengths = form_of_call(node.op, [self.graph.tensors[name].shape for name in node.inputs], params)
+        form, lengths = form_of_call(operator, [self.graph.tensors[name].shape for name in node.inputs], params)
         suffix = f"_{suffix_of(self.graph.dialect)}" if operator.choices else ""
         function = self.functions[f"intsim_{node.op}{form.suffix}{suffix}"]
         names = [name for name in form.shapes if name not in operator.params]

@@ -64,7 +64,7 @@ class COperator:
         self.dialect = dialect if self.operator.choices else None
         suffix = f"_{suffix_of(dialect)}" if self.operator.choices else ""
         self.name = f"intsim_{op}{form.suffix}{suffix}"
-        self.traced = generic(op, form.shapes, dialect, form.fixed)
+        self.traced = generic(self.operator, form.shapes, dialect, form.fixed)
         roots = {**self.traced.steps, **{f" {i}": refusal for i, refusal in enumerate(self.traced.refusals)}}
         found = limited(roots)
         self.refusals = [found[f" {i}"] for i in range(len(self.traced.refusals))]

@@ -46,7 +46,7 @@ def _call(function: COperator, given: dict[str, Any]) -> tuple[dict[str, AnyArra
     plain = {key: int(value) for key, value in values.items() if key in operator.params and value.ndim == 0}
     if any(isinstance(due, int) and key != "axis" and plain.get(key, 0) != due for key, due in form.fixed.items()):
         raise ValueError("a call of another function of the operator")
-    return values, lengths_of_call(function.op, form, {name: values[name].shape for name in form.shapes}, plain)
+    return values, lengths_of_call(function.operator, form, {name: values[name].shape for name in form.shapes}, plain)
 
 
 def _held(function: COperator, values: dict[str, AnyArray], due: AnyArray) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arith import IntArray, TensorBound
 from ..engine.graph import CONSTANT, Graph, Node
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from ..rules.solving import nearest_misses, ties
 
 STEPS = 1 << 21  # ends of steps that are given at most, over all channels

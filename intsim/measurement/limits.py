@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arith import Overflow, signed
 from ..engine.graph import Graph, Node
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from ..rules import Computation, Rule, computation_of
 from ..rules.equivalents import reason
 from ..rules.solving import nearest_misses, ties

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import plugins
 from ..errors import IntsimError
 from . import dimensions, segmenter, swin, vit
 from .blocks import Shapes, Weights
@@ -63,12 +64,30 @@ SWIN = Network(
 NETWORKS = {"segmenter": SEGMENTER, "vit": VIT, "deit": replace(VIT, title="a DeiT"), "swin": SWIN}
 
 
+def add_network(kind: str, network: Network) -> None:
+    """Add a network from outside. Raises IntsimError where another one has this kind, or it is none."""
+    if not isinstance(network, Network):
+        raise IntsimError(f"the network {kind!r} is {type(network).__name__}, expected an intsim.nets.networks.Network")
+    if NETWORKS.setdefault(kind, network) is not network:
+        raise IntsimError(f"two networks have the kind {kind!r}, {NETWORKS[kind].title} and {network.title}; rename one")
+
+
+def _added(kind: str) -> bool:
+    """Whether a kind is known, if need be after the networks of plugins were added."""
+    if kind in NETWORKS:
+        return True
+    for name, network in plugins.installed(plugins.NETWORKS).items():
+        if isinstance(network, Network):  # a module adds its own
+            add_network(name, network)
+    return plugins.missing(plugins.NETWORKS, lambda: kind in NETWORKS)
+
+
 def network_of(config: Mapping[str, Any]) -> Network:
     """The network of a configuration; IntsimError listing the kinds where the kind is unknown."""
     kind = config.get("kind", "segmenter")
     if "kind" not in config and "img_size" in config:
         raise IntsimError("configuration: 'kind' is missing: vit, deit or swin")
-    if not isinstance(kind, str) or kind not in NETWORKS:
+    if not isinstance(kind, str) or not _added(kind):
         raise IntsimError(f"configuration: kind {kind!r} is not one of {', '.join(NETWORKS)}")
     return NETWORKS[kind]
 

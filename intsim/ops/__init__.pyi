@@ -7,11 +7,14 @@ from numpy.typing import ArrayLike
 
 from ..arith import IntArray, TensorBound
 from ..dialects import Dialect
-from ._op import REGISTRY, Op
+from ._op import FLAG, Op, Param, require
+from ._registry import REGISTRY
 
 __all__ = [
+    "FLAG",
     "REGISTRY",
     "Op",
+    "Param",
     "TensorBound",
     "argmax",
     "concat",
@@ -30,6 +33,7 @@ __all__ = [
     "patches",
     "relative_positions",
     "requant",
+    "require",
     "residual_add",
     "roll",
     "shift_exp",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..arith import I64, IntArray, TensorBound
 from ..dialects import Dialect
+from ..symbols.shapes import Form
 from ._op import Op, Param
 
 
@@ -15,6 +16,8 @@ def data_movement(
     inputs: tuple[str, ...],
     params: dict[str, Param],
     pads: bool = False,
+    *,
+    forms: tuple[Form, ...] | Callable[[int], tuple[Form, ...]],
 ) -> Op:
     """An operator that only moves values: `shape` gives the shape of the result; format, bounds and scale do not change.
 
@@ -42,6 +45,7 @@ def data_movement(
         infer=infer,
         inputs=dict.fromkeys(inputs, I64),
         params=params,
+        forms=forms,
         scale=lambda scales, node: scales[0],
         real=real,
         approximates=name,

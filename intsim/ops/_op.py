@@ -2,24 +2,31 @@
 
 The file of an operator defines ``steps`` (the equation in NumPy int64, every intermediate by name), ``fast`` (Numba),
 ``infer`` (shape, format and proven bounds of the output), ``scale`` (its real scale) and ``real`` (what it approximates),
-and registers them as one `Op`.
+and registers them as one `Op`. Of an operator from outside the equation and the format of its result are enough: bounds
+come from the equation run on symbols, and the reference computes.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arith import I8, I16, I32, I64, U8, Format, IntArray, Overflow, Scale, TensorBound, first_index, forbid, integers
-from ..dialects import Dialect, resolve
+from ..dialects import CHOICES, Dialect, resolve
+from ..errors import IntsimError
+from ..symbols.shapes import Form, rows_form
+from ..symbols.trace import inferred
+from ._registry import REGISTRY, RESERVED
 
-REGISTRY: dict[str, Op] = {}
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -84,26 +91,33 @@ class Op:
         self,
         *,
         steps: Callable[..., dict[str, IntArray]],
-        fast: Callable[..., IntArray | None],
-        infer: Callable[..., TensorBound],
         inputs: dict[str, Format],
         params: dict[str, Param],
-        scale: Callable[[list[Scale | None], Any], Scale | None],
+        name: str | None = None,
+        result: Format | Callable[[Mapping[str, Any]], Format] | None = None,
+        fast: Callable[..., IntArray | None] | None = None,
+        infer: Callable[..., TensorBound] | None = None,
+        scale: Callable[[list[Scale | None], Any], Scale | None] = lambda inputs, node: node.scale,
+        forms: tuple[Form, ...] | Callable[[int], tuple[Form, ...]] = (),
         choices: tuple[str, ...] = (),
         real: Callable[..., Any] | None = None,
         approximates: str | None = None,
         moves: bool = False,
     ) -> None:
         module = sys.modules[steps.__module__]
-        self.name = module.__name__.rpartition(".")[2]
+        file = module.__name__.rpartition(".")[2]
+        self.name = file if name is None else name
         self.steps, self.fast, self.infer, self.scale, self.real = steps, fast, infer, scale, real
         self.inputs, self.params, self.choices = inputs, params, choices
         self.approximates, self.moves = approximates, moves
         self.signature = _public(inspect.signature(steps), bool(choices))
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in self.signature.parameters.values())
-        self.__doc__ = module.__doc__
+        self.result, self._forms = result, forms
+        self.home = f"{module.__name__}.{steps.__qualname__}"
+        self.__doc__ = module.__doc__ if self.name == file else steps.__doc__ or module.__doc__
         self.__signature__ = self.signature
-        REGISTRY[self.name] = self
+        self._require_whole()
+        REGISTRY.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> IntArray:
         """Run the fast implementation. Raises TypeError for floats, ValueError naming the first value outside its format."""
@@ -144,9 +158,18 @@ class Op:
         """The widest format that the input at `position` accepts."""
         return list(self.inputs.values())[0 if self.variadic else position]
 
+    def forms(self, count: int = 2) -> tuple[Form, ...]:
+        """Its functions for any lengths, by the axes of its arrays; those of a variadic operator take `count` arrays."""
+        declared = self._forms(count) if callable(self._forms) else self._forms
+        return declared or (rows_form(self.inputs, self.params),)
+
     def output(self, inputs: list[TensorBound], params: dict[str, Any], dialect: Dialect | None) -> TensorBound:
         """Shape, format and bounds of the output; a ValueError where inputs and parameters do not match."""
-        return self.infer(*inputs, **params, dialect=dialect)
+        if self.infer is not None:
+            return self.infer(*inputs, **params, dialect=dialect)
+        assert self.result is not None
+        fmt = self.result(params) if callable(self.result) else self.result
+        return inferred(self, inputs, params, dialect, fmt)
 
     def compute(
         self, face: str, arrays: list[IntArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
@@ -155,7 +178,7 @@ class Op:
         rule = self.overflow(dialect)
         unproved = not out.fits and rule is not Overflow.WRAP32
         fmt = out.settled(rule).fmt
-        if face == "ref":
+        if face == "ref" or self.fast is None:
             result = self.intermediates(arrays, params, dialect)["out"]
         else:
             result = _NOTHING if self.moves else np.empty(out.shape, np.int64 if unproved else fmt.dtype)
@@ -173,7 +196,27 @@ class Op:
     ) -> dict[str, IntArray]:
         """Every named step of the equation in int64; the last one is ``out``."""
         wide = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in params.items()}
-        return self.steps(*(a.astype(np.int64) for a in arrays), **wide, dialect=dialect)
+        found = self.steps(*(a.astype(np.int64) for a in arrays), **wide, dialect=dialect)
+        for step, value in found.items():
+            if np.asarray(value).dtype.kind not in "iubO":
+                raise TypeError(f"{self.name}: its step {step!r} is {np.asarray(value).dtype}, expected integers")
+        return found
+
+    def _require_whole(self) -> None:
+        """Raise IntsimError for an operator that could not be called."""
+        if NAME.fullmatch(self.name) is None or self.name in RESERVED or iskeyword(self.name):
+            raise IntsimError(f"{self.name!r} is no name for an operator; use lower-case letters, digits and _, no keyword")
+        expected = [*self.inputs, *self.params, "dialect"]
+        given = list(self.signature.parameters)
+        if given != expected:
+            raise IntsimError(
+                f"{self.name}: its steps take ({', '.join(given)}); expected its inputs, its params and dialect, as in "
+                f"({', '.join(expected)})"
+            )
+        if self.infer is None and self.result is None:
+            raise IntsimError(f"{self.name}: its result has no format; give result=, as in result=signed(8), or infer=")
+        if unknown := [key for key in self.choices if key not in CHOICES]:
+            raise IntsimError(f"{self.name}: {unknown[0]!r} is not a choice of a dialect; those are {', '.join(CHOICES)}")
 
     def checked_param(self, name: str, value: Any) -> Any:
         """The value of a parameter, checked against its range: a plain int, or an array of the type of its format."""

@@ -19,6 +19,7 @@ from ..arith import I16, I64, U8, IntArray, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, require, rows_of
 
 
@@ -54,6 +55,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I64},
     params={},
+    forms=(form(x="rows columns"),),
     scale=lambda inputs, node: None,
     real=lambda x: np.argmax(x, axis=-1),
     approximates="argmax",

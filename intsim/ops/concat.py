@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import Form, form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -35,4 +36,10 @@ def shape(*xs: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return tuple(joined)
 
 
-OP = data_movement(steps, shape, ("xs",), {"axis": Param.integer(-8, -1)})
+def joining(count: int) -> tuple[Form, ...]:
+    """The function that joins so many arrays."""
+    shapes = {f"x{i}": f"outer length{i} inner" for i in range(count)}
+    return (form("" if count == 2 else str(count), {"axis": -2}, **shapes),)
+
+
+OP = data_movement(steps, shape, ("xs",), {"axis": Param.integer(-8, -1)}, forms=joining)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -28,4 +29,4 @@ def shape(x: tuple[int, ...], height: int) -> tuple[int, ...]:
     return (*x[:-2], height, x[-2] // height, x[-1])
 
 
-OP = data_movement(steps, shape, ("x",), {"height": Param.integer(1, 65536)})
+OP = data_movement(steps, shape, ("x",), {"height": Param.integer(1, 65536)}, forms=(form(x="outer height*width channels"),))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -29,4 +30,4 @@ def shape(x: tuple[int, ...], heads: int) -> tuple[int, ...]:
     return (*x[:-2], heads, x[-2], x[-1] // heads)
 
 
-OP = data_movement(steps, shape, ("x",), {"heads": Param.integer(1, 65536)})
+OP = data_movement(steps, shape, ("x",), {"heads": Param.integer(1, 65536)}, forms=(form(x="outer tokens heads*depth"),))

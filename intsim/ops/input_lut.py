@@ -19,6 +19,7 @@ from ..arith import I8, U8, FloatArray, IntArray, TensorBound, counting
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, Param, require, rows_of
 
 
@@ -57,6 +58,7 @@ OP = Op(
     infer=infer,
     inputs={"image": U8},
     params={"table": Param(I8, (2,))},
+    forms=(form(image="pixels channels", table="channels 256"),),
     scale=lambda inputs, node: node.scale,
     real=real,
     approximates="normalize",

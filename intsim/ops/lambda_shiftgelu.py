@@ -31,6 +31,7 @@ from ._op import Op, Param
 from .shift_exp import PRECISION, X0
 from .shiftgelu import OP as SHIFTGELU
 from .shiftgelu import gelu_fast, gelu_steps
+from .shiftgelu import infer as shiftgelu_bounds
 from .shiftmax import BITS
 
 
@@ -45,7 +46,7 @@ def fast(x: IntArray, x0: int, n: int, b: int, lam: int, dialect: Dialect, out: 
 
 
 def infer(x: TensorBound, x0: int, n: int, b: int, lam: int, dialect: Dialect) -> TensorBound:
-    return SHIFTGELU.infer(x, x0, n, b, dialect)
+    return shiftgelu_bounds(x, x0, n, b, dialect)
 
 
 OP = Op(

@@ -47,6 +47,7 @@ from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.scaling import Scaling, scale_rows
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, Param, require, rows_of
 
 EXACTLY, IN_I16 = Variance.EXACT.code, Variance.WRAP16.code
@@ -189,6 +190,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={"bias": Param(I32, (1,))},
+    forms=(form(x="rows columns", bias="columns"),),
     choices=("mean_rounding", "sqrt", "variance", "layernorm_half", "overflow"),
     scale=lambda inputs, node: node.scales.get("bias"),
     real=real,

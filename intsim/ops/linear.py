@@ -20,6 +20,7 @@ import numpy as np
 from ..arith import I8, I32, IntArray, TensorBound, forbid
 from ..dialects import Dialect
 from ..kernels import gemm
+from ..symbols.shapes import form
 from ._op import Op, Param, require
 from .matmul import product_of_scales
 
@@ -50,6 +51,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I8},
     params={"weight": Param(I8, (2,)), "bias": Param(I32, (1,))},
+    forms=(form(x="rows inputs", weight="outputs inputs", bias="outputs"),),
     scale=lambda inputs, node: product_of_scales(inputs[0], node.scales.get("weight")),
     real=lambda x, weight, bias: x @ weight.T + bias,
     approximates="linear",

@@ -33,11 +33,13 @@ from ..dialects import Dialect
 from ..kernels.lookup import Lookup, lookup
 from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, Param, require, rows_of
 from .shift_exp import PRECISION, X0
 from .shift_exp import steps as exponential
 from .shiftmax import BITS, normalised, normalised_row, tables
 from .shiftmax import OP as SHIFTMAX
+from .shiftmax import infer as shiftmax_bounds
 
 LOWEST = -(1 << 62)  # below any logit
 
@@ -146,7 +148,7 @@ def infer(x: TensorBound, regions: IntArray, x0: int, n: int, b: int, dialect: D
     expected = (x.shape[-4], x.shape[-1])
     require(x.shape[-2] == x.shape[-1], f"the logits of a window are square, not {x.shape[-2]} x {x.shape[-1]}")
     require(regions.shape == expected, f"regions are {list(regions.shape)}, expected {list(expected)}, [windows, tokens]")
-    return SHIFTMAX.infer(x, x0, n, b, dialect)
+    return shiftmax_bounds(x, x0, n, b, dialect)
 
 
 def real(x: FloatArray, regions: IntArray) -> FloatArray:
@@ -162,6 +164,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={"regions": Param(I8, (2,)), "x0": X0, "n": PRECISION, "b": BITS},
+    forms=(form(x="outer windows heads tokens tokens", regions="windows tokens"),),
     choices=SHIFTMAX.choices,
     scale=SHIFTMAX.scale,
     real=real,

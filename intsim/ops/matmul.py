@@ -24,6 +24,7 @@ import numpy as np
 from ..arith import I8, I16, I32, IntArray, Scale, TensorBound, forbid
 from ..dialects import Dialect
 from ..kernels import gemm
+from ..symbols.shapes import form
 from ._op import FLAG, Op, require
 
 
@@ -66,6 +67,10 @@ OP = Op(
     infer=infer,
     inputs={"a": I16, "b": I8},
     params={"transpose_b": FLAG},
+    forms=(
+        form(fixed={"transpose_b": 0}, a="outer rows inner", b="outer inner columns"),
+        form("_transposed", {"transpose_b": 1}, a="outer rows inner", b="outer columns inner"),
+    ),
     scale=lambda inputs, node: product_of_scales(*inputs),
     real=lambda a, b, transpose_b=0: a @ (b.swapaxes(-1, -2) if transpose_b else b),
     approximates="matmul",

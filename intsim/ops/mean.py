@@ -21,6 +21,7 @@ from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, require, rows_of
 
 MOST = 1 << 16  # tokens
@@ -60,6 +61,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={},
+    forms=(form(x="outer tokens channels"),),
     choices=("mean_rounding",),
     scale=lambda inputs, node: inputs[0],
     real=lambda x: x.mean(axis=-2),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import require
 
@@ -28,4 +29,4 @@ def shape(x: tuple[int, ...]) -> tuple[int, ...]:
     return (*x[:-3], x[-2], x[-3] * x[-1])
 
 
-OP = data_movement(steps, shape, ("x",), {})
+OP = data_movement(steps, shape, ("x",), {}, forms=(form(x="outer heads tokens depth"),))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import require
 
@@ -33,4 +34,4 @@ def shape(x: tuple[int, ...]) -> tuple[int, ...]:
     return (*leading, height // 2, width // 2, 4 * channels)
 
 
-OP = data_movement(steps, shape, ("x",), {})
+OP = data_movement(steps, shape, ("x",), {}, forms=(form(x="outer 2*rows 2*columns channels"),))

@@ -17,6 +17,7 @@ import math
 
 from ..arith import IntArray, whole_root
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -39,4 +40,10 @@ def shape(x: tuple[int, ...], height: int) -> tuple[int, ...]:
     return (*leading, height, count // (height // size) * size, channels)
 
 
-OP = data_movement(steps, shape, ("x",), {"height": Param.integer(1, 65536)})
+OP = data_movement(
+    steps,
+    shape,
+    ("x",),
+    {"height": Param.integer(1, 65536)},
+    forms=(form(fixed={"height": "down*size"}, x="outer down*across size*size channels"),),
+)

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -38,4 +39,6 @@ def shape(x: tuple[int, ...], size: int) -> tuple[int, ...]:
     return (*leading, -(-height // size) * -(-width // size), channels * size * size)
 
 
-OP = data_movement(steps, shape, ("x",), {"size": Param.integer(1, 1024)}, pads=True)
+OP = data_movement(
+    steps, shape, ("x",), {"size": Param.integer(1, 1024)}, pads=True, forms=(form(x="outer height width channels"),)
+)

@@ -13,10 +13,13 @@ Source: the relative position bias of Swin Transformer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..arith import IntArray, counting
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -36,4 +39,12 @@ def shape(table: tuple[int, ...], size: int) -> tuple[int, ...]:
     return (table[1], size * size, size * size)
 
 
-OP = data_movement(steps, shape, ("table",), {"size": Param.integer(1, 128)})
+DISPLACEMENTS = "displacements != (2 * (size_t)size - 1) * (2 * (size_t)size - 1)"
+
+OP = data_movement(
+    steps,
+    shape,
+    ("table",),
+    {"size": Param.integer(1, 128)},
+    forms=(replace(form(table="displacements heads"), wrong=(DISPLACEMENTS,)),),
+)

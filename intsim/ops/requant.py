@@ -23,6 +23,7 @@ from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.scaling import Scaling, scaled, scaling
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, Param, per_channel, require, rows_of
 
 MULTIPLIER = Param(I32, (0, 1))
@@ -87,6 +88,7 @@ OP = Op(
     infer=infer,
     inputs={"acc": I32},
     params={"m": MULTIPLIER, "e": SHIFT, "b": WIDTH},
+    forms=(form(acc="rows channels", m="channels", e="channels"),),
     choices=("requant_rounding",),
     scale=lambda inputs, node: node.scale,
     real=lambda x: x,

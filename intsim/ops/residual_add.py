@@ -17,12 +17,16 @@ array([7, 6], dtype=int16)
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from ..arith import I32, I64, IntArray, TensorBound, round_shift, saturate, signed
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.scaling import Scaling, scaling, sum_rows
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, per_channel, require, rows_of
 from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
 
@@ -96,12 +100,18 @@ def infer(
     return TensorBound(a.shape, fmt, min(max(a_lo + c_lo, fmt.lo), fmt.hi), min(max(a_hi + c_hi, fmt.lo), fmt.hi))
 
 
+ARMS: dict[str, Any] = dict.fromkeys(("ma", "ea", "mc", "ec"), "channels")
+
 OP = Op(
     steps=steps,
     fast=fast,
     infer=infer,
     inputs={"a": I32, "c": I32},
     params={"ma": MULTIPLIER, "ea": SHIFT, "mc": MULTIPLIER, "ec": SHIFT, "b": WIDTH},
+    forms=(
+        form(a="rows channels", c="rows channels", **ARMS),
+        replace(form("_spread", a="outer rows channels", c="rows channels", **ARMS), spread=True),
+    ),
     choices=("requant_rounding",),
     scale=lambda inputs, node: node.scale,
     real=lambda a, c: a + c,

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -33,4 +34,4 @@ def shape(x: tuple[int, ...], rows: int, columns: int) -> tuple[int, ...]:
     return x
 
 
-OP = data_movement(steps, shape, ("x",), {"rows": _SHIFT, "columns": _SHIFT})
+OP = data_movement(steps, shape, ("x",), {"rows": _SHIFT, "columns": _SHIFT}, forms=(form(x="outer height width channels"),))

@@ -28,6 +28,7 @@ from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
+from ..symbols.shapes import form
 from ._op import Op, Param, rows_of
 
 X0 = Param.integer(-(1 << 20), -1)
@@ -101,6 +102,7 @@ OP = Op(
     infer=infer,
     inputs={"x": I16},
     params={"x0": X0, "n": PRECISION},
+    forms=(form(x="count"),),
     choices=("quotient", "half_bit", "overflow"),
     scale=lambda inputs, node: node.scale,
     real=np.exp,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -32,4 +33,10 @@ def shape(x: tuple[int, ...], axis: int, start: int, stop: int) -> tuple[int, ..
     return tuple(cut)
 
 
-OP = data_movement(steps, shape, ("x",), {"axis": Param.integer(-8, -1), "start": _EXTENT, "stop": _EXTENT})
+OP = data_movement(
+    steps,
+    shape,
+    ("x",),
+    {"axis": Param.integer(-8, -1), "start": _EXTENT, "stop": _EXTENT},
+    forms=(form(fixed={"axis": -2}, x="outer length inner"),),
+)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import require
 
@@ -29,4 +30,4 @@ def shape(x: tuple[int, ...]) -> tuple[int, ...]:
     return (*leading, height * width, channels)
 
 
-OP = data_movement(steps, shape, ("x",), {})
+OP = data_movement(steps, shape, ("x",), {}, forms=(form(x="outer height width channels"),))

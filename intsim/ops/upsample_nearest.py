@@ -14,8 +14,11 @@ array([[1, 1, 2, 2],
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -35,4 +38,10 @@ def _rows_axis(x: tuple[int, ...]) -> int:
     return -3 if len(x) > 2 else -2
 
 
-OP = data_movement(steps, shape, ("x",), {"factor": Param.integer(1, 1024)})
+OP = data_movement(
+    steps,
+    shape,
+    ("x",),
+    {"factor": Param.integer(1, 1024)},
+    forms=(replace(form(x="outer height width channels"), plane=True),),
+)

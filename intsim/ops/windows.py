@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from ..arith import IntArray
 from ..dialects import Dialect
+from ..symbols.shapes import form
 from ._move import data_movement
 from ._op import Param, require
 
@@ -33,4 +34,6 @@ def shape(x: tuple[int, ...], size: int) -> tuple[int, ...]:
     return (*leading, height // size * (width // size), size * size, channels)
 
 
-OP = data_movement(steps, shape, ("x",), {"size": Param.integer(1, 1024)})
+OP = data_movement(
+    steps, shape, ("x",), {"size": Param.integer(1, 1024)}, forms=(form(x="outer down*size across*size channels"),)
+)

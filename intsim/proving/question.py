@@ -16,7 +16,7 @@ from ..arith import I32, I64
 from ..dialects import Dialect, resolve
 from ..errors import IntsimError
 from ..ops import REGISTRY
-from ..symbols.shapes import Form, concat_form, forms
+from ..symbols.shapes import Form
 from .elementwise import is_elementwise
 from .numbers import ranges_words
 from .traces import PRIMITIVES, Range, Traces
@@ -199,10 +199,9 @@ def _form(op: str, ranges: Mapping[str, Any]) -> Form:
     """The axes of a call's arrays."""
     if op in PRIMITIVES:
         return Form({next(iter(PRIMITIVES[op].ranges)): ()})
-    if REGISTRY[op].variadic:
-        return concat_form(2)
-    for form in forms(op):
+    forms = REGISTRY[op].forms()
+    for form in forms:
         due = {key: value for key, value in form.fixed.items() if isinstance(value, int) and key != "axis"}
         if all(ranges.get(key, value) == value for key, value in due.items()):
             return form
-    return forms(op)[0]
+    return forms[0]

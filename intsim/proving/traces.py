@@ -117,7 +117,7 @@ class Traces:
                 raise NotTraceable("a fault in the place of values, or in single bits")
             return DEVIATING_EQUATIONS[computation.op](arrays, params, rules, computation.deviations)
         out = operator.steps(*arrays, **params, dialect=rules)["out"]
-        if not operator.moves:
+        if operator.infer is not None and not operator.moves:
             bounds = [
                 TensorBound(self.shapes[name], operator.port(i), *self.ranges[name]) for i, name in enumerate(self.names)
             ]

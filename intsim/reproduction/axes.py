@@ -61,10 +61,10 @@ class Axes:
         """The axes of a call. Raises ValueError where its operator has no form that serves it."""
         given = [x.shape for x in call.inputs]
         sizes = {key: int(value) for key, value in call.params.items() if np.ndim(value) == 0}
-        form, lengths = form_of_call(call.op, given, call.params)
+        form, lengths = form_of_call(call.operator, given, call.params)
         if call.op in OWN_FORMS:
             with suppress(ValueError):
-                lengths = lengths_of_call(call.op, OWN_FORMS[call.op], {"x": given[0]}, sizes)
+                lengths = lengths_of_call(call.operator, OWN_FORMS[call.op], {"x": given[0]}, sizes)
                 form = OWN_FORMS[call.op]
         shapes = {name: axes[1:] if form.spread and axes[0] == "outer" else axes for name, axes in form.shapes.items()}
         names = [name for name in shapes if name not in call.operator.params]

@@ -13,7 +13,7 @@ from ..languages.c_library import CLibrary
 from ..languages.c_operator import COperator
 from ..languages.c_selftest import array_text, number_text
 from ..storage.templates import template
-from ..symbols.shapes import concat_form, form_of_call
+from ..symbols.shapes import form_of_call
 from .case import Reproduction
 
 FOLDER = "c"
@@ -23,11 +23,11 @@ def c_files(made: Reproduction, told: list[str]) -> dict[str, str]:
     """The files of the bench, by name. Raises IntsimError where no C function takes the call."""
     call = made.call
     try:
-        form, lengths = form_of_call(call.op, [x.shape for x in call.inputs], call.params)
+        form, lengths = form_of_call(call.operator, [x.shape for x in call.inputs], call.params)
     except ValueError as error:
         raise IntsimError(f"{call.op}: no C function takes this call ({error})") from None
     count = len(call.inputs)
-    extra = {call.op: (concat_form(count),)} if call.operator.variadic and count != 2 else None
+    extra = {call.op: call.operator.forms(count)} if call.operator.variadic and count != 2 else None
     library = CLibrary([call.op], [call.dialect or ISEGMENTER], extra)
     function = next(f for f in library.functions[call.op] if f.form.suffix == form.suffix)
     values: dict[str, Any] = made.arrays() | made.scalars()

@@ -13,7 +13,7 @@ from ..arith import Choice, IntArray
 from ..dialects import CHOICES, Dialect, gelu_parameters, softmax_parameters
 from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..errors import IntsimError
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from .layout_faults import LAYOUT_FAULTS
 from .names import abridged
 from .rescaling import multipliers, other_stacks

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..dialects import Dialect
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 
 Arrays: TypeAlias = Sequence[IntArray]
 Params: TypeAlias = Mapping[str, Any]

@@ -11,7 +11,7 @@ import numpy as np
 from ..arith import Format, IntArray, Overflow, wrap
 from ..dialects import Dialect
 from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from .equations import DEVIATING_EQUATIONS
 from .layout_faults import LAYOUT_FAULTS
 

@@ -20,7 +20,7 @@ from ..arith import I8, I32, Format, IntArray, Scale
 from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
 from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from . import hdf5
 from .golden_file import GoldenFile
 from .watch import require_finite

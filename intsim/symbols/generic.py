@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arith import I32, I64, Format, TensorBound
 from ..dialects import Dialect, resolve
-from ..ops import REGISTRY
+from .equation import Equation
 from .expression import Expression
 from .sizes import Size, product
 from .symbol import NotTraceable, Tape
@@ -19,7 +19,7 @@ EXAMPLES = (101, 103, 107, 109, 113, 127)  # primes, so that no two lengths are 
 
 
 def generic(
-    op: str,
+    operator: Equation,
     shapes: Mapping[str, tuple[str, ...]],
     dialect: Dialect | str | None = None,
     fixed: Mapping[str, int | str] | None = None,
@@ -30,7 +30,7 @@ def generic(
     number. Lengths are from 1 to 65,536. Values have the format of the operator's argument, of 32 bits where it takes
     any. Inputs of the trace are arrays, lengths and parameters; an axis of a shape is a `Size`, and so is every length.
     """
-    operator, tape, fixed = REGISTRY[op], Tape(), fixed or {}
+    tape, fixed = Tape(), fixed or {}
     rules = resolve(dialect) if dialect is not None and operator.choices else None
     inputs: dict[str, Expression] = {}
     lengths = _examples(shapes)
@@ -73,7 +73,7 @@ def generic(
     params |= {key: array(key, operator.params[key].fmt) for key in shapes if key in operator.params}
     found = operator.steps(*arguments, **params, dialect=rules)
     steps = {name: tape.expression(value) for name, value in found.items()}
-    if not operator.moves:
+    if operator.infer is not None and not operator.moves:
         bounds = [
             TensorBound(inputs[name].shape, operator.port(i), inputs[name].lo, inputs[name].hi)
             for i, name in enumerate(names)
@@ -81,7 +81,7 @@ def generic(
         with suppress(NotTraceable):  # what reads the values of arrays requires nothing of parameters
             operator.infer(*bounds, **params, dialect=rules)
     refusals = tuple(dict.fromkeys(refusal for refusal in tape.refusals if refusal.scalar != 0))
-    return Traced(op, rules, inputs, steps, refusals)
+    return Traced(operator.name, rules, inputs, steps, refusals, tape.build)
 
 
 def _example(fmt: Format) -> int:

@@ -16,7 +16,16 @@ import numpy as np
 
 from ..arith import AnyArray
 from .expression import Expression
-from .relations import divisor, is_at_most, is_maximum_of, is_newton_step, share, times_its_divisor
+from .relations import (
+    divisor,
+    is_at_most,
+    is_maximum_of,
+    is_minimum_of,
+    is_newton_step,
+    portion,
+    share,
+    times_its_divisor,
+)
 from .sizes import Size, broadcast, largest, smallest
 
 LARGEST_SHIFT = 1 << 17  # bits; bounds may be numbers of that length
@@ -74,8 +83,10 @@ def _xor(a: Expression, b: Expression) -> Interval:
 
 def _subtract(a: Expression, b: Expression) -> Interval:
     lo, hi = a.lo - b.hi, a.hi - b.lo
-    if is_maximum_of(b, a):
+    if is_maximum_of(b, a) or is_minimum_of(a, b):
         return lo, min(hi, 0)
+    if is_minimum_of(b, a) or is_maximum_of(a, b):
+        return max(lo, 0), hi
     if is_at_most(b, a):
         return max(lo, 0), hi
     times = times_its_divisor(a, b)
@@ -111,6 +122,8 @@ def _left_shift(a: Expression, b: Expression) -> Interval:
 
 
 def _floor_divide(a: Expression, b: Expression) -> Interval:
+    if (most := portion(a, b)) is not None:
+        return 0, min(a.hi, most)
     if b.lo <= 0 <= b.hi:  # an equation that may divide by 0 refuses it
         return -a.magnitude, a.magnitude
     lo, hi = _corners(lambda x, y: x // y)(a, b)

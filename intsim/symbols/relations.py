@@ -29,6 +29,21 @@ def is_maximum_of(b: Expression, a: Expression) -> bool:
     return b.kind == "max" and b.args[0] is a
 
 
+def is_minimum_of(b: Expression, a: Expression) -> bool:
+    """Whether `b` is the smallest element of each row of `a`, or of some among which `a` is: ``a - b`` is not negative."""
+    if b.kind == "minimum":
+        return any(arg is a or (arg.kind == "minimum" and is_minimum_of(arg, a)) for arg in b.args)
+    most = _negated(b)  # a minimum of rows is written as the maximum of what is negated
+    while most is not None and most.kind == "reshape":
+        (most,) = most.args
+    return most is not None and most.kind == "max" and _negated(most.args[0]) is a
+
+
+def _negated(x: Expression) -> Expression | None:
+    """What `x` is the negative of."""
+    return x.args[1] if x.kind == "subtract" and x.args[0].scalar == 0 else None
+
+
 def times_its_divisor(a: Expression, b: Expression) -> int | None:
     """How many times `b` is the negative divisor of which `a` is the remainder, ``t - t // d * d``, which is above d."""
     if a.kind != "subtract" or a.args[1].kind != "multiply" or a.args[1].args[0].kind != "floor_divide":
@@ -60,17 +75,38 @@ def _is_of_negative(carry: Expression, q: Expression) -> bool:
 
 
 def share(a: Expression, f: Expression) -> int | None:
-    """The largest ``a * f`` where `f` is ``c // min(total, limit)``; the total has `a` among its terms, none negative."""
-    if a.lo < 0 or f.kind != "floor_divide" or f.args[0].scalar is None or f.args[1].kind != "minimum" or f.args[1].lo < 1:
+    """The largest ``a * f`` where `f` is ``c // total`` or ``c // min(total, limit)``; the total has `a` among its terms, none
+    negative.
+    """
+    if a.lo < 0 or f.kind != "floor_divide" or f.args[0].scalar is None or f.args[0].scalar < 0:
+        return None
+    if is_total_of(f.args[1], a):
+        return f.args[0].scalar
+    if f.args[1].kind != "minimum" or f.args[1].lo < 1:
         return None
     total, limit = f.args[1].args
-    while total.kind == "reshape":
-        (total,) = total.args
-    if total.kind not in ("sum", "add") or limit.scalar is None or any(term.lo < 0 for term in total.args):
-        return None
-    if not any(term is a or _is_capped(term, a, limit.scalar) for term in total.args):
+    if limit.scalar is None or not is_total_of(total, a, limit.scalar):
         return None
     return max(f.args[0].scalar, a.hi * f.args[0].scalar // limit.scalar)
+
+
+def portion(a: Expression, total: Expression) -> int | None:
+    """The largest ``a // total`` where `a` is ``x * c`` or ``x << k``; the total has `x` among its terms, none negative."""
+    if a.kind not in ("multiply", "left_shift") or a.lo < 0:
+        return None
+    for x, times in (a.args, a.args[::-1] if a.kind == "multiply" else a.args):
+        if x.lo >= 0 and times.lo >= 0 and is_total_of(total, x):
+            return times.hi if a.kind == "multiply" else 1 << times.hi
+    return None
+
+
+def is_total_of(total: Expression, a: Expression, limit: int | None = None) -> bool:
+    """Whether `a`, or `a` capped at a `limit` or above, is among the terms of a sum, none of which is negative."""
+    while total.kind == "reshape":
+        (total,) = total.args
+    if total.kind not in ("sum", "add") or any(term.lo < 0 for term in total.args):
+        return False
+    return any(term is a or (limit is not None and _is_capped(term, a, limit)) for term in total.args)
 
 
 def _is_capped(term: Expression, a: Expression, limit: int) -> bool:

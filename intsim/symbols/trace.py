@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..arith import I64, IntArray, TensorBound
+from ..arith import I64, Format, IntArray, TensorBound
 from ..dialects import Dialect, resolve
-from ..ops import REGISTRY
-from .expression import Expression
+from .build import Builder
+from .equation import Equation
+from .expression import Expression, in_order
 from .symbol import NotTraceable, Symbol, Tape
 
-__all__ = ["NotTraceable", "Traced", "trace"]
+__all__ = ["NotTraceable", "Traced", "inferred", "trace"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Traced:
     inputs: dict[str, Expression]
     steps: dict[str, Expression]
     refusals: tuple[Expression, ...]
+    build: Builder = field(repr=False)  # of its expressions
 
     @property
     def out(self) -> Expression:
@@ -38,7 +40,7 @@ class Traced:
 
 
 def trace(
-    op: str,
+    operator: Equation,
     tensors: Sequence[TensorBound],
     params: Mapping[str, Any],
     dialect: Dialect | str | None = None,
@@ -52,10 +54,29 @@ def trace(
 
     Raises NotTraceable where the equation does what symbols cannot follow, ValueError where arguments do not match.
     """
-    operator, tape = REGISTRY[op], Tape()
     rules = None if dialect is None else resolve(dialect)
+    traced = _traced(operator, tensors, params, rules, given)
+    proved = _proved(operator, tensors, params, rules)
+    if proved is None:
+        return traced
+    build, steps, out = traced.build, dict(traced.steps), traced.out
+    steps["out"] = build("bounded", out, lo=proved.lo, hi=proved.hi)
+    refusals = (build.replaced(refusal, out, steps["out"]) for refusal in traced.refusals)
+    left = tuple(refusal for refusal in refusals if refusal.scalar != 0)
+    return replace(traced, steps=steps, refusals=left)
+
+
+def _traced(
+    operator: Equation,
+    tensors: Sequence[TensorBound],
+    params: Mapping[str, Any],
+    rules: Dialect | None,
+    given: Collection[str],
+) -> Traced:
+    """What the equation writes down, with the bounds that follow from its operations alone."""
+    tape = Tape()
     if rules is None and operator.choices:
-        raise ValueError(f"{op}: an operator with choices needs a dialect")
+        raise ValueError(f"{operator.name}: an operator with choices needs a dialect")
     inputs: dict[str, Expression] = {}
 
     def argument(name: str, bound: TensorBound) -> Symbol:
@@ -76,15 +97,31 @@ def trace(
     arguments = [argument(name, bound) for name, bound in zip(names, tensors, strict=True)]
     found = operator.steps(*arguments, **{key: parameter(key, value) for key, value in params.items()}, dialect=rules)
     steps = {name: tape.expression(value) for name, value in found.items()}
-    proved, refusals = _proved(operator, tensors, params, rules), list(dict.fromkeys(tape.refusals))
-    if proved is not None:
-        out = steps["out"]
-        steps["out"] = tape.build("bounded", out, lo=proved.lo, hi=proved.hi)
-        refusals = [tape.build.replaced(refusal, out, steps["out"]) for refusal in refusals]
-    return Traced(op, rules, inputs, steps, tuple(refusal for refusal in refusals if refusal.scalar != 0))
+    refusals = tuple(refusal for refusal in dict.fromkeys(tape.refusals) if refusal.scalar != 0)
+    return Traced(operator.name, rules, inputs, steps, refusals, tape.build)
 
 
-def _proved(operator: Any, tensors: Sequence[TensorBound], params: Mapping[str, Any], dialect: Dialect | None) -> Any:
+def inferred(
+    operator: Equation, tensors: Sequence[TensorBound], params: Mapping[str, Any], dialect: Dialect | None, fmt: Format
+) -> TensorBound:
+    """Shape and bounds of an operator's result, in the format `fmt`, from its equation.
+
+    Raises ValueError where the equation cannot be traced, or where an intermediate value may pass 64 bits.
+    """
+    try:
+        traced = _traced(operator, tensors, params, dialect, ())
+    except NotTraceable as error:
+        raise ValueError(f"its equation cannot be traced, so its bounds are not known: {error}; give it infer=") from None
+    roots = [*traced.steps.values(), *traced.refusals]
+    names = {id(x): name for name, x in traced.steps.items()}
+    for x in in_order(roots):
+        if not I64.holds(x.lo, x.hi):
+            step = names.get(id(x), f"an intermediate value ({x.kind})")
+            raise ValueError(f"{step} may reach [{x.lo}, {x.hi}], which passes 64 bits; saturate or limit it before")
+    return TensorBound(tuple(int(side) for side in traced.out.shape), fmt, traced.out.lo, traced.out.hi)
+
+
+def _proved(operator: Equation, tensors: Sequence[TensorBound], params: Mapping[str, Any], dialect: Dialect | None) -> Any:
     """What the operator itself proves of its result; None where a parameter is not known."""
     if any(isinstance(value, TensorBound) for value in params.values()):
         return None

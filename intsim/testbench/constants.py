@@ -15,7 +15,7 @@ from .._version import __version__
 from ..arith import Format
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.names import TensorName
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from ..storage.templates import template
 from .encodings import ascii_text, identifier
 

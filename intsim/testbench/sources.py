@@ -14,7 +14,7 @@ from ..arith import Format, IntArray, Scale, signed
 from ..engine.graph import CONSTANT, Graph, Node, digest
 from ..engine.names import TensorName, chooses, matches, require_matches
 from ..errors import FileError, IntsimError
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from ..storage import hdf5, model_file
 from ..storage.files import file_sha256
 from ..storage.golden_file import FORMAT as GOLDEN_FORMAT

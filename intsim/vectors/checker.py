@@ -14,7 +14,7 @@ import numpy as np
 
 from ..engine.graph import Node
 from ..errors import FileError
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from ..tracing.tracers import TRACERS, Element, Line
 from .document import INVALID, UNSUPPORTED, Answer, Case, Document, checked, parse
 from .flags import NOTES

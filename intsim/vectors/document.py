@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from .. import dialects
 from ..dialects import Dialect
 from ..errors import FileError, IntsimError
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from .domain import Domain, supports
 from .flags import NOTES
 

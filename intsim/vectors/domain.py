@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import IntsimError
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 
 PART = re.compile(r"(-?\d{1,19})(?:\.\.(-?\d{1,19}))?")
 

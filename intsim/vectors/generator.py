@@ -10,7 +10,7 @@ import numpy as np
 from ..dialects import Dialect
 from ..engine.graph import Graph
 from ..errors import IntsimError
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from . import exponentials, gridding, movement, multiplying, normalizing, products
 from .document import Document
 from .domain import Domain, supports

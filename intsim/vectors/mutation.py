@@ -17,7 +17,7 @@ import numpy as np
 from ..arith import IntArray, Scale, TensorBound
 from ..dialects import Dialect
 from ..engine.graph import Node
-from ..ops._op import REGISTRY
+from ..ops import REGISTRY
 from ..rules import Computation, NotApplicable, Rule, catalogue, choice_rules, compute
 from ..rules.equivalents import reason
 from .document import INVALID, Answer, Case, answer
