@@ -119,6 +119,11 @@ class Op:
         self._require_whole()
         REGISTRY.add(self)
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of intsim's own."""
+        return self.home.startswith("intsim.ops.")
+
     def __call__(self, *args: Any, **kwargs: Any) -> IntArray:
         """Run the fast implementation. Raises TypeError for floats, ValueError naming the first value outside its format."""
         return self._through_the_door("fast", args, kwargs)

@@ -13,9 +13,10 @@ from ..arith import I64, TensorBound, divide, round_shift, saturate, signed
 from ..dialects import ISEGMENTER, Dialect
 from ..ops import REGISTRY
 from ..rules import Computation
+from ..rules.admitted import with_slips
 from ..rules.equations import DEVIATING_EQUATIONS
 from ..rules.rule import Alteration
-from ..symbols import NotTraceable
+from ..symbols import NotTraceable, Traced
 from ..symbols.sizes import Size
 from ..symbols.symbol import Tape
 from .arrays import TypedArray
@@ -113,8 +114,16 @@ class Traces:
         operator, params, rules = REGISTRY[computation.op], dict(computation.params), computation.dialect
         params = {name: value for name, value in params.items() if name in operator.params}
         if computation.deviations:
-            if computation.op not in DEVIATING_EQUATIONS or {"layout", "bit"} & set(computation.deviations):
+            if {"layout", "bit"} & set(computation.deviations) or (
+                operator.built_in and computation.op not in DEVIATING_EQUATIONS
+            ):
                 raise NotTraceable("a fault in the place of values, or in single bits")
+            if not operator.built_in:
+                found = operator.steps(*arrays, **params, dialect=rules)
+                steps = {name: self.tape.expression(value) for name, value in found.items()}
+                return self.tape.symbol(
+                    with_slips(Traced(operator.name, rules, {}, steps, (), self.tape.build), computation.deviations)
+                )
             return DEVIATING_EQUATIONS[computation.op](arrays, params, rules, computation.deviations)
         out = operator.steps(*arrays, **params, dialect=rules)["out"]
         if operator.infer is not None and not operator.moves:

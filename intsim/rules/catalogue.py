@@ -14,6 +14,7 @@ from ..dialects import CHOICES, Dialect, gelu_parameters, softmax_parameters
 from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..errors import IntsimError
 from ..ops import REGISTRY
+from .admitted import admitted
 from .layout_faults import LAYOUT_FAULTS
 from .names import abridged
 from .rescaling import multipliers, other_stacks
@@ -116,7 +117,7 @@ def _steps(node: Node) -> Iterator[Rule]:
     """Parameters that are one too high or too low."""
     if node.op in (INPUT, CONSTANT):
         return
-    for key in STEPPED:
+    for key in STEPPED if REGISTRY[node.op].built_in else node.params:
         if key not in node.params or (key == "start" and node.op != "slice"):
             continue
         for step in (1, -1):
@@ -149,6 +150,9 @@ def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
     """The common mistakes of the operator."""
     for mistake in MISTAKES.get(node.op, ()):
         yield deviation(mistake.key, mistake.value, mistake.instead, mistake.by_rows)
+    if node.op in REGISTRY and not REGISTRY[node.op].built_in:
+        for slip in admitted(node.op, [graph.tensors[name].shape for name in node.inputs], node.params, graph.dialect):
+            yield deviation(slip.key, slip.value, slip.instead, by_rows=False)
     bias = node.params.get("bias")
     if isinstance(bias, np.ndarray) and bias.any():
         yield Rule("bias", "left_out", _set("bias", np.zeros_like(bias)), "added")

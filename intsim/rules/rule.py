@@ -12,6 +12,7 @@ from ..arith import Format, IntArray, Overflow, wrap
 from ..dialects import Dialect
 from ..engine.graph import CONSTANT, INPUT, Node, NodeContext
 from ..ops import REGISTRY
+from .admitted import altered
 from .equations import DEVIATING_EQUATIONS
 from .layout_faults import LAYOUT_FAULTS
 
@@ -126,6 +127,8 @@ def _deviating(computation: Computation, deviations: Mapping[str, Any], inputs: 
     """The result of the equation with deviations."""
     wide = [a.astype(np.int64) for a in inputs]
     params = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in computation.params.items()}
+    if computation.op not in DEVIATING_EQUATIONS:
+        return altered(computation.op, wide, params, computation.dialect, deviations)
     return DEVIATING_EQUATIONS[computation.op](wide, params, computation.dialect, deviations)
 
 

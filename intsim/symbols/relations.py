@@ -75,8 +75,9 @@ def _is_of_negative(carry: Expression, q: Expression) -> bool:
 
 
 def share(a: Expression, f: Expression) -> int | None:
-    """The largest ``a * f`` where `f` is ``c // total`` or ``c // min(total, limit)``; the total has `a` among its terms, none
-    negative.
+    """The largest ``a * f`` where `f` is ``c // total`` or ``c // min(total, limit)``; the total has `a` among its terms.
+
+    None of the terms is negative.
     """
     if a.lo < 0 or f.kind != "floor_divide" or f.args[0].scalar is None or f.args[0].scalar < 0:
         return None

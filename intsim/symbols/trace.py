@@ -55,25 +55,25 @@ def trace(
     Raises NotTraceable where the equation does what symbols cannot follow, ValueError where arguments do not match.
     """
     rules = None if dialect is None else resolve(dialect)
-    traced = _traced(operator, tensors, params, rules, given)
+    found = traced(operator, tensors, params, rules, given)
     proved = _proved(operator, tensors, params, rules)
     if proved is None:
-        return traced
-    build, steps, out = traced.build, dict(traced.steps), traced.out
+        return found
+    build, steps, out = found.build, dict(found.steps), found.out
     steps["out"] = build("bounded", out, lo=proved.lo, hi=proved.hi)
-    refusals = (build.replaced(refusal, out, steps["out"]) for refusal in traced.refusals)
+    refusals = (build.replaced(refusal, out, steps["out"]) for refusal in found.refusals)
     left = tuple(refusal for refusal in refusals if refusal.scalar != 0)
-    return replace(traced, steps=steps, refusals=left)
+    return replace(found, steps=steps, refusals=left)
 
 
-def _traced(
+def traced(
     operator: Equation,
     tensors: Sequence[TensorBound],
     params: Mapping[str, Any],
     rules: Dialect | None,
-    given: Collection[str],
+    given: Collection[str] = (),
 ) -> Traced:
-    """What the equation writes down, with the bounds that follow from its operations alone."""
+    """As `trace`, with the bounds that follow from the operations alone."""
     tape = Tape()
     if rules is None and operator.choices:
         raise ValueError(f"{operator.name}: an operator with choices needs a dialect")
@@ -109,16 +109,16 @@ def inferred(
     Raises ValueError where the equation cannot be traced, or where an intermediate value may pass 64 bits.
     """
     try:
-        traced = _traced(operator, tensors, params, dialect, ())
+        found = traced(operator, tensors, params, dialect)
     except NotTraceable as error:
         raise ValueError(f"its equation cannot be traced, so its bounds are not known: {error}; give it infer=") from None
-    roots = [*traced.steps.values(), *traced.refusals]
-    names = {id(x): name for name, x in traced.steps.items()}
+    roots = [*found.steps.values(), *found.refusals]
+    names = {id(x): name for name, x in found.steps.items()}
     for x in in_order(roots):
         if not I64.holds(x.lo, x.hi):
             step = names.get(id(x), f"an intermediate value ({x.kind})")
             raise ValueError(f"{step} may reach [{x.lo}, {x.hi}], which passes 64 bits; saturate or limit it before")
-    return TensorBound(tuple(int(side) for side in traced.out.shape), fmt, traced.out.lo, traced.out.hi)
+    return TensorBound(tuple(int(side) for side in found.out.shape), fmt, found.out.lo, found.out.hi)
 
 
 def _proved(operator: Equation, tensors: Sequence[TensorBound], params: Mapping[str, Any], dialect: Dialect | None) -> Any:

@@ -1,8 +1,8 @@
 """Tools for teams that test their own arithmetic: `check_op` searches for the smallest counterexample of a function, and
-`prove_op` proves that there is none; `strategies` generates the inputs of the search; `plugin` gives pytest tests access to
-the tensors of a golden file.
+`prove_op` proves that there is none; `check_operator` checks an operator of one's own; `strategies` generates the inputs of
+the search; `plugin` gives pytest tests access to the tensors of a golden file.
 
-`check_op` and `strategies` need Hypothesis (``pip install 'intsim[testing]'``), `prove_op` needs Bitwuzla
+`check_op`, `check_operator` and `strategies` need Hypothesis (``pip install 'intsim[testing]'``), `prove_op` needs Bitwuzla
 (``pip install 'intsim[prove]'``); the plugin needs neither.
 """
 
@@ -14,19 +14,35 @@ if TYPE_CHECKING:
     from .calls import Call
     from .checking import check_op
     from .failures import Counterexample, Difference
+    from .operators import CheckedDialect, CheckedOperator, check_operator
     from .proving import Proof, Undecided, prove_op
 
 _HOMES = {
     "Call": "calls",
+    "CheckedDialect": "operators",
+    "CheckedOperator": "operators",
     "Counterexample": "failures",
     "Difference": "failures",
     "Proof": "proving",
     "Undecided": "proving",
     "check_op": "checking",
+    "check_operator": "operators",
     "prove_op": "proving",
 }
 
-__all__ = ["Call", "Counterexample", "Difference", "Proof", "Undecided", "check_op", "prove_op", "strategies"]
+__all__ = [
+    "Call",
+    "CheckedDialect",
+    "CheckedOperator",
+    "Counterexample",
+    "Difference",
+    "Proof",
+    "Undecided",
+    "check_op",
+    "check_operator",
+    "prove_op",
+    "strategies",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..dialects import Dialect
@@ -24,10 +26,11 @@ from ._hypothesis import (
 )
 from .arguments import Domain, calls
 from .calls import Call
-from .failures import Counterexample, Fault, judged
+from .failures import Fault, judged, name_of
 from .shrinking import shrunk
 
 SHRINKING = 100  # calls Hypothesis tries after it has found a counterexample
+Judge = Callable[[Call], Fault | None]
 SEED = 8  # of the search; the same program and Hypothesis version try the same calls on every machine
 
 
@@ -62,9 +65,9 @@ def check_op(
     for key, value, least in (("tolerance", tolerance, 0), ("examples", examples, 1)):
         if type(value) is not int or value < least:
             raise IntsimError(f"{domain.op.name}: {key}={value!r}: an integer of at least {least} is expected")
-    failure = _searched(domain, function, tolerance, examples, refusals)
-    if failure is not None:
-        raise failure
+    fault = searched(domain, partial(judged, function=function, tolerance=tolerance), examples, refusals)
+    if fault is not None:
+        raise fault.counterexample(name_of(function))
 
 
 class _FoundError(Exception):
@@ -80,9 +83,8 @@ def _is_tried(call: Call, refusals: bool) -> bool:
     return call.accepted or (refusals and bool(call.refusal))
 
 
-def _searched(
-    domain: Domain, function: Callable[..., Any], tolerance: int, examples: int, refusals: bool
-) -> Counterexample | None:
+def searched(domain: Domain, judge: Judge, examples: int, refusals: bool = False) -> Fault | None:
+    """The fault that `judge` finds on the smallest of so many calls; None where it finds none."""
     faults: list[Fault] = []
     refused: list[str] = []
     tried = since = 0
@@ -109,7 +111,7 @@ def _searched(
             refused.append(call.refusal or f"{call}: its result does not fit 64 bits")
             reject()
         tried += 1
-        if (fault := judged(call, function, tolerance)) is not None:
+        if (fault := judge(call)) is not None:
             faults.append(fault)
             raise _FoundError
 
@@ -119,26 +121,24 @@ def _searched(
         except (_FoundError, _Stop, Unsatisfiable):
             pass
         except Flaky:
-            return faults[-1].counterexample(
-                function, "Called again with the same arguments, it returned a different result."
-            )
+            return replace(faults[-1], remark="Called again with the same arguments, it returned a different result.")
     if faults:
-        return _smallest(faults[-1], domain, function, tolerance, refusals).counterexample(function)
+        return _smallest(faults[-1], domain, judge, refusals)
     if not tried:
         raise IntsimError(f"the reference refuses every call tried: {refused[-1]}")
     return None
 
 
-def _smallest(fault: Fault, domain: Domain, function: Callable[..., Any], tolerance: int, refusals: bool) -> Fault:
+def _smallest(fault: Fault, domain: Domain, judge: Judge, refusals: bool) -> Fault:
     """The fault of the smallest call that has one."""
 
     def fails(call: Call) -> bool:
-        return _is_tried(call, refusals) and judged(call, function, tolerance) is not None
+        return _is_tried(call, refusals) and judge(call) is not None
 
     kept = frozenset(domain.shape or () if domain.columns is None else (domain.columns,))
     unchanged = {**domain.fixed, **{key: fault.call.params[key] for key in domain.allowed}}
     smallest = shrunk(fault.call, fails, unchanged, kept)
-    return judged(smallest, function, tolerance) or fault
+    return judge(smallest) or fault
 
 
 @contextmanager

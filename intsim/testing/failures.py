@@ -12,9 +12,9 @@ import numpy as np
 from ..arith import I64, IntArray, first_index
 from ..dialects import ISEGMENTER
 from ..engine.graph import Node
-from ..tracing.core import Trace, moved
+from ..tracing.core import Trace
 from ..tracing.table import render
-from ..tracing.tracers import TRACERS, Element
+from ..tracing.tracers import lines_of
 from .calls import Call
 
 MAX_WIDTH = 240  # of a table of steps, in characters
@@ -51,19 +51,24 @@ class Fault:
     got: Any = None
     index: tuple[int, ...] | None = None
     cause: Exception | None = None
+    remark: str = ""
 
-    def counterexample(self, function: Callable[..., Any], remark: str = "") -> Counterexample:
-        """The error to raise for this fault."""
+    def counterexample(self, name: str, claim: str = "is not") -> Counterexample:
+        """The error to raise for this fault of a function of this name."""
         call = self.call
         dialect = f" in dialect {call.dialect.name}" if call.dialect is not None else ""
-        name = getattr(function, "__qualname__", None) or getattr(function, "name", None) or repr(function)
-        parts = [f"{name} is not {call.op}{dialect}", f"    {call}", self.problem]
+        parts = [f"{name} {claim} {call.op}{dialect}", f"    {call}", self.problem]
         if self.index is not None:
             parts.append(steps(call, self.index))
-        text = "\n\n".join([*parts, remark] if remark else parts)
+        text = "\n\n".join([*parts, self.remark] if self.remark else parts)
         error = Counterexample(text, call, None if call.refusal else call.expected, self.got, self.index)
         error.__cause__ = self.cause
         return error
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called in a message."""
+    return getattr(function, "__qualname__", None) or getattr(function, "name", None) or repr(function)
 
 
 def judged(call: Call, function: Callable[..., Any], tolerance: int) -> Fault | None:
@@ -130,10 +135,7 @@ def steps(call: Call, index: Sequence[int]) -> str:
     if call.operator.variadic:
         names = [f"{names[0]}[{i}]" for i in range(len(call.inputs))]
     node, at, inputs = Node("out", call.op, tuple(names), call.params), tuple(index), list(call.inputs)
-    if call.op in TRACERS:
-        lines = tuple(TRACERS[call.op](Element(node, inputs, at, call.dialect or ISEGMENTER)))
-    else:
-        lines = (moved(node, inputs, at),)
+    lines = tuple(lines_of(node, inputs, at, call.dialect or ISEGMENTER))
     return table(Trace("out", call.op, at, None, lines, None))
 
 

@@ -13,7 +13,7 @@ from ..proving.cells import Elements
 from ..proving.question import Question
 from ..proving.traces import PRIMITIVES, Traces
 from .calls import Call
-from .failures import Counterexample, judged
+from .failures import Counterexample, judged, name_of
 from .shrinking import shrunk
 
 
@@ -40,7 +40,7 @@ def refute(
     smallest = call if question.moves else shrunk(call, fails, unchanged, kept)
     fault = judged(smallest, function, 0)
     if fault is not None:
-        raise fault.counterexample(function)
+        raise fault.counterexample(name_of(function))
 
 
 def _within(call: Call, traces: Traces, name: str, lo: int, hi: int) -> bool:

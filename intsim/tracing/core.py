@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..arith import IntArray
-from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
+from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.interpreter import replay
 from ..errors import IntsimError, UnknownNode
 from ..rules import Rule, catalogue, computation_of, compute, named
 from ..storage.golden_file import GoldenFile, open_golden
 from ..storage.model_file import model_behind
-from .tracers import TRACERS, Element, Line
+from .tracers import Line, lines_of
 
 
 @dataclass(frozen=True)
@@ -148,25 +148,5 @@ def _lines(graph: Graph, node: Node, inputs: list[IntArray], at: tuple[int, ...]
         yield Line("pixel", "as the picture has it", recorded)
     elif node.op == CONSTANT:
         yield Line("value", "a constant of the model", int(np.asarray(node.params["value"])[at]))
-    elif node.op in TRACERS:
-        yield from TRACERS[node.op](Element(node, inputs, at, graph.dialect))
     else:
-        yield moved(node, inputs, at)
-
-
-def moved(node: Node, inputs: list[IntArray], at: tuple[int, ...]) -> Line:
-    """Where a value came from: the operator moves the elements' numbers instead of their values."""
-    start, places = 1, []
-    for x in inputs:
-        places.append(np.arange(start, start + x.size, dtype=np.int64).reshape(x.shape))
-        start += x.size
-    integers = {key: value for key, value in node.params.items() if isinstance(value, int)}
-    place = int(operator(node).steps(*places, **integers)["out"][at])
-    if place == 0:
-        return Line("padding", "a zero added to fill whole patches", 0)
-    for name, x, numbers in zip(node.inputs, inputs, places, strict=True):
-        if numbers.flat[0] <= place <= numbers.flat[-1]:
-            source = np.unravel_index(place - int(numbers.flat[0]), x.shape)
-            place_name = f"{name}[{','.join(str(int(i)) for i in source)}]"
-            return Line("moved", f"from {place_name}", int(x[source]))
-    raise AssertionError(f"{node.name}: place {place} is in none of its inputs")
+        yield from lines_of(node, inputs, at, graph.dialect)

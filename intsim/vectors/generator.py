@@ -11,7 +11,7 @@ from ..dialects import Dialect
 from ..engine.graph import Graph
 from ..errors import IntsimError
 from ..ops import REGISTRY
-from . import exponentials, gridding, movement, multiplying, normalizing, products
+from . import derived, exponentials, gridding, movement, multiplying, normalizing, products
 from .document import Document
 from .domain import Domain, supports
 from .drafting import CaseDraft
@@ -67,7 +67,7 @@ def generate(
     if model is not None and not nodes:
         raise IntsimError(f"the model has no node of {op}; its operators are: {', '.join(sorted(_operators(model)))}")
     draft = CaseDraft(op, dialect, level, seed, nodes)
-    MAKERS[op](draft)
+    MAKERS.get(op, derived.cases)(draft)
     within = supports(op, domain or {})
     cases = tuple(case for case in draft.cases if within(case.args))
     if not cases:

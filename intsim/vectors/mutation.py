@@ -20,6 +20,7 @@ from ..engine.graph import Node
 from ..ops import REGISTRY
 from ..rules import Computation, NotApplicable, Rule, catalogue, choice_rules, compute
 from ..rules.equivalents import reason
+from .candidates import specimens
 from .document import INVALID, Answer, Case, answer
 
 OUT = "out"
@@ -170,4 +171,4 @@ def _specimens(op: str) -> tuple[dict[str, Any], ...]:
         "merge_patches": [{"x": [_PLANE, _PLANE]}],
         "relative_positions": [{"table": [[i] * 4 for i in range(9)], "size": 2}],
     }
-    return tuple(table[op])
+    return tuple(table[op]) if op in table else specimens(REGISTRY[op])
