@@ -82,12 +82,13 @@ class COperator:
     @property
     def wide(self) -> bool:
         """Whether the result has 64 bits."""
-        return self.op in WIDE_RESULTS
+        from_outside = not self.operator.built_in and not I32.holds(self.out.lo, self.out.hi)
+        return self.op in WIDE_RESULTS or from_outside
 
     @property
     def steps_type(self) -> str:
         """The name of the struct of the steps."""
-        return f"intsim_{self.op}_steps"
+        return f"intsim_{self.op}_steps" if self.operator.choices else f"intsim_{self.op}_values"  # no name of a function
 
     def _is_length(self, name: str) -> bool:
         """Whether a parameter is the length of an axis."""
@@ -109,7 +110,7 @@ class COperator:
         for name in self.operator.params:
             if name not in self.form.shapes and name not in self.form.fixed and name not in told:
                 yield Argument("parameter", "int32_t", name, fmt=self.operator.params[name].fmt)
-        out = "int64_t *" if self.op in WIDE_RESULTS else "int32_t *"
+        out = "int64_t *" if self.wide else "int32_t *"
         yield Argument("result", out, "out", tuple(self._side(side) for side in self.out.shape))
         if self.steps:
             yield Argument("steps", f"const {self.steps_type} *", "steps")
@@ -203,10 +204,10 @@ class COperator:
         """The result of one element."""
         value, level = form.value(self.out, index), len(form.scopes) - 1
         place = form.ravelled(index, self.out.shape).text
-        fits = I32.holds(self.out.lo, self.out.hi) or self.op in WIDE_RESULTS or any(map(self._decides, self.refusals))
+        fits = I32.holds(self.out.lo, self.out.hi) or self.wide or any(map(self._decides, self.refusals))
         if not fits:
             form.put(level, f"if ({value.wrapped} < INT32_MIN || {value.wrapped} > INT32_MAX) return {REFUSED};")
-        cast = "" if self.op in WIDE_RESULTS or ctype(self.out) != "int64_t" else "(int32_t)"
+        cast = "" if self.wide or ctype(self.out) != "int64_t" else "(int32_t)"
         form.put(level, f"out[{place}] = {cast}{value.wrapped if cast else value.text};")
 
     def _decides(self, refusal: Expression) -> bool:

@@ -11,8 +11,10 @@ from math import prod
 from typing import Any
 
 from ..arith import I16, I64, Format
+from ..dialects import ISEGMENTER
 from ..ops import Op
 from ..symbols.shapes import Form
+from .document import INVALID, answer
 from .drafting import Draws, nested
 
 LENGTHS = (1, 2, 3, 4, 5, 8, 16)
@@ -34,12 +36,14 @@ KINDS = (
 
 def specimens(op: Op) -> tuple[dict[str, Any], ...]:
     """A few calls that the operator takes, of several elements in every axis."""
-    found = []
+    found: list[dict[str, Any]] = []
     for _, _, args in candidates(op, Draws(1), CANDIDATES[1]):
         sizes = [_elements(value) for value in args.values() if isinstance(value, list)]
-        if min(sizes, default=0) > 3:
+        if min(sizes, default=0) > 3 and answer(op.name, args, ISEGMENTER) != INVALID:
             found.append(args)
-    return tuple(found[:SPECIMENS])
+        if len(found) == SPECIMENS:
+            break
+    return tuple(found)
 
 
 def candidates(op: Op, draws: Draws, count: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
