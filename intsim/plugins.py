@@ -1,11 +1,13 @@
 """Operators and networks from outside: packages with entry points, and modules or files that are named.
 
 A package adds operators by an entry point of the group ``intsim.operators``, networks by one of ``intsim.networks``; each
-names a module, or an object in it. They are imported when a name is looked up that is not known otherwise.
+names a module, or an object in it. They are imported when a name is looked up that is not known otherwise, and then the
+files and modules of the environment variable INTSIM_PLUGIN, separated as in PATH.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -18,6 +20,7 @@ from typing import Any
 from .errors import IntsimError, printable
 
 OPERATORS, NETWORKS = "intsim.operators", "intsim.networks"  # groups of entry points
+VARIABLE = "INTSIM_PLUGIN"
 _found: dict[str, dict[str, Any]] = {}  # by group: what its entry points are, by their names
 _failures: dict[str, list[str]] = {}
 
@@ -43,11 +46,22 @@ def missing(group: str, known: Callable[[], bool]) -> bool:
     Raises IntsimError where it is not and a plugin could not be imported, which might have it.
     """
     installed(group)
+    for plugin in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        load(plugin)
     if known():
         return True
     if _failures[group]:
         raise IntsimError(_failures[group][0])
     return False
+
+
+def load_everywhere(plugin: str) -> None:
+    """Import a plugin here, and in the processes that this one starts when they need it."""
+    load(plugin)
+    path = Path(plugin)
+    known = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    named = str(path.resolve()) if path.is_file() else plugin
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, named]))
 
 
 def load(plugin: str) -> ModuleType:

@@ -306,6 +306,23 @@ def test_a_plugin_that_cannot_be_used_is_one_line(tmp_path: Path, file: str) -> 
     assert done.stderr.count("\n") == 1
 
 
+def test_the_environment_names_plugins_too(plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTSIM_PLUGIN", str(plugin))
+    done = command("vectors", "gen", "portions")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["op"] == "portions"
+    monkeypatch.setenv("INTSIM_PLUGIN", str(tmp_path / "missing.py"))
+    assert command("inspect").returncode == 0  # nothing is looked for
+    done = command("vectors", "gen", "portions")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_process_that_a_command_starts_has_the_plugin_too(plugin: Path, tmp_path: Path) -> None:
+    intsim.save(network(), tmp_path / "model.h5")
+    done = command("bench", "-m", tmp_path / "model.h5", "--json", plugin=plugin)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("plugin", "problem"),
     [("missing.py", "there is no such file; a plugin is"), ("no_such_module", "it is a Python file, or a module")],

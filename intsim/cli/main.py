@@ -130,8 +130,7 @@ def _ended_by_sigterm() -> Iterator[None]:
     "plugins",
     multiple=True,
     metavar="MODULE",
-    envvar="INTSIM_PLUGIN",
-    help="A Python file or module that adds operators or networks; may be repeated.  [env: INTSIM_PLUGIN]",
+    help="A Python file or module that adds operators or networks; may be repeated.  [also: INTSIM_PLUGIN]",
 )
 def main(plugins: tuple[str, ...]) -> None:
     """The reference machine for integer-only vision transformers.
@@ -142,7 +141,7 @@ def main(plugins: tuple[str, ...]) -> None:
     Start with: intsim demo
     """
     if plugins:
-        from ..plugins import load
+        from ..plugins import load_everywhere
 
         for plugin in plugins:
-            load(plugin)
+            load_everywhere(plugin)
