@@ -23,6 +23,8 @@ from ..symbols.trace import Traced, traced
 
 WIDTHS = (32, 24, 16)  # of registers that may be too short
 ARITHMETIC = ("add", "subtract", "multiply", "left_shift", "sum", "matmul")
+KEPT: dict[Any, tuple[Op, Traced]] = {}
+MOST_KEPT = 16
 Make = Callable[[Builder, Expression], Expression]
 
 
@@ -73,10 +75,21 @@ def with_slips(found: Traced, deviations: Mapping[str, Any]) -> Expression:
 
 
 def _expressions(operator: Op, shapes: Sequence[tuple[int, ...]], params: Mapping[str, Any], dialect: Dialect) -> Traced:
-    """The expressions of a call with any inputs of its ports' formats."""
-    ports = (operator.port(i) for i in range(len(shapes)))
-    bounds = [TensorBound.full(shape, I32 if port is I64 else port) for shape, port in zip(shapes, ports, strict=True)]
-    return traced(operator, bounds, params, dialect if operator.choices else None)
+    """The expressions of a call with any inputs of its ports' formats; the last few are kept, which many mistakes share."""
+    key = (id(operator), tuple(shapes), dialect, tuple((name, _contents(value)) for name, value in params.items()))
+    found = KEPT.get(key)
+    if found is None:
+        if len(KEPT) >= MOST_KEPT:
+            KEPT.clear()
+        ports = (operator.port(i) for i in range(len(shapes)))
+        bounds = [TensorBound.full(shape, I32 if port is I64 else port) for shape, port in zip(shapes, ports, strict=True)]
+        found = KEPT[key] = (operator, traced(operator, bounds, params, dialect if operator.choices else None))
+    return found[1]
+
+
+def _contents(value: Any) -> Any:
+    array = np.asarray(value)
+    return (array.shape, array.tobytes()) if array.ndim else int(array)
 
 
 def _of_shape(build: Builder, slip: Slip) -> Expression:
