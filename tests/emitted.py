@@ -9,7 +9,7 @@ from llvmlite import binding as llvm
 from llvmlite import ir
 
 from intsim.kernels.forms import Form
-from intsim.kernels.tile import TileCode
+from intsim.kernels.emitted_tile import TileCode
 
 NAME = "tile"
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arith import I8, I16, I32, I64, U8, Format, IntArray, Overflow, Scale, TensorBound, first_index, forbid, integers
+from ..arith.jit import HAS_COMPILER, remark_absence
 from ..dialects import Dialect, resolve
 
 REGISTRY: dict[str, Op] = {}
@@ -106,7 +107,7 @@ class Op:
         REGISTRY[self.name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> IntArray:
-        """Run the fast implementation. Raises TypeError for floats, ValueError naming the first value outside its format."""
+        """Run the fast implementation, or without Numba the reference. Raises TypeError for floats, ValueError naming the first value outside its format."""
         return self._through_the_door("fast", args, kwargs)
 
     def ref(self, *args: Any, **kwargs: Any) -> IntArray:
@@ -151,7 +152,13 @@ class Op:
     def compute(
         self, face: str, arrays: list[IntArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
     ) -> IntArray:
-        """Run one implementation on checked arrays; `out` is the result of `output`. No value is read before computing."""
+        """Run one implementation on checked arrays; `out` is the result of `output`. No value is read before computing.
+
+        Without a compiler ``fast`` is the reference: NumPy is much faster than the loops of kernels in Python.
+        """
+        if face == "fast" and not (HAS_COMPILER or self.moves):
+            remark_absence()
+            face = "ref"
         rule = self.overflow(dialect)
         unproved = not out.fits and rule is not Overflow.WRAP32
         fmt = out.settled(rule).fmt
