@@ -23,7 +23,13 @@ from intsim.quantization.synth import random_picture
 
 from networks import TINY, tiny_graph
 
-NEED_NUMBA = ["test_compile_cache.py", "test_integer_only.py", "test_kernels.py", "emitted.py", "test_bench.py"]  # whole files
+NEED_NUMBA = [
+    "test_compile_cache.py",
+    "test_integer_only.py",
+    "test_kernels.py",
+    "emitted.py",
+    "test_bench.py",
+]  # whole files
 NO_NUMBA = "needs compiled kernels, thus Numba"
 collect_ignore = [] if HAS_COMPILER else NEED_NUMBA
 COMPILED = re.compile(re.escape(COMPILING).replace(re.escape("{}"), r"\w+") + "\n")

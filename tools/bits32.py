@@ -20,16 +20,29 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 RELEASE, MIRROR = "trixie", "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-PACKAGES = "numpy h5py pytest hypothesis click rich jinja2 jsonschema pil safetensors yaml onnx".split()
+PACKAGES = (
+    "numpy",
+    "h5py",
+    "pytest",
+    "hypothesis",
+    "click",
+    "rich",
+    "jinja2",
+    "jsonschema",
+    "pil",
+    "safetensors",
+    "yaml",
+    "onnx",
+)
 TESTS = (
-    "arith vectors ops ops_door oracle dialects graph plan symbols trace dumps compare isolate score stimulus evaluate testing "
-    "reproduction models"
-).split()
+    *("arith", "vectors", "ops", "ops_door", "oracle", "dialects", "graph", "plan", "symbols", "trace", "dumps", "compare"),
+    *("isolate", "score", "stimulus", "evaluate", "testing", "reproduction", "models", "matching"),
+)
 WRAPPER = """#!/bin/sh
 PYTHONHOME={usr} PYTHONPATH={site}:{root}:{root}/tools exec {library}/ld-linux.so.2 \\
     --library-path {library}:{library}/blas:{library}/lapack:{library}/hdf5/serial {usr}/bin/python3 "$@"
 """
-SITE = '''import _thread
+SITE = """import _thread
 import ctypes
 import sys
 import threading
@@ -45,7 +58,7 @@ libm, environment = ctypes.CDLL("libm.so.6"), (ctypes.c_uint8 * 64)()
 libm.fegetenv(environment)
 environment[1] = environment[1] & ~3 | 2  # the x87 unit rounds to 53 bits, not to 64
 libm.fesetenv(environment)
-'''
+"""
 
 
 def main() -> None:
@@ -115,9 +128,7 @@ def _differences(ours: Path, committed: Path) -> list[str]:
             for key in sorted({*x.attrs, *y.attrs} - {"hdf5"})
             if key not in x.attrs or key not in y.attrs or _typed(x.attrs, key) != _typed(y.attrs, key)
         ]
-        return found + [
-            name for name, x, y in pairs[1:] if x.dtype != y.dtype or not np.array_equal(x[()], y[()])
-        ]
+        return found + [name for name, x, y in pairs[1:] if x.dtype != y.dtype or not np.array_equal(x[()], y[()])]
 
 
 def _typed(attributes: h5py.AttributeManager, key: str) -> tuple[np.dtype, object]:

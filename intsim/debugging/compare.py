@@ -305,5 +305,8 @@ class _Heat:
         self.counts[row[0] : row[-1] + 1, column[0] : column[-1] + 1] += down
 
     def share(self) -> FloatArray:
-        sizes = [np.bincount((np.arange(n, dtype=np.int64) * g // n).astype(np.intp), minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
+        sizes = [
+            np.bincount((np.arange(n, dtype=np.int64) * g // n).astype(np.intp), minlength=g)
+            for n, g in zip(self.size, self.grid, strict=True)
+        ]
         return self.counts / (np.outer(*sizes) * self.per_place)

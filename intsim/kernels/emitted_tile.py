@@ -32,7 +32,7 @@ def dot(form: type[Form], builder: Any, sums: ir.Value, left: ir.Value, right: i
 
     From version 22 on, LLVM declares the intrinsics of x86 with bytes and words; it converts the older i32 declaration.
     """
-    if form.OPERAND != I32.width:
+    if I32.width != form.OPERAND:
         operand = ir.VectorType(ir.IntType(form.OPERAND), I32.width // form.OPERAND * sums.type.count)
         left, right = builder.bitcast(left, operand), builder.bitcast(right, operand)
     if form.SUMS:

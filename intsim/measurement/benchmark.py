@@ -104,8 +104,8 @@ def benchmark(
 ) -> Benchmark:
     """Check, then time, `graph` on `image`, in turn with `baselines`; `expected` is the output of the real-valued network.
 
-    Raises IntsimError where the results of the fused run and of the plain kernels, node by node, differ, and where there are no
-    kernels.
+    Raises IntsimError where the results of the fused run and of the plain kernels, node by node, differ, and where there
+    are no kernels.
     """
     require_compiler("measuring speed")
     baselines = baselines or {}

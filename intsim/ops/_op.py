@@ -107,7 +107,10 @@ class Op:
         REGISTRY[self.name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> IntArray:
-        """Run the fast implementation, or without Numba the reference. Raises TypeError for floats, ValueError naming the first value outside its format."""
+        """Run the fast implementation; where Numba is missing the reference.
+
+        Raises TypeError for floats, ValueError naming the first value outside its format.
+        """
         return self._through_the_door("fast", args, kwargs)
 
     def ref(self, *args: Any, **kwargs: Any) -> IntArray:

@@ -131,9 +131,7 @@ class _Writer:
     the results to the file, in the order of the nodes.
     """
 
-    def __init__(
-        self, file: h5py.File, graph: Graph, values: bool, pool: Executor, scribe: Executor
-    ) -> None:
+    def __init__(self, file: h5py.File, graph: Graph, values: bool, pool: Executor, scribe: Executor) -> None:
         self.file, self.graph, self.values, self.pool, self.scribe = file, graph, values, pool, scribe
         self.hashes: list[list[Any]] = []
         self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and the pending write
