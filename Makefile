@@ -11,7 +11,7 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -30,6 +30,8 @@ help:
 	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make coverage the operator tests with the compiler switched off, and how many lines they cover"
+	@echo "make without-numba  the reference part of the tests, and the demo, where Numba is not installed"
+	@echo "make bits32   the same where NumPy's default integer has 32 bits, in Debian's Python for i386"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
 	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make accuracy measure the tables of docs/accuracy.md anew, some ten minutes"
@@ -101,6 +103,27 @@ wheel: $(VENV)/.dev
 coverage jit-off: $(VENV)/.test
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n auto tests/test_arith.py tests/test_vectors.py -k "not mutant" \
 	    --cov=intsim.arith --cov=intsim.ops --cov-report=term --cov-fail-under=90
+
+# What must work where Numba is missing; tests marked `kernels` are skipped there, and counted.
+WITHOUT_NUMBA := arith vectors ops_door dialects graph plan trace symbols compare without_numba
+without-numba: build/without-numba/.done
+	build/without-numba/bin/python -m pytest -q -n auto -p no:cacheprovider $(WITHOUT_NUMBA:%=tests/test_%.py) -k "not mutant"
+	build/without-numba/bin/intsim demo -o build/without-numba/out
+
+# The dependencies in pyproject.toml but Numba.
+build/without-numba/.done: pyproject.toml constraints.txt
+	rm -rf build/without-numba
+	$(PYTHON) -m venv build/without-numba
+	build/without-numba/bin/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	    print(*(d for d in p['dependencies'] + p['optional-dependencies']['testing'] if not d.startswith('numba')), sep='\n')" \
+	    > build/without-numba/requirements.txt
+	build/without-numba/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --requirement build/without-numba/requirements.txt pytest pytest-xdist
+	build/without-numba/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+bits32: $(VENV)/.core
+	$(BIN)/python tools/bits32.py build/bits32
 
 # COMPILERS names what is installed; tests of what is not are skipped, and say so.
 compilers: build/compilers/.done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 import time
@@ -195,14 +196,10 @@ def status(text: str) -> Status:
 
 
 def announce_compiling() -> None:
-    """Print a note when the first kernel has to be compiled, which takes seconds once.
-
-    Not with --json where nobody watches: whoever reads both streams as one expects JSON.
-    """
+    """Print a note when the first kernel has to be compiled, which takes seconds once."""
     from ..arith.jit import before_compiling, cache_remark
 
-    context = click.get_current_context(silent=True)
-    if context is not None and context.params.get("as_json") and not sys.stderr.isatty():
+    if _only_json():
         return
 
     def say(first: str) -> None:
@@ -211,6 +208,33 @@ def announce_compiling() -> None:
             click.echo(f"intsim: {remark}", err=True)
 
     before_compiling(say)
+
+
+class _Remarks(logging.Handler):
+    """Prints what the library logs as lines on the error stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not _only_json():
+            click.echo(f"intsim: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def remarks_shown() -> Iterator[None]:
+    """Within: warnings of the library, as that computing is slow without Numba, are lines on the error stream."""
+    logger, handler = logging.getLogger("intsim"), _Remarks(logging.WARNING)
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+
+
+def _only_json() -> bool:
+    """Whether a command prints JSON where nobody watches: whoever reads both streams as one expects nothing else."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("as_json")) and not sys.stderr.isatty()
 
 
 def shown(path: Path | str | None) -> str:

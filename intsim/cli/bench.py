@@ -60,8 +60,10 @@ def command(
     shows the ratios of the medians. It needs the extra 'bench'. A model file contains integers only, so that the network
     beside it has the same dimensions and random weights.
     """
+    from ..arith.jit import require_compiler
     from ..measurement.benchmark import benchmark
 
+    require_compiler("intsim bench")
     if sum(source is not None for source in (path, model, preset)) > 1:
         raise click.UsageError("give one of MODEL, --model and --synth")
     if preset is None and click.get_current_context().get_parameter_source("dialect") is ParameterSource.COMMANDLINE:

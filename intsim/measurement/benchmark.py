@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from ..arith import AnyArray
+from ..arith.jit import processor, require_compiler
 from ..engine.classes import classifies, order
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
 from ..engine.interpreter import computed, run, walk
 from ..engine.plan import fused
 from ..errors import IntsimError
-from ..kernels.isa import Isa, chosen, processor, using
+from ..kernels.isa import Isa, chosen, using
 from ..kernels.threads import available, limited_to
 
 Runner = Callable[[AnyArray], AnyArray]
@@ -103,8 +104,10 @@ def benchmark(
 ) -> Benchmark:
     """Check, then time, `graph` on `image`, in turn with `baselines`; `expected` is the output of the real-valued network.
 
-    Raises IntsimError where the results of the fused run and of the plain kernels, node by node, differ.
+    Raises IntsimError where the results of the fused run and of the plain kernels, node by node, differ, and where there
+    are no kernels.
     """
+    require_compiler("measuring speed")
     baselines = baselines or {}
     progress("checking the result")
     labels = checked_labels(graph, image, threads)

@@ -91,7 +91,7 @@ def fitted(picture: AnyArray, window: Size) -> AnyArray:
 
 def labels_at(labels: IntArray, size: Size) -> IntArray:
     """Labels of an enlarged picture at its own size, nearest-neighbour."""
-    rows, columns = (np.arange(new) * old // new for old, new in zip(labels.shape, size, strict=True))
+    rows, columns = (np.arange(new, dtype=np.int64) * old // new for old, new in zip(labels.shape, size, strict=True))
     resized: IntArray = labels[rows[:, None], columns]
     return resized
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..engine.graph import Graph, digest, hash_of
 from ..engine.interpreter import Alteration, Progress, run
 from ..engine.names import TensorName, chooses, require_matches
 from ..errors import FileError, IntsimError
-from ..kernels.threads import available
+from ..kernels.threads import available, executor
 from . import hdf5
 
 FORMAT, VERSION = "intsim-golden", 1
@@ -131,9 +131,7 @@ class _Writer:
     the results to the file, in the order of the nodes.
     """
 
-    def __init__(
-        self, file: h5py.File, graph: Graph, values: bool, pool: ThreadPoolExecutor, scribe: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, file: h5py.File, graph: Graph, values: bool, pool: Executor, scribe: Executor) -> None:
         self.file, self.graph, self.values, self.pool, self.scribe = file, graph, values, pool, scribe
         self.hashes: list[list[Any]] = []
         self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and the pending write
@@ -173,7 +171,7 @@ class _Writer:
         if item.scale is not None:
             dataset.attrs["scale"] = item.scale
         dataset.attrs["sha256"] = sha256
-        dataset.attrs["min"], dataset.attrs["max"] = low, high
+        dataset.attrs["min"], dataset.attrs["max"] = np.int64(low), np.int64(high)
         if last is not None:  # after the attributes, at the point where HDF5's chunk cache would write it
             hdf5.put_chunk(dataset, last, item.chunks[last].result())
         self.hashes.append([item.name, item.fmt, list(item.value.shape), sha256])
@@ -184,7 +182,7 @@ class _Writer:
         attributes = self.file.attrs
         content = hash_of({"model": self.graph.content_hash, "image": image_sha256, "tensors": self.hashes})
         attributes["format"] = FORMAT
-        attributes["version"] = VERSION
+        attributes["version"] = np.int64(VERSION)
         attributes["level"] = level
         attributes["layers"] = json.dumps(list(layers))
         attributes["left_out"] = json.dumps(left_out)
@@ -201,8 +199,8 @@ def _writing(path: str | Path, graph: Graph, values: bool) -> Iterator[_Writer]:
     """A writer of the golden file at `path`, which appears there when all is written; without `values`, of hashes alone."""
     with (
         hdf5.writing(path, chunk_cache=0) as file,
-        ThreadPoolExecutor(available(), "intsim-golden") as pool,
-        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
+        executor(available(), "intsim-golden") as pool,
+        executor(1, "intsim-scribe") as scribe,
     ):
         yield _Writer(file, graph, values, pool, scribe)
 

@@ -254,7 +254,7 @@ def _function_of_one(
         if arg.scalar is not None:
             value: Any = np.asarray(bool(arg.scalar) if arg.boolean else arg.scalar)
         elif arg is source:
-            value = np.arange(source.lo, source.hi + 1).astype(bool if source.boolean else np.int64)
+            value = np.arange(source.lo, source.hi + 1, dtype=np.int64).astype(bool if source.boolean else np.int64)
         else:
             assert arg.function is not None
             value = arg.function[1]
