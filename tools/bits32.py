@@ -34,10 +34,22 @@ PACKAGES = (
     "yaml",
     "onnx",
 )
+# Commands are left out: tests compare what they say with that of newer packages.
 TESTS = (
-    *("arith", "vectors", "ops", "ops_door", "oracle", "dialects", "graph", "plan", "symbols", "trace", "dumps", "compare"),
-    *("isolate", "score", "stimulus", "evaluate", "testing", "reproduction", "models", "matching"),
+    "arith",
+    "vectors",
+    "ops",
+    "ops_door",
+    "oracle",
+    "dialects",
+    "graph",
+    "plan",
+    "symbols",
+    "trace",
+    "dumps",
+    "compare",
 )
+LEFT_OUT = "concurrent or forked"  # tests of threads
 WRAPPER = """#!/bin/sh
 PYTHONHOME={usr} PYTHONPATH={site}:{root}:{root}/tools exec {library}/ld-linux.so.2 \\
     --library-path {library}:{library}/blas:{library}/lapack:{library}/hdf5/serial {usr}/bin/python3 "$@"
@@ -72,13 +84,13 @@ def main() -> None:
     if said.stdout.strip() != "int32":
         sys.exit(f"the 32-bit Python does not run here: {said.stderr.strip() or said.stdout.strip()}")
     files = [f"tests/test_{name}.py" for name in TESTS]
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"not ({LEFT_OUT})", *files]
     failed = subprocess.run(command, cwd=ROOT).returncode
     failed |= subprocess.run([python, "-m", "intsim", "demo", "-o", folder / "out"], cwd=ROOT).returncode
     different = _differences(folder / "out" / "golden.h5", ROOT / "golden" / "scenes.h5")
     print("\n".join(different) or "golden file: every tensor and attribute as in golden/scenes.h5, in the same types")
     others = sorted({path.name for path in (ROOT / "tests").glob("test_*.py")} - {Path(file).name for file in files})
-    print(f"not run with 32 bits: {', '.join(others)}")
+    print(f"not run with 32 bits: {', '.join(others)}, and tests of threads ({LEFT_OUT})")
     sys.exit(bool(failed or different))
 
 
