@@ -11,7 +11,7 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes cross dpi formal docs site bench accuracy vectors stimuli model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -31,6 +31,7 @@ help:
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make coverage the operator tests with the compiler switched off, and how many lines they cover"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
+	@echo "make site     build the documentation site in build/site, and check its links, under a minute"
 	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make accuracy measure the tables of docs/accuracy.md anew, some ten minutes"
 	@echo "make vectors  make the operator vectors anew"
@@ -139,6 +140,12 @@ formal: $(VENV)/.core
 docs: $(VENV)/.test
 	$(BIN)/python tools/run_docs.py
 
+# Warnings are errors. Nothing is fetched: links to other sites are not followed.
+site: $(VENV)/.docs
+	rm -rf build/site
+	$(BIN)/sphinx-build -q -W --keep-going docs build/site
+	$(BIN)/python tools/check_site.py build/site
+
 bench: $(VENV)/.bench
 	$(BIN)/python tools/run_docs.py docs/performance.md
 
@@ -177,6 +184,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@
