@@ -17,6 +17,7 @@ exclude_patterns = ["_ext", "_static"]
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(np|numpy|numba|h5py|click|rich|hypothesis|onnx|pathlib|collections|typing|types|enum)\..*"),
+    (r"py:class", r"intsim\.(debugging|measurement|quantization)\..*"),  # records within records
     (r"py:class", r"IntArray|tuple\[str|intsim\.storage\.hdf5\.Values"),  # aliases, and an annotation that is text
 ]
 default_role = "code"  # docstrings write names in single backquotes, as Markdown does
@@ -30,6 +31,8 @@ nb_merge_streams = True
 
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+
+smartquotes = False  # "--option" stays as it is typed
 
 html_theme = "furo"
 html_title = f"intsim {version}"

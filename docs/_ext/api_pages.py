@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import isroutine
 
 FOLDER = "reference/api"
 MODULES = {
@@ -39,6 +40,13 @@ FURTHER = {
     "intsim.testing.golden": ("storage.golden_file.GoldenFile", "storage.golden_file.GoldenTensor"),
     "intsim.tracing.core": ("tracing.tracers.element.Line",),
 }  # what public calls take or return without being exported
+KINDS = {"function": "Functions", "class": "Classes", "data": "Data", "exception": "Exceptions"}
+SHORT = 100  # characters of a value that is shown
+OPTIONS = {
+    "class": ("   :members:", "   :member-order: bysource"),
+    "exception": ("   :members:",),
+    "function": (),
+}
 
 
 def pages() -> dict[str, str]:
@@ -76,22 +84,36 @@ def names_of(module: str) -> list[str]:
     return [name for name in names if name != "__version__"]
 
 
+def kind_of(value: object) -> str:
+    """The section of a page and the directive that documents a value."""
+    if isinstance(value, type):
+        return "exception" if issubclass(value, BaseException) else "class"
+    return "function" if isroutine(value) or hasattr(value, "cache_info") else "data"
+
+
+def data(name: str, value: object) -> list[str]:
+    """A constant or an alias, with its value where that is one short line."""
+    shown = [f"   :value: {value!r}"] if len(repr(value)) <= SHORT else [f"   :type: {type(value).__name__}"]
+    return [f".. py:data:: {name}", *shown, ""]
+
+
 def page(module: str) -> str:
-    """The page of a module."""
-    names = [name for name in names_of(module) if f"{module}.{name}" not in MODULES]
-    if module == "intsim.ops":
-        names = ["Op"]
-    return "\n".join(
-        [
-            f"# {module}",
-            "",
-            "```{eval-rst}",
-            f".. automodule:: {module}",
-            f"   :members: {', '.join(names)}",
-            "   :imported-members:",
-            "   :member-order: bysource",
-            *(f"\n.. autoclass:: intsim.{name}\n   :members:" for name in FURTHER.get(module, ())),
-            "```",
-            "",
-        ]
-    )
+    """The page of a module: functions first, exceptions last."""
+    names = ["Op"] if module == "intsim.ops" else [n for n in names_of(module) if f"{module}.{n}" not in MODULES]
+    loaded = import_module(module)
+    kinds = {name: kind_of(getattr(loaded, name)) for name in names}
+    lines = [f"# {module}", "", "```{eval-rst}", f".. automodule:: {module}", "   :no-members:", "```"]
+    for kind, heading in KINDS.items():
+        members = [f"{module}.{name}" for name in names if kinds[name] == kind]
+        if kind == "class":
+            members += [f"intsim.{name}" for name in FURTHER.get(module, ())]
+        if not members:
+            continue
+        lines += ["", f"## {heading}", "", "```{eval-rst}"]
+        for member in members:
+            if kind == "data":
+                lines += data(member, getattr(loaded, member.rpartition(".")[2]))
+            else:
+                lines += [f".. auto{kind}:: {member}", *OPTIONS[kind], ""]
+        lines.append("```")
+    return "\n".join(lines) + "\n"

@@ -39,7 +39,13 @@ def relink(app: Sphinx, name: str, content: list[str]) -> None:
         content[0] = repository_pages.relinked(content[0], page, page)
 
 
+def with_factories(app: Sphinx, what: str, name: str, value: object, options: object, signature: str, returned: str):
+    """A signature in which the default of a dataclass's field reads as Python, so that its types become links."""
+    return (signature.replace("<factory>", "..."), returned) if signature else None
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", write)
     app.connect("source-read", relink)
+    app.connect("autodoc-process-signature", with_factories)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

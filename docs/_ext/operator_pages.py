@@ -130,7 +130,7 @@ def span(fmt: Format) -> str:
 def number(value: int) -> str:
     """An integer as people write it; beyond 64 bits its magnitude."""
     if abs(value) < 1 << 63:
-        return f"`{power(value)}`" if abs(value) > 1 << 20 else f"{value}"
+        return f"`{power(value)}`" if abs(value) > 1 << 15 else f"{value}"
     return f"about `{'-' * (value < 0)}2**{abs(value).bit_length() - 1}`"
 
 
