@@ -11,12 +11,14 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes cross dpi formal docs site bench accuracy vectors stimuli model train clean
+.PHONY: help demo test quick pythons lowest properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes cross dpi formal docs site bench accuracy vectors stimuli model train clean
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests, on all processors"
 	@echo "make quick    the inner loop: under a minute"
+	@echo "make pythons  the inner loop with every Python from 3.11 that this machine has; says which it has not"
+	@echo "make lowest   the inner loop with the lowest versions that pyproject.toml allows"
 	@echo "make properties  every operator on 500 calls in each dialect, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
@@ -50,8 +52,21 @@ test: $(VENV)/.test
 
 # The inner loop: vectors, operators at their doors, the graph, plans, the rooms, one run of the main commands.
 QUICK := tests/test_vectors.py tests/test_ops_door.py tests/test_graph.py tests/test_plan.py tests/test_trace.py tests/test_rooms.py
+QUICKLY := "not mutant and not page and not random_graphs"
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k "not mutant and not page and not random_graphs"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+
+# Each in an environment of its own in build/pythons.
+pythons: $(VENV)/bin/python
+	$(BIN)/python tools/pythons.py build/pythons -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+
+lowest: $(VENV)/bin/python
+	rm -rf build/lowest && mkdir -p build/lowest
+	$(BIN)/python tools/lowest.py test > build/lowest/constraints.txt
+	$(PYTHON) -m venv build/lowest/venv
+	build/lowest/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint build/lowest/constraints.txt \
+	    --editable '.[test]'
+	build/lowest/venv/bin/python -m pytest -q -p no:cacheprovider -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
 
 # Both implementations of every operator on many calls that Hypothesis finds.
 properties: $(VENV)/.test
