@@ -11,12 +11,14 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests, on all processors"
 	@echo "make quick    the inner loop: under a minute"
+	@echo "make pythons  the inner loop with every Python from 3.11 that this machine has; says which it has not"
+	@echo "make lowest   the inner loop with the lowest versions that pyproject.toml allows"
 	@echo "make properties  every operator on 500 calls in each dialect, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
@@ -33,6 +35,7 @@ help:
 	@echo "make without-numba  the reference part of the tests, and the demo, where Numba is not installed"
 	@echo "make bits32   the same where NumPy's default integer has 32 bits, in Debian's Python for i386"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
+	@echo "make site     build the documentation site in build/site, and check its links, under a minute"
 	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make accuracy measure the tables of docs/accuracy.md anew, some ten minutes"
 	@echo "make vectors  make the operator vectors anew"
@@ -51,8 +54,21 @@ test: $(VENV)/.test
 
 # The inner loop: vectors, operators at their doors, the graph, plans, the rooms, one run of the main commands.
 QUICK := tests/test_vectors.py tests/test_ops_door.py tests/test_graph.py tests/test_plan.py tests/test_trace.py tests/test_rooms.py
+QUICKLY := "not mutant and not page and not random_graphs"
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k "not mutant and not page and not random_graphs"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+
+# Each in an environment of its own in build/pythons.
+pythons: $(VENV)/bin/python
+	$(BIN)/python tools/pythons.py build/pythons -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+
+lowest: $(VENV)/bin/python
+	rm -rf build/lowest && mkdir -p build/lowest
+	$(BIN)/python tools/lowest.py test > build/lowest/constraints.txt
+	$(PYTHON) -m venv build/lowest/venv
+	build/lowest/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint build/lowest/constraints.txt \
+	    --editable '.[test]'
+	build/lowest/venv/bin/python -m pytest -q -p no:cacheprovider -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
 
 # Both implementations of every operator on many calls that Hypothesis finds.
 properties: $(VENV)/.test
@@ -162,6 +178,12 @@ formal: $(VENV)/.core
 docs: $(VENV)/.test
 	$(BIN)/python tools/run_docs.py
 
+# Warnings are errors. Nothing is fetched: links to other sites are not followed.
+site: $(VENV)/.docs
+	rm -rf build/site
+	$(BIN)/sphinx-build -q -W --keep-going docs build/site
+	$(BIN)/python tools/check_site.py build/site
+
 bench: $(VENV)/.bench
 	$(BIN)/python tools/run_docs.py docs/performance.md
 
@@ -200,6 +222,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@
