@@ -60,13 +60,21 @@ RESERVED = (
 
 
 class JsForm:
-    """The statements of one function: `names` of expressions that are steps, `refusals` with their reasons."""
+    """The statements of one function: `names` of expressions that are steps, `refusals` with their reasons.
+
+    What is `known` is given to the function by name, and not computed again.
+    """
 
     def __init__(
-        self, names: Mapping[Expression, str], refusals: Mapping[Expression, str], op: str, taken: Sequence[str] = ()
+        self,
+        names: Mapping[Expression, str],
+        refusals: Mapping[Expression, str],
+        op: str,
+        taken: Sequence[str] = (),
+        known: Mapping[Expression, str] | None = None,
     ) -> None:
-        self.names, self.refusals, self.op = names, refusals, op
-        self.order = list(in_order([*refusals, *names]))
+        self.names, self.refusals, self.op, self.known = names, refusals, op, known or {}
+        self.order = list(in_order([*refusals, *names], self.known))
         self.uses = Counter(arg for node in self.order for arg in node.args)
         self.uses.update(self._of_shapes())
         self.used: Counter[str] = Counter([*taken, *FUNCTIONS, *RESERVED])
@@ -89,7 +97,7 @@ class JsForm:
         if node in self.texts:
             return
         text = self._text(node)
-        step, plain = node in self.names, node.kind in (INPUT, CONSTANT, *PASSED)
+        step, plain = node in self.names, node in self.known or node.kind in (INPUT, CONSTANT, *PASSED)
         if (step and node.kind != INPUT and node.scalar is None) or (
             not plain and (self.uses[node] > 1 or len(text) > LONGEST)
         ):
@@ -138,6 +146,8 @@ class JsForm:
         return bare(self.value(x))
 
     def _text(self, x: Expression) -> str:
+        if x in self.known:
+            return self.known[x]
         if x.kind == INPUT:
             return x.name
         if x.scalar is not None:
@@ -192,59 +202,3 @@ def _hint(x: Expression) -> str:
 def literal(value: int) -> str:
     """A constant."""
     return f"{value}n" if value >= 0 else f"(-{-value}n)"
-
-
-# --- refusals in words --------------------------------------------------------------------------------------------------
-
-WORDS = {
-    **SIGNS,
-    "floor_divide": "//",
-    "less": "<",
-    "less_equal": "<=",
-    "equal": "==",
-    "bitwise_and": "and",
-    "bitwise_or": "or",
-}
-NEGATED = {"less": ">=", "less_equal": ">", "equal": "!="}
-TURNED = {"<": ">", "<=": ">=", ">=": "<=", ">": "<", "==": "==", "!=": "!="}
-
-
-def words(x: Expression, names: Mapping[Expression, str]) -> str:
-    """An expression as a formula of named steps and arguments."""
-    if x in names:
-        return names[x]
-    if x.kind == INPUT:
-        return x.name
-    if x.scalar is not None:
-        return number_in_words(x.scalar)
-    if x.kind in (*PASSED, "reshape", "transpose"):
-        return words(x.args[0], names)
-    args = [words(arg, names) for arg in x.args]
-    if x.kind == "logical_not" and x.args[0].kind in NEGATED:
-        return _compared(NEGATED[x.args[0].kind], x.args[0], names)
-    if x.kind in NEGATED:
-        return _compared(WORDS[x.kind], x, names)
-    if x.kind == "subtract" and x.args[0].scalar == 0:
-        return f"-{_wrapped(args[1])}"
-    if x.kind in WORDS and len(args) == 2:
-        return f" {WORDS[x.kind]} ".join(args if WORDS[x.kind] in ("and", "or") else map(_wrapped, args))
-    return f"{x.kind}({', '.join(args)})"
-
-
-def _compared(sign: str, x: Expression, names: Mapping[Expression, str]) -> str:
-    a, b = (words(arg, names) for arg in x.args)
-    turned = x.args[0].scalar is not None or (x.args[1] in names and x.args[0] not in names)
-    return f"{b} {TURNED[sign]} {a}" if turned else f"{a} {sign} {b}"
-
-
-def _wrapped(text: str) -> str:
-    return f"({text})" if " " in text else text
-
-
-def number_in_words(value: int) -> str:
-    """A number; ends of formats as powers of two."""
-    for offset in (0, 1):
-        power = abs(value) + offset
-        if power.bit_count() == 1 and power >= 1 << 15 and (offset == 0 or value > 0):
-            return f"{'-' if value < 0 else ''}2**{power.bit_length() - 1}{' - 1' if offset else ''}"
-    return str(value)

@@ -17,7 +17,8 @@ from ..symbols.sizes import Size, product
 from .c_checks import is_product, sides, summed
 from .c_operator import WIDE_RESULTS, suffix_of
 from .c_terms import factors
-from .js_form import JsForm, literal, words
+from .js_form import JsForm, literal
+from .js_words import words
 
 FEW = 3  # results on one line
 INTEGERS = re.compile(r"\b\d+\b")
