@@ -51,7 +51,7 @@ PHRASES: dict[str, str] = {
     "log2": "times log2(e), which is taken as 1.4375; not below n * x0",
     "quotient": "how many whole halvings",
     "remainder": "what is left of them",
-    "exp": "the exponential of the difference",
+    "exp": "the exponential of the difference, in units in which 1 is -x0",
     "log2_max": "the same for 0: minus the maximum, times log2(e)",
     "quotient_max": "its whole halvings",
     "remainder_max": "what is left of them",

@@ -12,6 +12,7 @@ function evaluate(op, rules, given) {
     if (error instanceof Refused) return { values: null, refused: error.reason };
     throw error;
   }
+  values.width = given[DATA.operators[op].row].shape.at(-1);
   for (const stage of stages) values[stage.step] = FUNCTIONS[stage.functions[keyOf(stage, rules)]](values);
   try {
     FUNCTIONS[refusals.functions[keyOf(refusals, rules)]](values);
@@ -34,12 +35,13 @@ function callOf(op, state, rows) {
   return given;
 }
 
-/** An element of a step in the row of a call: its own, or the row's one value. */
+/** An element of a step in a row of a call: its own, its channel's, or the row's one value. */
 function at(values, name, column, row = 0) {
   const x = values[name];
   if (typeof x === "bigint") return x;
-  const columns = x.shape.at(-1);
-  return x.data[row * columns + (columns === 1 ? 0 : column)];
+  const { shape, data } = x;
+  if (shape.length === 1) return data[data.length === values.width ? column : row * values.width + column];
+  return data[row * shape.at(-1) + (shape.at(-1) === 1 ? 0 : column)];
 }
 
 /** Whether a step has one value for the whole row. */

@@ -141,7 +141,7 @@ function showExercises(view) {
         element("h2", { children: ["The steps to ", element("code", { text: `out[${i}]` }), ` with ${suspect.key} = ${suspect.value}, and as expected`] }),
         element("ol", { class: "steps", "aria-label": "the steps", children: stepsOf(op, state, suspect.rules, own, other, i).map((step) => stepShown(step, "expected")) }));
     });
-    status.say("");
+    status.say("Choose a rule, and ask whether it explains every output.");
     body.replaceChildren(
       element("p", { children: ["The device computes ", element("code", { text: op }), ` and should follow the rules of `, element("code", { text: dialect }),
         `. One of its rules is another one. It was given ${given}, and the row ${row} below.`] }),

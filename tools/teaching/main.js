@@ -7,8 +7,10 @@ function route(focus) {
   const wanted = location.hash.slice(1), known = Object.keys(DATA.operators);
   const name = wanted === EXERCISES || known.includes(wanted) ? wanted : known[0];
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
+    const here = link.hash === `#${name}`;
+    if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
+    if (here) link.scrollIntoView({ inline: "center", block: "nearest" });
   }
   document.title = `${name === EXERCISES ? "Find the bug" : name} · integer operators by hand`;
   if (name === EXERCISES) showExercises(VIEW);

@@ -18,6 +18,15 @@ const rulesOf = (op, dialect) => Object.fromEntries(DATA.operators[op].keys.map(
 const sameRules = (a, b) => Object.keys(a).every((key) => a[key] === b[key]);
 const dialectsOf = (op, rules) => Object.keys(DATA.dialects).filter((name) => sameRules(rules, rulesOf(op, name)));
 
+/** An equation; what a line says behind it stands beside it. */
+function equationOf(formula) {
+  const lines = formula.split("\n").map((line) => {
+    const [code, ...said] = line.split(/ {5,}/);
+    return element("div", { children: [element("code", { text: code }), element("span", { text: said.join(" ") })] });
+  });
+  return element("div", { class: "equation", role: "group", tabindex: "0", "aria-label": "the equation", children: lines });
+}
+
 /** The head of an operator's view: what it is, and its equation. */
 function headOf(op) {
   const { summary, formula, sentences, source } = DATA.operators[op];
@@ -28,7 +37,7 @@ function headOf(op) {
       element("p", { class: "summary", text: summary[0].toUpperCase() + summary.slice(1) }),
       element("div", { class: "lesson", children: [
         element("div", { class: "sentences", children: [...text, element("p", { class: "source", text: `Source: ${source}` })] }),
-        element("pre", { class: "equation", tabindex: "0", "aria-label": "the equation", children: [element("code", { text: formula })] }),
+        equationOf(formula),
       ] }),
     ],
   });
@@ -193,6 +202,9 @@ function showOperator(op, view) {
   buildCells();
   showRules();
   update();
+  new ResizeObserver(([{ contentRect }]) => {
+    if (svg.isConnected && Math.abs(contentRect.width - PLOT.width) > 1) update();
+  }).observe(plot);
 }
 
 /** What the lines and marks of a plot are. */

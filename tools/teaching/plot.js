@@ -1,6 +1,6 @@
 // What is plotted: one input is moved while the others stay, and the integer result is held to the real function.
 
-const POINTS = 160; // at most, in a plot
+const POINTS = 128; // at most, in a plot
 
 /** The values of the chosen input that are tried: `wide` for as far as the operator does anything. */
 function sweep(op, state, wide) {
@@ -45,9 +45,10 @@ function plotted(op, state, rules, base, wide) {
   return tried.map((x, k) => {
     const row = rows[k].map(Number), due = REAL[op].of(row, column, state);
     const out = Number(at(own, "out", column, k)) * unit;
+    const before = other ? Number(at(other, "out", column, k)) * unit : null;
     return {
-      x, due, out, error: out - due,
-      before: other ? Number(at(other, "out", column, k)) * unit : null,
+      x, due, out, error: out - due, before,
+      errorBefore: other ? before - due : null,
       tie: TIES[op].holds(own, column, k),
       saturated: SATURATIONS[op].holds(own, column, k),
     };

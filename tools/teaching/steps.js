@@ -6,19 +6,18 @@ function stepShown({ name, formula, phrase, value, before, point, row, named }, 
   const head = element("div", { class: "head", children: [element("span", { class: named ? "name" : "name inner", text: name })] });
   if (formula) head.append(element("code", { class: "formula", text: formula }));
   const about = element("p", { class: "phrase", text: phrase + (row ? ", one for the row" : "") });
-  const figures = (number) => {
-    const shown = element("div", { class: "figures", children: [element("span", { class: "decimal", text: decimal(number) })] });
-    if (point) shown.append(element("span", { class: "real", text: `= ${real(Number(number) / 2 ** point)}` }));
+  const figures = (number, other, label) => {
+    const shown = element("p", { class: label ? "figures other" : "figures" });
+    if (label) shown.append(element("span", { class: "beside", text: label }), " ");
+    shown.append(element("span", { class: "decimal", text: decimal(number) }));
+    if (point) shown.append(" ", element("span", { class: "real", text: `= ${real(Number(number) / 2 ** point)}` }));
+    shown.append(" ", bitsShown(number, other, point));
     return shown;
   };
-  const item = element("li", { class: changed ? "step changed" : "step", "data-step": name, children: [head, about] });
-  const own = element("div", { class: "line-of-bits", children: [figures(value), bitsShown(value, changed ? before : null, point)] });
-  item.append(own);
-  if (changed) {
-    const label = element("span", { class: "beside", text: beside });
-    const other = element("div", { class: "line-of-bits other", children: [label, figures(before), bitsShown(before, value, point)] });
-    item.append(other);
-  }
+  const values = element("div", { class: "values", children: [figures(value, changed ? before : null, "")] });
+  if (changed) values.append(figures(before, value, beside));
+  const item = element("li", { class: changed ? "step changed" : "step", "data-step": name });
+  item.append(element("div", { class: "what", children: [head, about] }), values);
   return item;
 }
 

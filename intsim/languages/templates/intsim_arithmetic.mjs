@@ -81,18 +81,24 @@ function places(shape, target) {
   return found;
 }
 
+/** Where an argument has its element for each of a result's: everywhere the same, at its place, or as it is broadcast. */
+function reader(arg, shape) {
+  const data = dataOf(arg), own = shapeOf(arg);
+  if (data.length === 1) return () => data[0];
+  if (own.length === shape.length && own.every((side, i) => side === shape[i])) return (i) => data[i];
+  const at = places(own, shape);
+  return (i) => data[at[i]];
+}
+
 function elementwise(compute) {
   return (...args) => {
     if (args.every((arg) => typeof arg === "bigint")) return compute(...args);
-    const shape = broadcast(args.map(shapeOf));
-    const sources = args.map((arg) => {
-      const data = dataOf(arg), own = shapeOf(arg);
-      if (data.length === 1) return () => data[0];
-      if (own.length === shape.length && own.every((side, i) => side === shape[i])) return (i) => data[i];
-      const at = places(own, shape);
-      return (i) => data[at[i]];
-    });
-    return array(shape, Array.from({ length: sizeOf(shape) }, (_, i) => compute(...sources.map((source) => source(i)))));
+    const shape = broadcast(args.map(shapeOf)), found = new Array(sizeOf(shape));
+    const [a, b, c] = args.map((arg) => reader(arg, shape));
+    if (c) for (let i = 0; i < found.length; ++i) found[i] = compute(a(i), b(i), c(i));
+    else if (b) for (let i = 0; i < found.length; ++i) found[i] = compute(a(i), b(i));
+    else for (let i = 0; i < found.length; ++i) found[i] = compute(a(i));
+    return array(shape, found);
   };
 }
 
