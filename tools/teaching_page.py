@@ -2,8 +2,8 @@
 
     python tools/teaching_page.py [-o FILE]          default: build/teaching/index.html
 
-What it computes is JavaScript that `intsim.languages.js_stages` prints from the operators' own equations; what it says of them
-comes from their docstrings, from intsim/dialects.py and from tools/teaching_text.py. tools/teaching/ has the rest of the page.
+What it computes is JavaScript that `intsim.languages.js_stages` prints from the operators' own equations; what it says of
+them comes from their docstrings, from intsim/dialects.py and from tools/teaching_text.py. The rest is in tools/teaching/.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import intsim
-from arithmetic_page import CHOICE_PICTURES, Description
 from intsim import dialects
 from intsim.dialects import CHOICES, DIALECTS, ISEGMENTER, Dialect
 from intsim.languages.js_library import arithmetic
 from intsim.languages.js_stages import REFUSALS, JsStages, Stage
 from intsim.ops import REGISTRY
 from intsim.storage.files import replacing
+
+from arithmetic_page import CHOICE_PICTURES, Description
 from teaching_steps import steps_of
 from teaching_text import KINDS, OPERATORS, OWN_PHRASES, PHRASES, POINTS, PRESETS, SENTENCES, SLIDERS, VALUES
 

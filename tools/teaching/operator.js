@@ -195,7 +195,7 @@ function showOperator(op, view) {
   const plot = element("figure", { children: [svg, element("figcaption", { children: [legend, wide.shown] })] });
   const source = element("details", { class: "code", children: [
     element("summary", { text: "The JavaScript that computes this, printed from the operator's equation" }),
-    element("pre", { tabindex: "0", "aria-label": "JavaScript", children: [code] }),
+    element("pre", { role: "group", tabindex: "0", "aria-label": "JavaScript", children: [code] }),
   ] });
   const outcome = element("div", { class: "outcome", children: [...status.shown, plot, stepsHead, steps, source] });
   view.replaceChildren(headOf(op), element("div", { class: "bench", children: [element("div", { class: "hands", children: [inputs, rules] }), outcome] }));
