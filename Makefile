@@ -11,7 +11,7 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -23,6 +23,7 @@ help:
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
+	@echo "make page     the page that teaches with the hand, and its tests in headless Chromium"
 	@echo "make compilers  networks in TVM, IREE and TOSA's reference model, and what compilers make of integers, some ten minutes"
 	@echo "make runtimes  the same in TVM and TOSA's reference model alone, a minute and a half"
 	@echo "make cross    the C reference by gcc and clang, for arm and big-endian s390x in qemu, and a million calls of each operator"
@@ -91,6 +92,19 @@ iverilog:
 	@command -v iverilog > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	    apt-get update -qq && apt-get install -y -qq iverilog > /dev/null; } || \
 	    { echo "make rtl needs Icarus Verilog; install the package iverilog of your system" >&2; exit 2; }
+
+# One HTML file, in build/teaching; axe-core, which checks that everyone can use it, is only installed for the tests.
+page: $(VENV)/.page | chromium
+	$(BIN)/python tools/teaching_page.py
+	@test -d build/page/node_modules/axe-core || npm install --silent --no-save --prefix build/page $(AXE) > /dev/null 2>&1 || \
+	    echo "npm cannot install $(AXE): its rules of access are not checked" >&2
+	$(BIN)/python -m pytest -q tests/test_teaching_page.py
+
+AXE := axe-core@4.10.2
+chromium:
+	@{ command -v chromium && command -v chromedriver; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	    apt-get update -qq && apt-get install -y -qq chromium chromium-driver npm > /dev/null; } || \
+	    { echo "make page needs Chromium and its driver; install the packages chromium and chromium-driver of your system" >&2; exit 2; }
 
 lint: $(VENV)/.dev $(VENV)/.test  # types of pytest, Hypothesis and ONNX are read, too
 	$(BIN)/ruff format --check .
@@ -222,6 +236,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl $(VENV)/.page: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@
