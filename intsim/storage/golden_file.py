@@ -4,9 +4,11 @@ Root attributes: those of the model file (``config``, ``dialect``, ``provenance`
 ``level``, ``layers``, ``left_out``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the version of the
 library that wrote it), and ``stimulus``, a node's name, where the tensors are values for this node and not of a picture.
 Dataset ``graph``: JSON, all nodes of the model in order, including those that ``left_out`` lists. Then one dataset per
-tensor in execution order, the input picture first unless left out, named after its node, with attributes shape, format,
-scale, sha256, min and max. Level ``steps`` adds datasets ``node:step`` with intermediate values of operators. At level
-``digest`` the datasets are empty and have attributes only.
+tensor in execution order, such as the input picture first unless left out, named after its node, with attributes shape,
+format, scale, sha256, min and max. ``image_sha256`` is the SHA-256 of the values of the only input (of the picture); of
+several inputs it is that of the JSON object of their names and these hashes, with sorted keys and without spaces. Level
+``steps`` adds datasets ``node:step`` with intermediate values of operators. At level ``digest`` the datasets are empty and
+have attributes only.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import numpy as np
 
 from ..arith import Format, IntArray, Scale, format_named
 from ..engine.graph import Graph, digest, hash_of
+from ..engine.inputs import Inputs, checked_inputs
 from ..engine.interpreter import Alteration, Progress, run
 from ..engine.names import TensorName, chooses, require_matches
 from ..errors import FileError, IntsimError
@@ -34,7 +37,7 @@ from . import hdf5
 FORMAT, VERSION = "intsim-golden", 1
 BACKLOG = 64 << 20  # bytes of tensors that may be waiting to be written
 LEVELS = {
-    "boundary": "the output, and every tensor between operators that is not an accumulator (u8, i8, i16)",
+    "boundary": "inputs, the output, and every tensor between operators that is not an accumulator (u8, i8, i16)",
     "full": "level boundary, and the i32 accumulators",
     "steps": "level full, and intermediate values of operators: maximum, exponentials, sum, factor, square root",
     "digest": "hashes of level full, no values",
@@ -43,7 +46,7 @@ LEVELS = {
 
 def golden(
     graph: Graph,
-    image: IntArray,
+    inputs: Inputs,
     path: str | Path,
     level: str = "boundary",
     layers: Sequence[str] = (),
@@ -53,7 +56,7 @@ def golden(
     alter: Alteration | None = None,
     remarks: Mapping[str, str] | None = None,
 ) -> str:
-    """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
+    """Run `graph` on `inputs` (see `run`) and write its tensors to `path`; returns the file's content hash.
 
     `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` excludes names (empty: all nodes). The same
     arguments give the same content hash on any machine, and the same bytes with the same HDF5 library. `progress(name)` is
@@ -63,6 +66,7 @@ def golden(
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level; the levels are: {', '.join(LEVELS)}")
     chosen = chosen_nodes(graph, level, layers)
+    given = checked_inputs(graph, inputs)
     with _writing(path, graph, level != "digest") as writer:
 
         def write_steps(name: str, steps: dict[str, IntArray]) -> None:
@@ -74,7 +78,7 @@ def golden(
         writer.file.attrs.update(remarks or {})
         run(
             graph,
-            image,
+            given,
             writer.tensor,
             nodes=chosen,
             observe_steps=write_steps if level == "steps" else None,
@@ -82,7 +86,13 @@ def golden(
             progress=progress,
             threads=threads,
         )
-        return writer.finish(level, layers, digest(image), [n.name for n in graph.nodes if n.name not in chosen])
+        return writer.finish(level, layers, inputs_sha256(given), [n.name for n in graph.nodes if n.name not in chosen])
+
+
+def inputs_sha256(given: Mapping[str, IntArray]) -> str:
+    """The SHA-256 of the inputs of a run, as ``image_sha256`` has it."""
+    hashes = {name: digest(value) for name, value in given.items()}
+    return next(iter(hashes.values())) if len(hashes) == 1 else hash_of(hashes)
 
 
 def store_stimulus(graph: Graph, name: str, tensors: Mapping[str, IntArray], path: str | Path) -> str:
@@ -106,7 +116,8 @@ def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[st
     require_matches(layers, names)
     chosen = {name for name in names if chooses(layers, name)}
     if level == "boundary":
-        chosen = {n for n in chosen if graph.tensors[n].fmt.dtype.itemsize <= 2 or n == graph.output.name}
+        kept = (graph.output.name, *(node.name for node in graph.inputs))  # an input cannot be computed again
+        chosen = {n for n in chosen if graph.tensors[n].fmt.dtype.itemsize <= 2 or n in kept}
     if not chosen:
         raise IntsimError(f"level {level!r} and the globs {' '.join(layers)!r} leave no tensor to write")
     return chosen
