@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import intsim
+from intsim import ops
 from intsim.arith.jit import HAS_COMPILER
 from intsim.cli._common import COMPILING
 from intsim.cli.main import main
@@ -52,6 +53,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("kernels") is not None:
                 item.add_marker(pytest.mark.skip(reason=NO_NUMBA))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_operators() -> Iterator[None]:
+    """A file's operators from outside are gone after it: other tests run over all operators that there are."""
+    before = set(ops.REGISTRY)
+    yield
+    for name in set(ops.REGISTRY) - before:
+        del ops.REGISTRY[name]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

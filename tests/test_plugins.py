@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,12 @@ PORTIONS = Op(name="portions", steps=portions, inputs={"x": I8}, params={"b": Pa
 
 
 @pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("plugin") / "team_operators.py"
     path.write_text(PLUGIN)
     plugins.load(str(path))
-    return path
+    yield path
+    del sys.modules[path.stem]
 
 
 @pytest.fixture
@@ -75,11 +76,10 @@ def made(plugin: Path) -> Callable[..., Op]:
 @pytest.fixture(autouse=True)
 def forgotten() -> Any:
     """The registry is as it was after a test."""
-    before = dict(ops.REGISTRY)
+    before = set(ops.REGISTRY)
     yield
-    for name in [name for name in ops.REGISTRY if name not in before]:
+    for name in set(ops.REGISTRY) - before:
         del ops.REGISTRY[name]
-    ops.REGISTRY.update(before)
 
 
 def command(*args: str | Path, plugin: Path | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
