@@ -1,10 +1,10 @@
 """intsim: the reference machine for integer-only vision transformers.
 
 ``load`` a model file, ``run`` it on a picture, write a ``golden`` file of every tensor in between, ``diff`` a device's dump
-with it. ``quantize`` makes a model from a checkpoint, ``synth`` one with random weights. Operators are in ``intsim.ops``,
-their primitives in ``intsim.arith``, the disputed choices in ``intsim.dialects``. Nothing heavy is imported before it is
-used. What happens unasked, such as a damaged cache that is made anew, goes to the logger ``intsim``, which prints nothing
-unless a program configures `logging`.
+with it. ``quantize`` makes a model from a checkpoint, ``synth`` one with random weights, a ``Builder`` any graph of
+operators. Operators are in ``intsim.ops``, their primitives in ``intsim.arith``, the disputed choices in
+``intsim.dialects``. Nothing heavy is imported before it is used. What happens unasked, such as a damaged cache that is made
+anew, goes to the logger ``intsim``, which prints nothing unless a program configures `logging`.
 """
 
 import logging
@@ -16,6 +16,7 @@ from ._version import NUMERICS, __version__
 if TYPE_CHECKING:
     from .debugging.core import diff
     from .debugging.result import Diff
+    from .engine.builder import Builder
     from .engine.graph import Graph, Node
     from .engine.interpreter import run
     from .errors import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
+    "Builder": "engine.builder",
     "diff": "debugging.core",
     "Diff": "debugging.result",
     "Graph": "engine.graph",
@@ -80,6 +82,7 @@ __all__ = [
     "NUMERICS",
     "AlreadyQuantized",
     "BoundError",
+    "Builder",
     "CheckpointNotFound",
     "ConfigurationNotFound",
     "Diff",

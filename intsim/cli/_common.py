@@ -160,7 +160,7 @@ def read_given(picture: Path | None, arrays: tuple[str, ...], graph: Graph, resi
     if resize:
         raise click.UsageError("--resize is of pictures; the arrays of --input have the shape that the model takes")
     if not arrays:
-        raise click.UsageError("name a PICTURE" if graph.takes_picture else f"give {' '.join(asked_for(graph))}")
+        raise click.UsageError("Missing argument 'PICTURE'" if graph.takes_picture else f"give {' '.join(asked_for(graph))}")
     from ..storage.input_files import read_inputs
 
     return read_inputs(graph, arrays)

@@ -44,7 +44,7 @@ def command(network: Path, picture: Path | None, arrays: tuple[str, ...], runtim
     if picture is not None and arrays:
         raise click.UsageError("a picture and --input are both inputs of the network; give one of them")
     if picture is None and not arrays:
-        raise click.UsageError("name a PICTURE, or give --input [NAME=]FILE.npy for every input")
+        raise click.UsageError("Missing argument 'PICTURE', or --input [NAME=]FILE.npy for every input")
     if picture is not None and not (len(sizes) == 1 and like_picture(*takes.values())):
         listed = ", ".join(f"{name} ({bound.fmt} {list(bound.shape)})" for name, bound in takes.items())
         raise IntsimError(f"{picture}: the network takes no picture, but {listed}; give them with --input [NAME=]FILE.npy")

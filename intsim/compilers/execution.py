@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ValueInfoProto
+from onnx import ModelProto, ValueInfoProto
 
 from ..arith import AnyArray, TensorBound, format_named
 from ..engine.inputs import FORMATS, Inputs, checked_by, checked_input, input_bound
@@ -71,25 +71,14 @@ def save_dump(executed: Executed, path: str | Path) -> None:
 
 def described(path: Path) -> tuple[dict[str, Any], dict[str, TensorBound]]:
     """What a model's metadata says of its network, with its ``outputs``, and the shape, format and range of each input."""
-    require_file(path, "an ONNX model")
+    model, record = opened(path)
     try:
-        model = onnx.load(str(path), load_external_data=False)
-        metadata = {entry.key: entry.value for entry in model.metadata_props}
-    except (DecodeError, ValueError, OSError, RecursionError):
-        raise FileError(f"{path}: not an ONNX file, or damaged; write it again with 'intsim export MODEL'") from None
-    if METADATA not in metadata:
-        raise FileError(f"{path}: not an ONNX model of intsim's, as 'intsim export MODEL' writes them")
-    try:
-        record = checked_record(json.loads(metadata[METADATA]), [output.name for output in model.graph.output])
-        takes = {value.name: _taken(value, record) for value in model.graph.input}
+        takes = {value.name: taken(value, record) for value in model.graph.input}
         if not takes:
             raise ValueError("it has no input")
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{path}: what intsim wrote in it of its network is damaged ({error}); write it again") from None
+    except ValueError as error:
+        raise _damaged(path, error) from None
     record["functions"] = len(model.functions)
-    for tensor in model.graph.initializer:
-        if tensor.data_location:
-            raise FileError(f"{path}: {tensor.name} has its values in another file; models of intsim's have theirs inside")
     try:
         require_integers(model)
     except IntsimError as error:
@@ -99,7 +88,35 @@ def described(path: Path) -> tuple[dict[str, Any], dict[str, TensorBound]]:
     return record, takes
 
 
-def _taken(value: ValueInfoProto, record: Mapping[str, Any]) -> TensorBound:
+def _damaged(path: Path, error: Exception) -> FileError:
+    return FileError(f"{path}: what intsim wrote in it of its network is damaged ({error}); write it again")
+
+
+def opened(path: Path, edited: bool = False) -> tuple[ModelProto, dict[str, Any]]:
+    """A model of intsim's, with what its metadata says of its network. FileError where the file is none.
+
+    The outputs of an `edited` one may be nodes that intsim did not write.
+    """
+    require_file(path, "an ONNX model")
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+    except (DecodeError, ValueError, OSError, RecursionError):
+        raise FileError(f"{path}: not an ONNX file, or damaged; write it again with 'intsim export MODEL'") from None
+    if METADATA not in metadata:
+        raise FileError(f"{path}: not an ONNX model of intsim's, as 'intsim export MODEL' writes them")
+    try:
+        outputs = [] if edited else [output.name for output in model.graph.output]
+        record = checked_record(json.loads(metadata[METADATA]), outputs)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    for tensor in model.graph.initializer:
+        if tensor.data_location:
+            raise FileError(f"{path}: {tensor.name} has its values in another file; models of intsim's have theirs inside")
+    return model, record
+
+
+def taken(value: ValueInfoProto, record: Mapping[str, Any]) -> TensorBound:
     """The shape, format and range of an input of the model. ValueError with what is wrong."""
     kind = value.type.tensor_type
     shape = tuple(side.dim_value for side in kind.shape.dim)

@@ -2,7 +2,8 @@
 standard operators that its equation wrote down; or those operators in its place, which most compilers need.
 
 Tensors bear the names of their nodes. Between operators they are int32 (int64 where a value may not fit), whatever format
-they hold; the formats are in the model's metadata, so that what a runtime computes can be compared with a golden file.
+they hold; the formats are in the model's metadata, so that what a runtime computes can be compared with a golden file. The
+nodes of the form with functions have notes of what they are, so that `onnx_back` can read an edited model.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from ..symbols import trace
 from .limbs import Limbs, digit_names
 from .onnx_call import Written, written
 from .onnx_form import OPSET
+from .onnx_notes import KEY, plain, write_note
 
 IR_VERSION = 10
 DOMAIN = "intsim"
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-METADATA = "intsim"  # key of the model's metadata
+METADATA = KEY  # of the model's metadata
 
 
 def onnx_model(graph: Graph, layers: Collection[str] = (), inline: bool = False, width: int = 64) -> ModelProto:
@@ -41,7 +43,7 @@ def onnx_model(graph: Graph, layers: Collection[str] = (), inline: bool = False,
     hold is several, its digits, named ``NAME.limb0`` and so on. Raises IntsimError naming the node whose operator cannot be
     written, or a glob that matches none.
     """
-    writer = _Writer(graph, width)
+    writer = _Writer(graph, width, noted=not inline and width == 64)
     for node in graph.nodes:
         try:
             writer.add(node)
@@ -89,8 +91,8 @@ def _chosen(graph: Graph, layers: Collection[str]) -> list[str]:
 class _Writer:
     """The parts of a model while it is written."""
 
-    def __init__(self, graph: Graph, width: int) -> None:
-        self.graph, self.width = graph, width
+    def __init__(self, graph: Graph, width: int, noted: bool) -> None:
+        self.graph, self.width, self.noted = graph, width, noted
         self.limbs = None if width == 64 else Limbs(width)
         self.names: dict[str, list[str]] = {}  # of the tensors that hold a node's result
         self.nodes: list[NodeProto] = []
@@ -111,6 +113,7 @@ class _Writer:
             for value, name in zip(values, self.names[node.name], strict=True):
                 self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
                 self.types[name] = TensorProto.INT32
+            self.note(node, None)
         else:
             self.call(node)
 
@@ -148,6 +151,12 @@ class _Writer:
         outputs = self.names[node.name] = self.named(digit_names(node.name, len(body.outputs)))
         self.nodes.append(helper.make_node(function.name, arguments, outputs, name=node.name, domain=function.domain))
         self.types |= dict.fromkeys(outputs, body.carrier)
+        self.note(node, function)
+
+    def note(self, node: Node, function: FunctionProto | None) -> None:
+        """Note at the node that was written last which node of the graph it is."""
+        if self.noted:
+            write_note(self.nodes[-1], node, str(self.graph.tensors[node.name].fmt), function)
 
     def dialect(self, node: Node) -> Any:
         return self.graph.dialect if REGISTRY[node.op].choices else None
@@ -195,6 +204,9 @@ class _Writer:
         formats = {node.name: str(graph.tensors[node.name].fmt) for node in graph.nodes}
         record: dict[str, Any] = {"model_sha256": graph.content_hash, "dialect": graph.dialect.name, "formats": formats}
         record["inputs"] = {node.name: node.integers() for node in graph.inputs}
+        if self.noted:
+            record |= {"choices": graph.dialect.choices(), "config": graph.config, "provenance": graph.provenance}
+            record["input_scales"] = {n.name: plain(n.scale) for n in graph.inputs if n.scale is not None}
         if self.limbs is not None:
             split = {name: names for name, names in self.names.items() if len(names) > 1}
             record |= {"width": self.width, "limb_bits": self.limbs.k, "limbs": split}

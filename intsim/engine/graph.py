@@ -63,82 +63,20 @@ def constant_node(name: str, value: IntArray, scale: Scale | None) -> Node:
     return Node(name, CONSTANT, params={"value": value}, scale=scale, scales={"value": scale})
 
 
-class Graph:
-    """Nodes in execution order, their dialect, and their provenance. The constructor checks and proves the graph.
+class CheckedNodes:
+    """Nodes that are checked and proved one by one, as they are admitted.
 
-    `tensors` maps the name of each node to the shape, format and proven bounds of its output, `scales` to its real scale,
-    `released` to the tensors that are not used after the node has run. Inputs may be several, of any format and shape; see
-    `inputs.py`. The output of the last node is the output of the graph. Raises GraphError (BoundError if a value may leave
-    its format).
+    `by_name` has them in order, `tensors` the shape, format and proven bounds of each output, `scales` its real scale.
     """
 
-    def __init__(
-        self,
-        nodes: list[Node],
-        dialect: Dialect,
-        config: dict[str, Any] | None = None,
-        provenance: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
-        self.config = config or {}
-        self.provenance = provenance or {}
         self.by_name: dict[str, Node] = {}
         self.tensors: dict[str, TensorBound] = {}
         self.scales: dict[str, Scale | None] = {}
-        for node in nodes:
-            self._admit(node)
-        self.nodes = tuple(self.by_name.values())
-        self.inputs = tuple(node for node in self.nodes if node.op == INPUT)
-        if not self.inputs:
-            raise GraphError("the graph is empty or has no input")
-        self.released = releases(self.nodes)
 
-    @property
-    def input(self) -> Node:
-        """The first of its inputs."""
-        return self.inputs[0]
-
-    @property
-    def takes_picture(self) -> bool:
-        """Whether its only input is a picture, u8 [height, width, 3]."""
-        return len(self.inputs) == 1 and is_picture(self.input.params)
-
-    @property
-    def output(self) -> Node:
-        """The node whose output is the output of the graph."""
-        return self.nodes[-1]
-
-    @cached_property
-    def content_hash(self) -> str:
-        """SHA-256 over everything that determines the results: nodes, parameters, and the choices of the dialect."""
-        arrays = {
-            f"{node.name}.{key}": [array.dtype.str.lstrip("<>=|"), list(array.shape), digest(array)]
-            for node in self.nodes
-            for key, array in node.arrays().items()
-        }
-        structure = [[n.name, n.op, list(n.inputs), n.integers()] for n in self.nodes]
-        return hash_of({"nodes": structure, "arrays": arrays, "dialect": self.dialect.choices()})
-
-    def record(self) -> list[dict[str, Any]]:
-        """The nodes as JSON data; of arrays only the names."""
-        return [
-            {
-                "name": n.name,
-                "op": n.op,
-                "inputs": list(n.inputs),
-                "params": n.integers(),
-                "arrays": sorted(n.arrays()),
-                **({"scale": float(n.scale)} if isinstance(n.scale, (int, float)) else {}),
-            }
-            for n in self.nodes
-        ]
-
-    def origin(self) -> dict[str, str]:
-        """Configuration, dialect and provenance as JSON: the attributes that model and golden files share."""
-        dialect = {"name": self.dialect.name, **self.dialect.choices()}
-        return {"config": json.dumps(self.config), "dialect": json.dumps(dialect), "provenance": json.dumps(self.provenance)}
-
-    def _admit(self, node: Node) -> None:
+    def admit(self, node: Node) -> None:
+        """Add a node. Raises GraphError naming it, BoundError where a value may leave its format."""
         if not NAME.fullmatch(node.name) or node.name == RESERVED:
             raise GraphError(
                 f"{node.name!r} is not a node name; use letters, digits and _ joined by dots, but not {RESERVED!r}"
@@ -190,6 +128,79 @@ class Graph:
         if node.op in (INPUT, CONSTANT):
             return node.scale
         return operator(node).scale([self.scales[name] for name in node.inputs], node)
+
+
+class Graph(CheckedNodes):
+    """Nodes in execution order, their dialect, and their provenance. The constructor checks and proves the graph.
+
+    `tensors` maps the name of each node to the shape, format and proven bounds of its output, `scales` to its real scale,
+    `released` to the tensors that are not used after the node has run. Inputs may be several, of any format and shape; see
+    `inputs.py`. The output of the last node is the output of the graph. Raises GraphError (BoundError if a value may leave
+    its format).
+    """
+
+    def __init__(
+        self,
+        nodes: list[Node],
+        dialect: Dialect,
+        config: dict[str, Any] | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(dialect)
+        self.config = config or {}
+        self.provenance = provenance or {}
+        for node in nodes:
+            self.admit(node)
+        self.nodes = tuple(self.by_name.values())
+        self.inputs = tuple(node for node in self.nodes if node.op == INPUT)
+        if not self.inputs:
+            raise GraphError("the graph is empty or has no input")
+        self.released = releases(self.nodes)
+
+    @property
+    def input(self) -> Node:
+        """The first of its inputs."""
+        return self.inputs[0]
+
+    @property
+    def takes_picture(self) -> bool:
+        """Whether its only input is a picture, u8 [height, width, 3]."""
+        return len(self.inputs) == 1 and is_picture(self.input.params)
+
+    @property
+    def output(self) -> Node:
+        """The node whose output is the output of the graph."""
+        return self.nodes[-1]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over everything that determines the results: nodes, parameters, and the choices of the dialect."""
+        arrays = {
+            f"{node.name}.{key}": [array.dtype.str.lstrip("<>=|"), list(array.shape), digest(array)]
+            for node in self.nodes
+            for key, array in node.arrays().items()
+        }
+        structure = [[n.name, n.op, list(n.inputs), n.integers()] for n in self.nodes]
+        return hash_of({"nodes": structure, "arrays": arrays, "dialect": self.dialect.choices()})
+
+    def record(self) -> list[dict[str, Any]]:
+        """The nodes as JSON data; of arrays only the names."""
+        return [
+            {
+                "name": n.name,
+                "op": n.op,
+                "inputs": list(n.inputs),
+                "params": n.integers(),
+                "arrays": sorted(n.arrays()),
+                **({"scale": float(n.scale)} if isinstance(n.scale, (int, float)) else {}),
+            }
+            for n in self.nodes
+        ]
+
+    def origin(self) -> dict[str, str]:
+        """Configuration, dialect and provenance as JSON: the attributes that model and golden files share."""
+        dialect = {"name": self.dialect.name, **self.dialect.choices()}
+        return {"config": json.dumps(self.config), "dialect": json.dumps(dialect), "provenance": json.dumps(self.provenance)}
 
 
 class NodeContext(Protocol):
