@@ -45,7 +45,8 @@ def steps(x: IntArray, x0: int, b: int, c: int, n: int, m: int, e: int, bits: in
     exp = np.minimum(rounded, LARGEST)
     total = np.maximum(exp.sum(axis=-1, keepdims=True), 1)  # at least 1, by the condition
     factor = 2**32 // total
-    return {**found, "exp": exp, "sum": total, "factor": factor, "out": (exp * factor) >> (32 - bits)}
+    out = np.minimum((exp * factor) >> (32 - bits), 1 << bits)  # never more, which intervals do not see
+    return {**found, "exp": exp, "sum": total, "factor": factor, "out": out}
 
 
 def parameters(scale: float, n: int = 30) -> dict[str, int]:
