@@ -11,16 +11,19 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean
+.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests, on all processors"
 	@echo "make quick    the inner loop: under a minute"
+	@echo "make pythons  the inner loop with every Python from 3.11 that this machine has; says which it has not"
+	@echo "make lowest   the inner loop with the lowest versions that pyproject.toml allows"
 	@echo "make properties  every operator on 500 calls in each dialect, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
+	@echo "make page     the page that teaches with the hand, and its tests in headless Chromium"
 	@echo "make compilers  networks in TVM, IREE and TOSA's reference model, and what compilers make of integers, some ten minutes"
 	@echo "make runtimes  the same in TVM and TOSA's reference model alone, a minute and a half"
 	@echo "make cross    the C reference by gcc and clang, for arm and big-endian s390x in qemu, and a million calls of each operator"
@@ -30,7 +33,10 @@ help:
 	@echo "make generated  renew the operators' stub, and their part of docs/arithmetic.md"
 	@echo "make wheel    build a wheel, install it elsewhere, run the demo from there"
 	@echo "make coverage the operator tests with the compiler switched off, and how many lines they cover"
+	@echo "make without-numba  the reference part of the tests, and the demo, where Numba is not installed"
+	@echo "make bits32   the same where NumPy's default integer has 32 bits, in Debian's Python for i386"
 	@echo "make docs     run the commands in docs/ and put their real output beneath them"
+	@echo "make site     build the documentation site in build/site, and check its links, under a minute"
 	@echo "make bench    run the benchmarks in docs/performance.md anew, some ten minutes of a quiet machine"
 	@echo "make accuracy measure the tables of docs/accuracy.md anew, some ten minutes"
 	@echo "make vectors  make the operator vectors anew"
@@ -49,8 +55,21 @@ test: $(VENV)/.test
 
 # The inner loop: vectors, operators at their doors, the graph, plans, the rooms, one run of the main commands.
 QUICK := tests/test_vectors.py tests/test_ops_door.py tests/test_graph.py tests/test_plan.py tests/test_trace.py tests/test_rooms.py
+QUICKLY := "not mutant and not page and not random_graphs"
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k "not mutant and not page and not random_graphs"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+
+# Each in an environment of its own in build/pythons.
+pythons: $(VENV)/bin/python
+	$(BIN)/python tools/pythons.py build/pythons -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+
+lowest: $(VENV)/bin/python
+	rm -rf build/lowest && mkdir -p build/lowest
+	$(BIN)/python tools/lowest.py test > build/lowest/constraints.txt
+	$(PYTHON) -m venv build/lowest/venv
+	build/lowest/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint build/lowest/constraints.txt \
+	    --editable '.[test]'
+	build/lowest/venv/bin/python -m pytest -q -p no:cacheprovider -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
 
 # Both implementations of every operator on many calls that Hypothesis finds.
 properties: $(VENV)/.test
@@ -73,6 +92,19 @@ iverilog:
 	@command -v iverilog > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	    apt-get update -qq && apt-get install -y -qq iverilog > /dev/null; } || \
 	    { echo "make rtl needs Icarus Verilog; install the package iverilog of your system" >&2; exit 2; }
+
+# One HTML file, in build/teaching; axe-core, which checks that everyone can use it, is only installed for the tests.
+page: $(VENV)/.page | chromium
+	$(BIN)/python tools/teaching_page.py
+	@test -d build/page/node_modules/axe-core || npm install --silent --no-save --prefix build/page $(AXE) > /dev/null 2>&1 || \
+	    echo "npm cannot install $(AXE): its rules of access are not checked" >&2
+	$(BIN)/python -m pytest -q tests/test_teaching_page.py
+
+AXE := axe-core@4.10.2
+chromium:
+	@{ command -v chromium && command -v chromedriver; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	    apt-get update -qq && apt-get install -y -qq chromium chromium-driver npm > /dev/null; } || \
+	    { echo "make page needs Chromium and its driver; install the packages chromium and chromium-driver of your system" >&2; exit 2; }
 
 lint: $(VENV)/.dev $(VENV)/.test  # types of pytest, Hypothesis and ONNX are read, too
 	$(BIN)/ruff format --check .
@@ -101,6 +133,27 @@ wheel: $(VENV)/.dev
 coverage jit-off: $(VENV)/.test
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n auto tests/test_arith.py tests/test_vectors.py -k "not mutant" \
 	    --cov=intsim.arith --cov=intsim.ops --cov-report=term --cov-fail-under=90
+
+# What must work where Numba is missing; tests marked `kernels` are skipped there, and counted.
+WITHOUT_NUMBA := arith vectors ops_door dialects graph plan trace symbols compare without_numba
+without-numba: build/without-numba/.done
+	build/without-numba/bin/python -m pytest -q -n auto -p no:cacheprovider $(WITHOUT_NUMBA:%=tests/test_%.py) -k "not mutant"
+	build/without-numba/bin/intsim demo -o build/without-numba/out
+
+# The dependencies in pyproject.toml but Numba.
+build/without-numba/.done: pyproject.toml constraints.txt
+	rm -rf build/without-numba
+	$(PYTHON) -m venv build/without-numba
+	build/without-numba/bin/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	    print(*(d for d in p['dependencies'] + p['optional-dependencies']['testing'] if not d.startswith('numba')), sep='\n')" \
+	    > build/without-numba/requirements.txt
+	build/without-numba/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --requirement build/without-numba/requirements.txt pytest pytest-xdist
+	build/without-numba/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+bits32: $(VENV)/.core
+	$(BIN)/python tools/bits32.py build/bits32
 
 # COMPILERS names what is installed; tests of what is not are skipped, and say so.
 compilers: build/compilers/.done
@@ -138,6 +191,12 @@ formal: $(VENV)/.core
 
 docs: $(VENV)/.test
 	$(BIN)/python tools/run_docs.py
+
+# Warnings are errors. Nothing is fetched: links to other sites are not followed.
+site: $(VENV)/.docs
+	rm -rf build/site
+	$(BIN)/sphinx-build -q -W --keep-going docs build/site
+	$(BIN)/python tools/check_site.py build/site
 
 bench: $(VENV)/.bench
 	$(BIN)/python tools/run_docs.py docs/performance.md
@@ -177,6 +236,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl $(VENV)/.page: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@

@@ -26,9 +26,13 @@ def main() -> None:
     if not all(os.environ.get(key) == value for key, value in GENERIC.items()):
         sys.exit(subprocess.run([sys.executable, *sys.argv], env={**os.environ, **GENERIC}).returncode)
     import intsim
+    from intsim.arith.jit import HAS_COMPILER
     from intsim.kernels.threads import limited_to
     from intsim.languages.reference import write_reference
     from intsim.quantization.synth import random_picture
+
+    if not HAS_COMPILER:
+        sys.exit("this measures compiled kernels, and needs Numba")
 
     for preset in sys.argv[1:] or PRESETS:
         graph = intsim.synth(preset)

@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from intsim.arith.jit import HAS_COMPILER
 from intsim.kernels import gemm, isa
 
 TOKENS = 1025
@@ -80,6 +82,8 @@ def measured(variant: isa.Isa, rounds: int) -> list[dict[str, object]]:
 
 
 def main() -> None:
+    if not HAS_COMPILER:
+        sys.exit("this measures compiled kernels, and needs Numba")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--isa", choices=[str(v) for v in isa.available()], help="one variant  [default: all]")
     parser.add_argument("--rounds", type=int, default=3)

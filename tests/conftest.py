@@ -8,12 +8,14 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import intsim
+from intsim.arith.jit import HAS_COMPILER
 from intsim.cli._common import COMPILING
 from intsim.cli.main import main
 from intsim.engine.graph import Graph
@@ -21,6 +23,15 @@ from intsim.quantization.synth import random_picture
 
 from networks import TINY, tiny_graph
 
+NEED_NUMBA = [
+    "test_compile_cache.py",
+    "test_integer_only.py",
+    "test_kernels.py",
+    "emitted.py",
+    "test_bench.py",
+]  # whole files
+NO_NUMBA = "needs compiled kernels, thus Numba"
+collect_ignore = [] if HAS_COMPILER else NEED_NUMBA
 COMPILED = re.compile(re.escape(COMPILING).replace(re.escape("{}"), r"\w+") + "\n")
 
 
@@ -33,6 +44,23 @@ def pytest_configure() -> None:
     if number and hasattr(os, "sched_setaffinity"):
         processors = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {processors[int(number) % len(processors)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without Numba skip the tests marked ``kernels``; files that are about nothing else are not collected."""
+    if not HAS_COMPILER:
+        for item in items:
+            if item.get_closest_marker("kernels") is not None:
+                item.add_marker(pytest.mark.skip(reason=NO_NUMBA))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Without Numba say how many tests were skipped for it."""
+    if not HAS_COMPILER:
+        skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_NUMBA in str(report.longrepr)]
+        terminalreporter.write_line(
+            f"without Numba: {len(skipped)} tests that need kernels skipped, and the files {', '.join(NEED_NUMBA)}"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from typing import Any
 from llvmlite import binding as llvm
 from llvmlite import ir
 
+from intsim.kernels.emitted_tile import TileCode
 from intsim.kernels.forms import Form
-from intsim.kernels.tile import TileCode
 
 NAME = "tile"
 

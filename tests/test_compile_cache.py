@@ -140,6 +140,15 @@ def test_damaged_entries_are_compiled_again(damage: Callable[[Path], None], cach
     assert compiled(cache) == 0, "what was damaged has been replaced"
 
 
+def test_damage_is_logged(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    compiled(cache)
+    assert not caplog.records
+    DAMAGE["a bit of code flipped"](cache)
+    compiled(cache)
+    assert {record.name for record in caplog.records} == {"intsim.arith.compile_cache"}
+    assert all(record.getMessage().endswith(".nbc is damaged; its kernel is compiled again") for record in caplog.records)
+
+
 def test_entries_that_cannot_be_read_or_replaced_cost_only_time(cache: Path) -> None:
     compiled(cache)
     folders(cache)

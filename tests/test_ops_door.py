@@ -319,7 +319,7 @@ def test_an_empty_row_is_refused(name: str, face: str, shape: tuple[int, ...]) -
 def test_an_empty_batch_gives_an_empty_result(name: str, face: str, leading: tuple[int, ...]) -> None:
     arrays, params = VALID[name]
     one = face_of(name, face)(*arrays, **params)
-    none = face_of(name, face)(*(np.zeros((*leading, *np.shape(a)), int) for a in arrays), **params)
+    none = face_of(name, face)(*(np.zeros((*leading, *np.shape(a)), np.int64) for a in arrays), **params)
     assert none.shape == (*leading, *one.shape)
     assert none.dtype == one.dtype
 

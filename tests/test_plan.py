@@ -63,6 +63,7 @@ def test_fused_and_unfused_runs_agree_on_random_graphs(data: st.DataObject) -> N
         np.testing.assert_array_equal(result, expected[graph.output.name])
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("dialect", dialects.DIALECTS.values(), ids=str)
 def test_steps_of_a_segmenter(dialect: dialects.Dialect) -> None:
     steps = kinds(tiny_graph(dialect))
@@ -73,6 +74,7 @@ def test_steps_of_a_segmenter(dialect: dialects.Dialect) -> None:
     assert steps.count("upsample_nearest+argmax") == 1
 
 
+@pytest.mark.kernels
 def test_observed_nodes_are_computed(graph: Graph) -> None:
     softmax = "encoder.blocks.0.attn.softmax"
     assert softmax not in [step.name for step in fused(graph, ()).nodes]
@@ -81,6 +83,7 @@ def test_observed_nodes_are_computed(graph: Graph) -> None:
     assert [step.name for step in everything.nodes] == list(graph.by_name)
 
 
+@pytest.mark.kernels
 def test_attention_is_fused_around_observed_nodes(graph: Graph, image: np.ndarray) -> None:
     """If one tensor of attention is observed, the other nodes are still computed together."""
     expected: dict[str, np.ndarray] = {}
@@ -128,6 +131,7 @@ def test_plans_and_packed_weights_are_released_with_their_graph(image: np.ndarra
     assert reference() is None
 
 
+@pytest.mark.kernels
 def test_weights_are_packed_once(graph: Graph, image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     from intsim.kernels import gemm
 

@@ -402,3 +402,33 @@ def test_i64_ports_take_any_format(made: Callable[..., Op]) -> None:
         result=lambda params: signed(40),
     )  # fmt: skip
     assert ops.twice(np.array([[3, -5]], np.int32)).tolist() == [[2, -6]]
+
+
+def test_a_network_from_outside_is_quantized_and_run(tmp_path: Path) -> None:
+    """examples/networks, from weights and a configuration to classes and a golden file."""
+    from PIL import Image
+    from safetensors.numpy import save_file
+
+    example = Path(__file__).parent.parent / "examples" / "networks" / "patch_mlp.py"
+    config = {"kind": "patch-mlp", "img_size": [16, 24], "patch_size": 8, "embed_dim": 8, "num_classes": 5}
+    shapes = {
+        "patch_embed.proj.weight": (8, 3, 8, 8), "patch_embed.proj.bias": (8,), "norm.weight": (8,), "norm.bias": (8,),
+        "fc.weight": (16, 8), "fc.bias": (16,), "head.weight": (5, 16), "head.bias": (5,),
+    }  # fmt: skip
+    random = np.random.default_rng(5)
+    save_file(
+        {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}, tmp_path / "w.safetensors"
+    )
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    Image.fromarray(random.integers(0, 256, (16, 24, 3), np.uint8)).save(tmp_path / "p.png")
+    words = ("quantize", "w.safetensors", "--config", "config.json", "--calibrate", "p.png", "-o", "m.h5")
+    done = command(*words, plugin=example, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = command("run", "p.png", "-m", "m.h5", "--json", cwd=tmp_path)  # a model file needs no plugin
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["classes"]) == 5
+    done = command("golden", "p.png", "-m", "m.h5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "kind 'patch-mlp' is not one of segmenter, vit, deit, swin" in done.stderr

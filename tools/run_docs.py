@@ -27,6 +27,10 @@ PAGES = [
         "compilers.md",
         "c-reference.md",
         "proofs.md",
+        "reference/formats.md",
+        "tutorials/first-golden-file.md",
+        "tutorials/integer-onnx.md",
+        "tutorials/own-approximation.md",
     )
 ]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)

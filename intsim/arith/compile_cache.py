@@ -8,13 +8,14 @@ loaded, the kernel is compiled again, and the file replaced.
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from numba.core import caching
 
+LOG = logging.getLogger(__name__)
 DIGEST = hashlib.sha256().digest_size
 Base: Any = caching.IndexDataCacheFile  # a module without types
 
@@ -24,8 +25,10 @@ class VerifiedFiles(Base):  # type: ignore[misc]
 
     def save(self, key: Any, data: Any) -> None:
         """Store an entry; a full or read-only disk costs only that the kernel is compiled again another time."""
-        with suppress(OSError):
+        try:
             super().save(key, data)
+        except OSError as error:
+            LOG.warning("a compiled kernel was not stored, and will be compiled again: %s", error)
 
     def _load_index(self) -> dict[Any, str]:
         try:
@@ -58,6 +61,7 @@ def _verified(path: Path) -> bytes:
     stored = path.read_bytes()
     content = stored[DIGEST:]
     if _digest(path, content) != stored[:DIGEST]:
+        LOG.warning("%s is damaged; its kernel is compiled again", path)
         raise OSError(f"{path}: damaged")
     return content
 

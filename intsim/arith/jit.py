@@ -1,4 +1,8 @@
-"""Compilation of kernels: one decorator, one cache folder, and the list of all compiled functions.
+"""Compilation of kernels: whether there is a compiler, one decorator, one cache folder, and the list of compiled functions.
+
+Numba compiles kernels. It is missing on some platforms (WebAssembly, Python versions newer than Numba); only this module
+knows. There a kernel stays a Python function that nothing calls: operators compute by their reference, in NumPy (`Op`),
+plans fuse nothing (`engine.plan`), and what measures kernels refuses (`require_compiler`).
 
 Numba recompiles a cached kernel when the kernel's own file changes, but not when a primitive that it calls changes in
 another file. Stale arithmetic must never run, so the name of the cache folder contains the hash of every source file that
@@ -9,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -16,17 +21,38 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import numba
-import numba.extending
-from numba.core import event
+from ..errors import IntsimError
 
-from .compile_cache import verify
+try:
+    from . import numba_
+except ImportError as error:
+    ABSENT = "is not installed" if error.name in ("numba", "llvmlite") else f"cannot be imported ({error})"
+else:
+    ABSENT = ""
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 
 KERNEL_ROOMS, KERNEL_MODULES = ("arith", "kernels", "ops", "symbols"), ("dialects", "errors", "plugins")
 KERNELS: list[Any] = []  # every compiled function (a Numba dispatcher), for tests that read the compiled code
+HAS_COMPILER = not ABSENT  # whether kernels are compiled; also with NUMBA_DISABLE_JIT=1, which runs them as Python
+LOGGER = logging.getLogger("intsim")
+_unsaid = [f"Numba {ABSENT}: results are the same, but computing takes tens of times as long"] if ABSENT else []
+
+
+def remark_absence() -> None:
+    """Where there is no compiler, log once per process, as a warning, that computing is slow."""
+    try:
+        remark = _unsaid.pop()
+    except IndexError:
+        return
+    LOGGER.warning(remark)
+
+
+def require_compiler(what: str) -> None:
+    """Raise IntsimError where there is no compiler; `what` needs one."""
+    if ABSENT:
+        raise IntsimError(f"{what} needs Numba, which {ABSENT}; install it with: pip install numba")
 
 
 def kernel_sources() -> list[Path]:
@@ -39,7 +65,7 @@ def kernel_sources() -> list[Path]:
 @cache
 def cache_folder() -> Path:
     """The folder of compiled kernels, named by the hash of the sources: in the first of `_homes` that can be written."""
-    key = hashlib.sha256(numba.__version__.encode())
+    key = hashlib.sha256(numba_.VERSION.encode())
     for path in kernel_sources():
         key.update(path.name.encode() + path.read_bytes())
     folders = [home / key.hexdigest()[:16] for home in _homes()]
@@ -61,62 +87,53 @@ def _homes() -> list[Path]:
     return [*(Path(home) / "intsim" for home in asked if home), Path(tempfile.gettempdir()) / f"intsim-{user}"]
 
 
-class _Once(event.Listener):
-    """Calls `notify` at the first compilation in this process; loading a kernel from the cache does not count."""
-
-    def __init__(self, notify: Callable[[str], None]) -> None:
-        self._pending: Callable[[str], None] | None = notify
-
-    def on_start(self, event: event.Event) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending(event.data["dispatcher"].py_func.__module__.rpartition(".")[2])
-
-    def on_end(self, event: event.Event) -> None:
-        """Ignored."""
-
-
 def before_compiling(tell: Callable[[str], None]) -> None:
     """Call `tell` once, before the first kernel is compiled, in the thread that compiles it, with the name of its module."""
-    events: Any = event  # a module without types
-    events.register("numba:compile", _Once(tell))
+    if HAS_COMPILER:
+        numba_.before_compiling(tell)
 
 
 def kernel(function: F) -> F:
     """Compile `function` with Numba: nopython mode, no interpreter lock, integer division as in NumPy, cached on disk.
 
     Without a writable cache folder, each process compiles the kernel again. Raises TypeError for a generator function: Numba
-    cannot resume a generator that it loaded from the cache. The result is a Numba dispatcher, typed as `function`.
+    cannot resume a generator that it loaded from the cache. The result is a Numba dispatcher, typed as `function`; without a
+    compiler it is `function`.
     """
     if inspect.isgeneratorfunction(function):
         raise TypeError(f"{function.__name__} is a generator function, which Numba cannot cache on disk; return an array")
-    config: Any = numba.config
-    before = config.CACHE_DIR
-    try:
-        # Numba reads the setting when the decorator runs; restored afterwards, other packages keep their cache folder.
-        config.CACHE_DIR = str(cache_folder())
-        njit: Any = numba.njit(nogil=True, error_model="numpy", cache=_writable(cache_folder()))
-        compiled: F = njit(function)
-    finally:
-        config.CACHE_DIR = before
-    if _writable(cache_folder()):
-        verify(compiled)
+    if not HAS_COMPILER:
+        return function
+    compiled: F = numba_.compiled(function, str(cache_folder()), _writable(cache_folder()))
     KERNELS.append(compiled)
     return compiled
 
 
 def overload(function: Callable[..., Any]) -> Callable[[F], F]:
-    """`numba.extending.overload` without the check of argument names, which would require equal annotations, too."""
-    untyped: Any = numba.extending.overload
-    decorator: Callable[[F], F] = untyped(function, strict=False)
+    """Decorate a function that makes what kernels call for `function`; see `numba.extending.overload`."""
+    decorator: Callable[[F], F] = numba_.overload(function) if HAS_COMPILER else _unchanged
     return decorator
 
 
 def intrinsic(*, prefer_literal: bool = False) -> Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Any]]:
     """`numba.extending.intrinsic`, typed as kernels call the result: without the typing context."""
-    untyped: Any = numba.extending.intrinsic
-    decorator: Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Any]] = untyped(prefer_literal=prefer_literal)
+    decorator: Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Any]] = numba_.intrinsic(prefer_literal)
     return decorator
+
+
+def features() -> frozenset[str]:
+    """The processor's features, by LLVM's names; none without a compiler, or if it compiles for another processor."""
+    return numba_.features() if HAS_COMPILER else frozenset()
+
+
+def processor() -> str:
+    """LLVM's name of the processor: ``znver5``, ``sapphirerapids``, ``neoverse-n1``."""
+    require_compiler("naming the processor")
+    return numba_.processor()
+
+
+def _unchanged(function: F) -> F:
+    return function
 
 
 @cache

@@ -163,7 +163,7 @@ def isqrt(v: ArrayLike, mode: str) -> IntArray:
 def counting(n: int) -> IntArray:
     """The integers from 0 to n - 1."""
     symbolic = getattr(n, "counting", None)  # of a trace, see intsim.symbols
-    return np.arange(n) if symbolic is None else symbolic()
+    return np.arange(n, dtype=np.int64) if symbolic is None else symbolic()
 
 
 def whole_root(n: int) -> int:

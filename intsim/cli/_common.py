@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 import time
@@ -47,6 +48,14 @@ model_behind_option = click.option(
     help="Model file.  [default: the shipped model, or one next to GOLDEN]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+picture_argument = click.argument("picture", required=False, type=click.Path(path_type=Path))
+input_option = click.option(
+    "--input",
+    "arrays",
+    multiple=True,
+    metavar="[NAME=]FILE.npy",
+    help="An input of a model that takes arrays, instead of PICTURE; one for each input.",
+)
 resize_option = click.option("--resize", is_flag=True, help="Scale pictures of another size.")
 threads_option = click.option(
     "--threads",
@@ -99,13 +108,12 @@ def load_segmenter(path: Path | None) -> Graph:
 
 def require_labels(graph: Graph, path: Path | None) -> None:
     """Refuse a graph that does not end in labels [height, width]."""
-    from ..engine.classes import classifies
+    from ..engine.classes import classifies, labels_pixels
 
     named = path or resources.model()
     if classifies(graph):
         raise IntsimError(f"{named}: is a classifier and does not label pixels; 'intsim run' shows its classes")
-    height, width, _ = graph.tensors[graph.input.name].shape
-    if graph.output.op != "argmax" or graph.tensors[graph.output.name].shape != (height, width):
+    if not labels_pixels(graph):
         raise IntsimError(f"{named}: its last node {graph.output.name} does not give labels; 'intsim golden' runs it")
 
 
@@ -124,8 +132,43 @@ def read_picture(path: Path, graph: Graph, resize: bool) -> Any:
     """A picture file as the graph takes it."""
     from ..storage.pictures import read_picture as read
 
+    if not graph.takes_picture:
+        raise IntsimError(f"{path}: this model takes no picture, but {inputs_of(graph)}; give {' '.join(asked_for(graph))}")
     height, width, _ = graph.tensors[graph.input.name].shape
     return read(path, height, width, resize)
+
+
+def inputs_of(graph: Graph) -> str:
+    """The inputs of a graph in words."""
+    from ..engine.inputs import declared
+
+    return ", ".join(f"{node.name} ({declared(graph, node.name)})" for node in graph.inputs)
+
+
+def asked_for(graph: Graph) -> list[str]:
+    """The options that give every input of a graph."""
+    names = [node.name for node in graph.inputs]
+    return ["--input FILE.npy"] if len(names) == 1 else [f"--input {name}=FILE.npy" for name in names]
+
+
+def read_given(picture: Path | None, arrays: tuple[str, ...], graph: Graph, resize: bool) -> Any:
+    """The inputs of a graph: a picture file, or arrays in files (`arrays`, of the option --input)."""
+    if picture is not None and arrays:
+        raise click.UsageError("a picture and --input are both inputs of the model; give one of them")
+    if picture is not None:
+        return read_picture(picture, graph, resize)
+    if resize:
+        raise click.UsageError("--resize is of pictures; the arrays of --input have the shape that the model takes")
+    if not arrays:
+        raise click.UsageError("name a PICTURE" if graph.takes_picture else f"give {' '.join(asked_for(graph))}")
+    from ..storage.input_files import read_inputs
+
+    return read_inputs(graph, arrays)
+
+
+def files_of(arrays: tuple[str, ...]) -> list[Path]:
+    """The files that --input may name."""
+    return [Path(part) for text in arrays for part in {text, text.partition("=")[2]} if part]
 
 
 def height_and_width(text: str, option: str) -> tuple[int, int]:
@@ -195,14 +238,10 @@ def status(text: str) -> Status:
 
 
 def announce_compiling() -> None:
-    """Print a note when the first kernel has to be compiled, which takes seconds once.
-
-    Not with --json where nobody watches: whoever reads both streams as one expects JSON.
-    """
+    """Print a note when the first kernel has to be compiled, which takes seconds once."""
     from ..arith.jit import before_compiling, cache_remark
 
-    context = click.get_current_context(silent=True)
-    if context is not None and context.params.get("as_json") and not sys.stderr.isatty():
+    if _only_json():
         return
 
     def say(first: str) -> None:
@@ -211,6 +250,33 @@ def announce_compiling() -> None:
             click.echo(f"intsim: {remark}", err=True)
 
     before_compiling(say)
+
+
+class _Remarks(logging.Handler):
+    """Prints what the library logs as lines on the error stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not _only_json():
+            click.echo(f"intsim: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def remarks_shown() -> Iterator[None]:
+    """Within: warnings of the library, as that computing is slow without Numba, are lines on the error stream."""
+    logger, handler = logging.getLogger("intsim"), _Remarks(logging.WARNING)
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+
+
+def _only_json() -> bool:
+    """Whether a command prints JSON where nobody watches: whoever reads both streams as one expects nothing else."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("as_json")) and not sys.stderr.isatty()
 
 
 def shown(path: Path | str | None) -> str:

@@ -60,8 +60,11 @@ def command(
     shows the ratios of the medians. It needs the extra 'bench'. A model file contains integers only, so that the network
     beside it has the same dimensions and random weights.
     """
+    from ..arith.jit import require_compiler
+    from ..engine.inputs import require_picture
     from ..measurement.benchmark import benchmark
 
+    require_compiler("intsim bench")
     if sum(source is not None for source in (path, model, preset)) > 1:
         raise click.UsageError("give one of MODEL, --model and --synth")
     if preset is None and click.get_current_context().get_parameter_source("dialect") is ParameterSource.COMMANDLINE:
@@ -77,7 +80,9 @@ def command(
             graph, net, image = random_network(preset, dialect)
         else:
             graph = load_model(path or model)
-            image = random_image(graph)
+            if against is not None:
+                require_picture(graph, f"--against {against}")
+            image = random_inputs(graph)
             net = same_network(graph) if against is not None else None
         if against is not None and net is not None:
             from ..measurement.baselines import onnxruntime as ort
@@ -127,11 +132,16 @@ def same_network(graph: Graph) -> RealGraph:
     return built(graph.config, random.random_weights(graph.config, 0))
 
 
-def random_image(graph: Graph) -> IntArray:
-    """Random pixels of the size the model takes."""
+def random_inputs(graph: Graph) -> Any:
+    """Random pixels of the size the model takes, or random values of each of its inputs."""
     import numpy as np
 
-    return np.random.default_rng(0).integers(0, 256, graph.tensors[graph.input.name].shape, np.uint8)
+    draw = np.random.default_rng(0)
+    found = {}
+    for node in graph.inputs:
+        bound = graph.tensors[node.name]
+        found[node.name] = draw.integers(bound.lo, bound.hi, bound.shape, bound.fmt.dtype, endpoint=True)
+    return found if len(found) > 1 else found[graph.input.name]
 
 
 def tell(console: Console, result: Benchmark) -> None:

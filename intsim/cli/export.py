@@ -63,8 +63,8 @@ DRAWN = 4  # tensors whose first beats are drawn
 )
 @click.option(
     "--reference",
-    type=click.Choice(["c", "dpi", "sv"]),
-    help="Operators, or the whole model, in C; operators for DPI-C, or scalar cores as SystemVerilog functions.",
+    type=click.Choice(["c", "dpi", "sv", "js"]),
+    help="Operators, or the whole model, in C; operators for DPI-C or in JavaScript, or scalar cores in SystemVerilog.",
 )
 @click.option("--op", "ops", multiple=True, metavar="OP", help="With --reference: only these operators; may be repeated.")
 @click.option(
@@ -105,9 +105,9 @@ def command(
     layout, in TOML, describes how elements are packed into beats; docs/verification.md explains its keys: bits, signed,
     beat, lanes, first, endian, axes, tile, pad, lines.
 
-    With --reference, operators in C, for DPI-C or as SystemVerilog functions, or with SOURCE a whole model in C
-    (docs/c-reference.md). With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs beside
-    its own. With --tosa, the same as TOSA; --layers are the part that is written.
+    With --reference, operators in C, for DPI-C, as SystemVerilog functions or in JavaScript, or with SOURCE a whole model
+    in C (docs/c-reference.md). With --onnx, the model as a network for compilers (docs/compilers.md); --layers are outputs
+    beside its own. With --tosa, the same as TOSA; --layers are the part that is written.
     """
     if reference is not None or ops or dialects or arena is not None or weights is not None:
         if reference is None:

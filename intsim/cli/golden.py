@@ -9,13 +9,16 @@ import click
 from ._common import (
     announce_compiling,
     check_target,
+    files_of,
+    input_option,
     json_option,
     load_model,
     model_option,
     output_option,
+    picture_argument,
     progress,
     put_json,
-    read_picture,
+    read_given,
     resize_option,
     shown,
     threads_option,
@@ -23,7 +26,8 @@ from ._common import (
 
 
 @click.command("golden", epilog="Example: intsim golden street.png --level full --layers 'encoder.blocks.0.*' -o block0.h5")
-@click.argument("picture", type=click.Path(path_type=Path))
+@picture_argument
+@input_option
 @model_option
 @output_option("Golden file (HDF5).", "golden.h5")
 @click.option(
@@ -43,7 +47,8 @@ from ._common import (
 @threads_option
 @json_option
 def command(
-    picture: Path,
+    picture: Path | None,
+    arrays: tuple[str, ...],
     model: Path | None,
     output: Path,
     level: str,
@@ -52,15 +57,15 @@ def command(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Run the model on PICTURE and write its golden file."""
+    """Run the model on PICTURE, or on arrays, and write its golden file."""
     from ..storage.golden_file import golden, open_golden
 
-    check_target(output, picture, model)
+    check_target(output, picture, model, *files_of(arrays))
     graph = load_model(model)
-    image = read_picture(picture, graph, resize)
+    given = read_given(picture, arrays, graph, resize)
     announce_compiling()
     with progress("writing", len(graph.nodes)) as step:
-        content = golden(graph, image, output, level, layers, threads=threads, progress=step)
+        content = golden(graph, given, output, level, layers, threads=threads, progress=step)
     with open_golden(output) as written:
         tensors, left_out = len(written.tensors), len(written.left_out)
     size = output.stat().st_size

@@ -20,7 +20,7 @@ import click
 
 from .._version import __version__
 from ..errors import IntsimError, printable
-from ._common import UNUSABLE
+from ._common import UNUSABLE, remarks_shown
 from .hints import with_hint
 
 COMMANDS = (
@@ -65,7 +65,7 @@ class Commands(click.Group):
         extra["standalone_mode"] = False
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
-        with _killed_by_closed_pipes(), _ended_by_sigterm():
+        with _killed_by_closed_pipes(), _ended_by_sigterm(), remarks_shown():
             try:
                 code = super().main(args, **extra) or 0
             except click.ClickException as error:

@@ -13,6 +13,7 @@ import click
 from ._common import (
     announce_compiling,
     check_target,
+    inputs_of,
     json_option,
     model_behind_option,
     output_option,
@@ -67,11 +68,12 @@ def command(
     """
     from PIL import Image
 
-    from ..errors import FileError
-    from ..measurement.exposure import exposure, picture_of
+    from ..errors import FileError, IntsimError
+    from ..measurement.exposure import exposure
     from ..measurement.search import searched, stimuli
     from ..storage.files import replacing
     from ..storage.golden_file import open_golden
+    from ..storage.input_files import recorded_inputs
     from ..storage.model_file import model_behind
 
     if output is not None:
@@ -82,15 +84,18 @@ def command(
         raise FileError(f"{pictures}: is a file; name a folder")
     with open_golden(golden) as reference:
         graph = model_behind(reference, model)
-        image = picture_of(reference, graph)
+        inputs = recorded_inputs(reference, graph)
         content = reference.content_sha256
-    height, width, _ = image.shape
+    if not graph.takes_picture and (search or among is not None):
+        option = "--search" if search else "--among"
+        raise IntsimError(f"{option} tries pictures, and the model takes {inputs_of(graph)}; see 'intsim stimulus'")
     given = {path.name: read_picture(path, graph, resize=False) for path in _pictures_in(among)}
+    height, width = graph.tensors[graph.input.name].shape[:2] if graph.takes_picture else (1, 1)
     made = stimuli(height, width, search or 0, seed)
 
     announce_compiling()
     with progress("breaking rules at", None) as step:
-        found = replace(exposure(graph, image, progress=step), golden_sha256=content)
+        found = replace(exposure(graph, inputs, progress=step), golden_sha256=content)
     with progress("trying", None) as step:
         found, chosen = searched(graph, found, chain(given.items(), made), most=keep, progress=step)
     places = {one.name: among / one.name if among and one.name in given else pictures / f"{one.name}.png" for one in chosen}
@@ -104,7 +109,8 @@ def command(
         record["stimuli"] = [{"file": places[one.name].name, "exposes": one.exposes} for one in chosen]
         put_json(record, output)
         return
-    put_rich(lambda console: _render(console, found), output)
+    what = "this picture" if graph.takes_picture else "these inputs"
+    put_rich(lambda console: _render(console, found, what), output)
     for one in chosen:
         click.echo(f"{printed(places[one.name])}: exposes {one.exposes:,} more")
 
@@ -117,10 +123,10 @@ def _pictures_in(folder: Path | None) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in known and p.is_file()) if folder is not None else []
 
 
-def _render(console: Console, found: Exposure) -> None:
+def _render(console: Console, found: Exposure, what: str) -> None:
     from rich.table import Table
 
-    over = f"{found.pictures} pictures" if found.pictures > 1 else "this picture"
+    over = f"{found.pictures} pictures" if found.pictures > 1 else what
     same = f"{found.unseen:,} would look the same on {over}"
     never = f"; {found.equivalent:,} more show on no input of their nodes" if found.equivalent else ""
     console.print(

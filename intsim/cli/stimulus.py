@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the random values.")
 @json_option
 def command(golden: Path, nodes: tuple[str, ...], model: Path | None, output: Path, seed: int, as_json: bool) -> None:
-    """Find values for the inputs of single nodes that show the mistakes that GOLDEN's picture does not.
+    """Find values for the inputs of single nodes that show the mistakes that GOLDEN's picture, or other inputs, do not.
 
     NODE are names or globs; without any, all nodes are tried. Each file written is a golden file of a node's inputs and its
     output: 'intsim export' writes it for a bench, and 'intsim diff' judges the answer. Mistakes that no input of a node
@@ -32,16 +32,17 @@ def command(golden: Path, nodes: tuple[str, ...], model: Path | None, output: Pa
     """
     from ..engine.names import chooses, require_matches
     from ..errors import FileError, IntsimError, UnmatchedGlob
-    from ..measurement.exposure import exposure, picture_of
+    from ..measurement.exposure import exposure
     from ..measurement.stimulus import save, stimuli_beyond
     from ..storage.golden_file import open_golden
+    from ..storage.input_files import recorded_inputs
     from ..storage.model_file import model_behind
 
     if output.exists() and not output.is_dir():
         raise FileError(f"{output}: is a file; name a folder")
     with open_golden(golden) as reference:
         graph = model_behind(reference, model)
-        image = picture_of(reference, graph)
+        inputs = recorded_inputs(reference, graph)
     try:
         require_matches(nodes, graph.by_name)
     except UnmatchedGlob as error:
@@ -51,7 +52,7 @@ def command(golden: Path, nodes: tuple[str, ...], model: Path | None, output: Pa
         raise IntsimError(f"{', '.join(node.name for node in chosen)}: no inputs to drive; name nodes that compute")
     announce_compiling()
     with progress("breaking rules at", None) as step:
-        seen = exposure(graph, image, names={node.name for node in chosen}, progress=step)
+        seen = exposure(graph, inputs, names={node.name for node in chosen}, progress=step)
     with progress("driving", None) as step:
         found = stimuli_beyond(graph, seen, seed, progress=step)
     if found.exposed:

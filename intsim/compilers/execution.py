@@ -12,19 +12,20 @@ import h5py
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto
+from onnx import ValueInfoProto
 
-from ..arith import AnyArray, IntArray, format_named
+from ..arith import AnyArray, TensorBound, format_named
+from ..engine.inputs import FORMATS, Inputs, checked_by, checked_input, input_bound
 from ..errors import FileError, IntsimError
 from ..storage.files import replacing, require_file, require_room
 from .executors import executor, last_line
 from .limbs import WIDTHS, Limbs, digit_names
-from .onnx_model import METADATA, require_integers
+from .onnx_model import METADATA, onnx_type, require_integers
 
 
 @dataclass(frozen=True)
 class Executed:
-    """The picture and the tensors that a runtime computed, by name, in the types of their formats where they fit; its name
+    """The inputs and the tensors that a runtime computed, by name, in the types of their formats where they fit; its name
     and version, and the record of the network in the model's metadata.
     """
 
@@ -33,19 +34,19 @@ class Executed:
     record: dict[str, Any]
 
 
-def execute(path: str | Path, picture: IntArray, runtime: str) -> Executed:
-    """Compile a model and run it on a picture, u8 [height, width, 3].
+def execute(path: str | Path, inputs: Inputs, runtime: str) -> Executed:
+    """Compile a model and run it on the value of its only input, such as a picture u8 [height, width, 3], or on values by
+    the names of its inputs.
 
     Raises FileError for a file that is no model of intsim's, has float tensors, or values outside its folder; IntsimError
-    where the picture has another size, or the runtime is not installed or fails, with its own last line.
+    where an input has another type, shape or range, or the runtime is not installed or fails, with its own last line.
     """
     path = Path(path)
     found = executor(runtime)
-    record, name, shape = described(path)
-    if picture.shape != shape:
-        raise IntsimError(f"the picture is {_size(picture.shape)}, the model takes {_size(shape)}")
+    record, takes = described(path)
+    given = checked_by(takes, inputs)
     try:
-        outputs = found.compiled(path)({name: np.ascontiguousarray(picture, np.uint8)})
+        outputs = found.compiled(path)(given)
     except IntsimError as error:
         raise IntsimError(f"{runtime}: {error}{_hint(record, path)}") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  a runtime's own, of any kind
@@ -54,7 +55,7 @@ def execute(path: str | Path, picture: IntArray, runtime: str) -> Executed:
         what = f"no {lacking[0]}" if isinstance(outputs, Mapping) else f"{type(outputs).__name__} instead of outputs by name"
         raise IntsimError(f"{runtime}: it returned {what}")
     outputs = _joined({key: np.asarray(outputs[key]) for key in record["outputs"]}, record)
-    tensors = {key: _in_format(value, record["formats"].get(key)) for key, value in {name: picture, **outputs}.items()}
+    tensors = {key: _in_format(value, record["formats"].get(key)) for key, value in {**given, **outputs}.items()}
     return Executed(tensors, f"{runtime} {found.version()}", record)
 
 
@@ -68,8 +69,8 @@ def save_dump(executed: Executed, path: str | Path) -> None:
             file.create_dataset(name, data=value, track_times=False)
 
 
-def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
-    """What a model's metadata says of its network, with its ``outputs``, and the name and the shape of its input."""
+def described(path: Path) -> tuple[dict[str, Any], dict[str, TensorBound]]:
+    """What a model's metadata says of its network, with its ``outputs``, and the shape, format and range of each input."""
     require_file(path, "an ONNX model")
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -80,10 +81,9 @@ def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
         raise FileError(f"{path}: not an ONNX model of intsim's, as 'intsim export MODEL' writes them")
     try:
         record = checked_record(json.loads(metadata[METADATA]), [output.name for output in model.graph.output])
-        (value,) = model.graph.input
-        shape = tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
-        if len(shape) != 3 or min(shape) < 1 or shape[2] != 3 or value.type.tensor_type.elem_type != TensorProto.UINT8:
-            raise ValueError(f"its input {value.name} is no picture of bytes")
+        takes = {value.name: _taken(value, record) for value in model.graph.input}
+        if not takes:
+            raise ValueError("it has no input")
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: what intsim wrote in it of its network is damaged ({error}); write it again") from None
     record["functions"] = len(model.functions)
@@ -96,7 +96,21 @@ def described(path: Path) -> tuple[dict[str, Any], str, tuple[int, ...]]:
         raise FileError(f"{path}: {error}") from None
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise FileError(f"{path}: not a valid model: {last_line(error)}") from None
-    return record, value.name, shape
+    return record, takes
+
+
+def _taken(value: ValueInfoProto, record: Mapping[str, Any]) -> TensorBound:
+    """The shape, format and range of an input of the model. ValueError with what is wrong."""
+    kind = value.type.tensor_type
+    shape = tuple(side.dim_value for side in kind.shape.dim)
+    fmt = next((fmt for fmt in FORMATS.values() if onnx_type(fmt) == kind.elem_type), None)
+    if fmt is None or not shape or min(shape) < 1:
+        raise ValueError(f"its input {value.name} is no tensor of {', '.join(map(str, FORMATS.values()))}")
+    params = record["inputs"].get(value.name)
+    bound = TensorBound.full(shape, fmt) if params is None else input_bound(checked_input(params))
+    if (bound.shape, bound.fmt) != (shape, fmt):
+        raise ValueError(f"its input {value.name} is {fmt} {list(shape)}, not {bound.fmt} {list(bound.shape)}")
+    return bound
 
 
 def checked_record(record: Any, outputs: list[str]) -> dict[str, Any]:
@@ -110,6 +124,9 @@ def checked_record(record: Any, outputs: list[str]) -> dict[str, Any]:
         raise ValueError("formats" if not isinstance(formats, dict) else "limbs")
     for fmt in formats.values():
         format_named(fmt if isinstance(fmt, str) else "")
+    inputs = record.get("inputs", {})
+    if not isinstance(inputs, dict) or not all(isinstance(params, dict) for params in inputs.values()):
+        raise ValueError("inputs")
     width = record.get("width", 64)
     if "width" in record and (width not in WIDTHS or record.get("limb_bits") != Limbs(width).k):
         raise ValueError("width and limb_bits")
@@ -120,7 +137,7 @@ def checked_record(record: Any, outputs: list[str]) -> dict[str, Any]:
         raise ValueError(f"its output {unknown[0]} is no node")
     if lacking := [d for names in limbs.values() for d in names if names[0] in outputs and d not in outputs]:
         raise ValueError(f"its output {lacking[0]} is missing")
-    return {**record, "limbs": limbs, "outputs": outputs}
+    return {**record, "limbs": limbs, "inputs": inputs, "outputs": outputs}
 
 
 def _hint(record: Mapping[str, Any], path: Path) -> str:
@@ -150,7 +167,3 @@ def _in_format(value: AnyArray, name: str | None) -> AnyArray:
     fmt = format_named(name) if name is not None else None
     fits = fmt is not None and value.dtype.kind in "iu" and value.size and fmt.lo <= value.min() and value.max() <= fmt.hi
     return value.astype(fmt.dtype) if fits and fmt is not None else value
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -20,7 +20,7 @@ from ..symbols.expression import CONSTANT, INPUT, in_order
 
 OPSET = 18
 BIAS = 62  # of dividends: 2**62, a multiple of every power of two below
-POWERS = np.array([1 << i for i in range(63)])
+POWERS = np.array([1 << i for i in range(63)], np.int64)
 
 
 class Body:

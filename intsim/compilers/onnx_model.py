@@ -17,7 +17,7 @@ import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper, shape_inference
 
 from .._version import __version__
-from ..arith import AnyArray
+from ..arith import AnyArray, Format
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
@@ -62,6 +62,11 @@ def save_onnx(model: ModelProto, path: str | Path) -> None:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
+def onnx_type(fmt: Format) -> int:
+    """The element type of an input of the model: that of its format."""
+    return int(helper.np_dtype_to_tensor_dtype(fmt.dtype))
+
+
 def require_integers(model: ModelProto) -> None:
     """Raise IntsimError where a tensor of the model, or of a function's body, is not of integers."""
     flat = inliner.inline_local_functions(model) if model.functions else model
@@ -96,8 +101,10 @@ class _Writer:
     def add(self, node: Node) -> None:
         """One node of the graph."""
         if node.op == INPUT:
+            if self.limbs is not None and not self.limbs.fits(*self.interval(node.name)):
+                raise IntsimError(f"{self.width} bits do not hold its range; give the input a narrower one, lo and hi")
             self.names[node.name] = [node.name]
-            self.types[node.name] = TensorProto.UINT8
+            self.types[node.name] = onnx_type(self.graph.tensors[node.name].fmt)
         elif node.op == CONSTANT:
             values = self.store(f"{node.name}.value", np.asarray(node.params["value"], np.int32), self.interval(node.name))
             self.names[node.name] = self.named(digit_names(node.name, len(values)))
@@ -171,7 +178,7 @@ class _Writer:
         made = helper.make_graph(
             self.nodes,
             str(graph.config.get("name", "network")),
-            values(graph.input.name),
+            [value for node in graph.inputs for value in values(node.name)],
             [value for name in outputs for value in values(name)],
             self.initializers,
             value_info=[value for name in inner for value in values(name)],
@@ -187,6 +194,7 @@ class _Writer:
         )
         formats = {node.name: str(graph.tensors[node.name].fmt) for node in graph.nodes}
         record: dict[str, Any] = {"model_sha256": graph.content_hash, "dialect": graph.dialect.name, "formats": formats}
+        record["inputs"] = {node.name: node.integers() for node in graph.inputs}
         if self.limbs is not None:
             split = {name: names for name, names in self.names.items() if len(names) > 1}
             record |= {"width": self.width, "limb_bits": self.limbs.k, "limbs": split}

@@ -272,9 +272,9 @@ def _binned(error: IntArray, lowest: int, highest: int) -> IntArray:
         error = np.clip(error, *ends).astype(np.int64)
         lowest, highest = (min(max(end, ends[0]), ends[1]) for end in (lowest, highest))
     if highest - lowest >= len(error):
-        return np.bincount(np.searchsorted(_EDGES, error), minlength=bins)
-    counts = np.bincount(error - lowest)  # few distinct values: count each of them first
-    places = np.searchsorted(_EDGES, np.arange(lowest, highest + 1))
+        return np.bincount(np.searchsorted(_EDGES, error), minlength=bins).astype(np.int64)
+    counts = np.bincount((error - lowest).astype(np.intp))  # few distinct values: count each of them first
+    places = np.searchsorted(_EDGES, np.arange(lowest, highest + 1, dtype=np.int64))
     return np.bincount(places, weights=counts, minlength=bins).astype(np.int64)
 
 
@@ -296,14 +296,17 @@ class _Heat:
             planes = unequal.reshape(-1, *unequal.shape[-2:]) if unequal.ndim > 1 else unequal[None, None]
             places = np.count_nonzero(planes, axis=0)
         first = start if self.by_rows else 0
-        column = np.arange(self.size[1]) * self.grid[1] // self.size[1]
-        row = np.arange(first, first + len(places)) * self.grid[0] // self.size[0]
+        column = np.arange(self.size[1], dtype=np.int64) * self.grid[1] // self.size[1]
+        row = np.arange(first, first + len(places), dtype=np.int64) * self.grid[0] // self.size[0]
         if not self.by_rows and unequal.ndim == 1:
-            column = np.arange(start, start + places.shape[1]) * self.grid[1] // self.size[1]
+            column = np.arange(start, start + places.shape[1], dtype=np.int64) * self.grid[1] // self.size[1]
         across = np.add.reduceat(places, np.flatnonzero(np.diff(column, prepend=-1)), axis=1)
         down = np.add.reduceat(across, np.flatnonzero(np.diff(row, prepend=-1)), axis=0)
         self.counts[row[0] : row[-1] + 1, column[0] : column[-1] + 1] += down
 
     def share(self) -> FloatArray:
-        sizes = [np.bincount(np.arange(n) * g // n, minlength=g) for n, g in zip(self.size, self.grid, strict=True)]
+        sizes = [
+            np.bincount((np.arange(n, dtype=np.int64) * g // n).astype(np.intp), minlength=g)
+            for n, g in zip(self.size, self.grid, strict=True)
+        ]
         return self.counts / (np.outer(*sizes) * self.per_place)

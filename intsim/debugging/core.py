@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..engine.graph import Graph
+from ..engine.inputs import records_picture
 from ..engine.names import TensorName
 from ..errors import AlteredGolden, FileError, IntsimError, printable
 from ..measurement.exposure import load_score
@@ -99,7 +100,8 @@ def _compared(
         raise IntsimError(_nothing_in_common(reference, dump))
     warnings: list[str] = []
     if dump.image_sha256 and dump.image_sha256 != reference.image_sha256:
-        warnings.append("the two files were made from different pictures; every tensor may differ because of that")
+        what = "pictures" if any(records_picture(node) for node in reference.nodes) else "inputs"
+        warnings.append(f"the two files were made from different {what}; every tensor may differ because of that")
     dump, conventions = recognized(reference, dump)
     straight, layouts = straightened(reference, dump, expected)
     verdicts = isolate(graph, reference, straight, progress) if isolated and graph is not None else {}

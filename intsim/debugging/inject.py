@@ -14,6 +14,7 @@ from ..engine.interpreter import Progress
 from ..errors import IntsimError, UnknownNode
 from ..rules import Rule, computation_of, compute
 from ..storage.golden_file import GoldenFile, golden
+from ..storage.input_files import recorded_inputs
 
 FAULT = "fault"  # the root attribute that records what was injected
 
@@ -27,21 +28,17 @@ def inject(
     level: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Run `graph` on the picture of a golden file with rules broken, and write what the device would dump to `path`.
+    """Run `graph` on the inputs of a golden file with rules broken, and write what the device would dump to `path`.
 
     `faults` maps nodes to the rules they break; the consequences are computed up to the last node. The file has the tensors
     of the golden file (or of another `level`); its attribute ``fault`` records the faults. Returns how many elements each
-    faulty node gets wrong by itself: 0 means that the fault has no effect on this picture. Raises IntsimError for a node
-    that does not exist, a golden file without its picture, or a fault that cannot be computed.
+    faulty node gets wrong by itself: 0 means that the fault has no effect on these inputs. Raises IntsimError for a node
+    that does not exist, a golden file without its inputs, or a fault that cannot be computed.
     """
     for name in faults:
         if name not in graph.by_name:
             raise UnknownNode(name)
-    record = reference.tensors.get(graph.input.name)
-    if record is None or record.values is None:
-        raise IntsimError(
-            f"{reference.path}: has no picture to run the faulty device on; it must include {graph.input.name}"
-        )
+    given = recorded_inputs(reference, graph, "to run the faulty device on")
     wrong: dict[str, int] = {}
 
     def alter(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:
@@ -51,7 +48,7 @@ def inject(
         for rule in faults[node.name]:
             computation = rule.alter(computation)
         try:
-            # A picture and a constant have no inputs: the fault is applied to their own values.
+            # Inputs and constants have no inputs: the fault is applied to their own values.
             altered = compute(graph, node, computation, inputs if node.inputs else [value])
         except ValueError as error:
             names = " and ".join(rule.name for rule in faults[node.name])
@@ -61,6 +58,5 @@ def inject(
 
     injected = json.dumps({name: [rule.name for rule in rules] for name, rules in faults.items()})
     chosen = level or ("full" if reference.level == "digest" else reference.level)
-    picture = record.values[()]
-    golden(graph, picture, path, chosen, reference.layers, progress=progress, alter=alter, remarks={FAULT: injected})
+    golden(graph, given, path, chosen, reference.layers, progress=progress, alter=alter, remarks={FAULT: injected})
     return wrong

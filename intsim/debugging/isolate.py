@@ -171,8 +171,8 @@ class _Walker:
 
     def _expected(self, node: Node, inputs: list[IntArray | None]) -> tuple[IntArray | None, str]:
         if node.op == INPUT:
-            picture = golden_value(self.golden, node.name)
-            return picture, "" if picture is not None else "the golden file has no picture to compare it with"
+            given, what = golden_value(self.golden, node.name), "picture" if self.graph.takes_picture else "values"
+            return given, "" if given is not None else f"the golden file has no {what} to compare it with"
         known = [value for value in inputs if value is not None]
         if len(known) < len(inputs):
             missing = [name for name, value in zip(node.inputs, inputs, strict=True) if value is None]

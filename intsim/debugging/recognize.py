@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..arith import Format, IntArray
+from ..engine.graph import INPUT
+from ..engine.inputs import records_picture
 from ..errors import FileError
 from ..storage.golden_file import GoldenFile
 from .conventions import MULTIPLES, Convention, Shape, convention
@@ -146,7 +148,7 @@ def _recognized_once(reference: GoldenFile, dump: Dump) -> tuple[Dump, list[Foll
 
 def _groups(candidate: Candidate, reference: GoldenFile, dump: Dump) -> dict[str, list[str]]:
     """The tensors to which a convention applies, by the kind among which all must follow it, in execution order."""
-    ops = {node["name"]: node["op"] for node in reference.nodes}
+    ops = {node["name"]: "" if node["op"] == INPUT and not records_picture(node) else node["op"] for node in reference.nodes}
     groups: dict[str, list[str]] = {}
     for name, record in reference.tensors.items():
         item = dump.tensors.get(name)

@@ -36,8 +36,8 @@ def feeds_of(graph: Graph, golden: GoldenFile, dump: Dump, verdict: Verdict) -> 
         if value is None:
             return None
         values[name] = value
-    if graph.by_name[verdict.name].op == INPUT and (picture := golden_value(golden, verdict.name)) is not None:
-        values[verdict.name] = picture
+    if graph.by_name[verdict.name].op == INPUT and (given := golden_value(golden, verdict.name)) is not None:
+        values[verdict.name] = given
     return values
 
 

@@ -30,10 +30,17 @@ def classifies(graph: Graph) -> bool:
     """Whether the graph's output is the logits of one picture, at known scales."""
     tensor = graph.tensors[graph.output.name]
     return (
-        graph.scales[graph.output.name] is not None
+        graph.takes_picture
+        and graph.scales[graph.output.name] is not None
         and graph.output.op in ("linear", "residual_add")
         and tensor.shape[-1] == np.prod(tensor.shape)
     )
+
+
+def labels_pixels(graph: Graph) -> bool:
+    """Whether the graph's output is the labels [height, width] of one picture."""
+    shape = graph.tensors[graph.input.name].shape[:2]
+    return graph.takes_picture and graph.output.op == "argmax" and graph.tensors[graph.output.name].shape == shape
 
 
 def class_names(graph: Graph) -> list[str]:

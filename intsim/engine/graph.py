@@ -1,8 +1,8 @@
 """The network as data: a list of named integer operations, checked and proved when it is constructed.
 
 Every `Graph` is valid: the inputs of each node precede it, shapes and formats match, and interval arithmetic on weights and
-formats proves that no i32 can overflow, for any picture. If the proof fails, the error contains the node's name and the
-computed bound.
+formats proves that no i32 can overflow, for any values of its inputs. If the proof fails, the error contains the node's name
+and the computed bound.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..arith import I8, I16, I32, I64, U8, IntArray, Overflow, Scale, TensorBound
+from ..arith import I8, I16, I32, I64, IntArray, Overflow, Scale, TensorBound
 from ..dialects import Dialect
 from ..errors import BoundError, GraphError
 from ..ops import REGISTRY, Op
+from .inputs import checked_input, input_bound, is_picture
 
 INPUT, CONSTANT = "input", "constant"  # the two kinds of node that compute nothing
-SIDES = ("height", "width", "channels")
 CONSTANT_FORMATS = {1: I8, 2: I16, 4: I32}  # by bytes per element
 RESERVED = "graph"  # the name of the graph itself in files
 NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
@@ -53,8 +53,8 @@ class Node:
         return {k: v for k, v in self.params.items() if not isinstance(v, np.ndarray)}
 
 
-def input_node(name: str, height: int, width: int, scale: float) -> Node:
-    """The picture: u8 [height, width, 3]."""
+def input_node(name: str, height: int, width: int, scale: float | None) -> Node:
+    """A picture: u8 [height, width, 3]."""
     return Node(name, INPUT, params={"height": height, "width": width, "channels": 3}, scale=scale)
 
 
@@ -67,8 +67,9 @@ class Graph:
     """Nodes in execution order, their dialect, and their provenance. The constructor checks and proves the graph.
 
     `tensors` maps the name of each node to the shape, format and proven bounds of its output, `scales` to its real scale,
-    `released` to the tensors that are not used after the node has run. The output of the last node is the output of the
-    graph. Raises GraphError (BoundError if a value may leave its format).
+    `released` to the tensors that are not used after the node has run. Inputs may be several, of any format and shape; see
+    `inputs.py`. The output of the last node is the output of the graph. Raises GraphError (BoundError if a value may leave
+    its format).
     """
 
     def __init__(
@@ -87,14 +88,20 @@ class Graph:
         for node in nodes:
             self._admit(node)
         self.nodes = tuple(self.by_name.values())
-        if not self.nodes or self.nodes[0].op != INPUT:
-            raise GraphError("the graph is empty or does not start with its input")
+        self.inputs = tuple(node for node in self.nodes if node.op == INPUT)
+        if not self.inputs:
+            raise GraphError("the graph is empty or has no input")
         self.released = releases(self.nodes)
 
     @property
     def input(self) -> Node:
-        """The node that represents the picture."""
-        return self.nodes[0]
+        """The first of its inputs."""
+        return self.inputs[0]
+
+    @property
+    def takes_picture(self) -> bool:
+        """Whether its only input is a picture, u8 [height, width, 3]."""
+        return len(self.inputs) == 1 and is_picture(self.input.params)
 
     @property
     def output(self) -> Node:
@@ -155,7 +162,7 @@ class Graph:
     def _infer(self, node: Node) -> TensorBound:
         params: Any = node.params
         if node.op == INPUT:
-            return TensorBound.full([params[key] for key in SIDES], U8)
+            return input_bound(params)
         if node.op == CONSTANT:
             value = params["value"]
             return TensorBound(value.shape, CONSTANT_FORMATS[value.dtype.itemsize], int(value.min()), int(value.max()))
@@ -245,7 +252,7 @@ def hash_of(content: Any) -> str:
 def _checked_params(node: Node) -> dict[str, Any]:
     """The parameters of the node, each checked against its range and converted to its type. Raises GraphError."""
     if node.op == INPUT:
-        return {key: _side(key, _param(node, key)) for key in SIDES}
+        return checked_input(node.params)
     if node.op == CONSTANT:
         return {"value": _constant(_param(node, "value"))}
     op = operator(node)
@@ -258,12 +265,6 @@ def _param(node: Node, key: str) -> Any:
     if key not in node.params:
         raise GraphError(f"{node.name}: its parameter {key!r} is missing")
     return node.params[key]
-
-
-def _side(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
-        raise ValueError(f"{key} must be an integer from 1 to 65536, not {value!r}")
-    return value
 
 
 def _constant(value: Any) -> IntArray:

@@ -11,10 +11,11 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from ..arith import IntArray
-from ..errors import GraphError, IntsimError, UnknownNode
+from ..errors import GraphError, UnknownNode
 from ..kernels.threads import limited_to
 from .fused import Step
 from .graph import CONSTANT, INPUT, Graph, Node, Operation, operator
+from .inputs import Inputs, checked_inputs
 from .plan import fused, unfused
 
 Observer = Callable[[str, IntArray], None]
@@ -50,7 +51,7 @@ def walk(graph: Walkable[S], visit: Callable[[S, list[Value]], Value]) -> Value:
 
 def run(
     graph: Graph,
-    image: IntArray,
+    inputs: Inputs,
     observe: Observer | None = None,
     *,
     nodes: Collection[str] | None = None,
@@ -60,30 +61,32 @@ def run(
     face: str = "fast",
     threads: int | None = None,
 ) -> IntArray:
-    """Run `graph` on `image` (u8 [height, width, 3]) and return its output: labels [height, width] of a Segmenter, or
-    logits of a classifier.
+    """Run `graph` and return its output: labels [height, width] of a Segmenter, logits of a classifier, or any tensor.
 
+    `inputs` is the array of its only input, such as a picture u8 [height, width, 3], or a mapping from the names of its
+    inputs to arrays, each of the input's type, shape and range.
     `observe(name, value)` is called with the output of every node in `nodes` (None: every node), in execution order; nodes
     that are not observed are computed together where that is faster, with the same result. `observe_steps(name, steps)` is
     called with the intermediate values of every operator, recomputed by the reference. `alter(node, inputs, value)` returns
     a replacement for the output of a node, to inject faults. `progress(name)` is called when a node is done. `face` selects
     the implementation, ``fast`` or ``ref``; `threads` None means one per processor. The result depends on neither. Raises
-    IntsimError for an unsuitable image or an unknown node, GraphError (with node and row) if a wrapped exponential sum is 0.
+    IntsimError for an unsuitable input or an unknown node, GraphError (with node and row) if a wrapped exponential sum is 0.
     """
     observed = frozenset(graph.by_name if nodes is None else nodes)
     if unknown := observed - graph.by_name.keys():
         raise UnknownNode(min(unknown))
     separately = face != "fast" or alter is not None or observe_steps is not None
+    given = checked_inputs(graph, inputs)
     steps = unfused(graph) if separately else fused(graph, observed if observe is not None else ())
 
-    def visit(step: Step, inputs: list[IntArray]) -> IntArray:
-        node, value = step.nodes[-1], computed(graph, step, inputs, image, face)
+    def visit(step: Step, sources: list[IntArray]) -> IntArray:
+        node, value = step.nodes[-1], computed(graph, step, sources, given, face)
         if alter is not None:
-            value = alter(node, inputs, value)
+            value = alter(node, sources, value)
         if observe is not None and node.name in observed:
             observe(node.name, value)
         if observe_steps is not None and node.op not in (INPUT, CONSTANT):
-            observe_steps(node.name, operator(node).intermediates(inputs, dict(node.params), graph.dialect))
+            observe_steps(node.name, operator(node).intermediates(sources, dict(node.params), graph.dialect))
         if progress is not None:
             for part in step.nodes:
                 progress(part.name)
@@ -93,10 +96,12 @@ def run(
         return walk(steps, visit)
 
 
-def computed(graph: Graph, step: Step, inputs: Sequence[IntArray], image: IntArray, face: str = "fast") -> IntArray:
-    """The value of a step: its nodes computed together if possible, otherwise one by one."""
+def computed(
+    graph: Graph, step: Step, inputs: Sequence[IntArray], given: Mapping[str, IntArray], face: str = "fast"
+) -> IntArray:
+    """The value of a step: its nodes computed together if possible, otherwise one by one; `given` are the graph's inputs."""
     if step.nodes[0].op == INPUT:
-        return checked_image(graph, image)
+        return given[step.name]
     if (together := step.compute(inputs)) is not None:
         return together
     values = dict(zip(step.inputs, inputs, strict=True))
@@ -113,18 +118,3 @@ def replay(graph: Graph, node: Node, inputs: Sequence[IntArray], face: str = "fa
         return operator(node).compute(face, list(inputs), dict(node.params), graph.dialect, graph.tensors[node.name])
     except ValueError as error:
         raise GraphError(f"{node.name}: {error}") from None
-
-
-def checked_image(graph: Graph, image: IntArray) -> IntArray:
-    """`image`, checked to be u8 of the size of the graph's input; an IntsimError reports the required size."""
-    shape = graph.tensors[graph.input.name].shape
-    if getattr(image, "dtype", None) != np.uint8:
-        raise IntsimError(
-            f"the picture must be an array of uint8 pixels, not {getattr(image, 'dtype', type(image).__name__)}"
-        )
-    if image.shape != shape:
-        got = " x ".join(map(str, image.shape))
-        raise IntsimError(
-            f"the picture is {got}; this model takes {shape[0]} x {shape[1]} x {shape[2]} (height, width, RGB)"
-        )
-    return image

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ..arith.jit import HAS_COMPILER
 from ..kernels.isa import Isa, chosen
 from .fused import PATTERNS, Links, Step
 from .graph import Graph, releases
@@ -35,7 +36,10 @@ class Plan:
 
 
 def fused(graph: Graph, kept: Collection[str]) -> Plan:
-    """The plan that computes the values of the nodes in `kept` and the graph's output; cached with the graph."""
+    """The plan that computes the values of the nodes in `kept` and the graph's output; cached with the graph.
+
+    Without a compiler every node is a separate step.
+    """
     cache = CACHES.setdefault(graph, _Cache())
     key = (frozenset(kept), chosen())
     plan = cache.plans.get(key)
@@ -49,11 +53,12 @@ def fused(graph: Graph, kept: Collection[str]) -> Plan:
 
 def _made(graph: Graph, kept: Collection[str], prepared: dict[Any, Any]) -> Plan:
     links = Links(graph, kept, prepared)
+    patterns = PATTERNS if HAS_COMPILER else ()
     covered: set[str] = set()
     steps: dict[str, Step] = {}
     for node in graph.nodes:
         if node.name not in covered:
-            step = next((matched for match in PATTERNS if (matched := match(links, node)) is not None), None)
+            step = next((matched for match in patterns if (matched := match(links, node)) is not None), None)
             step = step or Step((node,), node.inputs)
             covered.update(part.name for part in step.nodes)
             steps[step.name] = step

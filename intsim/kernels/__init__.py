@@ -1,1 +1,6 @@
 """The compiled loops that several operators share, and how rows are distributed over threads."""
+
+from ..arith.jit import HAS_COMPILER
+
+if HAS_COMPILER:  # what kernels call where the processor has instructions for it, as LLVM code
+    from . import emitted_lookup, emitted_tile  # noqa: F401

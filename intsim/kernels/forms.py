@@ -13,11 +13,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 
 from .isa import Isa, chosen
-
-I32 = ir.IntType(32)
 
 
 class _Fields(NamedTuple):
@@ -38,27 +35,14 @@ class Form(_Fields):
     LEFT: ClassVar[type]  # type of staged left-hand values
     RIGHT: ClassVar[type]  # type of packed right-hand values
     INSTRUCTION: ClassVar[str]  # LLVM's name of the multiplying intrinsic; the plain form has none
+    OPERAND: ClassVar[int] = 32  # bits of the lanes of its operands, as LLVM declares them
+    SUMS: ClassVar[bool] = True  # whether it adds the products to the sums
 
     @classmethod
     def made(cls) -> Form:
         """The instance with the sizes of this class."""
         _, columns, _, group, _ = cls.SIZES
         return cls(*cls.SIZES, *((group, 1) if cls.INTERLEAVED else (1, columns)))
-
-    @classmethod
-    def dot(cls, builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        """Emit ``sums + left . right`` for vectors of i32 lanes; each lane contains a group of bytes or words.
-
-        From version 22 on, LLVM declares these intrinsics with bytes and words; it converts the older i32 declaration.
-        """
-        return emit_call(builder, cls.INSTRUCTION, sums.type, sums, left, right)
-
-
-def emit_call(builder: Any, name: str, result: ir.Type, *arguments: ir.Value) -> ir.Value:
-    """Emit the call of an LLVM intrinsic; the first call in a module also declares it."""
-    module = builder.module
-    function = module.globals.get(name) or ir.Function(module, ir.FunctionType(result, [a.type for a in arguments]), name)
-    return builder.call(function, arguments)
 
 
 class VnniBytes(Form):
@@ -94,12 +78,7 @@ class Avx2Words(Form):
 
     SIZES, LEFT, RIGHT = (6, 16, 8, 2, 0), np.int16, np.int16
     INSTRUCTION = "llvm.x86.avx2.pmadd.wd"
-
-    @classmethod
-    def dot(cls, builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        words = ir.VectorType(ir.IntType(16), 2 * sums.type.count)
-        pair = (builder.bitcast(left, words), builder.bitcast(right, words))
-        return builder.add(sums, emit_call(builder, cls.INSTRUCTION, sums.type, *pair))
+    OPERAND, SUMS = 16, False
 
 
 class DotprodBytes(Form):
@@ -107,12 +86,7 @@ class DotprodBytes(Form):
 
     SIZES, LEFT, RIGHT = (6, 16, 4, 4, 0), np.int8, np.int8
     INSTRUCTION = "llvm.aarch64.neon.sdot.v4i32.v16i8"
-
-    @classmethod
-    def dot(cls, builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
-        octets = ir.VectorType(ir.IntType(8), 4 * sums.type.count)
-        pair = (builder.bitcast(left, octets), builder.bitcast(right, octets))
-        return emit_call(builder, cls.INSTRUCTION, sums.type, sums, *pair)
+    OPERAND = 8
 
 
 class PlainWords(Form):

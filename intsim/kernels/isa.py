@@ -12,11 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import StrEnum
 from functools import cache
-from typing import Any
 
-import numba
-from llvmlite import binding as llvm
-
+from ..arith.jit import features as host_features
 from ..errors import IntsimError
 
 
@@ -44,21 +41,8 @@ _forced: ContextVar[Isa | None] = ContextVar("intsim_isa", default=None)
 
 @cache
 def features() -> frozenset[str]:
-    """The processor's features, by LLVM's names; none if Numba is configured to compile for another processor."""
-    config: Any = numba.config
-    if config.DISABLE_JIT or config.CPU_NAME or config.CPU_FEATURES:
-        return frozenset()
-    try:
-        host = llvm.get_host_cpu_features()
-    except RuntimeError:
-        return frozenset()
-    return frozenset(name for name, supported in host.items() if supported)
-
-
-def processor() -> str:
-    """LLVM's name of the processor: ``znver5``, ``sapphirerapids``, ``neoverse-n1``."""
-    config: Any = numba.config
-    return str(config.CPU_NAME or llvm.get_host_cpu_name())
+    """The processor's features, by LLVM's names."""
+    return host_features()
 
 
 @cache

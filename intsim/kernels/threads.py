@@ -11,12 +11,13 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from itertools import cycle, pairwise
 from queue import SimpleQueue
-from typing import TypeAlias, TypeVarTuple
+from typing import Any, TypeAlias, TypeVarTuple
 
 Arguments = TypeVarTuple("Arguments")
 Result: TypeAlias = int | BaseException  # what a kernel returned or raised
@@ -26,8 +27,37 @@ _threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
 
 
 def available() -> int:
-    """The number of processors that this process may use."""
+    """The number of processors that this process may use; 1 where no thread can be started."""
+    if not _startable():
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _startable() -> bool:
+    """Whether threads can be started, which Python in WebAssembly refuses."""
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        return False
+    return True
+
+
+class _Here(Executor):
+    """An executor that runs each call when it is submitted, in the thread that submits it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - raised again by `result`
+            future.set_exception(error)
+        return future
+
+
+def executor(workers: int, name: str) -> Executor:
+    """An executor with a number of threads of this name, or with none where no thread can be started."""
+    return ThreadPoolExecutor(workers, name) if _startable() else _Here()
 
 
 @contextmanager

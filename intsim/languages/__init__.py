@@ -1,1 +1,1 @@
-"""Operators and networks in other languages, printed from the expressions of `symbols`: C and SystemVerilog."""
+"""Operators and networks in other languages, printed from the expressions of `symbols`: C, SystemVerilog, JavaScript."""

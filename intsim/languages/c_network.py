@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from .._version import __version__
-from ..arith import AnyArray
+from ..arith import U8, AnyArray, Format, TensorBound
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
 from ..errors import IntsimError
 from ..ops import REGISTRY
@@ -32,6 +33,44 @@ class Place:
     last: int
 
 
+@dataclass(frozen=True)
+class CInput:
+    """An input: its node, its identifier and type in C, what is known of it, and whether it is needed as int32_t, too."""
+
+    name: str
+    identifier: str
+    ctype: str
+    bound: TensorBound
+    widened: bool
+
+    def record(self, places: Mapping[str, Place]) -> dict[str, object]:
+        """As the templates take it."""
+        shape = self.bound.shape
+        return {
+            "name": self.name,
+            "identifier": self.identifier,
+            "ctype": self.ctype,
+            "count": prod(shape),
+            "sides": "".join(f"[{size}]" for size in shape),
+            "limits": f"{self.bound.lo} to {self.bound.hi}",
+            "outside": " || ".join(self._outside()),
+            "size": f"INTSIM_{self.identifier.upper()}",
+            "place": f"arena + {places[self.name].offset}" if self.widened else "",
+        }
+
+    def _outside(self) -> Iterator[str]:
+        """The comparisons of an element with the ends of a range that is narrower than the format."""
+        if self.bound.lo > self.bound.fmt.lo:
+            yield f"{self.identifier}[i] < {self.bound.lo}"
+        if self.bound.hi < self.bound.fmt.hi:
+            yield f"{self.identifier}[i] > {self.bound.hi}"
+
+
+def _stored_as(port: Format) -> str:
+    """The type of the elements that an operator reads at a port."""
+    return "uint8_t" if port is U8 else "int32_t"
+
+
 class CNetwork:
     """The C files of a model: those of a library of its operators in its dialect, and the network.
 
@@ -52,6 +91,7 @@ class CNetwork:
         }
         self.library = CLibrary(ops, [graph.dialect], extra)
         self.functions = {f.name: f for functions in self.library.functions.values() for f in functions}
+        self.inputs = self._inputs()
         self.places = self._placed()
         self.arena = 4 * max((place.offset + place.size for place in self.places.values()), default=0)
         if limit is not None and self.arena > limit:
@@ -60,6 +100,24 @@ class CNetwork:
         self.constants: list[str] = []
         self.calls = [self._call(node) for node in graph.nodes if node.op not in (INPUT, CONSTANT)]
         self.image = len(self.bytes) > TEXT_LIMIT if image is None else image
+
+    # --- inputs ---------------------------------------------------------------------------------------------------------
+
+    def _inputs(self) -> dict[str, CInput]:
+        """The inputs: their identifiers, types, and whether operators need them widened to 32 bits."""
+        found: dict[str, CInput] = {}
+        for i, node in enumerate(self.graph.inputs):
+            bound = self.graph.tensors[node.name]
+            own = f"{'u' if bound.fmt.lo == 0 else ''}int{8 * bound.fmt.dtype.itemsize}_t"
+            word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in node.name)
+            identifier = "image" if self.graph.takes_picture else f"in{i}_{word}"
+            users = {_stored_as(REGISTRY[user.op].port(k)) for user, k in self._users(node.name)}
+            widened = own != "int32_t" and ("int32_t" in users or node is self.graph.output)
+            found[node.name] = CInput(node.name, identifier, own, bound, widened)
+        return found
+
+    def _users(self, name: str) -> list[tuple[Node, int]]:
+        return [(node, k) for node in self.graph.nodes for k, source in enumerate(node.inputs) if source == name]
 
     # --- memory ---------------------------------------------------------------------------------------------------------
 
@@ -73,9 +131,11 @@ class CNetwork:
         last[self.graph.output.name] = len(order)
         placed: dict[str, Place] = {}
         for node in self.graph.nodes:
-            if node.op in (INPUT, CONSTANT):
+            if node.op == CONSTANT or (node.op == INPUT and not self.inputs[node.name].widened):
                 continue
-            first, size = order[node.name], prod(self.graph.tensors[node.name].shape)
+            # Inputs are widened before the first node is computed.
+            first = -1 if node.op == INPUT else order[node.name]
+            size = prod(self.graph.tensors[node.name].shape)
             size = -(-size // ALIGNMENT) * ALIGNMENT
             offset = 0
             for other in sorted((p for p in placed.values() if p.last >= first), key=lambda p: p.offset):
@@ -85,11 +145,11 @@ class CNetwork:
             placed[node.name] = Place(offset, size, first, last[node.name])
         return placed
 
-    def _pointer(self, name: str) -> str:
-        """Where a node's result is."""
+    def _pointer(self, name: str, ctype: str = "int32_t") -> str:
+        """Where a node's result is, as operators take it that read this type."""
         node = self.nodes[name]
-        if node.op == INPUT:
-            return "image"
+        if node.op == INPUT and (ctype == self.inputs[name].ctype or not self.inputs[name].widened):
+            return self.inputs[name].identifier
         if node.op == CONSTANT:
             return self._stored(f"{name}.value", np.asarray(node.params["value"]))
         return f"arena + {self.places[name].offset}"
@@ -132,7 +192,7 @@ class CNetwork:
         for argument in function.arguments:
             name = argument.name
             if argument.kind == "array" and name in sources:
-                passed.append(self._pointer(sources[name]))
+                passed.append(self._pointer(sources[name], argument.ctype.removeprefix("const ").removesuffix(" *")))
             elif argument.kind == "array":
                 narrow = "int8_t" in argument.ctype
                 passed.append(self._stored(f"{node.name}.{name}", np.atleast_1d(np.asarray(node.params[name])), narrow))
@@ -152,15 +212,14 @@ class CNetwork:
         """The text or the bytes of every file, by name."""
         graph, output = self.graph, self.graph.tensors[self.graph.output.name]
         label = "uint8_t" if output.lo >= 0 and output.hi <= 255 else "int32_t"
-        height, width, _ = graph.tensors[graph.input.name].shape
+        sides = graph.tensors[graph.input.name].shape
         context = {
             "version": __version__,
             "name": str(graph.config.get("name", "network")).encode("ascii", "replace").decode(),
             "model": graph.content_hash,
             "dialect": graph.dialect.name,
-            "input": graph.input.name,
-            "height": height,
-            "width": width,
+            "picture": sides[:2] if graph.takes_picture else None,
+            "inputs": [found.record(self.places) for found in self.inputs.values()],
             "output": graph.output.name,
             "shape": " x ".join(map(str, output.shape)) or "1",
             "count": prod(output.shape),

@@ -1,4 +1,4 @@
-"""Folders of a reference in another language: C, C for DPI with its package, or SystemVerilog functions."""
+"""Folders of a reference in another language: C, C for DPI with its package, SystemVerilog functions, or JavaScript."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from .c_library import CLibrary
 from .c_network import CNetwork
 from .c_operator import suffix_of
 from .dpi import dpi_files
+from .js_library import JsLibrary
 from .sv_form import CORES, package
 
-C, DPI, SV = "c", "dpi", "sv"
-LANGUAGES = (C, DPI, SV)
+C, DPI, SV, JS = "c", "dpi", "sv", "js"
+LANGUAGES = (C, DPI, SV, JS)
 MANIFEST = "reference.json"
 
 
@@ -68,6 +69,9 @@ def write_reference(
         files = {f"intsim_{suffix_of(d)}_pkg.sv": package(d, chosen) for d in rules}
         if len(files) < len(rules):
             raise IntsimError("two of the dialects have one name in identifiers; rename one")
+    elif language == JS:
+        modules = JsLibrary(list(ops) or list(REGISTRY), rules)
+        files, chosen = dict(modules.files()), tuple(modules.ops)
     else:
         library = CLibrary(list(ops) or list(REGISTRY), rules)
         files, chosen = dict(library.files(dpi=language == DPI)), tuple(library.ops)

@@ -20,15 +20,17 @@ from typing import Any
 import numpy as np
 
 from ..arith import AnyArray
+from ..arith.jit import processor, require_compiler
 from ..engine.classes import classifies, order
 from ..engine.graph import CONSTANT, INPUT, Graph, Node, operator
+from ..engine.inputs import Inputs, checked_inputs
 from ..engine.interpreter import computed, run, walk
 from ..engine.plan import fused
 from ..errors import IntsimError
-from ..kernels.isa import Isa, chosen, processor, using
+from ..kernels.isa import Isa, chosen, using
 from ..kernels.threads import available, limited_to
 
-Runner = Callable[[AnyArray], AnyArray]
+Runner = Callable[[Any], AnyArray]  # from inputs to an output
 OURS = "intsim"
 SETTLING = 0.25  # seconds
 
@@ -94,33 +96,35 @@ class Benchmark:
 def benchmark(
     name: str,
     graph: Graph,
-    image: AnyArray,
+    inputs: Inputs,
     runs: int,
     threads: int | None = None,
     baselines: Mapping[str, Runner] | None = None,
     expected: AnyArray | None = None,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Benchmark:
-    """Check, then time, `graph` on `image`, in turn with `baselines`; `expected` is the output of the real-valued network.
+    """Check, then time, `graph` on `inputs`, in turn with `baselines`; `expected` is the output of the real-valued network.
 
-    Raises IntsimError where the results of the fused run and of the plain kernels, node by node, differ.
+    Raises IntsimError where the results of the fused run and of the plain kernels, node by node, differ, and where there
+    are no kernels.
     """
+    require_compiler("measuring speed")
     baselines = baselines or {}
     progress("checking the result")
-    labels = checked_labels(graph, image, threads)
+    labels = checked_labels(graph, inputs, threads)
     agreement = {}
     if expected is not None:
         top = _top if classifies(graph) else np.asarray  # of a classifier the one label from its logits
         agreement = {OURS: _agreeing(np.asarray(order(graph, labels)[0]) if classifies(graph) else labels, top(expected))}
-        agreement |= {baseline: _agreeing(top(runner(image)), top(expected)) for baseline, runner in baselines.items()}
+        agreement |= {baseline: _agreeing(top(runner(inputs)), top(expected)) for baseline, runner in baselines.items()}
     runners: dict[str, Runner] = {OURS: partial(run, graph, threads=threads), **baselines}
     times: dict[str, list[float]] = {runner: [] for runner in runners}
     for turn in range(runs):
         progress(f"run {turn + 1} of {runs}")
         for runner, work in runners.items():
             if baselines:
-                _settle(partial(work, image))
-            times[runner].append(_timed(partial(work, image)))
+                _settle(partial(work, inputs))
+            times[runner].append(_timed(partial(work, inputs)))
     progress("timing the operators")
     return Benchmark(
         name=name,
@@ -129,18 +133,18 @@ def benchmark(
         threads=threads or available(),
         macs=macs(graph),
         times=Times(tuple(times.pop(OURS))),
-        by_operator=by_operator(graph, image, max(runs // 2, 1), threads),
-        peak_mb=peak_megabytes(graph, image, threads),
+        by_operator=by_operator(graph, inputs, max(runs // 2, 1), threads),
+        peak_mb=peak_megabytes(graph, inputs, threads),
         baselines={baseline: Times(tuple(ms)) for baseline, ms in times.items()},
         agreement=agreement,
     )
 
 
-def checked_labels(graph: Graph, image: AnyArray, threads: int | None = None) -> AnyArray:
+def checked_labels(graph: Graph, inputs: Inputs, threads: int | None = None) -> AnyArray:
     """The output of an unobserved run; IntsimError where it differs from that of the plain kernels node by node."""
-    fast = run(graph, image, threads=threads)
+    fast = run(graph, inputs, threads=threads)
     with using(Isa.GENERIC):
-        plain = run(graph, image, lambda name, value: None, threads=threads)
+        plain = run(graph, inputs, lambda name, value: None, threads=threads)
     if not np.array_equal(fast, plain):
         raise IntsimError(
             f"{int(np.count_nonzero(fast != plain))} of {fast.size} outputs differ between the {chosen()} kernels and the "
@@ -159,14 +163,14 @@ def macs(graph: Graph) -> int:
     return total
 
 
-def by_operator(graph: Graph, image: AnyArray, runs: int, threads: int | None = None) -> dict[str, float]:
+def by_operator(graph: Graph, inputs: Inputs, runs: int, threads: int | None = None) -> dict[str, float]:
     """Milliseconds per run by the operators computed together: each step's median over `runs`, the slowest kind first."""
-    plan = fused(graph, ())
+    plan, given = fused(graph, ()), checked_inputs(graph, inputs)
     seen: dict[str, list[float]] = {step.name: [] for step in plan.nodes}
 
-    def visit(step: Any, inputs: list[AnyArray]) -> AnyArray:
+    def visit(step: Any, sources: list[AnyArray]) -> AnyArray:
         start = time.perf_counter()
-        value = computed(graph, step, inputs, image)
+        value = computed(graph, step, sources, given)
         seen[step.name].append(1e3 * (time.perf_counter() - start))
         return value
 
@@ -185,15 +189,15 @@ def _computing(nodes: Sequence[Node]) -> list[str]:
     return [node.op for node in nodes if node.op not in (INPUT, CONSTANT) and not operator(node).moves]
 
 
-def peak_megabytes(graph: Graph, image: AnyArray, threads: int | None = None) -> float:
+def peak_megabytes(graph: Graph, inputs: Inputs, threads: int | None = None) -> float:
     """The peak memory of a fresh process that loads the model and runs it twice, in MB (10**6 bytes)."""
     from ..storage.model_file import save
 
     with tempfile.TemporaryDirectory() as folder:
-        model, picture = Path(folder, "model.h5"), Path(folder, "picture.npy")
+        model, values = Path(folder, "model.h5"), Path(folder, "inputs.npz")
         save(graph, model)
-        np.save(picture, image)
-        command = [sys.executable, "-m", __name__, str(model), str(picture), str(threads or 0)]
+        np.savez(values, *checked_inputs(graph, inputs).values())  # in the order of the graph's inputs
+        command = [sys.executable, "-m", __name__, str(model), str(values), str(threads or 0)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise IntsimError(f"the process that measures memory failed: {done.stderr.strip().splitlines()[-1:]}")
@@ -233,13 +237,15 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _measure(model: str, picture: str, threads: str) -> None:
+def _measure(model: str, values: str, threads: str) -> None:
     """The work of the fresh process: load, run twice, print the peak."""
     from ..storage.model_file import load
 
-    graph, image = load(model), np.load(picture)
+    graph = load(model)
+    with np.load(values) as arrays:
+        inputs = dict(zip((node.name for node in graph.inputs), arrays.values(), strict=True))
     for _ in range(2):
-        run(graph, image, threads=int(threads) or None)
+        run(graph, inputs, threads=int(threads) or None)
     sys.stdout.write(json.dumps(_peak_bytes() / 1e6))
 
 

@@ -50,7 +50,7 @@ def _fixed(graph: Graph, name: str) -> bool:
 
 def _held(x: IntArray, bound: TensorBound) -> IntArray:
     """Values within a tensor's bounds, in its shape and type."""
-    x = np.clip(x, bound.lo, bound.hi).reshape(bound.shape)
+    x = np.clip(x.astype(np.int64), bound.lo, bound.hi).reshape(bound.shape)
     if bound.row_sum is not None:
         total = np.maximum(np.abs(x).sum(axis=-1, keepdims=True), 1)
         x = np.where(total > bound.row_sum, np.sign(x) * (np.abs(x) * bound.row_sum // total), x)
@@ -126,7 +126,7 @@ def _ends_of_steps(graph: Graph, node: Node, bound: TensorBound, channels: int) 
         return np.asarray(REGISTRY["requant"].intermediates([acc], dict(node.params), graph.dialect)["out"], np.int64)
 
     lowest, highest = (rescaled(np.full((1, channels), end, np.int64)) for end in (bound.lo, bound.hi))
-    outputs = np.arange(int(lowest.min()) + 1, int(highest.max()) + 1)
+    outputs = np.arange(int(lowest.min()) + 1, int(highest.max()) + 1, dtype=np.int64)
     complete = 2 * len(outputs) * channels <= STEPS
     if not complete:
         outputs = outputs[np.linspace(0, len(outputs) - 1, STEPS // (2 * channels)).astype(int)]
@@ -178,7 +178,7 @@ def _sweep(graph: Graph, node: Node, bounds: Sequence[TensorBound], arm: int) ->
     such.
     """
     fmt = graph.tensors[node.name].fmt
-    values = [np.arange(bound.lo, bound.hi + 1) for bound in bounds]
+    values = [np.arange(bound.lo, bound.hi + 1, dtype=np.int64) for bound in bounds]
     size = max(map(len, values))
     steps = REGISTRY[node.op].intermediates(
         [np.resize(part, (size, 1)) for part in values], dict(node.params), graph.dialect
@@ -207,8 +207,8 @@ def _rows(graph: Graph, node: Node, bounds: Sequence[TensorBound], draw: np.rand
 
 def _telling_rows(bound: TensorBound, draw: np.random.Generator) -> IntArray:
     length, low, high = bound.shape[-1], bound.lo, bound.hi
-    place = np.arange(length)
-    rows = [np.full(length, value) for value in (0, low, high, 1, -1, low + 1, high - 1)]
+    place = np.arange(length, dtype=np.int64)
+    rows = [np.full(length, value, np.int64) for value in (0, low, high, 1, -1, low + 1, high - 1)]
     for a, b in ((low, high), (high, low), (0, high), (low, 0), (0, 1), (-1, 0), (high - 1, high), (low, low + 1)):
         rows += [np.where(place % 2 == 0, a, b), np.where(place < length // 2, a, b)]
         rows += [np.where(place == at, b, a) for at in {0, length // 2, length - 1}]

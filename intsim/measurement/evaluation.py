@@ -93,7 +93,7 @@ class Confusion:
         """Count the pixels of a picture; labels below 0 are ignored."""
         known = labels >= 0
         cells = labels[known].astype(np.int64) * len(self.counts) + predicted[known]
-        self.counts += np.bincount(cells, minlength=self.counts.size).reshape(self.counts.shape)
+        self.counts += np.bincount(cells.astype(np.intp), minlength=self.counts.size).reshape(self.counts.shape)
 
     @property
     def iou(self) -> list[float | None]:

@@ -18,11 +18,13 @@ import numpy as np
 
 from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.inputs import Inputs
 from ..engine.interpreter import run
-from ..errors import IntsimError, NotAScore
+from ..errors import NotAScore
 from ..rules import ROW_WISE, NotApplicable, Rule, catalogue, computation_of, compute
 from ..storage.files import require_file
-from ..storage.golden_file import GoldenFile, open_golden
+from ..storage.golden_file import open_golden
+from ..storage.input_files import recorded_inputs
 from ..storage.model_file import model_behind
 from .limits import never
 
@@ -109,14 +111,15 @@ class Exposure:
 
 def exposure(
     graph: Graph,
-    image: IntArray,
+    inputs: Inputs,
     before: Exposure | None = None,
     *,
     names: Collection[str] | None = None,
     quick: bool = False,
     progress: Callable[[str], object] = lambda name: None,
 ) -> Exposure:
-    """What `image` exposes; with `before`, together with what was exposed then, only the rest being tried.
+    """What `inputs` (a picture, or see `run`) expose; with `before`, together with what was exposed then, only the rest
+    being tried.
 
     `names` are the nodes that are tried (None: all). `quick`: rules that act row by row are tried on some rows alone, so
     that what is exposed may be counted as unseen.
@@ -124,13 +127,13 @@ def exposure(
     known = {node.name: node for node in before.nodes} if before is not None else {}
     found: list[NodeExposure] = []
 
-    def visit(node: Node, inputs: list[IntArray], value: IntArray) -> IntArray:
+    def visit(node: Node, sources: list[IntArray], value: IntArray) -> IntArray:
         if node.op not in (INPUT, CONSTANT) and (names is None or node.name in names):
-            found.append(_at(graph, node, inputs, value, known.get(node.name), quick))
+            found.append(_at(graph, node, sources, value, known.get(node.name), quick))
         progress(node.name)
         return value
 
-    run(graph, image, alter=visit)
+    run(graph, inputs, alter=visit)
     if before is None:
         return Exposure(tuple(found))
     return replace(before, nodes=tuple(found), pictures=before.pictures + 1)
@@ -142,15 +145,15 @@ def score(
     *,
     progress: Callable[[str], object] = lambda name: None,
 ) -> Exposure:
-    """What the picture of a golden file exposes. `model` is the one it was made from, where it is not found by itself.
+    """What the inputs of a golden file expose. `model` is the one it was made from, where it is not found by itself.
 
-    Raises IntsimError for a golden file without its picture, such as one of hashes alone.
+    Raises IntsimError for a golden file without its inputs, such as one of hashes alone.
     """
     with open_golden(golden) as reference:
         graph = model_behind(reference, model)
-        image = picture_of(reference, graph)
+        inputs = recorded_inputs(reference, graph)
         content = reference.content_sha256
-    return replace(exposure(graph, image, progress=progress), golden_sha256=content)
+    return replace(exposure(graph, inputs, progress=progress), golden_sha256=content)
 
 
 def load_score(path: str | Path) -> Exposure:
@@ -170,17 +173,6 @@ def load_score(path: str | Path) -> Exposure:
 def _node_of(record: Mapping[str, Any]) -> NodeExposure:
     rules = (tuple(map(str, record[key])) for key in ("exposed", "unseen", "equivalent"))
     return NodeExposure(str(record["name"]), str(record["op"]), *rules)
-
-
-def picture_of(reference: GoldenFile, graph: Graph) -> IntArray:
-    """The picture in a golden file; an IntsimError where it has none."""
-    record = reference.tensors.get(graph.input.name)
-    if record is None or record.values is None:
-        reason = "holds hashes alone" if reference.level == "digest" else f"does not include {graph.input.name}"
-        if reference.stimulus:
-            reason = f"is a stimulus for {reference.stimulus}"
-        raise IntsimError(f"{reference.path}: {reason}, so there is no picture to judge; make one of level boundary")
-    return np.asarray(record.values[()])
 
 
 def _at(

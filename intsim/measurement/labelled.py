@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import resources
 from ..engine.classes import class_names
 from ..engine.graph import Graph
+from ..engine.inputs import require_picture
 from ..errors import CheckpointNotFound, FileError
 from ..nets.real import RealGraph
 from ..nets.segmenter import SegmenterConfig, segmenter
@@ -48,6 +49,7 @@ def evaluate(
     else:
         path = Path(model or resources.model())
         graph = load(path)
+    require_picture(graph, "evaluation")
     stride = stride or trained_stride(graph)
     net = None if integers_only else float_network(graph, path, None if checkpoint is None else Path(checkpoint))
     return evaluation.evaluate(

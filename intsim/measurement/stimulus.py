@@ -80,7 +80,8 @@ def stimulus(graph: Graph, name: str, wanted: Collection[str] | None = None, see
     """
     node = graph.by_name[name]
     if node.op in (INPUT, CONSTANT):
-        raise IntsimError(f"{name}: is {'a constant' if node.op == CONSTANT else 'the picture'}; it has no inputs to drive")
+        what = "a constant" if node.op == CONSTANT else "the picture" if graph.takes_picture else "an input"
+        raise IntsimError(f"{name}: is {what}; it has no inputs to drive")
     pending, silent = list[Rule](), dict[str, str]()
     for rule in catalogue(graph, node):
         if wanted is not None and rule.name not in wanted:

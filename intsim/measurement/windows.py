@@ -17,6 +17,7 @@ from PIL import Image
 
 from ..arith import I16, I32, AnyArray, IntArray
 from ..engine.graph import Graph
+from ..engine.inputs import require_picture
 from ..engine.interpreter import run
 from ..errors import IntsimError
 
@@ -91,7 +92,7 @@ def fitted(picture: AnyArray, window: Size) -> AnyArray:
 
 def labels_at(labels: IntArray, size: Size) -> IntArray:
     """Labels of an enlarged picture at its own size, nearest-neighbour."""
-    rows, columns = (np.arange(new) * old // new for old, new in zip(labels.shape, size, strict=True))
+    rows, columns = (np.arange(new, dtype=np.int64) * old // new for old, new in zip(labels.shape, size, strict=True))
     resized: IntArray = labels[rows[:, None], columns]
     return resized
 
@@ -107,6 +108,7 @@ def label(graph: Graph, picture: AnyArray, stride: Size | None = None, threads: 
 
     `stride` is the distance between windows (height, width), by default a window's size.
     """
+    require_picture(graph, "labelling by windows")
     height, width, _ = graph.tensors[graph.input.name].shape
     fit = fitted(picture, (height, width))
     if fit.shape[:2] == (height, width):

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arith import I8, I16, I32, I64, U8, Format, IntArray, Overflow, Scale, TensorBound, first_index, forbid, integers
+from ..arith.jit import HAS_COMPILER, remark_absence
 from ..dialects import CHOICES, Dialect, resolve
 from ..errors import IntsimError
 from ..symbols.shapes import Form, rows_form
@@ -125,7 +126,10 @@ class Op:
         return self.home.startswith("intsim.ops.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> IntArray:
-        """Run the fast implementation. Raises TypeError for floats, ValueError naming the first value outside its format."""
+        """Run the fast implementation; where Numba is missing the reference.
+
+        Raises TypeError for floats, ValueError naming the first value outside its format.
+        """
         return self._through_the_door("fast", args, kwargs)
 
     def ref(self, *args: Any, **kwargs: Any) -> IntArray:
@@ -179,7 +183,13 @@ class Op:
     def compute(
         self, face: str, arrays: list[IntArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
     ) -> IntArray:
-        """Run one implementation on checked arrays; `out` is the result of `output`. No value is read before computing."""
+        """Run one implementation on checked arrays; `out` is the result of `output`. No value is read before computing.
+
+        Without a compiler ``fast`` is the reference: NumPy is much faster than the loops of kernels in Python.
+        """
+        if face == "fast" and self.fast is not None and not (HAS_COMPILER or self.moves):
+            remark_absence()
+            face = "ref"
         rule = self.overflow(dialect)
         unproved = not out.fits and rule is not Overflow.WRAP32
         fmt = out.settled(rule).fmt

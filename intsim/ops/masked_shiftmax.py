@@ -133,7 +133,8 @@ def fast(x: IntArray, regions: IntArray, x0: int, n: int, b: int, dialect: Diale
     constants, heads = tables(x0, n, b, dialect, x.dtype), x.shape[-3]
     if constants is None:
         wraps = (dialect.overflow is Overflow.WRAP32, dialect.exp_sum is ExpSum.WRAP32)
-        e = exponential(-np.arange(DIFFERENCES if x.dtype == np.int8 else 1 << 16), x0, n, dialect)["out"]
+        differences = np.arange(DIFFERENCES if x.dtype == np.int8 else 1 << 16, dtype=np.int64)
+        e = exponential(-differences, x0, n, dialect)["out"]
         refused = over_rows(_rows, len(rows), rows, regions, heads, e, -x0, b, *wraps, result)
     else:
         whole = undivided(regions)

@@ -165,7 +165,7 @@ def tables(x0: int, n: int, b: int, dialect: Dialect, dtype: np.dtype[Any]) -> S
     if dtype != np.int8 and (dtype != np.int16 or not ends_in_bytes(x0, n)):
         return None
     wraps_sum, wraps = dialect.exp_sum is ExpSum.WRAP32, dialect.overflow is Overflow.WRAP32
-    e = exponential(-np.arange(DIFFERENCES), x0, n, dialect)["out"]
+    e = exponential(-np.arange(DIFFERENCES, dtype=np.int64), x0, n, dialect)["out"]
     if (wraps_sum and not wraps) or int(e.max()) > INT32_MAX:
         return None  # has to be checked row by row
     exponentials = e.astype(np.int32)
@@ -174,7 +174,7 @@ def tables(x0: int, n: int, b: int, dialect: Dialect, dtype: np.dtype[Any]) -> S
 
 def ends_in_bytes(x0: int, n: int) -> bool:
     """Whether the exponential reaches its floor within the differences of two i8, and is the same for all larger ones."""
-    return int(log2(np.array(1 - DIFFERENCES))) <= n * x0
+    return int(log2(np.array(1 - DIFFERENCES, np.int64))) <= n * x0
 
 
 def infer(x: TensorBound, x0: int, n: int, b: int, dialect: Dialect) -> TensorBound:

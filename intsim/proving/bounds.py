@@ -142,7 +142,7 @@ def _first(wrong: list[Expression], x: Expression, middle: int, end: int, sign: 
         last = min(count, (end - middle) * sign)
         if last < before:
             break
-        values = middle + sign * np.arange(before, last + 1)
+        values = middle + sign * np.arange(before, last + 1, dtype=np.int64)
         found = evaluated(wrong, {x: values})
         differs = np.zeros(len(values), bool)
         for condition in wrong:

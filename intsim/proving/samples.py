@@ -72,7 +72,7 @@ def _below(random: np.random.Generator, limit: int) -> int:
 
 def all_calls(inputs: Sequence[Expression], start: int, stop: int) -> dict[Expression, AnyArray]:
     """Those of all calls that are from one number to another, counted in the order of the inputs."""
-    numbers, found = np.arange(start, stop), {}
+    numbers, found = np.arange(start, stop, dtype=np.int64), {}
     for x in inputs:
         side = x.hi - x.lo + 1
         found[x] = numbers % side + x.lo

@@ -38,7 +38,7 @@ class GeluInputs:
     def add(self, x: AnyArray, gelu: AnyArray) -> None:
         """Record rows of real inputs [..., channels] and their GELU."""
         q = np.clip(np.rint(x / self.scale), self.fmt.lo, self.fmt.hi).astype(np.int64) - I8.lo
-        cell = (q.max(axis=-1, keepdims=True) * 256 + q).ravel()
+        cell = (q.max(axis=-1, keepdims=True) * 256 + q).astype(np.intp).ravel()
         self.count += np.bincount(cell, minlength=65536).reshape(256, 256)
         self.total += np.bincount(cell, weights=(gelu / self.scale).ravel(), minlength=65536).reshape(256, 256)
 

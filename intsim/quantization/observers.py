@@ -56,7 +56,7 @@ class Magnitudes:
         self.largest = max(self.largest, largest)
         if counting:
             codes = (magnitude.view(np.int64) >> _SHIFT).ravel() - _FIRST + 1
-            counts = np.bincount(np.maximum(codes, 0))
+            counts = np.bincount(np.maximum(codes, 0).astype(np.intp)).astype(np.int64)
             longer, shorter = sorted((counts, self.counts), key=len, reverse=True)
             longer[: len(shorter)] += shorter
             self.counts = longer

@@ -114,7 +114,7 @@ class _Search:
     def place(self, places: Places) -> str:
         """Which element of the whole tensor the first wrong one of a cut is."""
         shape = self.expected.shape
-        flat = self.axes.of_result(np.arange(self.expected.size).reshape(shape), places).ravel()
+        flat = self.axes.of_result(np.arange(self.expected.size, dtype=np.int64).reshape(shape), places).ravel()
         wrong = self.axes.of_result(self.seen.found != self.expected, places).ravel()
         index = np.unravel_index(int(flat[int(np.argmax(wrong))]), shape)
         return f"element {[int(i) for i in index]} of {list(shape)}"

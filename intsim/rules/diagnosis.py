@@ -196,9 +196,9 @@ def at_pitch(flat: IntArray, shape: tuple[int, ...], pitches: tuple[int, ...]) -
     """The elements of a tensor of `shape` in `flat`, whose rows, or planes and rows, are `pitches` apart."""
     axes = shape[len(shape) - len(pitches) - 1 :]
     parts = math.prod(shape[: len(shape) - len(pitches) - 1]) * axes[0]
-    places = np.arange(parts)[:, None] * pitches[0]
+    places = np.arange(parts, dtype=np.int64)[:, None] * pitches[0]
     for size, pitch in zip(axes[1:], (*pitches[1:], 1), strict=True):
-        places = (places[..., None] + np.arange(size) * pitch).reshape(parts, -1)
+        places = (places[..., None] + np.arange(size, dtype=np.int64) * pitch).reshape(parts, -1)
     if int(places[-1, -1]) >= len(flat):
         return flat[:0]
     return flat[places].reshape(shape)

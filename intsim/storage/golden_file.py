@@ -4,9 +4,11 @@ Root attributes: those of the model file (``config``, ``dialect``, ``provenance`
 ``level``, ``layers``, ``left_out``, ``model_sha256``, ``image_sha256``, ``content_sha256`` and ``hdf5`` (the version of the
 library that wrote it), and ``stimulus``, a node's name, where the tensors are values for this node and not of a picture.
 Dataset ``graph``: JSON, all nodes of the model in order, including those that ``left_out`` lists. Then one dataset per
-tensor in execution order, the input picture first unless left out, named after its node, with attributes shape, format,
-scale, sha256, min and max. Level ``steps`` adds datasets ``node:step`` with intermediate values of operators. At level
-``digest`` the datasets are empty and have attributes only.
+tensor in execution order, such as the input picture first unless left out, named after its node, with attributes shape,
+format, scale, sha256, min and max. ``image_sha256`` is the SHA-256 of the values of the only input (of the picture); of
+several inputs it is that of the JSON object of their names and these hashes, with sorted keys and without spaces. Level
+``steps`` adds datasets ``node:step`` with intermediate values of operators. At level ``digest`` the datasets are empty and
+have attributes only.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +27,17 @@ import numpy as np
 
 from ..arith import Format, IntArray, Scale, format_named
 from ..engine.graph import Graph, digest, hash_of
+from ..engine.inputs import Inputs, checked_inputs
 from ..engine.interpreter import Alteration, Progress, run
 from ..engine.names import TensorName, chooses, require_matches
 from ..errors import FileError, IntsimError
-from ..kernels.threads import available
+from ..kernels.threads import available, executor
 from . import hdf5
 
 FORMAT, VERSION = "intsim-golden", 1
 BACKLOG = 64 << 20  # bytes of tensors that may be waiting to be written
 LEVELS = {
-    "boundary": "the output, and every tensor between operators that is not an accumulator (u8, i8, i16)",
+    "boundary": "inputs, the output, and every tensor between operators that is not an accumulator (u8, i8, i16)",
     "full": "level boundary, and the i32 accumulators",
     "steps": "level full, and intermediate values of operators: maximum, exponentials, sum, factor, square root",
     "digest": "hashes of level full, no values",
@@ -43,7 +46,7 @@ LEVELS = {
 
 def golden(
     graph: Graph,
-    image: IntArray,
+    inputs: Inputs,
     path: str | Path,
     level: str = "boundary",
     layers: Sequence[str] = (),
@@ -53,7 +56,7 @@ def golden(
     alter: Alteration | None = None,
     remarks: Mapping[str, str] | None = None,
 ) -> str:
-    """Run `graph` on `image` and write its tensors to `path`; returns the file's content hash.
+    """Run `graph` on `inputs` (see `run`) and write its tensors to `path`; returns the file's content hash.
 
     `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` excludes names (empty: all nodes). The same
     arguments give the same content hash on any machine, and the same bytes with the same HDF5 library. `progress(name)` is
@@ -63,6 +66,7 @@ def golden(
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level; the levels are: {', '.join(LEVELS)}")
     chosen = chosen_nodes(graph, level, layers)
+    given = checked_inputs(graph, inputs)
     with _writing(path, graph, level != "digest") as writer:
 
         def write_steps(name: str, steps: dict[str, IntArray]) -> None:
@@ -74,7 +78,7 @@ def golden(
         writer.file.attrs.update(remarks or {})
         run(
             graph,
-            image,
+            given,
             writer.tensor,
             nodes=chosen,
             observe_steps=write_steps if level == "steps" else None,
@@ -82,7 +86,13 @@ def golden(
             progress=progress,
             threads=threads,
         )
-        return writer.finish(level, layers, digest(image), [n.name for n in graph.nodes if n.name not in chosen])
+        return writer.finish(level, layers, inputs_sha256(given), [n.name for n in graph.nodes if n.name not in chosen])
+
+
+def inputs_sha256(given: Mapping[str, IntArray]) -> str:
+    """The SHA-256 of the inputs of a run, as ``image_sha256`` has it."""
+    hashes = {name: digest(value) for name, value in given.items()}
+    return next(iter(hashes.values())) if len(hashes) == 1 else hash_of(hashes)
 
 
 def store_stimulus(graph: Graph, name: str, tensors: Mapping[str, IntArray], path: str | Path) -> str:
@@ -106,7 +116,8 @@ def chosen_nodes(graph: Graph, level: str, layers: Sequence[str] = ()) -> set[st
     require_matches(layers, names)
     chosen = {name for name in names if chooses(layers, name)}
     if level == "boundary":
-        chosen = {n for n in chosen if graph.tensors[n].fmt.dtype.itemsize <= 2 or n == graph.output.name}
+        kept = (graph.output.name, *(node.name for node in graph.inputs))  # an input cannot be computed again
+        chosen = {n for n in chosen if graph.tensors[n].fmt.dtype.itemsize <= 2 or n in kept}
     if not chosen:
         raise IntsimError(f"level {level!r} and the globs {' '.join(layers)!r} leave no tensor to write")
     return chosen
@@ -131,9 +142,7 @@ class _Writer:
     the results to the file, in the order of the nodes.
     """
 
-    def __init__(
-        self, file: h5py.File, graph: Graph, values: bool, pool: ThreadPoolExecutor, scribe: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, file: h5py.File, graph: Graph, values: bool, pool: Executor, scribe: Executor) -> None:
         self.file, self.graph, self.values, self.pool, self.scribe = file, graph, values, pool, scribe
         self.hashes: list[list[Any]] = []
         self.waiting: deque[tuple[int, Future[None]]] = deque()  # bytes, and the pending write
@@ -173,7 +182,7 @@ class _Writer:
         if item.scale is not None:
             dataset.attrs["scale"] = item.scale
         dataset.attrs["sha256"] = sha256
-        dataset.attrs["min"], dataset.attrs["max"] = low, high
+        dataset.attrs["min"], dataset.attrs["max"] = np.int64(low), np.int64(high)
         if last is not None:  # after the attributes, at the point where HDF5's chunk cache would write it
             hdf5.put_chunk(dataset, last, item.chunks[last].result())
         self.hashes.append([item.name, item.fmt, list(item.value.shape), sha256])
@@ -184,7 +193,7 @@ class _Writer:
         attributes = self.file.attrs
         content = hash_of({"model": self.graph.content_hash, "image": image_sha256, "tensors": self.hashes})
         attributes["format"] = FORMAT
-        attributes["version"] = VERSION
+        attributes["version"] = np.int64(VERSION)
         attributes["level"] = level
         attributes["layers"] = json.dumps(list(layers))
         attributes["left_out"] = json.dumps(left_out)
@@ -201,8 +210,8 @@ def _writing(path: str | Path, graph: Graph, values: bool) -> Iterator[_Writer]:
     """A writer of the golden file at `path`, which appears there when all is written; without `values`, of hashes alone."""
     with (
         hdf5.writing(path, chunk_cache=0) as file,
-        ThreadPoolExecutor(available(), "intsim-golden") as pool,
-        ThreadPoolExecutor(1, "intsim-scribe") as scribe,
+        executor(available(), "intsim-golden") as pool,
+        executor(1, "intsim-scribe") as scribe,
     ):
         yield _Writer(file, graph, values, pool, scribe)
 

@@ -33,7 +33,7 @@ def save(graph: Graph, path: str | Path) -> None:
     size = sum(array.nbytes for node in graph.nodes for array in node.arrays().values())
     with hdf5.writing(path, size=size) as file:
         file.attrs["format"] = FORMAT
-        file.attrs["version"] = VERSION
+        file.attrs["version"] = np.int64(VERSION)
         file.attrs["content_sha256"] = graph.content_hash
         file.attrs.update(graph.origin())
         hdf5.store_json(file, "graph", graph.record())

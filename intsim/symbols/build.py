@@ -102,7 +102,7 @@ class Builder:
         """What all elements of an operation on constants of one value are."""
         if made.kind in MOVES:
             return bool(args[0].scalar) if made.boolean else args[0].scalar
-        values = [np.asarray(bool(arg.scalar) if arg.boolean else arg.scalar) for arg in args]
+        values = [_alone(arg) for arg in args]
         return computed(made, values)[()]
 
     def replaced(self, root: Expression, old: Expression, new: Expression) -> Expression:
@@ -252,9 +252,9 @@ def _function_of_one(
     values: list[AnyArray] = []
     for arg in args:
         if arg.scalar is not None:
-            value: Any = np.asarray(bool(arg.scalar) if arg.boolean else arg.scalar)
+            value: Any = _alone(arg)
         elif arg is source:
-            value = np.arange(source.lo, source.hi + 1).astype(bool if source.boolean else np.int64)
+            value = np.arange(source.lo, source.hi + 1, dtype=np.int64).astype(bool if source.boolean else np.int64)
         else:
             assert arg.function is not None
             value = arg.function[1]
@@ -264,3 +264,11 @@ def _function_of_one(
     given = values if exact else [value if value.dtype == bool else value.astype(object) for value in values]
     result = np.broadcast_to(OPERATIONS[kind].compute(*given, **attributes), source.hi - source.lo + 1)
     return source, result
+
+
+def _alone(x: Expression) -> AnyArray:
+    """The one value of a constant: a boolean, int64, or a Python integer where 64 bits are not enough."""
+    assert x.scalar is not None
+    if x.boolean:
+        return np.asarray(bool(x.scalar))
+    return np.asarray(x.scalar, np.int64 if I64.holds(x.scalar, x.scalar) else object)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,8 +59,8 @@ class Expression:
         return f"<{what} {list(self.shape)} in [{self.lo}, {self.hi}]>"
 
 
-def in_order(roots: Iterable[Expression]) -> Iterator[Expression]:
-    """Every expression that the roots depend on, once, arguments before what uses them."""
+def in_order(roots: Iterable[Expression], known: Container[Expression] = ()) -> Iterator[Expression]:
+    """Every expression that the roots depend on, once, arguments before what uses them; not those below what is `known`."""
     done: set[int] = set()
     stack = [(root, False) for root in roots][::-1]
     while stack:
@@ -72,4 +72,5 @@ def in_order(roots: Iterable[Expression]) -> Iterator[Expression]:
             yield node
         else:
             stack.append((node, True))
-            stack += [(arg, False) for arg in reversed(node.args) if id(arg) not in done]
+            below = () if node in known else node.args
+            stack += [(arg, False) for arg in reversed(below) if id(arg) not in done]

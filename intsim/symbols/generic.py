@@ -23,11 +23,12 @@ def generic(
     shapes: Mapping[str, tuple[str, ...]],
     dialect: Dialect | str | None = None,
     fixed: Mapping[str, int | str] | None = None,
+    widest: Format = I32,
 ) -> Traced:
     """The expressions of an operator for any lengths and parameters, but those that are `fixed`, or products of lengths.
 
     `shapes` names the axes of every array, an input or a parameter; an axis may be a product, as in ``size*size``, or a
-    number. Lengths are from 1 to 65,536. Values have the format of the operator's argument, of 32 bits where it takes
+    number. Lengths are from 1 to 65,536. Values have the format of the operator's argument, the `widest` where it takes
     any. Inputs of the trace are arrays, lengths and parameters; an axis of a shape is a `Size`, and so is every length.
     """
     tape, fixed = Tape(), fixed or {}
@@ -64,7 +65,7 @@ def generic(
     params |= {key: length(axis) for key, axis in fixed.items() if isinstance(axis, str)}
 
     def array(name: str, fmt: Format) -> Any:
-        own = I32 if fmt is I64 else fmt
+        own = widest if fmt is I64 else fmt
         inputs[name] = tape.build.input(name, tuple(length(axis) for axis in shapes[name]), own.lo, own.hi)
         return tape.symbol(inputs[name])
 

@@ -251,7 +251,9 @@ OPERATIONS: Mapping[str, Operation] = {
         None,
     ),
     "index": Operation(  # the integers from 0 on, as many as a length says
-        lambda count, shape: np.arange(int(count)), lambda count, shape: (0, count.hi - 1), lambda count, shape: shape
+        lambda count, shape: np.arange(int(count), dtype=np.int64),
+        lambda count, shape: (0, count.hi - 1),
+        lambda count, shape: shape,
     ),
     # what is known of a value from elsewhere, and proved there: the value itself, with tighter bounds
     "bounded": Operation(lambda x, lo, hi: x, lambda x, lo, hi: (max(x.lo, lo), min(x.hi, hi)), _own),

@@ -142,8 +142,12 @@ def product(values: Iterable[int]) -> int:
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of arrays of these shapes together, with the sizes that they have."""
-    due = np.broadcast_shapes(*shapes)
+    """The shape of arrays of these shapes together, with the sizes that they have. ValueError where they do not match.
+
+    NumPy's own function refuses shapes of more elements than its index type counts, as those of symbols are.
+    """
     sides = [shape[::-1] for shape in shapes]
-    chosen = [[side[i] for side in sides if i < len(side)] for i in range(len(due))]
+    chosen = [[side[i] for side in sides if i < len(side)] for i in range(max(map(len, shapes), default=0))]
+    if any(len({int(side) for side in among} - {1}) > 1 for among in chosen):
+        raise ValueError(f"shape mismatch: {' and '.join(str(list(map(int, shape))) for shape in shapes)} do not broadcast")
     return tuple(max(among, key=lambda side: (isinstance(side, Size), side)) for among in chosen)[::-1]

@@ -259,6 +259,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             raise NotTraceable("an index that mixes numbers and slices")
         index: Any = 0
         for k, side in zip(keys, self.shape, strict=False):
-            index = index * side + (k if isinstance(k, Symbol) else np.asarray(k))
+            index = index * side + (k if isinstance(k, Symbol) else np.asarray(k, np.int64))
         rest = self.shape[len(keys) :]
         return self.reshape((-1, *rest))._op("gather", index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -83,7 +84,7 @@ def _beats(tensor: ExportTensor, packing: Packing) -> Table:
 
 def _names(packing: Packing) -> list[list[str]]:
     """For the first beats, the index of the element in every lane; ``pad`` for padding."""
-    numbers = np.arange(np.prod(packing.shape)).reshape(packing.shape)
+    numbers = np.arange(math.prod(packing.shape), dtype=np.int64).reshape(packing.shape)
     layout = replace(packing.layout, bits=64, signed=True, beat=None, lanes=packing.lanes, pad=-1)
     stream = Packing(layout, packing.shape, I64).stream(numbers)[:BEATS]
     return [["pad" if number < 0 else _index(number, packing.shape) for number in beat] for beat in stream]

@@ -71,7 +71,7 @@ def tensors(
     size, n = int(np.prod(shape)), shape[-1]
     if draw(st.integers(0, 4)) == 4:
         start = draw(integers(fmt))
-        counted = fmt.lo + (start - fmt.lo + np.arange(size)) % (fmt.hi - fmt.lo + 1)
+        counted = fmt.lo + (start - fmt.lo + np.arange(size, dtype=np.int64)) % (fmt.hi - fmt.lo + 1)
         return counted.astype(fmt.dtype).reshape(shape)
     distinct = np.stack([row(draw, fmt, n) for _ in range(min(size // n, DISTINCT))])
     return np.resize(distinct, shape)
@@ -87,7 +87,7 @@ def row(draw: st.DrawFn, fmt: Format, n: int) -> IntArray:
         values[draw(st.integers(0, n - 1))] = draw(integers(fmt))
     elif kind == "ascending":
         start, step = draw(integers(fmt)), draw(st.integers(1, max(1, (fmt.hi - fmt.lo) // n)))
-        values = np.minimum(start + step * np.arange(n), fmt.hi)
+        values = np.minimum(start + step * np.arange(n, dtype=np.int64), fmt.hi)
     else:
         ends = st.sampled_from([fmt.hi, fmt.lo])
         negative = integers(Format("negative", fmt.lo, -1)) if fmt.lo < 0 else ends

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..engine.graph import CONSTANT, INPUT, Graph, Node
+from ..engine.inputs import is_picture
 from ..engine.interpreter import replay
 from ..errors import IntsimError, UnknownNode
 from ..rules import Rule, catalogue, computation_of, compute, named
@@ -143,9 +144,10 @@ def _value(graph: Graph, golden: GoldenFile, name: str) -> IntArray:
 
 def _lines(graph: Graph, node: Node, inputs: list[IntArray], at: tuple[int, ...], recorded: int | None) -> Iterator[Line]:
     if node.op == INPUT:
+        picture = is_picture(node.params)
         if recorded is None:
-            raise IntsimError(f"{node.name}: the file does not contain the picture")
-        yield Line("pixel", "as the picture has it", recorded)
+            raise IntsimError(f"{node.name}: the file does not contain {'the picture' if picture else 'its values'}")
+        yield Line("pixel", "as the picture has it", recorded) if picture else Line("value", "as it was given", recorded)
     elif node.op == CONSTANT:
         yield Line("value", "a constant of the model", int(np.asarray(node.params["value"])[at]))
     else:

@@ -83,7 +83,7 @@ def masked_shiftmax(x: Element) -> Iterator[Line]:
         yield Line("e", "the exponential of the floor n * x0: -x0", e)
     exponentials = shift_exp_steps(row[seen] - top, p["x0"], p["n"], x.dialect)["out"]
     unbounded = sum(int(e) for e in exponentials) - p["x0"] * int((~seen).sum())
-    total = int(exponential_sum(np.array([[unbounded]]), x.dialect, x.node.name)[0, 0])
+    total = int(exponential_sum(np.array([[unbounded]], object), x.dialect, x.node.name)[0, 0])
     yield from _reciprocal(total, unbounded, x.dialect, f"sum of the row's {len(row)} exponentials")
     yield from _share_of(e, INT32_MAX // total, p["b"], x.dialect, "out")
 
