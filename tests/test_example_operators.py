@@ -203,27 +203,27 @@ def test_what_they_approximate() -> None:
 
     logits, step = x * 0.05, np.log(2) / 32
     known = module["ibert_softmax"].parameters(0.05)
-    assert error("ibert_softmax", ops.ibert_softmax(x, **known, bits=8, dialect="ivit"), 2**-8, logits) < 0.013
+    assert error("ibert_softmax", ops.ibert_softmax(x, **known, bits=8, dialect="ivit"), 2**-8, logits) < 0.009
     known.pop("m"), known.pop("e")
     codes = ops.log_int_softmax(x, **known, bits=5)
-    assert error("log_int_softmax", codes, 1, logits) < 0.75
-    assert error("ita_softmax", ops.ita_softmax(x, top=255), 1 / 255, x * step) < 0.16
-    assert error("ita_streaming_softmax", ops.ita_streaming_softmax(x, width=4, top=255), 1 / 255, x * step) < 0.16
+    assert error("log_int_softmax", codes, 1, logits) < 0.7
+    assert error("ita_softmax", ops.ita_softmax(x, top=255), 1 / 255, x * step) < 0.067
+    assert error("ita_streaming_softmax", ops.ita_streaming_softmax(x, width=4, top=255), 1 / 255, x * step) < 0.072
     wide = draw.integers(-(2**20), 2**20, (400, 17))
     full = ops.heatvit_softmax(wide, delta=65536, drop=0, top=65536)
-    assert error("heatvit_softmax", full, 2**-16, wide * 2.0**-16) < 0.002
-    assert error("heatvit_gelu", ops.heatvit_gelu(wide), 2**-16, wide * 2.0**-16) < 0.011
-    assert error("deeploy_gelu", ops.deeploy_gelu(x, b=-50, one=2770), 0.05 / 2770, logits) < 0.022
+    assert error("heatvit_softmax", full, 2**-16, wide * 2.0**-16) < 0.0008
+    assert error("heatvit_gelu", ops.heatvit_gelu(wide), 2**-16, wide * 2.0**-16) < 0.0091
+    assert error("deeploy_gelu", ops.deeploy_gelu(x, b=-50, one=2770), 0.05 / 2770, logits) < 0.019
     fine = draw.integers(-(2**13), 2**13, (400, 17))
     found = ops.ibert_gelu(fine, **module["ibert_gelu"].parameters(2.0**-11))
-    assert error("ibert_gelu", found, module["ibert_gelu"].scale(2.0**-11), fine * 2.0**-11) < 0.022
+    assert error("ibert_gelu", found, module["ibert_gelu"].scale(2.0**-11), fine * 2.0**-11) < 0.019
     normal = ops.ibert_layernorm(fine, np.zeros(17, np.int32), dialect="rtl")
-    assert error("ibert_layernorm", normal, 17**0.5 / 2**30, fine) < 0.001
+    assert error("ibert_layernorm", normal, 17**0.5 / 2**30, fine) < 0.0003
     m, e = dyadic(0.37)
     rescaled = ops.requant_add(fine, m=m, add=0, e=e, b=16, nonnegative=0, dialect="rtl")
     assert np.abs(rescaled - fine * 0.37).max() <= 0.5
     gains = {"gain": np.full(17, 2**12, np.int32), "bias": np.zeros(17, np.int32), "shift": 7}  # to steps of 1 / 32
-    assert error("deeploy_layernorm", ops.deeploy_layernorm(fine, **gains), 1 / 32, fine) < 0.04
+    assert error("deeploy_layernorm", ops.deeploy_layernorm(fine, **gains), 1 / 32, fine) < 0.032
 
 
 @every
@@ -274,7 +274,7 @@ FAULTS: dict[str, Params] = {
     "ibert_softmax": {"b": 5},
     "ita_softmax": {"top": 77},
     "ita_streaming_softmax": {"width": 12},
-    "log_int_softmax": {"b": 5},
+    "log_int_softmax": {"c": 7},
     "requant_add": {"e": 38},
 }
 
