@@ -27,6 +27,7 @@ PAGES = [
         "compilers.md",
         "c-reference.md",
         "proofs.md",
+        "own-operator.md",
         "reference/formats.md",
         "tutorials/first-golden-file.md",
         "tutorials/integer-onnx.md",
