@@ -22,7 +22,7 @@ from teaching_page import page
 from teaching_text import OPERATORS, PRESETS
 
 ROOT = Path(__file__).parent.parent
-AXE = Path(os.environ.get("AXE", ROOT / "build" / "page" / "node_modules" / "axe-core" / "axe.min.js"))
+AXE = Path(os.environ.get("INTSIM_AXE", ROOT / "build" / "page" / "node_modules" / "axe-core" / "axe.min.js"))
 VIEWS = (*OPERATORS, "find-the-bug")
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 RECOMPUTED = 0.050  # seconds that a change may take
