@@ -94,13 +94,13 @@ iverilog:
 	    { echo "make rtl needs Icarus Verilog; install the package iverilog of your system" >&2; exit 2; }
 
 # One HTML file, in build/teaching; axe-core, which checks that everyone can use it, is only installed for the tests.
+AXE := axe-core@4.10.2
 page: $(VENV)/.page | chromium
 	$(BIN)/python tools/teaching_page.py
 	@test -d build/page/node_modules/axe-core || npm install --silent --no-save --prefix build/page $(AXE) > /dev/null 2>&1 || \
 	    echo "npm cannot install $(AXE): its rules of access are not checked" >&2
 	$(BIN)/python -m pytest -q tests/test_teaching_page.py
 
-AXE := axe-core@4.10.2
 chromium:
 	@{ command -v chromium && command -v chromedriver; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	    apt-get update -qq && apt-get install -y -qq chromium chromium-driver npm > /dev/null; } || \

@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 
 from intsim.dialects import CHOICES, DIALECTS, ISEGMENTER, Dialect
+from intsim.languages.js_stages import JsStages
 from intsim.ops import REGISTRY
 
 from teaching_page import page
+from teaching_steps import steps_of
 from teaching_text import OPERATORS, PRESETS
 
 ROOT = Path(__file__).parent.parent
-AXE = Path(os.environ.get("AXE", ROOT / "build" / "page" / "node_modules" / "axe-core" / "axe.min.js"))
+AXE = Path(os.environ.get("INTSIM_AXE", ROOT / "build" / "page" / "node_modules" / "axe-core" / "axe.min.js"))
 VIEWS = (*OPERATORS, "find-the-bug")
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 RECOMPUTED = 0.050  # seconds that a change may take
@@ -38,6 +40,22 @@ def test_the_page_is_one_file_without_addresses(text: str) -> None:
     assert not re.search(r"<(?:link|script|img)[^>]+(?:src|href)=\"(?!data:)", text)
     assert len(text.encode()) < 300_000
     assert text == page(), "the same text every time"
+
+
+def test_the_documentation_shows_what_the_page_has(text: str) -> None:
+    shown = re.findall(r"```js\n(.*?)\n```", (ROOT / "docs" / "teaching-page.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(shown) == 1
+    assert shown[0] in text
+
+
+def test_a_step_is_printed_once_for_all_rules_that_do_not_change_it() -> None:
+    stages = {stage.step: stage for stage in JsStages("shiftmax", steps_of).stages}
+    assert stages["difference"].keys == stages["quotient"].keys == ()  # what is not positive has one quotient
+    assert stages["sum"].keys == ("exp_sum",)
+    assert stages["sum"].formulas == {("saturate",): "min(sum(exp), 2**31 - 1)", ("wrap32",): "wrap32(sum(exp))"}
+    assert stages["sum"].named
+    assert not stages["difference"].named
+    assert len(set(stages["exp"].functions.values())) == 4  # half_bit kept or dropped, wrapped or not
 
 
 # --- in the browser -----------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ SCRIPTS = (
 
 def plain(text: str) -> str:
     """A text without marks."""
-    return re.sub(r"\s+", " ", text.replace("``", "").replace("`", "").replace("*checked*", "").replace("**", "**")).strip()
+    return re.sub(r"\s+", " ", re.sub(r"\*checked\*|\*\*|`", "", text)).strip()
 
 
 def origin(name: str) -> str:
@@ -71,7 +71,7 @@ def choice(key: str) -> dict[str, Any]:
         for value in CHOICES[key]
     }
     note = CHOICE_PICTURES[key][1] if key in CHOICE_PICTURES else ""
-    return {"about": plain(about[1].partition(":")[0]), "note": plain(note), "values": values}
+    return {"about": plain(about[1].partition(":")[0]), "note": note.replace("``", "`"), "values": values}
 
 
 def stage(op: str, found: Stage) -> dict[str, Any]:
