@@ -195,6 +195,7 @@ docs: $(VENV)/.test
 # Warnings are errors. Nothing is fetched: links to other sites are not followed.
 site: $(VENV)/.docs
 	rm -rf build/site
+	$(BIN)/python tools/teaching_page.py -o build/pages/teach/index.html
 	$(BIN)/sphinx-build -q -W --keep-going docs build/site
 	$(BIN)/python tools/check_site.py build/site
 

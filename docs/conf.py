@@ -37,6 +37,7 @@ smartquotes = False  # "--option" stays as it is typed
 html_theme = "furo"
 html_title = f"intsim {version}"
 html_static_path = ["_static"]
+html_extra_path = ["../build/pages"]  # the page that teaches with the hand
 html_css_files = ["intsim.css"]
 html_copy_source = False
 html_show_sourcelink = False

@@ -13,8 +13,7 @@ from intsim.arith import IntArray, TensorBound
 from intsim.dialects import ISEGMENTER, Dialect, resolve
 from intsim.engine.graph import Node
 from intsim.ops import Op
-from intsim.tracing.core import moved
-from intsim.tracing.tracers import TRACERS, Element, Line
+from intsim.tracing.tracers import Line, lines_of
 
 SHORT = 24  # elements of a step that are shown
 
@@ -45,11 +44,8 @@ class Example:
         out = np.asarray(self.steps()["out"])
         node = Node(self.op.name, self.op.name, self.names, self.params)
         at = tuple(n - 1 for n in out.shape)
-        if self.op.moves:
-            lines: tuple[Line, ...] = (moved(node, self.inputs, at),)
-        else:
-            # Operators without a choice never ask for their dialect.
-            lines = tuple(TRACERS[self.op.name](Element(node, self.inputs, at, self.dialect or ISEGMENTER)))
+        # Operators without a choice never ask for their dialect.
+        lines = tuple(lines_of(node, self.inputs, at, self.dialect or ISEGMENTER))
         if lines[-1].value != int(out[at]):
             raise AssertionError(f"{self.op.name}: the trace gives {lines[-1].value}, the steps give {int(out[at])}")
         return at, lines
