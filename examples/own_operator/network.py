@@ -1,4 +1,4 @@
-"""A network with rowsoft, written to model.h5: a picture of 128 x 128, its patches of 16 x 16 projected to 10 logits each."""
+"""A network with rowsoft, written to model.h5: patches of 16 x 16 of a picture, projected to 10 logits each."""
 
 import numpy as np
 
