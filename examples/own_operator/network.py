@@ -1,4 +1,4 @@
-"""A network with rowsoft, written to model.h5: the patches of a picture of 128 x 128, each projected to 10 logits."""
+"""A network with rowsoft, written to model.h5: patches of 16 x 16 of a picture, projected to 10 logits each."""
 
 import numpy as np
 
