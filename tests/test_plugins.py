@@ -18,6 +18,7 @@ from intsim.arith import I8, I16, I64, IntArray, TensorBound, round_shift, satur
 from intsim.dialects import DIALECTS, RTL
 from intsim.engine.graph import Graph, Node, input_node
 from intsim.errors import IntsimError
+from intsim.languages.c_library import CLibrary
 from intsim.ops import Op, Param
 from intsim.rules import computation_of, compute, named
 from intsim.symbols import evaluate, trace
@@ -30,6 +31,7 @@ PLUGIN = '''
 import numpy as np
 
 from intsim.arith import I8, I16, round_shift, saturate, signed
+from intsim.languages.c_library import CLibrary
 from intsim.ops import Op, Param
 
 
@@ -189,6 +191,71 @@ def test_c_functions_of_the_operators_agree(plugin: Path, tmp_path: Path) -> Non
     assert "portions" in built.stdout
 
 
+def written(op: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The self-test of an operator's C function."""
+    for name, text in CLibrary([op], [RTL]).files().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return subprocess.run(["make", "-s", "test"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("case", ["shifted", "narrow"])
+def test_a_parameter_is_an_argument_of_the_c_function_wherever_it_is_used(
+    made: Callable[..., Op], tmp_path: Path, case: str
+) -> None:
+    """Not the example for which the equation was traced; and what the format of the result refuses, C refuses."""
+    if case == "shifted":
+        steps = lambda x, e, dialect=None: {"out": round_shift(x, e, "half_up")}  # noqa: E731
+        made(name="shifted", steps=steps, inputs={"x": I16}, params={"e": Param.integer(0, 12)}, result=I16)
+    else:
+        steps = lambda x, k, dialect=None: {"out": x * k}  # noqa: E731
+        made(name="narrow", steps=steps, inputs={"x": I16}, params={"k": Param.integer(-300, 300)}, result=I16)
+    document = generate(case, RTL, 1, 1)
+    assert len({json.dumps(case.args) for case in document.cases}) > 20
+    done = written(case, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 failed" in done.stdout
+
+
+def test_an_equation_that_loops_over_a_parameter_has_no_c_function(made: Callable[..., Op]) -> None:
+    def steps(x: IntArray, k: int, dialect: Any = None) -> dict[str, IntArray]:
+        for _ in range(k):
+            x = x + 1
+        return {"out": x}
+
+    made(name="looped", steps=steps, inputs={"x": I8}, params={"k": Param.integer(1, 20)}, result=I16)
+    with pytest.raises(IntsimError, match="looped: its equation is not the same for all lengths and parameters"):
+        CLibrary(["looped"], [RTL])
+
+
+def test_an_operator_called_like_a_function_of_the_reference_has_no_c_function(made: Callable[..., Op]) -> None:
+    made(name="magnitude", steps=lambda x, dialect=None: {"out": x}, inputs={"x": I8}, params={}, result=I8)
+    with pytest.raises(IntsimError, match="has a function intsim_magnitude already; rename the operator"):
+        CLibrary(["magnitude"], [RTL])
+
+
+@pytest.mark.parametrize(
+    ("equation", "bounds"),
+    [
+        (lambda x: np.abs(x), (0, 128)),
+        (lambda x: x - x.min(axis=-1, keepdims=True), (0, 255)),
+        (lambda x: np.maximum(x.max(axis=-1, keepdims=True), -5) - x, (0, 255)),
+        (lambda x: (np.maximum(x, 0) << 7) // np.maximum(np.maximum(x, 0).sum(axis=-1, keepdims=True), 1), (0, 128)),
+    ],
+)
+def test_bounds_follow_from_how_values_belong_together(
+    made: Callable[..., Op], equation: Callable[[IntArray], IntArray], bounds: tuple[int, int]
+) -> None:
+    op = made(name="related", steps=lambda x, dialect=None: {"out": equation(x)}, inputs={"x": I8}, params={}, result=I16)
+    found = op.output([TensorBound.full((3, 5), I8)], {}, None)
+    assert (found.lo, found.hi) == bounds
+    rows = np.array([[-128] * 5, [127] * 5, [-128, 127, 0, -1, 1], [0] * 5], np.int8)
+    for row in rows:
+        out = op(row[None])
+        assert bounds[0] <= out.min()
+        assert out.max() <= bounds[1]
+
+
 # --- vectors and check_operator ---------------------------------------------------------------------------------------
 
 
@@ -263,6 +330,7 @@ def test_a_fast_face_that_differs_is_caught_with_the_smallest_call(made: Callabl
         ({"name": "while"}, "'while' is no name for an operator"),
         ({"result": None}, "its result has no format; give result="),
         ({"params": {"k": Param.integer(0, 1)}}, r"its steps take \(x, dialect\); expected"),
+        ({"inputs": {"signed": I8}, "steps": lambda signed, dialect=None: {"out": signed}}, "'signed' is a word of C"),
         ({"choices": ("colour",)}, "'colour' is not a choice of a dialect"),
         ({"name": "shiftmax"}, r"two operators are called 'shiftmax', intsim\.ops\.shiftmax\.steps and "),
     ],

@@ -26,6 +26,7 @@ MODULES = {
 }
 FURTHER = {
     "intsim": (
+        "engine.builder.Handle",
         "debugging.result.NodeDiff",
         "debugging.compare.Comparison",
         "debugging.compare.Divergence",
@@ -33,7 +34,8 @@ FURTHER = {
         "debugging.isolate.Verdict",
         "quantization.recipe.Observer",
     ),
-    "intsim.ops": ("ops._op.Param",),
+    "intsim.ops": ("symbols.shapes.Form", "symbols.shapes.form"),
+    "intsim.symbols": ("symbols.equation.Equation", "symbols.equation.Parameter", "symbols.build.Builder"),
     "intsim.testbench": ("testbench.reading.DumpFolder", "testbench.manifest.ManifestEntry"),
     "intsim.reproduction": ("reproduction.case.First", "reproduction.folder.Written"),
     "intsim.rules": ("engine.graph.NodeContext", "rules.diagnosis.Diagnosis"),

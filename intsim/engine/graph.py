@@ -118,9 +118,12 @@ class CheckedNodes:
             raise GraphError(f"{node.name}: its output {list(tensor.shape)} would be empty")
         settled = tensor.settled(op.overflow(self.dialect))
         if not settled.fits:
+            way_out = "use smaller weights or biases, or fewer inputs"
+            if not op.built_in:
+                way_out = "saturate the result in its equation, or give it infer="
             raise BoundError(
                 f"{node.name}: {op.name} may reach [{tensor.lo}, {tensor.hi}], outside {tensor.fmt} "
-                f"[{tensor.fmt.lo}, {tensor.fmt.hi}]; use smaller weights or biases, or fewer inputs"
+                f"[{tensor.fmt.lo}, {tensor.fmt.hi}]; {way_out}"
             )
         return settled
 

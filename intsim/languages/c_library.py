@@ -39,6 +39,9 @@ class CLibrary:
         names = Counter(function.name for function in functions)
         names.update({f"{function.name}_steps" for function in functions if function.steps})  # of the simulator's import
         names.update({function.steps_type for function in functions if function.steps})
+        arithmetic = set(re.findall(r"\b(intsim_\w+)\(", self.rendered("intsim_arithmetic.h.j2", version=__version__)))
+        if taken := [function for function in functions if function.name in arithmetic]:
+            raise IntsimError(f"{taken[0].op}: the C reference has a function {taken[0].name} already; rename the operator")
         if twice := [name for name, count in names.items() if count > 1]:
             raise IntsimError(f"two functions would be called {twice[0]}; rename a dialect")
 

@@ -10,7 +10,7 @@ from ..arith import I8, I32, I64, U8, Format
 from ..dialects import DIALECTS, Dialect
 from ..errors import IntsimError
 from ..ops import REGISTRY
-from ..symbols import Expression
+from ..symbols import Expression, NotTraceable
 from ..symbols.expression import INPUT, in_order
 from ..symbols.generic import LONGEST, generic
 from ..symbols.saturation import limited
@@ -64,7 +64,10 @@ class COperator:
         self.dialect = dialect if self.operator.choices else None
         suffix = f"_{suffix_of(dialect)}" if self.operator.choices else ""
         self.name = f"intsim_{op}{form.suffix}{suffix}"
-        self.traced = generic(self.operator, form.shapes, dialect, form.fixed)
+        try:
+            self.traced = generic(self.operator, form.shapes, dialect, form.fixed)
+        except NotTraceable as error:
+            raise IntsimError(str(error)) from None
         roots = {**self.traced.steps, **{f" {i}": refusal for i, refusal in enumerate(self.traced.refusals)}}
         found = limited(roots)
         self.refusals = [found[f" {i}"] for i in range(len(self.traced.refusals))]
@@ -82,8 +85,10 @@ class COperator:
     @property
     def wide(self) -> bool:
         """Whether the result has 64 bits."""
-        from_outside = not self.operator.built_in and not I32.holds(self.out.lo, self.out.hi)
-        return self.op in WIDE_RESULTS or from_outside
+        if self.operator.built_in or self.operator.infer is not None:
+            return self.op in WIDE_RESULTS or not (self.operator.built_in or I32.holds(self.out.lo, self.out.hi))
+        widest = self.operator.format_of({key: param.fmt.hi for key, param in self.operator.params.items()})
+        return not I32.holds(widest.lo, widest.hi)
 
     @property
     def steps_type(self) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from ..arith import I32, I64, Overflow
 from ..dialects import Dialect
+from ..errors import IntsimError
 from ..ops import REGISTRY, Op
-from ..symbols import Expression
+from ..symbols import Expression, NotTraceable
 from ..symbols.expression import INPUT, in_order
 from ..symbols.generic import LONGEST, generic
 from ..symbols.shapes import Form, stepped
@@ -33,7 +34,10 @@ class JsOperator:
         suffix = f"_{suffix_of(dialect)}" if self.operator.choices and name is None else ""
         self.name = name or f"intsim_{op}{form.suffix}{suffix}"
         self.spec = f"{op}{form.suffix}".upper()
-        traced = generic(self.operator, form.shapes, dialect, form.fixed, widest=I64)
+        try:
+            traced = generic(self.operator, form.shapes, dialect, form.fixed, widest=I64)
+        except NotTraceable as error:
+            raise IntsimError(str(error)) from None
         self.inputs, self.results = traced.inputs, traced.steps
         self.steps = list(self.results)
         self.lengths = [x.name for x in self.inputs.values() if not x.shape and x.name not in self.operator.params]

@@ -26,6 +26,7 @@ from ..errors import IntsimError
 from ..symbols.shapes import Form, rows_form
 from ..symbols.trace import inferred
 from ._registry import REGISTRY, RESERVED
+from ._words import WORDS
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -176,9 +177,12 @@ class Op:
         """Shape, format and bounds of the output; a ValueError where inputs and parameters do not match."""
         if self.infer is not None:
             return self.infer(*inputs, **params, dialect=dialect)
+        return inferred(self, inputs, params, dialect, self.format_of(params))
+
+    def format_of(self, params: Mapping[str, Any]) -> Format:
+        """The format of the result that is said instead of `infer`, which may depend on parameters."""
         assert self.result is not None
-        fmt = self.result(params) if callable(self.result) else self.result
-        return inferred(self, inputs, params, dialect, fmt)
+        return self.result(params) if callable(self.result) else self.result
 
     def compute(
         self, face: str, arrays: list[IntArray], params: dict[str, Any], dialect: Dialect | None, out: TensorBound
@@ -228,6 +232,8 @@ class Op:
                 f"{self.name}: its steps take ({', '.join(given)}); expected its inputs, its params and dialect, as in "
                 f"({', '.join(expected)})"
             )
+        if words := [name for name in expected if name in WORDS]:
+            raise IntsimError(f"{self.name}: {words[0]!r} is a word of C or JavaScript, or of a function's own; rename it")
         if self.infer is None and self.result is None:
             raise IntsimError(f"{self.name}: its result has no format; give result=, as in result=signed(8), or infer=")
         if unknown := [key for key in self.choices if key not in CHOICES]:

@@ -25,6 +25,7 @@ WIDTHS = (32, 24, 16)  # of registers that may be too short
 ARITHMETIC = ("add", "subtract", "multiply", "left_shift", "sum", "matmul")
 KEPT: dict[Any, tuple[Op, Traced]] = {}
 MOST_KEPT = 16
+ALIKE = 4  # mistakes of a kind in one step: an unrolled root has a hundred shifts
 Make = Callable[[Builder, Expression], Expression]
 
 
@@ -112,6 +113,8 @@ def _slips(found: Traced) -> Iterator[Slip]:
             for what, value, instead, make in _of_operation(x):
                 seen[f"{step}.{what}", value] += 1
                 count = seen[f"{step}.{what}", value]
+                if count > ALIKE:
+                    continue
                 yield Slip(f"{step}.{what}" + (f"#{count}" if count > 1 else ""), value, instead, x, make)
 
 

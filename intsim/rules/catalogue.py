@@ -154,7 +154,7 @@ def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
         for slip in admitted(node.op, [graph.tensors[name].shape for name in node.inputs], node.params, graph.dialect):
             yield deviation(slip.key, slip.value, slip.instead, by_rows=False)
     bias = node.params.get("bias")
-    if isinstance(bias, np.ndarray) and bias.any():
+    if isinstance(bias, np.ndarray) and bias.ndim == 1 and bias.any():
         yield Rule("bias", "left_out", _set("bias", np.zeros_like(bias)), "added")
         yield Rule("bias", "twice", lambda c: c.with_params(bias=2 * np.asarray(c.params["bias"], np.int64)), "once")
         if len(bias) > 1:
@@ -162,7 +162,7 @@ def _mistakes(graph: NodeContext, node: Node) -> Iterator[Rule]:
             yield Rule("bias", "of_the_next_channel", _rolled("bias", -1), "its own")
         yield Rule("bias", "subtracted", lambda c: c.with_params(bias=-np.asarray(c.params["bias"])), "added")
     weight = node.params.get("weight")
-    if isinstance(weight, np.ndarray):
+    if isinstance(weight, np.ndarray) and weight.ndim == 2:
         yield from _weights(weight)
     table = node.params.get("table")
     if isinstance(table, np.ndarray):

@@ -46,6 +46,12 @@ class Equation(Protocol):
     @property
     def infer(self) -> Callable[..., TensorBound] | None: ...
 
+    @property
+    def built_in(self) -> bool: ...
+
+    def format_of(self, params: Mapping[str, Any]) -> Format:
+        """The format of the result that is said instead of `infer`."""
+
     def port(self, position: int) -> Format:
         """The widest format that the input at `position` accepts."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..arith import I32, I64, Format, TensorBound
+from ..arith import I32, I64, Format, Overflow, TensorBound
 from ..dialects import Dialect, resolve
+from .alike import alike
 from .equation import Equation
 from .expression import Expression
 from .sizes import Size, product
@@ -16,6 +17,8 @@ from .trace import Traced
 
 LONGEST = 1 << 16  # of an axis
 EXAMPLES = (101, 103, 107, 109, 113, 127)  # primes, so that no two lengths are equal by chance
+OTHERS = (131, 137, 139, 149, 151, 157)
+SMALL, OTHER_SMALL = 7, 11  # of parameters that are no lengths
 
 
 def generic(
@@ -30,11 +33,36 @@ def generic(
     `shapes` names the axes of every array, an input or a parameter; an axis may be a product, as in ``size*size``, or a
     number. Lengths are from 1 to 65,536. Values have the format of the operator's argument, the `widest` where it takes
     any. Inputs of the trace are arrays, lengths and parameters; an axis of a shape is a `Size`, and so is every length.
+
+    Raises NotTraceable where the equation is another one for other lengths or parameters, as with a loop over one of them.
+    Those of intsim's own operators are known to be one, and tested.
     """
-    tape, fixed = Tape(), fixed or {}
+    found = _traced(operator, shapes, dialect, fixed or {}, widest, EXAMPLES, SMALL)
+    if not operator.built_in:
+        with suppress(ValueError):  # which the examples may not fit
+            other = _traced(operator, shapes, dialect, fixed or {}, widest, OTHERS, OTHER_SMALL)
+            if not alike([*found.steps.values(), *found.refusals], [*other.steps.values(), *other.refusals]):
+                raise NotTraceable(
+                    f"{operator.name}: its equation is not the same for all lengths and parameters, as where it loops over "
+                    "one of them; no function serves all calls"
+                )
+    return found
+
+
+def _traced(
+    operator: Equation,
+    shapes: Mapping[str, tuple[str, ...]],
+    dialect: Dialect | str | None,
+    fixed: Mapping[str, int | str],
+    widest: Format,
+    primes: Sequence[int],
+    small: int,
+) -> Traced:
+    """The expressions with these examples of lengths and parameters."""
+    tape = Tape()
     rules = resolve(dialect) if dialect is not None and operator.choices else None
     inputs: dict[str, Expression] = {}
-    lengths = _examples(shapes)
+    lengths = _examples(shapes, primes)
 
     def length(name: str) -> int:
         if name.isdigit():
@@ -57,7 +85,9 @@ def generic(
         if isinstance(fixed.get(key), int):
             params[key] = fixed[key]
         elif key not in shapes and key not in fixed:
-            params[key] = sizes[key] = size(key, param.fmt.lo, param.fmt.hi, lengths.get(key, _example(param.fmt)))
+            params[key] = sizes[key] = size(
+                key, param.fmt.lo, param.fmt.hi, lengths.get(key, min(max(small, param.fmt.lo), param.fmt.hi))
+            )
     for name, example in lengths.items():
         if name not in sizes:
             sizes[name] = size(name, 1, LONGEST, example)
@@ -81,18 +111,16 @@ def generic(
         ]
         with suppress(NotTraceable):  # what reads the values of arrays requires nothing of parameters
             operator.infer(*bounds, **params, dialect=rules)
+    if operator.infer is None and operator.overflow(rules) is Overflow.FORBID:
+        fmt = operator.format_of(params)
+        ends = [tape.expression(end) for end in (fmt.lo, fmt.hi)]
+        tape.refusals += [tape.build("less", steps["out"], ends[0]), tape.build("less", ends[1], steps["out"])]
     refusals = tuple(dict.fromkeys(refusal for refusal in tape.refusals if refusal.scalar != 0))
     return Traced(operator.name, rules, inputs, steps, refusals, tape.build)
 
 
-def _example(fmt: Format) -> int:
-    """An example of a parameter that is no length."""
-    return min(max(7, fmt.lo), fmt.hi)
-
-
-def _examples(shapes: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+def _examples(shapes: Mapping[str, tuple[str, ...]], primes: Sequence[int]) -> dict[str, int]:
     """An example of every length that shapes name."""
     parts = (part for axes in shapes.values() for axis in axes for part in axis.split("*"))
     names = dict.fromkeys(part for part in parts if not part.isdigit())
-    primes: Iterator[int] = iter(EXAMPLES)
-    return {name: next(primes) for name in names}
+    return dict(zip(names, primes, strict=False))

@@ -21,6 +21,7 @@ from .relations import (
     is_at_most,
     is_maximum_of,
     is_minimum_of,
+    is_negative_of,
     is_newton_step,
     portion,
     share,
@@ -110,6 +111,11 @@ def _multiply(a: Expression, b: Expression) -> Interval:
     if a.kind == "floor_divide" and a.args[1] is b and b.hi < 0:
         return max(lo, a.args[0].lo), min(hi, a.args[0].hi - b.lo - 1)
     return lo, hi
+
+
+def _maximum(a: Expression, b: Expression) -> Interval:
+    lo, hi = max(a.lo, b.lo), max(a.hi, b.hi)
+    return (max(lo, 0) if is_negative_of(a, b) or is_negative_of(b, a) else lo), hi
 
 
 def _left_shift(a: Expression, b: Expression) -> Interval:
@@ -220,7 +226,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "left_shift": _elementwise(np.left_shift, _left_shift),
     "right_shift": _elementwise(np.right_shift, _corners(lambda x, y: x >> y)),
     "minimum": _elementwise(np.minimum, lambda a, b: (min(a.lo, b.lo), min(a.hi, b.hi))),
-    "maximum": _elementwise(np.maximum, lambda a, b: (max(a.lo, b.lo), max(a.hi, b.hi))),
+    "maximum": _elementwise(np.maximum, _maximum),
     "bitwise_and": _elementwise(np.bitwise_and, _and, None),
     "bitwise_or": _elementwise(np.bitwise_or, _or, None),
     "bitwise_xor": _elementwise(np.bitwise_xor, _xor, None),

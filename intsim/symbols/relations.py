@@ -25,7 +25,7 @@ def is_maximum_of(b: Expression, a: Expression) -> bool:
     while b.kind == "reshape":
         (b,) = b.args
     if b.kind == "maximum":
-        return any(arg is a or (arg.kind == "maximum" and is_maximum_of(arg, a)) for arg in b.args)
+        return any(arg is a or is_maximum_of(arg, a) for arg in b.args)
     return b.kind == "max" and b.args[0] is a
 
 
@@ -37,6 +37,11 @@ def is_minimum_of(b: Expression, a: Expression) -> bool:
     while most is not None and most.kind == "reshape":
         (most,) = most.args
     return most is not None and most.kind == "max" and _negated(most.args[0]) is a
+
+
+def is_negative_of(b: Expression, a: Expression) -> bool:
+    """Whether `b` is ``-a``, so that the larger of both is not negative."""
+    return _negated(b) is a
 
 
 def _negated(x: Expression) -> Expression | None:
@@ -103,8 +108,8 @@ def portion(a: Expression, total: Expression) -> int | None:
 
 def is_total_of(total: Expression, a: Expression, limit: int | None = None) -> bool:
     """Whether `a`, or `a` capped at a `limit` or above, is among the terms of a sum, none of which is negative."""
-    while total.kind == "reshape":
-        (total,) = total.args
+    while total.kind == "reshape" or (total.kind == "maximum" and any(arg.scalar is not None for arg in total.args)):
+        total = next(arg for arg in total.args if arg.scalar is None or len(total.args) == 1)
     if total.kind not in ("sum", "add") or any(term.lo < 0 for term in total.args):
         return False
     return any(term is a or (limit is not None and _is_capped(term, a, limit)) for term in total.args)

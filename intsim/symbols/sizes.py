@@ -15,18 +15,33 @@ import numpy as np
 from .expression import Expression
 
 
-class Demand(int):
+class _Known(int):
+    """What is known by an example: among NumPy's arrays it is its expression, so that no example is computed with."""
+
+    expression: Expression
+    tape: Any  # of its trace
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        symbols = [x.tape.symbol(x.expression) if isinstance(x, _Known) else x for x in inputs]
+        return getattr(ufunc, method)(*symbols, **options)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
+        if function is np.where:
+            return function(*(x.tape.symbol(x.expression) if isinstance(x, _Known) else x for x in args), **options)
+        numbers = (int(x) if isinstance(x, _Known) else x for x in args)  # asked for their shape, which has no axis
+        return function(*numbers, **options)
+
+
+class Demand(_Known):
     """Whether a comparison of sizes holds for the examples; where an operator requires it, it has to hold for every call."""
 
     required: Callable[[], None]
 
 
-class Size(int):
+class Size(_Known):
     """An integer with an expression, whose bounds hold for every call; its own value is an example."""
 
     symbolic = True  # `integers` lets it pass
-    expression: Expression
-    tape: Any  # of its trace
 
     @classmethod
     def made(cls, tape: Any, example: int, expression: Expression) -> Size:
@@ -89,12 +104,12 @@ class Size(int):
         own = other.expression if isinstance(other, Size) else self.tape.build.constant(int(other))
         a, b = (own, self.expression) if swapped else (self.expression, own)
 
-        def required() -> None:
-            refusal = self.tape.build(kind, a, b)
-            self.tape.refusals.append(refusal if negated else self.tape.build("logical_not", refusal))
-
+        compared = self.tape.build(kind, a, b)
         outcome = Demand(holds)
-        outcome.required = required
+        outcome.tape = self.tape
+        outcome.expression = self.tape.build("logical_not", compared) if negated else compared
+        refusal = compared if negated else self.tape.build("logical_not", compared)
+        outcome.required = lambda: self.tape.refusals.append(refusal)
         return outcome
 
     def __lt__(self, other: Any) -> Any:
