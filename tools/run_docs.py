@@ -27,6 +27,7 @@ PAGES = [
         "compilers.md",
         "c-reference.md",
         "proofs.md",
+        "own-graph.md",
     )
 ]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
