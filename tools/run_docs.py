@@ -32,6 +32,7 @@ PAGES = [
         "tutorials/first-golden-file.md",
         "tutorials/integer-onnx.md",
         "tutorials/own-approximation.md",
+        "own-graph.md",
     )
 ]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)

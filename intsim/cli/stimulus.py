@@ -64,17 +64,18 @@ def command(golden: Path, nodes: tuple[str, ...], model: Path | None, output: Pa
     if as_json:
         put_json({**found.record(), "folder": str(output)}, None)
         return
-    put_rich(lambda console: _render(console, found), None)
+    what = "the picture shows" if graph.takes_picture else "the inputs show"
+    put_rich(lambda console: _render(console, found, what), None)
     if paths:
         click.echo(f"{printed(output)}: {len(paths)} files, one per stimulus, such as {printed(paths[0].name)}")
 
 
-def _render(console: Console, found: Stimuli) -> None:
+def _render(console: Console, found: Stimuli, what: str) -> None:
     from rich.table import Table
 
     seen = found.seen
     console.print(
-        f"of {seen.counted + seen.equivalent:,} mistakes we know the picture shows {seen.counted - seen.unseen:,}, and "
+        f"of {seen.counted + seen.equivalent:,} mistakes we know {what} {seen.counted - seen.unseen:,}, and "
         f"stimuli for single nodes {found.exposed:,} more; {found.never:,} show on no input of their nodes"
         + (f", and for {found.unfound:,} no stimulus was found" if found.unfound else "")
         + f" ({found.share:.1%} of what can be shown is)\n",

@@ -38,6 +38,7 @@ def write_html(path: str | Path, diff: Diff) -> None:
         findings=[_finding(finding) for finding in words.findings(diff)],
         sections=_sections(diff),
         rows=[_row(node, diff) for node in diff.nodes],
+        shown_on=words.shown_on(diff),
         blindness=words.blindness(diff) if diff.identical or diff.exposure else "",
         shown=[(*row, f"{1 - row[3] / row[2]:.1%}" if row[2] else "") for row in diff.exposure.by_operator()]
         if diff.exposure

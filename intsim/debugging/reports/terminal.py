@@ -48,7 +48,7 @@ def render(console: Console, diff: Diff) -> None:
         return
     findings = words.findings(diff)
     for finding in findings[:FULL]:
-        _finding(console, finding)
+        _finding(console, finding, diff)
     for finding in findings[FULL:]:
         explained = f": {finding.explanation.sentence()}" if finding.explanation else ""
         console.print(f"\n[bold]{escape(finding.culprit)}[/]{escape(explained)}", highlight=False, soft_wrap=True)
@@ -62,7 +62,7 @@ def render(console: Console, diff: Diff) -> None:
     console.print(f"{len(wrong)} of {escape(words.compared(diff))}", highlight=False, soft_wrap=True)
 
 
-def _finding(console: Console, finding: Finding) -> None:
+def _finding(console: Console, finding: Finding, diff: Diff) -> None:
     node, comparison = finding.node, finding.comparison
     shape = " x ".join(map(str, node.shape))
     console.print(f"\n[bold red]{escape(finding.culprit)}[/]", highlight=False, soft_wrap=True)
@@ -71,7 +71,7 @@ def _finding(console: Console, finding: Finding) -> None:
         lines = [("operator", finding.op), ("seen at", f"{node.name}, {comparison.fmt} {shape}")]
     if finding.explanation is not None:
         lines.append(("rule", finding.explanation.sentence()))
-        if also := words.also(finding.explanation, node.name):
+        if also := words.also(finding.explanation, node.name, diff):
             lines.append(("also", also))
     if node.layout is not None:
         lines.append(("layout", node.layout.says))

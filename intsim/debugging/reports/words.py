@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...engine.graph import INPUT
+from ...engine.inputs import records_picture
 from ...engine.names import TensorName
 from ..compare import Comparison, axis_names
 from ..feeds import GOLDEN
@@ -14,7 +16,7 @@ from ..result import DIFFER, EXTRA, MATCH, MISSING, UNJUDGED, Diff, NodeDiff
 CONVERSIONS = 3  # sentences shown of what was converted
 ENTRIES = 3  # of a map
 UNFOLLOWED = 3  # sentences on consequences that a dump lacks
-BLIND = "'intsim score' counts the mistakes that would look the same on this picture"
+BLIND = "'intsim score' counts the mistakes that would look the same on {}"
 ALSO = 4  # rules that are named beside the first that explains a tensor
 
 
@@ -47,7 +49,13 @@ class Finding:
         return "; ".join(texts)
 
 
-def also(explanation: Explanation, tensor: str) -> str:
+def shown_on(diff: Diff) -> str:
+    """What the tensors were computed from."""
+    inputs = [node for node in diff.order if node["op"] == INPUT]
+    return "these inputs" if inputs and not any(map(records_picture, inputs)) else "this picture"
+
+
+def also(explanation: Explanation, tensor: str, diff: Diff) -> str:
     """The other rules that reproduce the tensor, the first `ALSO` of them by name, and what is known of each; "" where there
     are none.
     """
@@ -58,8 +66,8 @@ def also(explanation: Explanation, tensor: str) -> str:
         return ""
     if len(named) == 1:
         only = explanation.fits[1].same
-        return f"{named[0]} gives the same values on this picture" + (f"; it {only.says}" if only is not None else "")
-    said = f"{', '.join(named[:-1])} and {named[-1]} give the same values on this picture"
+        return f"{named[0]} gives the same values on {shown_on(diff)}" + (f"; it {only.says}" if only is not None else "")
+    said = f"{', '.join(named[:-1])} and {named[-1]} give the same values on {shown_on(diff)}"
     known = [(c.label(tensor), c.same.says) for c in explanation.fits[1 : ALSO + 1] if c.same is not None]
     by_words: dict[str, list[str]] = {}
     for label, words in known:
@@ -163,12 +171,12 @@ def blindness(diff: Diff) -> str:
     """How many mistakes would look the same, where that is known, or how to know it."""
     scored = diff.exposure
     if scored is None:
-        return BLIND
+        return BLIND.format(shown_on(diff))
     compared = {node.name for node in diff.compared}
     missing = sum(node.name not in compared for node in scored.nodes)
     least = f"at least {scored.unseen:,}" if missing else f"{scored.unseen:,}"
     without = f", and more since {_count(missing, 'tensor')} could not be compared" if missing else ""
-    return f"of {scored.counted:,} mistakes we know, {least} would look the same on this picture{without}"
+    return f"of {scored.counted:,} mistakes we know, {least} would look the same on {shown_on(diff)}{without}"
 
 
 def conversions(diff: Diff) -> list[str]:
