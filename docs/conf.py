@@ -18,6 +18,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(np|numpy|numba|h5py|click|rich|hypothesis|onnx|pathlib|collections|typing|types|enum)\..*"),
     (r"py:class", r"intsim\.(debugging|measurement|quantization)\..*"),  # records within records
+    (r"py:class", r"intsim\.ops\._op\.Param"),  # documented as intsim.ops.Param
     (r"py:class", r"IntArray|tuple\[str|intsim\.storage\.hdf5\.Values"),  # aliases, and an annotation that is text
 ]
 default_role = "code"  # docstrings write names in single backquotes, as Markdown does

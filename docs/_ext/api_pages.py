@@ -27,6 +27,7 @@ MODULES = {
 FURTHER = {
     "intsim": (
         "engine.builder.Handle",
+        "engine.graph.CheckedNodes",
         "debugging.result.NodeDiff",
         "debugging.compare.Comparison",
         "debugging.compare.Divergence",
