@@ -35,6 +35,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         self.anchors |= {values[key] for key in ("id", "name") if key in values}
+        self.anchors |= set(values.get("data-views", "").split())  # which a page's script shows
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
         if tag in LOADED and LOADED[tag] in values and values.get("rel", "") not in NOT_LOADED:

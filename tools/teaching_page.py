@@ -151,6 +151,7 @@ def page() -> str:
     )
     return environment.get_template("page.html.j2").render(
         version=intsim.__version__,
+        operators=list(OPERATORS),
         style=(PARTS / "style.css").read_text(encoding="utf-8"),
         arithmetic=plain_script(arithmetic()),
         specifications="\n".join(own.specification() for own in stages.values()),
