@@ -373,7 +373,7 @@ def test_diff_of_equal_files(cli: Cli, graph: Graph) -> None:
     elements = sum(int(np.prod(t.shape)) for t in graph.tensors.values())
     assert (
         done(cli, "diff golden.h5 device.h5")
-        == f"identical: {len(graph.nodes)} tensors, {elements:,} elements compared\n{BLIND}\n"
+        == f"identical: {len(graph.nodes)} tensors, {elements:,} elements compared\n{BLIND.format('this picture')}\n"
     )
     assert done(cli, "diff golden.h5 device.h5 -m model.h5").startswith("identical")
     record = json.loads(done(cli, "diff golden.h5 device.h5 --json"))
