@@ -124,10 +124,15 @@ def _checked(
             traceable[0] = False
             return None
 
-    for judge, what in ((fast, "the fast implementation"), (_out_of_bounds, "the bounds"), (expressions, "the trace")):
+    claims = {
+        "the fast implementation is not the reference": fast,
+        "the bounds are not those": _out_of_bounds,
+        "the equation run on symbols is not the reference": expressions,
+    }
+    for claim, judge in claims.items():
         fault = searched(domain, judge, examples)
         if fault is not None:
-            raise fault.counterexample(what, "are wrong for" if what.endswith("s") else "is not")
+            raise fault.counterexample(claim, "of")
     name = dialect.name if dialect else None
     if not vectors:
         return CheckedDialect(name, examples, traceable[0], 0, 0, (), ())
