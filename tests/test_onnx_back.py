@@ -314,3 +314,15 @@ def test_other_forms_name_the_way_out(cli: Cli) -> None:
         assert (code, out, len(err.splitlines())) == (2, "", 1), line
         assert words in err
     assert set(Path().iterdir()) == before
+
+
+def test_a_damaged_file_is_one_line(exported: Graph) -> None:
+    whole = bytearray(Path("net.onnx").read_bytes())
+    at = whole.index(b"fc.requant")
+    for place, value in ((at, 0xB4), (at + 2, 0x00), (len(whole) // 2, 0xFF)):
+        damaged = whole.copy()
+        damaged[place] = value
+        Path("net.onnx").write_bytes(damaged)
+        with pytest.raises(IntsimError, match=r"^net\.onnx: ") as caught:
+            graph_from_onnx("net.onnx")
+        assert "\n" not in str(caught.value)

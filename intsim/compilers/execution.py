@@ -83,7 +83,7 @@ def described(path: Path) -> tuple[dict[str, Any], dict[str, TensorBound]]:
         require_integers(model)
     except IntsimError as error:
         raise FileError(f"{path}: {error}") from None
-    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not a valid model: {last_line(error)}") from None
     return record, takes
 

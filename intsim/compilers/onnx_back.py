@@ -40,8 +40,8 @@ def graph_from_onnx(path: str | Path) -> Graph:
         raise FileError(f"{path}: is of a narrow width, with tensors as digits; read the form of 64 bits")
     if not model.functions:
         raise FileError(f"{path}: is the inlined form, without functions; read the file with functions, written beside it")
-    reader = _Reader(path, model, record)
     try:
+        reader = _Reader(path, model, record)
         choices, config, provenance = (_table(record, key) for key in ("choices", "config", "provenance"))
         dialect = from_choices(choices, str(record.get("dialect")))
         nodes = reader.nodes()
@@ -52,6 +52,8 @@ def graph_from_onnx(path: str | Path) -> Graph:
         raise
     except IntsimError as error:
         raise type(error)(f"{path}: {error}") from None
+    except (ValueError, TypeError):  # names that are no text
+        raise FileError(f"{path}: its names or values are damaged; write it again") from None
     last = model.graph.output[-1].name if model.graph.output else "missing"
     if graph.output.name != last:
         raise FileError(f"{path}: its last node is {graph.output.name}, its last output {last}; make them the same")
