@@ -39,7 +39,7 @@ from intsim.ops import REGISTRY, Op
 from intsim.quantization import Recipe, quantize_weights
 from intsim.quantization.synth import random_picture, random_weights
 from intsim.symbols import evaluate, trace
-from intsim.symbols.build import Builder
+from intsim.symbols.build import Expressions
 from intsim.symbols.expression import in_order
 from intsim.symbols.saturation import limited
 
@@ -180,7 +180,7 @@ def test_recordings_of_ivit(name: str) -> None:
 
 def test_a_saturation_limits_shifts() -> None:
     """An exponential of hundreds of bits below a saturated sum: the same sum, in 64 bits."""
-    build = Builder()
+    build = Expressions()
     k, shift = build.input("k", (5,), 1, 40), build.input("shift", (5,), 0, 300)
     total = build("minimum", build("add", build("left_shift", k, shift), build.constant(7)), build.constant(2**31 - 1))
     small = limited({"out": total})["out"]
@@ -200,7 +200,7 @@ def test_floats_are_refused() -> None:
 
 
 def test_what_has_no_form_is_named() -> None:
-    build = Builder()
+    build = Expressions()
     x = build.input("x", (2,), -5, 5)
     for kind, other in (("bitwise_and", 6), ("bitwise_or", 1), ("bitwise_xor", 3)):
         with pytest.raises(IntsimError, match=f"{kind} .*has no form of its own in ONNX"):

@@ -19,7 +19,7 @@ from intsim.dialects import DIALECTS, Dialect
 from intsim.errors import IntsimError
 from intsim.ops import REGISTRY, Op
 from intsim.symbols import OPERATIONS, Expression, trace
-from intsim.symbols.build import Builder
+from intsim.symbols.build import Expressions
 from intsim.symbols.evaluate import computed
 from intsim.symbols.expression import in_order
 from intsim.symbols.saturation import limited
@@ -97,7 +97,7 @@ def test_operations_of_two(kind: str, width: int) -> None:
         a, b = [x for x, _ in pairs], [y for _, y in pairs]
         if kind == "floor_divide":
             b = [y or 1 for y in b]
-        build = Builder()
+        build = Expressions()
         left, right = (build.input(n, (len(a),), *bounds_of(v, slack)) for n, v in (("a", a), ("b", b)))
         root = build(kind, left, right)
         due = OPERATIONS[kind].compute(np.array(a, object), np.array(b, object))
@@ -114,7 +114,7 @@ def test_shifts_by_what_varies(kind: str, width: int) -> None:
     @given(st.lists(st.tuples(wide, st.integers(0, 62)), min_size=1, max_size=6))
     def tried(pairs: list[tuple[int, int]]) -> None:
         a, e = np.array([x for x, _ in pairs], object), np.array([y for _, y in pairs])
-        build = Builder()
+        build = Expressions()
         x, by = build.input("x", a.shape, a.min(), a.max()), build.input("e", e.shape, int(e.min()), int(e.max()))
         root = build("right_shift", x, by) if kind != "left_shift" else build("left_shift", x, by)
         due = a >> e if kind != "left_shift" else a << e
@@ -131,7 +131,7 @@ def test_sums_products_and_maxima_of_what_is_wide(width: int) -> None:
     for bits, columns in ((40, 7), (31, 300), (16, 9000), (62, 2)):
         a = draw.integers(-(1 << bits), 1 << bits, (3, columns))
         a[0, :] = a[0, 0]  # ties
-        build = Builder()
+        build = Expressions()
         x = build.input("x", a.shape, -(1 << bits), (1 << bits) - 1)
         for kind, due in (
             ("sum", a.astype(object).sum(axis=1)),
@@ -142,7 +142,7 @@ def test_sums_products_and_maxima_of_what_is_wide(width: int) -> None:
             assert np.array_equal(value_of(root, {"x": a}, {"x": x}, width), due), (kind, bits)
     for left, right, inner in ((15, 7, 1025), (7, 7, 1536), (31, 15, 20)):
         a, b = draw.integers(-(1 << left), 1 << left, (2, inner)), draw.integers(-(1 << right), 1 << right, (inner, 3))
-        build = Builder()
+        build = Expressions()
         x, y = (
             build.input("x", a.shape, -(1 << left), (1 << left) - 1),
             build.input("y", b.shape, -(1 << right), (1 << right) - 1),
@@ -155,7 +155,7 @@ def test_sums_products_and_maxima_of_what_is_wide(width: int) -> None:
 def test_wrapping_and_masks(width: int) -> None:
     """``((x & (2**32 - 1)) ^ 2**31) - 2**31``, which is how a reference wraps."""
     values = np.array([0, 2**31 - 1, 2**31, -(2**31) - 1, 2**62, -(2**62), 5 << 33, -1])
-    build = Builder()
+    build = Expressions()
     x = build.input("x", values.shape, int(values.min()), int(values.max()))
     low = build("bitwise_and", x, build.constant(2**32 - 1))
     sign = build.constant(2**31)
@@ -164,7 +164,7 @@ def test_wrapping_and_masks(width: int) -> None:
 
 
 def test_what_has_no_narrow_form() -> None:
-    build = Builder()
+    build = Expressions()
     x = build.input("x", (3,), -(2**40), 2**40)
     with pytest.raises(IntsimError, match="bitwise_or has no narrow form"):
         narrowed({"out": build("bitwise_or", x, build.constant(5))}, 24)

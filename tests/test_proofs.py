@@ -306,12 +306,12 @@ def test_arrays_without_values_compute_as_numpy_does(name: str) -> None:
     from intsim.proving.cells import Cells
     from intsim.proving.samples import evaluated
     from intsim.symbols import NotTraceable
-    from intsim.symbols.build import Builder
+    from intsim.symbols.build import Expressions
 
     random, compared = np.random.default_rng(3), 0
     for first in TYPES:
         for second in TYPES:
-            cells = Cells(Builder())
+            cells = Cells(Expressions())
             ends = [(int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for dtype in (first, second)]
             given = [cells.input(key, (4,), *end) for key, end in zip("xy", ends, strict=True)]
             arrays = [TypedArray(cells, g.copy(), np.dtype(t), []) for g, t in zip(given, (first, second), strict=True)]

@@ -40,7 +40,7 @@ from intsim.proving.equality import EQUAL, Outcome, equality
 from intsim.proving.question import Question
 from intsim.rules import Computation
 from intsim.rules.equivalents import EQUIVALENTS
-from intsim.symbols.build import Builder
+from intsim.symbols.build import Expressions
 from intsim.symbols.saturation import limited
 from intsim.symbols.trace import trace
 
@@ -76,7 +76,7 @@ class Given:
     """Arguments within ranges, single values or rows, and questions about expressions of them."""
 
     def __init__(self, dtype: Any = EXACT, **ranges: tuple[int, int] | tuple[int, int, int]) -> None:
-        self.cells, self.dtype, self.raises = Cells(Builder()), dtype, list[Any]()
+        self.cells, self.dtype, self.raises = Cells(Expressions()), dtype, list[Any]()
         self.arguments: dict[str, Any] = {}
         for name, (lo, hi, *length) in ranges.items():
             cells = self.cells.input(name, tuple(length), lo, hi)
@@ -221,7 +221,7 @@ def saturation_limits_shifts() -> Iterator[Outcome]:
         for n in (1, 2, 3):
             fmt = signed(8)
             traced = trace(REGISTRY[op], [TensorBound.full((1, n), fmt)], params, RTL)
-            cells = Cells(Builder())
+            cells = Cells(Expressions())
             left, right = cells.of([traced.steps["out"], limited({"out": traced.steps["out"]})["out"]])
             yield equality(cells, list(left.flat), list(right.flat), SECONDS)
 
@@ -340,7 +340,7 @@ def digits_are_numbers() -> Iterator[Outcome]:
 
 def _in_digits(op: str, tensors: list[TensorBound], params: dict[str, Any], dialect: Any, width: int) -> Outcome:
     traced = trace(REGISTRY[op], tensors, params, dialect)
-    limbs, cells = Limbs(width), Cells(Builder())
+    limbs, cells = Limbs(width), Cells(Expressions())
     (number,) = narrowed({"out": traced.out}, width).values()
     due, *parts = cells.of([traced.out, *number.digits])
     # The digits of every input are those of its value.

@@ -36,7 +36,7 @@ FURTHER = {
         "quantization.recipe.Observer",
     ),
     "intsim.ops": ("symbols.shapes.Form", "symbols.shapes.form"),
-    "intsim.symbols": ("symbols.equation.Equation", "symbols.equation.Parameter", "symbols.build.Builder"),
+    "intsim.symbols": ("symbols.equation.Equation", "symbols.equation.Parameter", "symbols.build.Expressions"),
     "intsim.testbench": ("testbench.reading.DumpFolder", "testbench.manifest.ManifestEntry"),
     "intsim.reproduction": ("reproduction.case.First", "reproduction.folder.Written"),
     "intsim.rules": ("engine.graph.NodeContext", "rules.diagnosis.Diagnosis"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arith import AnyArray
 from ..symbols import Expression
-from ..symbols.build import Builder
+from ..symbols.build import Expressions
 
 WIDTHS = {32: 31, 24: 24}  # bits of a magnitude: int32, and the integers that float32 holds
 
@@ -40,7 +40,7 @@ class Limbs:
     def __init__(self, width: int) -> None:
         self.magnitude = WIDTHS[width]
         self.k = (self.magnitude - 2) // 2  # products of two digits leave room for a few to be added
-        self.build = Builder()
+        self.build = Expressions()
 
     def fits(self, lo: int, hi: int) -> bool:
         """Whether the width holds an interval."""

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..symbols import Expression
-from ..symbols.build import MOVES, Builder
+from ..symbols.build import MOVES, Expressions
 from ..symbols.expression import CONSTANT, INPUT, in_order
 from ..symbols.operations import OPERATIONS
 
@@ -24,7 +24,7 @@ RELATIONS = ("equal", "less", "less_equal")
 class Cells:
     """Elements as expressions. An array of them is a NumPy array of objects."""
 
-    def __init__(self, build: Builder) -> None:
+    def __init__(self, build: Expressions) -> None:
         self.build = build
         self.inputs: dict[str, Expression] = {}
         self.assumed: list[Expression] = []  # refusals: true of no call that is asked about

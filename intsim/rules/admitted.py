@@ -17,7 +17,7 @@ from ..arith import I32, I64, IntArray, TensorBound, signed
 from ..dialects import Dialect
 from ..ops import REGISTRY, Op
 from ..symbols import Expression, NotTraceable, evaluate
-from ..symbols.build import Builder
+from ..symbols.build import Expressions
 from ..symbols.expression import CONSTANT, INPUT, in_order
 from ..symbols.trace import Traced, traced
 
@@ -26,7 +26,7 @@ ARITHMETIC = ("add", "subtract", "multiply", "left_shift", "sum", "matmul")
 KEPT: dict[Any, tuple[Op, Traced]] = {}
 MOST_KEPT = 16
 ALIKE = 4  # mistakes of a kind in one step: an unrolled root has a hundred shifts
-Make = Callable[[Builder, Expression], Expression]
+Make = Callable[[Expressions, Expression], Expression]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _contents(value: Any) -> Any:
     return (array.shape, array.tobytes()) if array.ndim else int(array)
 
 
-def _of_shape(build: Builder, slip: Slip) -> Expression:
+def _of_shape(build: Expressions, slip: Slip) -> Expression:
     """The altered operation, which has the shape of the right one."""
     made = slip.make(build, slip.operation)
     if made.shape != slip.operation.shape:
@@ -151,20 +151,20 @@ def _of_operation(x: Expression) -> Iterator[tuple[str, str, str, Make]]:
                 yield "bits", str(width), "wide enough", _wrapped(width)
 
 
-def _half(build: Builder, shift: Expression) -> Expression:
+def _half(build: Expressions, shift: Expression) -> Expression:
     """``1 << (shift - 1)``."""
     return build("left_shift", build.constant(1), build("subtract", shift, build.constant(1)))
 
 
-def _halved(build: Builder, x: Expression) -> Expression:
+def _halved(build: Expressions, x: Expression) -> Expression:
     return build("right_shift", x, build.constant(1))
 
 
-def _negative(build: Builder, x: Expression) -> Expression:
+def _negative(build: Expressions, x: Expression) -> Expression:
     return build("less", x, build.constant(0))
 
 
-def _shifted_to_zero(build: Builder, x: Expression) -> Expression:
+def _shifted_to_zero(build: Expressions, x: Expression) -> Expression:
     """A shift of a negative number that truncates."""
     a, e = x.args
     ones = build("subtract", build("left_shift", build.constant(1), e), build.constant(1))
@@ -172,14 +172,14 @@ def _shifted_to_zero(build: Builder, x: Expression) -> Expression:
     return build("right_shift", build("select", _negative(build, a), lifted, _like(build, a, lifted)), e)
 
 
-def _divided_to_zero(build: Builder, x: Expression) -> Expression:
+def _divided_to_zero(build: Expressions, x: Expression) -> Expression:
     """A quotient as C has it: one above the floor where that is negative and not exact."""
     whole = build("equal", build("multiply", x, x.args[1]), x.args[0])
     above = build("bitwise_and", _negative(build, x), build("logical_not", whole))
     return build("add", x, build("integer", above))
 
 
-def _like(build: Builder, x: Expression, other: Expression) -> Expression:
+def _like(build: Expressions, x: Expression, other: Expression) -> Expression:
     """`x` in the shape of another expression."""
     return x if x.shape == other.shape else build("add", x, build("multiply", other, build.constant(0)))
 
@@ -191,7 +191,7 @@ def _only(own: Expression) -> Make:
 def _constant(position: int, step: int) -> Make:
     """An operation with another number in it."""
 
-    def make(build: Builder, x: Expression) -> Expression:
+    def make(build: Expressions, x: Expression) -> Expression:
         args = list(x.args)
         scalar = args[position].scalar
         assert scalar is not None
@@ -201,7 +201,7 @@ def _constant(position: int, step: int) -> Make:
     return make
 
 
-def _without_last(build: Builder, x: Expression) -> Expression:
+def _without_last(build: Expressions, x: Expression) -> Expression:
     """A sum or maximum of all elements of a row but the last."""
     (row,), axis = x.args, dict(x.attributes)["axis"]
     stops = tuple(side - (i == axis) for i, side in enumerate(row.shape))
@@ -213,7 +213,7 @@ def _wrapped(width: int) -> Make:
     """A result in a register that is too short."""
     fmt = signed(width)
 
-    def make(build: Builder, x: Expression) -> Expression:
+    def make(build: Expressions, x: Expression) -> Expression:
         low = build("bitwise_and", x, build.constant(fmt.hi - fmt.lo))
         return build("subtract", build("bitwise_xor", low, build.constant(-fmt.lo)), build.constant(-fmt.lo))
 

@@ -22,7 +22,7 @@ LARGEST = 1 << 256  # of those
 MOVES = ("reshape", "transpose", "slice", "concatenate", "repeat", "gather")
 
 
-class Builder:
+class Expressions:
     """The expressions of one trace."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..arith import I64
-from .build import Builder
+from .build import Expressions
 from .expression import CONSTANT, INPUT, Expression, in_order
 
 EXACT = None  # how far an expression has to be exact: in all of its values
@@ -25,7 +25,7 @@ def limited(steps: Mapping[str, Expression]) -> dict[str, Expression]:
         for arg, need in zip(node.args, _needs(node, needed.get(node, 0)), strict=True):
             known = needed.get(arg, 0)
             needed[arg] = EXACT if need is EXACT or known is EXACT else max(known, need)
-    build, made = Builder(), dict[Expression, Expression]()
+    build, made = Expressions(), dict[Expression, Expression]()
     for node in order:
         args = [made[arg] for arg in node.args]
         need = needed[node]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .build import Builder
+from .build import Expressions
 from .expression import Expression
 from .functions import FUNCTIONS
 from .sizes import product, whole
@@ -56,7 +56,7 @@ class Tape:
     """What a trace writes: its expressions, and the refusals among them."""
 
     def __init__(self) -> None:
-        self.build = Builder()
+        self.build = Expressions()
         self.refusals: list[Expression] = []
 
     def expression(self, value: Any) -> Expression:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arith import I64, Format, IntArray, TensorBound
 from ..dialects import Dialect, resolve
-from .build import Builder
+from .build import Expressions
 from .equation import Equation
 from .expression import Expression, in_order
 from .symbol import NotTraceable, Symbol, Tape
@@ -31,7 +31,7 @@ class Traced:
     inputs: dict[str, Expression]
     steps: dict[str, Expression]
     refusals: tuple[Expression, ...]
-    build: Builder = field(repr=False)  # of its expressions
+    build: Expressions = field(repr=False)  # of its expressions
 
     @property
     def out(self) -> Expression:
