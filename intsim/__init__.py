@@ -3,11 +3,10 @@
 ``load`` a model file, ``run`` it on a picture, write a ``golden`` file of every tensor in between, ``diff`` a device's dump
 with it. ``quantize`` makes a model from a checkpoint, ``synth`` one with random weights, a ``Builder`` any graph of
 operators. Operators are in ``intsim.ops``, their primitives in ``intsim.arith``, the disputed choices in
-``intsim.dialects``. Nothing heavy is imported before it is used. What happens unasked, such as a damaged cache that is made
-anew, goes to the logger ``intsim``, which prints nothing unless a program configures `logging`.
+``intsim.dialects``. Nothing heavy is imported before it is used. The logger ``intsim`` has what happens unasked:
+that computing is slow without Numba is a warning, which Python shows; a damaged cache that is made anew is at level INFO.
 """
 
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from .storage.pictures import read_picture
     from .testbench.writing import Exported, export
     from .tracing.core import Trace, trace
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "Builder": "engine.builder",

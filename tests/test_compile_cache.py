@@ -141,6 +141,7 @@ def test_damaged_entries_are_compiled_again(damage: Callable[[Path], None], cach
 
 
 def test_damage_is_logged(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "intsim")
     compiled(cache)
     assert not caplog.records
     DAMAGE["a bit of code flipped"](cache)

@@ -28,7 +28,7 @@ class VerifiedFiles(Base):  # type: ignore[misc]
         try:
             super().save(key, data)
         except OSError as error:
-            LOG.warning("a compiled kernel was not stored, and will be compiled again: %s", error)
+            LOG.info("a compiled kernel was not stored, and will be compiled again: %s", error)
 
     def _load_index(self) -> dict[Any, str]:
         try:
@@ -61,7 +61,7 @@ def _verified(path: Path) -> bytes:
     stored = path.read_bytes()
     content = stored[DIGEST:]
     if _digest(path, content) != stored[:DIGEST]:
-        LOG.warning("%s is damaged; its kernel is compiled again", path)
+        LOG.info("%s is damaged; its kernel is compiled again", path)
         raise OSError(f"{path}: damaged")
     return content
 
