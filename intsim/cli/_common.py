@@ -207,9 +207,12 @@ def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(stderr=True)
+    if not console.is_terminal:  # older versions of rich end even a disabled bar with an empty line
+        yield lambda *_: None
+        return
     columns = (TextColumn("{task.description}"), *((BarColumn(), MofNCompleteColumn()) if total else ()))
     begun = time.monotonic()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=total, visible=False)
 
         def step(name: object = "", *_: object) -> None:
