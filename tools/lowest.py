@@ -10,8 +10,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+from pip._vendor.packaging.requirements import Requirement
+
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
-BOUND = re.compile(r"([\w.-]+)>=([\w.]+)")
+BOUND = re.compile(r">=([\w.]+)")
 
 
 def lowest(extras: list[str]) -> dict[str, str]:
@@ -22,11 +24,14 @@ def lowest(extras: list[str]) -> dict[str, str]:
         *project["dependencies"],
         *(line for extra in extras for line in project["optional-dependencies"][extra]),
     ]:
-        match = BOUND.fullmatch(requirement)
+        parsed = Requirement(requirement)
+        if parsed.marker is not None and not parsed.marker.evaluate():
+            continue
+        match = BOUND.fullmatch(str(parsed.specifier))
         if match is None:
             raise ValueError(f"{requirement}: expected NAME>=VERSION")
-        if found.setdefault(match[1], match[2]) != match[2]:
-            raise ValueError(f"{match[1]}: bounds {found[match[1]]} and {match[2]}")
+        if found.setdefault(parsed.name, match[1]) != match[1]:
+            raise ValueError(f"{parsed.name}: bounds {found[parsed.name]} and {match[1]}")
     return found
 
 
