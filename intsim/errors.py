@@ -25,6 +25,10 @@ class GraphError(IntsimError):
     """A graph that is not well formed; the message starts with the node's name."""
 
 
+class UnknownOperator(GraphError):
+    """A node of an operator that is not there; it may be one of a plugin."""
+
+
 class BoundError(GraphError):
     """A graph that some input could drive outside an integer format; the message names the node and the bound found."""
 

@@ -34,7 +34,7 @@ def installed(group: str) -> dict[str, Any]:
         for entry in entry_points(group=group):
             try:
                 _found[group][entry.name] = entry.load()
-            except Exception as error:  # noqa: BLE001  anything may happen in another package
+            except (Exception, SystemExit) as error:  # noqa: BLE001  anything may happen in another package
                 package = f" of {entry.dist.name}" if entry.dist is not None else ""
                 _failures[group].append(_failure(f"the plugin {entry.value}{package}", error, "mend or uninstall it"))
     return _found[group]
@@ -73,7 +73,7 @@ def load(plugin: str) -> ModuleType:
         return _executed(path)
     try:
         return import_module(plugin)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise IntsimError(
             _failure(f"the plugin {plugin}", error, "it is a Python file, or a module that is installed")
         ) from error
@@ -93,13 +93,13 @@ def _executed(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     try:
         loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[path.stem]
         raise IntsimError(_failure(f"the plugin {path}", error, "mend it")) from error
     return module
 
 
-def _failure(what: str, error: Exception, way_out: str) -> str:
+def _failure(what: str, error: BaseException, way_out: str) -> str:
     """One line about a plugin that cannot be imported, with the line of its code where it happened."""
     if isinstance(error, IntsimError):
         return f"{what}: {error}"

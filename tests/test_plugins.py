@@ -21,6 +21,7 @@ from intsim.errors import IntsimError
 from intsim.languages.c_library import CLibrary
 from intsim.ops import Op, Param
 from intsim.rules import computation_of, compute, named
+from intsim.rules.admitted import altered
 from intsim.symbols import evaluate, trace
 from intsim.testing import Counterexample, check_operator
 from intsim.vectors import generate, score
@@ -354,7 +355,57 @@ def test_a_step_in_floating_point_is_refused(made: Callable[..., Op]) -> None:
         ops.half([[1, 3]])
 
 
+def test_what_an_operator_raises_by_mistake_is_one_line_with_its_place(made: Callable[..., Op]) -> None:
+    def steps(x: IntArray, dialect: Any = None) -> dict[str, IntArray]:
+        return {"out": np.clp(x, 0, 1)}  # type: ignore[attr-defined]
+
+    made(name="slipped", steps=steps, inputs={"x": I8}, params={}, result=I8)
+    problem = r"^slipped: its function steps raises AttributeError: .* 'clp' \(test_plugins.py, line \d+\)$"
+    with pytest.raises(ValueError, match=problem):
+        ops.slipped([[1]])
+    with pytest.raises(intsim.GraphError, match="wrong: slipped: its function steps raises AttributeError"):
+        Graph([*network().nodes[:2], Node("wrong", "slipped", ("pixels",))], RTL)
+
+
+def test_a_choice_that_an_operator_reads_and_does_not_name_is_told(made: Callable[..., Op]) -> None:
+    def steps(x: IntArray, dialect: Any = None) -> dict[str, IntArray]:
+        return {"out": round_shift(x, 2, dialect.requant_rounding)}
+
+    made(name="unnamed", steps=steps, inputs={"x": I8}, params={}, result=I8)
+    with pytest.raises(ValueError, match="add 'requant_rounding' to its choices="):
+        ops.unnamed([[1]], dialect="rtl")
+
+
+def test_a_real_number_in_an_equation_is_refused_by_its_bounds(made: Callable[..., Op]) -> None:
+    made(
+        name="scaled",
+        steps=lambda x, dialect=None: {"out": np.minimum(x * 1.5, 100)},
+        inputs={"x": I8},
+        params={},
+        result=I8,
+    )
+    with pytest.raises(ValueError, match=r"1\.5 is a real number; an equation has integers only"):
+        ops.scaled([[1]])
+
+
+def test_a_mistake_is_altered_before_what_follows_it_is_simplified(made: Callable[..., Op]) -> None:
+    """The right values never reach the last limit; those without the first one do."""
+
+    def steps(x: IntArray, dialect: Any = None) -> dict[str, IntArray]:
+        low = np.minimum(x, 50)
+        return {"low": low, "out": saturate(low, signed(7))}
+
+    op = made(
+        name="limited", steps=steps,
+        inputs={"x": I8}, params={}, result=I8,
+    )  # fmt: skip
+    x = np.array([[40, 60, 70]], np.int64)
+    assert op(x.astype(np.int8)).tolist() == [[40, 50, 50]]
+    assert altered("limited", [x], {}, RTL, {"low.minimum": "left_out"}).tolist() == [[40, 60, 63]]
+
+
 FILES = {
+    "exits.py": ("raise SystemExit(3)\n", "cannot be imported: SystemExit: 3"),
     "raises.py": ("1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero (raises.py, line 1); mend it"),
     "syntax.py": ("def f(:\n", "cannot be imported: SyntaxError"),
     "twice.py": (

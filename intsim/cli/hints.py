@@ -13,10 +13,12 @@ from ..errors import (
     PictureSizeMismatch,
     PicturesMissing,
     UnknownLabel,
+    UnknownOperator,
     UnmatchedGlob,
 )
 
 HINTS: dict[type[IntsimError], str] = {
+    UnknownOperator: "one of your own is known with --plugin FILE.py, or INTSIM_PLUGIN",
     AlteredGolden: "--force compares it all the same",
     ModelMismatch: "give its own with --model",
     NotAScore: "'intsim score GOLDEN --json -o FILE' writes one",

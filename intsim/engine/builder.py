@@ -160,7 +160,7 @@ class Builder:
         named = self._named(name, op)
         sources = tuple(self._source(x, named) for x in inputs)
         try:
-            node = Node(named, op, sources, _arrays(params), scale, dict(scales or {}))
+            node = Node(named, op, sources, _arrays({**_defaults(op), **params}), scale, dict(scales or {}))
         except (TypeError, ValueError) as error:
             raise GraphError(f"{named}: {error}") from None
         if op in REGISTRY and (unknown := node.scales.keys() - REGISTRY[op].params.keys()):
@@ -246,6 +246,15 @@ class Builder:
 def _require_scale(scale: Any, named: str) -> None:
     if not isinstance(scale, Real) or not 0 < float(scale) < float("inf"):
         raise GraphError(f"{named}: a scale is a number above 0, not {scale!r}")
+
+
+def _defaults(op: str) -> dict[str, Any]:
+    """The parameters that a call of the operator may leave out, with what they then are."""
+    if op not in REGISTRY:
+        return {}
+    operator = REGISTRY[op]
+    known = operator.signature.parameters
+    return {key: known[key].default for key in operator.params if known[key].default is not inspect.Parameter.empty}
 
 
 def _arrays(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..arith import I8, I16, I32, I64, IntArray, Overflow, Scale, TensorBound
 from ..dialects import Dialect
-from ..errors import BoundError, GraphError
+from ..errors import BoundError, GraphError, UnknownOperator
 from ..ops import REGISTRY, Op
 from .inputs import checked_input, input_bound, is_picture
 
@@ -247,7 +247,7 @@ def operator(node: Node) -> Op:
     try:
         return REGISTRY[node.op]
     except KeyError:
-        raise GraphError(
+        raise UnknownOperator(
             f"{node.name}: there is no operator {node.op!r}; there are: {', '.join(sorted(REGISTRY))}"
         ) from None
 

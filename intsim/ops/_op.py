@@ -14,20 +14,37 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arith import I8, I16, I32, I64, U8, Format, IntArray, Overflow, Scale, TensorBound, first_index, forbid, integers
+from ..arith import (
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    Format,
+    IntArray,
+    Overflow,
+    Scale,
+    TensorBound,
+    first_index,
+    forbid,
+    format_named,
+    integers,
+)
 from ..arith.jit import HAS_COMPILER, remark_absence
 from ..dialects import CHOICES, Dialect, resolve
 from ..errors import IntsimError
 from ..symbols.shapes import Form, rows_form
-from ..symbols.trace import inferred
+from ..symbols.trace import inferred, require_steps
+from ._guard import guarded
 from ._registry import REGISTRY, RESERVED
 from ._words import WORDS
 
+F = TypeVar("F", bound=Callable[..., Any])
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -40,7 +57,9 @@ class Param:
 
     @classmethod
     def integer(cls, lo: int, hi: int) -> Param:
-        """A plain integer in ``[lo, hi]``."""
+        """A plain integer in ``[lo, hi]``. IntsimError where there is none."""
+        if lo > hi:
+            raise IntsimError(f"Param.integer({lo}, {hi}): the lowest value is above the highest")
         return cls(Format("integer", lo, hi))
 
 
@@ -87,7 +106,18 @@ def _public(signature: inspect.Signature, disputed: bool) -> inspect.Signature:
 
 
 class Op:
-    """One operator. A call checks the arguments and runs the fast implementation; ``.ref`` runs the reference."""
+    """One operator. A call checks the arguments and runs the fast implementation; ``.ref`` runs the reference.
+
+    `steps` is its equation: called with the `inputs` (formats by name) and `params` (`Param` by name) in int64 and with
+    `dialect`, it returns every intermediate by name, the last one ``out``. `name` is by default that of the module, `result`
+    the format of the result, or a function of the parameters that gives it. `choices` are the keys of a dialect that the
+    equation reads. Optional are `infer` (of the inputs' `TensorBound`s, the parameters and the dialect the result's, in place
+    of what follows from the equation), `fast` (fills its argument ``out``, or returns the result), `scale` (of the scales of
+    the inputs, each a number, one per channel, or None, and of the node the scale of the result), `forms` (the axes of the
+    arrays, for C), and `real` and `approximates` (what it stands for, in real numbers).
+
+    Raises IntsimError where these do not go together, or another operator has this name.
+    """
 
     def __init__(
         self,
@@ -109,17 +139,25 @@ class Op:
         module = sys.modules[steps.__module__]
         file = module.__name__.rpartition(".")[2]
         self.name = file if name is None else name
-        self.steps, self.fast, self.infer, self.scale, self.real = steps, fast, infer, scale, real
-        self.inputs, self.params, self.choices = inputs, params, choices
+        self.home = f"{module.__name__}.{steps.__qualname__}"
+        self.inputs = {key: format_named(fmt) if isinstance(fmt, str) else fmt for key, fmt in inputs.items()}
+        self.params, self.choices = params, choices
         self.approximates, self.moves = approximates, moves
         self.signature = _public(inspect.signature(steps), bool(choices))
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in self.signature.parameters.values())
-        self.result, self._forms = result, forms
-        self.home = f"{module.__name__}.{steps.__qualname__}"
+        self.steps, self.scale = self._own(steps, "steps"), self._own(scale, "scale")
+        self.fast = None if fast is None else self._own(fast, "fast")
+        self.infer = None if infer is None else self._own(infer, "infer")
+        self.real = real
+        self.result, self._forms = self._own(result, "result") if callable(result) else result, forms
         self.__doc__ = module.__doc__ if self.name == file else steps.__doc__ or module.__doc__
         self.__signature__ = self.signature
         self._require_whole()
         REGISTRY.add(self)
+
+    def _own(self, function: F, what: str) -> F:
+        """A function of the operator; one from outside with its mistakes told in one line."""
+        return function if self.built_in else guarded(function, self.name, what)
 
     @property
     def built_in(self) -> bool:
@@ -157,7 +195,8 @@ class Op:
         try:
             out = self.output(inputs, params, dialect)
         except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
+            text = str(error)
+            raise ValueError(text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}") from None
         return self.compute(face, arrays, params, dialect, out)
 
     def overflow(self, dialect: Dialect | None) -> Overflow:
@@ -176,8 +215,12 @@ class Op:
     def output(self, inputs: list[TensorBound], params: dict[str, Any], dialect: Dialect | None) -> TensorBound:
         """Shape, format and bounds of the output; a ValueError where inputs and parameters do not match."""
         if self.infer is not None:
-            return self.infer(*inputs, **params, dialect=dialect)
-        return inferred(self, inputs, params, dialect, self.format_of(params))
+            return self.infer(*inputs, **params, dialect=self._rules(dialect))
+        return inferred(self, inputs, params, self._rules(dialect), self.format_of(params))
+
+    def _rules(self, dialect: Dialect | None) -> Dialect | None:
+        """The dialect that its functions see: one from outside without choices sees none, and cannot depend on one."""
+        return dialect if self.choices or self.built_in else None
 
     def format_of(self, params: Mapping[str, Any]) -> Format:
         """The format of the result that is said instead of `infer`, which may depend on parameters."""
@@ -215,7 +258,8 @@ class Op:
     ) -> dict[str, IntArray]:
         """Every named step of the equation in int64; the last one is ``out``."""
         wide = {k: v.astype(np.int64) if isinstance(v, np.ndarray) else v for k, v in params.items()}
-        found = self.steps(*(a.astype(np.int64) for a in arrays), **wide, dialect=dialect)
+        found = self.steps(*(a.astype(np.int64) for a in arrays), **wide, dialect=self._rules(dialect))
+        require_steps(self.name, found)
         for step, value in found.items():
             if np.asarray(value).dtype.kind not in "iubO":
                 raise TypeError(f"{self.name}: its step {step!r} is {np.asarray(value).dtype}, expected integers")
@@ -232,6 +276,14 @@ class Op:
                 f"{self.name}: its steps take ({', '.join(given)}); expected its inputs, its params and dialect, as in "
                 f"({', '.join(expected)})"
             )
+        for name, fmt in self.inputs.items():
+            if not isinstance(fmt, Format):
+                raise IntsimError(f"{self.name}: its input {name!r} is {fmt!r}, expected a format of intsim.arith, as in I8")
+        for name, param in self.params.items():
+            if not isinstance(param, Param):
+                raise IntsimError(
+                    f"{self.name}: its parameter {name!r} is {param!r}, expected a Param, as Param.integer(2, 16)"
+                )
         if words := [name for name in expected if name in WORDS]:
             raise IntsimError(f"{self.name}: {words[0]!r} is a word of C or JavaScript, or of a function's own; rename it")
         if self.infer is None and self.result is None:

@@ -16,7 +16,7 @@ from ..rules import Computation
 from ..rules.admitted import with_slips
 from ..rules.equations import DEVIATING_EQUATIONS
 from ..rules.rule import Alteration
-from ..symbols import NotTraceable, Traced
+from ..symbols import Expression, NotTraceable, Traced
 from ..symbols.sizes import Size
 from ..symbols.symbol import Tape
 from .arrays import TypedArray
@@ -119,11 +119,13 @@ class Traces:
             ):
                 raise NotTraceable("a fault in the place of values, or in single bits")
             if not operator.built_in:
-                found = operator.steps(*arrays, **params, dialect=rules)
-                steps = {name: self.tape.expression(value) for name, value in found.items()}
-                return self.tape.symbol(
-                    with_slips(Traced(operator.name, rules, {}, steps, (), self.tape.build), computation.deviations)
-                )
+
+                def steps() -> dict[str, Expression]:
+                    found = operator.steps(*arrays, **params, dialect=rules)
+                    return {name: self.tape.expression(value) for name, value in found.items()}
+
+                found = Traced(operator.name, rules, {}, steps(), (), self.tape.build)
+                return self.tape.symbol(with_slips(found, computation.deviations, lambda: steps()["out"]))
             return DEVIATING_EQUATIONS[computation.op](arrays, params, rules, computation.deviations)
         out = operator.steps(*arrays, **params, dialect=rules)["out"]
         if operator.infer is not None and not operator.moves:

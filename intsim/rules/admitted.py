@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ WIDTHS = (32, 24, 16)  # of registers that may be too short
 ARITHMETIC = ("add", "subtract", "multiply", "left_shift", "sum", "matmul")
 KEPT: dict[Any, tuple[Op, Traced]] = {}
 MOST_KEPT = 16
+LOCK = Lock()  # of expressions that are shared, while an equation is run again
 ALIKE = 4  # mistakes of a kind in one step: an unrolled root has a hundred shifts
 Make = Callable[[Expressions, Expression], Expression]
 
@@ -52,8 +54,11 @@ def altered(
     op: str, inputs: Sequence[IntArray], params: Mapping[str, Any], dialect: Dialect, deviations: Mapping[str, Any]
 ) -> IntArray:
     """The result of an equation with mistakes, by key and value. ValueError where it does not admit one of them here."""
-    found = _expressions(REGISTRY[op], [x.shape for x in inputs], params, dialect)
-    out = with_slips(found, deviations)
+    operator = REGISTRY[op]
+    found = _expressions(operator, [x.shape for x in inputs], params, dialect)
+    bounds = _bounds(operator, [x.shape for x in inputs])
+    rules = dialect if operator.choices else None
+    out = with_slips(found, deviations, lambda: traced(operator, bounds, params, rules, build=found.build).out)
     given = dict(zip(found.inputs, inputs, strict=True))
     (value,) = evaluate([out], given)
     if value.dtype == object:
@@ -63,16 +68,24 @@ def altered(
     return value
 
 
-def with_slips(found: Traced, deviations: Mapping[str, Any]) -> Expression:
-    """The result of traced expressions with mistakes, by key and value. ValueError where they do not admit one of them."""
+def with_slips(found: Traced, deviations: Mapping[str, Any], again: Callable[[], Expression]) -> Expression:
+    """The result with mistakes, by key and value; `again` runs the equation again on the same expressions.
+
+    So what follows a mistake is written down for its values: a limit that the right ones never reach is there.
+    ValueError where the equation does not admit one of the mistakes.
+    """
     slips = {(slip.key, slip.value): slip for slip in _slips(found)}
-    out = found.out
-    for name in deviations.items():
-        if name not in slips:
-            raise ValueError(f"{found.op}: {name[0]}={name[1]} does not apply here")
-        slip = slips[name]
-        out = found.build.replaced(out, slip.operation, _of_shape(found.build, slip))
-    return out
+    with LOCK:
+        instead: dict[Expression, Expression] = {}
+        for name in deviations.items():
+            if name not in slips:
+                raise ValueError(f"{found.op}: {name[0]}={name[1]} does not apply here")
+            instead[slips[name].operation] = _of_shape(found.build, slips[name])
+        found.build.instead = instead
+        try:
+            return again()
+        finally:
+            found.build.instead = {}
 
 
 def _expressions(operator: Op, shapes: Sequence[tuple[int, ...]], params: Mapping[str, Any], dialect: Dialect) -> Traced:
@@ -82,10 +95,15 @@ def _expressions(operator: Op, shapes: Sequence[tuple[int, ...]], params: Mappin
     if found is None:
         if len(KEPT) >= MOST_KEPT:
             KEPT.clear()
-        ports = (operator.port(i) for i in range(len(shapes)))
-        bounds = [TensorBound.full(shape, I32 if port is I64 else port) for shape, port in zip(shapes, ports, strict=True)]
+        bounds = _bounds(operator, shapes)
         found = KEPT[key] = (operator, traced(operator, bounds, params, dialect if operator.choices else None))
     return found[1]
+
+
+def _bounds(operator: Op, shapes: Sequence[tuple[int, ...]]) -> list[TensorBound]:
+    """Inputs that may have any value of their ports' formats."""
+    ports = (operator.port(i) for i in range(len(shapes)))
+    return [TensorBound.full(shape, I32 if port is I64 else port) for shape, port in zip(shapes, ports, strict=True)]
 
 
 def _contents(value: Any) -> Any:

@@ -27,6 +27,7 @@ class Expressions:
 
     def __init__(self) -> None:
         self.known: dict[Any, Expression] = {}
+        self.instead: dict[Expression, Expression] = {}  # what is put in the place of some, while an equation is run again
 
     def input(self, name: str, shape: tuple[int, ...], lo: int, hi: int) -> Expression:
         """An array that will be given."""
@@ -66,7 +67,8 @@ class Expressions:
         if OPERATIONS[kind].boolean is False and kind not in ("integer", "select", "gather", "bounded"):
             args = tuple(self.integer(arg) for arg in args)
         simpler = self._simplified(kind, args, attributes)
-        return simpler if simpler is not None else self._made(kind, args, attributes)
+        x = simpler if simpler is not None else self._made(kind, args, attributes)
+        return self.instead.get(x, x)
 
     def integer(self, x: Expression) -> Expression:
         """A boolean as 0 and 1."""

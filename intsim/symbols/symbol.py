@@ -61,7 +61,11 @@ class Tape:
 
     def expression(self, value: Any) -> Expression:
         """The expression of a symbol, an array or a number."""
-        return value.expression if isinstance(value, Symbol) else self.build.constant(value)
+        if isinstance(value, Symbol):
+            return value.expression
+        if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
+            raise NotTraceable(f"{value!r} is a real number; an equation has integers only")
+        return self.build.constant(value)
 
     def symbol(self, expression: Expression) -> Symbol:
         """The symbol of an expression."""

@@ -72,9 +72,11 @@ def traced(
     params: Mapping[str, Any],
     rules: Dialect | None,
     given: Collection[str] = (),
+    build: Expressions | None = None,
 ) -> Traced:
-    """As `trace`, with the bounds that follow from the operations alone."""
+    """As `trace`, with the bounds that follow from the operations alone; the expressions are those of `build`, if given."""
     tape = Tape()
+    tape.build = build or tape.build
     if rules is None and operator.choices:
         raise ValueError(f"{operator.name}: an operator with choices needs a dialect")
     inputs: dict[str, Expression] = {}
@@ -96,9 +98,16 @@ def traced(
         names = [f"{names[0]}{i}" for i in range(len(tensors))]
     arguments = [argument(name, bound) for name, bound in zip(names, tensors, strict=True)]
     found = operator.steps(*arguments, **{key: parameter(key, value) for key, value in params.items()}, dialect=rules)
+    require_steps(operator.name, found)
     steps = {name: tape.expression(value) for name, value in found.items()}
     refusals = tuple(refusal for refusal in dict.fromkeys(tape.refusals) if refusal.scalar != 0)
     return Traced(operator.name, rules, inputs, steps, refusals, tape.build)
+
+
+def require_steps(name: str, found: object) -> None:
+    """Raise ValueError where an equation does not give its steps by name, the last one ``out``."""
+    if not isinstance(found, dict) or list(found)[-1:] != ["out"]:
+        raise ValueError(f"{name}: its steps return {type(found).__name__}, expected a dict of which the last key is 'out'")
 
 
 def inferred(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arith import I64, IntArray, TensorBound
 from ..dialects import DIALECTS, Dialect, resolve
+from ..engine.graph import Node
 from ..errors import IntsimError
 from ..ops import REGISTRY, Op
 from ..rules import Rule, choice_rules
@@ -70,7 +71,7 @@ class CheckedOperator:
 
 def check_operator(
     op: str | Op,
-    dialects: Sequence[Dialect | str] | None = None,
+    dialects: Sequence[Dialect | str] | Dialect | str | None = None,
     *,
     examples: int = 100,
     vectors: bool = True,
@@ -102,7 +103,10 @@ def check_operator(
         raise IntsimError(f"{name}: examples={examples!r}: an integer of at least 1 is expected")
     chosen: list[Dialect | None] = [None]
     if operator.choices:
-        chosen = [resolve(dialect) for dialect in (dialects if dialects is not None else DIALECTS)]
+        asked = list(DIALECTS) if dialects is None else [dialects] if isinstance(dialects, str | Dialect) else list(dialects)
+        if not asked:
+            raise IntsimError(f"{name}: dialects={dialects!r} names none")
+        chosen = [resolve(dialect) for dialect in asked]
     return CheckedOperator(name, tuple(_checked(operator, rules, examples, vectors, shape, fixed) for rules in chosen))
 
 
@@ -129,6 +133,8 @@ def _checked(
         "the bounds are not those": _out_of_bounds,
         "the equation run on symbols is not the reference": expressions,
     }
+    for given in (None, 0.5):  # a scale is a real number, one per channel, or not known
+        op.scale([given] * len(op.inputs), Node("out", op.name, tuple(op.inputs), _some_params(op, domain)))
     for claim, judge in claims.items():
         fault = searched(domain, judge, examples)
         if fault is not None:
@@ -142,6 +148,12 @@ def _checked(
     same = tuple(_proved(op, rules, survived)) if find_spec("bitwuzla") is not None else ()
     left = tuple(mutant for mutant in survived if mutant not in same)
     return CheckedDialect(name, examples, traceable[0], len(document.cases), len(made.killed), same, left)
+
+
+def _some_params(op: Op, domain: Domain) -> dict[str, Any]:
+    """Parameters of a call, for a node outside a graph."""
+    small = {key: min(max(1, param.fmt.lo), param.fmt.hi) for key, param in op.params.items()}
+    return {**small, **domain.fixed}
 
 
 def _out_of_bounds(call: Call) -> Fault | None:
