@@ -16,6 +16,7 @@ from intsim.arith import I8, IntArray, signed
 from intsim.dialects import Dialect
 from intsim.testing import (
     Call,
+    CheckedDialect,
     CheckedOperator,
     Counterexample,
     Difference,
@@ -104,7 +105,14 @@ own = ops.Op(
     steps=portion,
     inputs={"x": I8},
     params={"b": ops.Param.integer(2, 16)},
-    result=lambda params: signed(int(params["b"])),
+    result=lambda params: signed(int(params["b"]) + 1),
 )
 assert_type(own([[1, 2, 4]], b=8), IntArray)
-assert_type(check_operator(own, examples=5, vectors=False), CheckedOperator)
+checked = check_operator(own, examples=5, vectors=False)
+assert_type(checked, CheckedOperator)
+assert_type(checked.dialects, tuple[CheckedDialect, ...])
+
+net = intsim.Builder("rtl")
+x = net.input("x", "i8", (2, 4))
+net.client_portion(x, b=8, name="portion")
+assert_type(net.graph(), intsim.Graph)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import intsim
 from intsim.cli.main import COMMANDS
 from intsim.dialects import CHOICES
 from intsim.ops import REGISTRY
@@ -84,7 +85,9 @@ def test_every_schema_has_its_page() -> None:
 
 def test_every_public_module_has_its_page() -> None:
     pages = api_pages.pages()
-    assert ":members: " in pages[f"{api_pages.FOLDER}/intsim.md"]
+    page = pages[f"{api_pages.FOLDER}/intsim.md"]
+    assert [name for name in intsim.__all__ if not name.startswith("__") and f":: intsim.{name}\n" not in page] == []
+    assert ".. autoclass:: intsim.ops.Param\n   :members:" in pages[f"{api_pages.FOLDER}/ops.md"]
     for module in api_pages.MODULES:
         assert api_pages.names_of(module), module
 

@@ -102,7 +102,11 @@ def data(name: str, value: object) -> list[str]:
 
 def page(module: str) -> str:
     """The page of a module: functions first, exceptions last."""
-    names = ["Op"] if module == "intsim.ops" else [n for n in names_of(module) if f"{module}.{n}" not in MODULES]
+    names = (
+        ["Op", "Param", "require"]
+        if module == "intsim.ops"
+        else [n for n in names_of(module) if f"{module}.{n}" not in MODULES]
+    )
     loaded = import_module(module)
     kinds = {name: kind_of(getattr(loaded, name)) for name in names}
     lines = [f"# {module}", "", "```{eval-rst}", f".. automodule:: {module}", "   :no-members:", "```"]

@@ -111,7 +111,7 @@ class Op:
     `steps` is its equation: called with the `inputs` (formats by name) and `params` (`Param` by name) in int64 and with
     `dialect`, it returns every intermediate by name, the last one ``out``. `name` is by default that of the module, `result`
     the format of the result, or a function of the parameters that gives it. `choices` are the keys of a dialect that the
-    equation reads. Optional are `infer` (of the inputs' `TensorBound`s, the parameters and the dialect the result's, in place
+    equation reads. Optional are `infer` (of the inputs' `TensorBound`s, the parameters and the dialect the result's, instead
     of what follows from the equation), `fast` (fills its argument ``out``, or returns the result), `scale` (of the scales of
     the inputs, each a number, one per channel, or None, and of the node the scale of the result), `forms` (the axes of the
     arrays, for C), and `real` and `approximates` (what it stands for, in real numbers).

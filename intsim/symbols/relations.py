@@ -112,7 +112,12 @@ def is_total_of(total: Expression, a: Expression, limit: int | None = None) -> b
         total = next(arg for arg in total.args if arg.scalar is None or len(total.args) == 1)
     if total.kind not in ("sum", "add") or any(term.lo < 0 for term in total.args):
         return False
-    return any(term is a or (limit is not None and _is_capped(term, a, limit)) for term in total.args)
+    return any(
+        term is a
+        or (limit is not None and _is_capped(term, a, limit))
+        or (total.kind == "add" and is_total_of(term, a, limit))
+        for term in total.args
+    )
 
 
 def _is_capped(term: Expression, a: Expression, limit: int) -> bool:
