@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..symbols import Expression
+from ..symbols import Expression, NotTraceable
 from ..symbols.build import MOVES, Expressions
 from ..symbols.expression import CONSTANT, INPUT, in_order
 from ..symbols.operations import OPERATIONS
@@ -160,7 +160,7 @@ class Cells:
             return self.first_maximum(args[0], node.attribute("axis"))
         if node.kind == "matmul":
             return self.product(*args)
-        raise NotImplementedError(f"{node.kind} has no elements")
+        raise NotTraceable(f"{node.kind} is not known element by element")
 
     def _gathered(self, table: Elements, numbers: Elements) -> Elements:
         out = np.empty((*numbers.shape, *table.shape[1:]), object)
