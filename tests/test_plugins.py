@@ -276,6 +276,19 @@ def test_check_operator_passes_what_is_right_and_proves_what_no_vector_shows(plu
     assert check_operator("portions", examples=30).open == ()
 
 
+def test_check_operator_says_where_an_equation_has_no_trace(made: Callable[..., Op]) -> None:
+    def steps(x: IntArray, dialect: Any = None) -> dict[str, IntArray]:
+        return {"out": np.sort(x, axis=-1)}
+
+    made(
+        name="sorting", steps=steps, inputs={"x": I8}, params={},
+        infer=lambda x, dialect=None: TensorBound(x.shape, I8, x.lo, x.hi),
+    )  # fmt: skip
+    found = check_operator("sorting", examples=10, vectors=False)
+    assert not found.dialects[0].traced
+    assert "the equation cannot be traced" in str(found)
+
+
 def smallest(op: str) -> Counterexample:
     with pytest.raises(Counterexample) as raised:
         check_operator(op, examples=60, vectors=False)
@@ -312,7 +325,6 @@ def test_a_fast_face_that_differs_is_caught_with_the_smallest_call(made: Callabl
         name="hasty", steps=lambda x, k, dialect=None: {"out": x * k}, fast=fast, inputs={"x": I8},
         params={"k": Param.integer(-5, 5)}, result=I16,
     )  # fmt: skip
-    found = None
     with pytest.raises(Counterexample) as raised:
         check_operator("hasty", examples=2000, vectors=False)
     found = raised.value

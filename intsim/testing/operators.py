@@ -33,8 +33,9 @@ SECONDS = 5.0  # for each proof
 class CheckedDialect:
     """What was found for one dialect (None: the operator uses none).
 
-    `calls` were tried on each face, `cases` are the vectors that were made; of the mutants, `killed` are shown by a vector,
-    `same` are proved equal to the operator for rows of up to three elements, `open` are neither.
+    `calls` were tried on each face; where the equation is not `traced`, it could not be compared on symbols. `cases` are the
+    vectors that were made; of the mutants, `killed` are shown by a vector, `same` are proved equal to the operator for rows
+    of up to three elements, `open` are neither.
     """
 
     dialect: str | None
@@ -50,6 +51,7 @@ class CheckedDialect:
         mutants = self.killed + len(self.same) + len(self.open)
         text = f"{self.calls} calls{where}, {self.cases} vectors; of {mutants} mutants {self.killed} shown"
         text += f", {len(self.same)} proved the same" if self.same else ""
+        text += "" if self.traced else "; the equation cannot be traced, so that it has no ONNX, no C and no proofs"
         return text + (f", open: {', '.join(self.open)}" if self.open else "")
 
 
