@@ -19,7 +19,7 @@ help:
 	@echo "make quick    the inner loop: under a minute"
 	@echo "make pythons  the inner loop with every Python from 3.11 that this machine has; says which it has not"
 	@echo "make lowest   the inner loop with the lowest versions that pyproject.toml allows"
-	@echo "make properties  every operator on 500 calls in each dialect, found by Hypothesis"
+	@echo "make properties  every operator on 500 calls in each dialect, and 500 graphs, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
@@ -73,7 +73,8 @@ lowest: $(VENV)/bin/python
 
 # Both implementations of every operator on many calls that Hypothesis finds.
 properties: $(VENV)/.test
-	EXAMPLES=$${EXAMPLES:-500} $(BIN)/python -m pytest -n auto --dist worksteal tests/test_testing.py -k both_implementations
+	EXAMPLES=$${EXAMPLES:-500} $(BIN)/python -m pytest -n auto --dist worksteal tests/test_testing.py tests/test_plan.py \
+	    -k "both_implementations or random_graphs"
 
 # Damaged files of every kind through the commands, for a quarter of an hour; FUZZ="--cases 1000000 --seconds 1e9" for more.
 FUZZ ?= --seconds 900

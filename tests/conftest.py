@@ -17,7 +17,7 @@ from PIL import Image
 import intsim
 from intsim import ops
 from intsim.arith.jit import HAS_COMPILER
-from intsim.cli._common import COMPILING
+from intsim.cli._progress import COMPILING
 from intsim.cli.main import main
 from intsim.engine.graph import Graph
 from intsim.quantization.synth import random_picture
@@ -36,6 +36,16 @@ collect_ignore = [] if HAS_COMPILER else NEED_NUMBA
 COMPILED = re.compile(re.escape(COMPILING).replace(re.escape("{}"), r"\w+") + "\n")
 
 
+# What takes more than half a minute.
+LONGEST = (
+    "tests/test_plan.py::test_fused_and_unfused_runs",
+    "tests/test_isolate.py::test_every_rule",
+    "tests/test_isolate.py::test_random_faults",
+    "tests/test_cli.py::test_compiling",
+    "tests/test_docs.py::test_outputs",
+)
+
+
 def pytest_configure() -> None:
     """Give each process of pytest-xdist one processor: kernel threads of several processes would wait for one another.
 
@@ -48,7 +58,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Numba skip the tests marked ``kernels``; files that are about nothing else are not collected."""
+    """Begin with what takes longest, so that no process works on it alone at the end. Without Numba skip the tests marked
+    ``kernels``; files that are about nothing else are not collected.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     if not HAS_COMPILER:
         for item in items:
             if item.get_closest_marker("kernels") is not None:

@@ -59,8 +59,9 @@ def test_the_patch_norm_cancels_except_for_epsilon(scenes: accuracy.Scenes) -> N
     np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
-def test_the_tables_can_be_computed() -> None:
-    for command, rows in {"long-tail": 6, "choices": 20}.items():  # the other tables calibrate with many pictures
-        done = CliRunner().invoke(accuracy.main, [command, "--scenes", "1"])
-        assert done.exit_code == 0, done.output
-        assert len(done.output.splitlines()) == rows
+def test_a_table_can_be_computed() -> None:
+    done = CliRunner().invoke(
+        accuracy.main, ["long-tail", "--scenes", "1"]
+    )  # the others try more networks, by make accuracy
+    assert done.exit_code == 0, done.output
+    assert len(done.output.splitlines()) == 6

@@ -175,7 +175,7 @@ def test_a_fault_in_a_bias_that_was_not_dumped(dut: Path, tmp_path: Path) -> Non
         assert result.culprits == [node]
 
 
-@settings(derandomize=True, deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_random_faults_in_the_shipped_model(data: st.DataObject, shipped: Graph, shipped_golden: Path, dut: Path) -> None:
     """Four faults at once, at nodes of different operators: each is found, and its rule."""

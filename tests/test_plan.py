@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import threading
 import weakref
@@ -22,7 +23,8 @@ from intsim.testing.strategies import graphs
 
 from networks import TINY, tiny_graph
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("EXAMPLES", "20"))  # random graphs; make properties tries many
+FEW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def kinds(graph: Graph, kept: set[str] = frozenset()) -> list[str]:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +15,6 @@ from ..errors import FileError, IntsimError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.status import Status
 
     from ..dialects import Dialect
     from ..engine.graph import Graph
@@ -29,7 +24,6 @@ DIFFERENT = 1  # exit code: a difference was found
 UNUSABLE = 2  # exit code: bad input, or nothing could be compared
 Command = TypeVar("Command", bound=Callable[..., object])
 
-COMPILING = "Compiling integer kernels that this machine has not run before, starting with {} (each once) ..."
 SHOWN = 5  # names of folders, at most
 PLAIN_WIDTH = 240  # of tables in files and pipes; lines are not padded to it
 EXPORT_FORMATS = ("hex", "bits", "raw", "text", "c", "npy", "npz")
@@ -198,30 +192,6 @@ def require_extra(module: str, extra: str) -> None:
         raise IntsimError(f"this needs {module}: pip install 'intsim[{extra}]'")
 
 
-@contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A progress bar on the terminal's error stream, shown after 0.7 seconds; call what it yields at each step. Without a
-    `total` it shows the name that the call passes.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:  # older versions of rich end even a disabled bar with an empty line
-        yield lambda *_: None
-        return
-    columns = (TextColumn("{task.description}"), *((BarColumn(), MofNCompleteColumn()) if total else ()))
-    begun = time.monotonic()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(label, total=total, visible=False)
-
-        def step(name: object = "", *_: object) -> None:
-            shown = f"{label} {name}" if total is None else label
-            bar.update(task, advance=1, description=shown, visible=time.monotonic() - begun > 0.7)
-
-        yield step
-
-
 def seconds(text: str, option: str) -> float:
     """A number of seconds that an option was given, above 0."""
     try:
@@ -231,55 +201,6 @@ def seconds(text: str, option: str) -> float:
     if not 0 < number < math.inf:
         raise click.UsageError(f"{option} takes a number of seconds above 0, not {text!r}")
     return number
-
-
-def status(text: str) -> Status:
-    """A spinner with `text` on the terminal's error stream, for work of unknown length."""
-    from rich.console import Console
-
-    return Console(stderr=True).status(text)
-
-
-def announce_compiling() -> None:
-    """Print a note when the first kernel has to be compiled, which takes seconds once."""
-    from ..arith.jit import before_compiling, cache_remark
-
-    if _only_json():
-        return
-
-    def say(first: str) -> None:
-        click.echo(COMPILING.format(first), err=True)
-        if remark := cache_remark():
-            click.echo(f"intsim: {remark}", err=True)
-
-    before_compiling(say)
-
-
-class _Remarks(logging.Handler):
-    """Prints what the library logs as lines on the error stream."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not _only_json():
-            click.echo(f"intsim: {record.getMessage()}", err=True)
-
-
-@contextmanager
-def remarks_shown() -> Iterator[None]:
-    """Within: warnings of the library, as that computing is slow without Numba, are lines on the error stream."""
-    logger, handler = logging.getLogger("intsim"), _Remarks(logging.WARNING)
-    before, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = before
-
-
-def _only_json() -> bool:
-    """Whether a command prints JSON where nobody watches: whoever reads both streams as one expects nothing else."""
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.params.get("as_json")) and not sys.stderr.isatty()
 
 
 def shown(path: Path | str | None) -> str:

@@ -11,18 +11,8 @@ import click
 from click.core import ParameterSource
 
 from ..errors import IntsimError
-from ._common import (
-    announce_compiling,
-    dialect_option,
-    json_option,
-    load_dialect,
-    load_model,
-    model_option,
-    put_json,
-    put_rich,
-    status,
-    threads_option,
-)
+from ._common import dialect_option, json_option, load_dialect, load_model, model_option, put_json, put_rich, threads_option
+from ._progress import announce_compiling, status
 
 if TYPE_CHECKING:
     from rich.console import Console

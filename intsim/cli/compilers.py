@@ -12,13 +12,13 @@ from ._common import (
     dialect_option,
     json_option,
     load_dialect,
-    progress,
     put_json,
     put_reproductions,
     put_rich,
     reproduce_option,
     require_extra,
 )
+from ._progress import progress
 
 CASES = 8  # of each operator
 

@@ -11,16 +11,8 @@ import click
 from .. import resources
 from .._version import __version__
 from ..errors import FileError
-from ._common import (
-    DIFFERENT,
-    announce_compiling,
-    load_segmenter,
-    model_option,
-    output_option,
-    progress,
-    read_picture,
-    threads_option,
-)
+from ._common import DIFFERENT, load_segmenter, model_option, output_option, read_picture, threads_option
+from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,16 +9,15 @@ import click
 from ._common import (
     DIFFERENT,
     UNUSABLE,
-    announce_compiling,
     check_target,
     json_option,
     model_behind_option,
     output_option,
-    progress,
     put_json,
     put_rich,
     shown,
 )
+from ._progress import announce_compiling, progress
 
 
 @click.command("diff", epilog="Example: intsim diff golden.h5 dump/ --isolated --html report.html")

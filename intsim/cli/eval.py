@@ -9,18 +9,17 @@ import click
 
 from .. import resources
 from ._common import (
-    announce_compiling,
     check_target,
     height_and_width,
     json_option,
     load_segmenter,
     model_option,
     output_option,
-    progress,
     put_json,
     put_rich,
     threads_option,
 )
+from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -52,7 +52,7 @@ def command(network: Path, picture: Path | None, arrays: tuple[str, ...], runtim
         height, width, _ = sizes[0]
         executed = execute(network, read_picture(picture, height, width, resize), runtime)
     else:
-        executed = execute(network, read_named(list(takes), arrays), runtime)
+        executed = execute(network, read_named(takes, arrays), runtime)
     save_dump(executed, output)
     count = len(executed.tensors) - len(takes)
     click.echo(f"{shown(output)}: {count} tensor{'s' if count > 1 else ''} by {executed.runtime}")

@@ -6,16 +6,9 @@ from pathlib import Path
 
 import click
 
-from ._common import (
-    BUILT_IN_LAYOUTS,
-    EXPORT_FORMATS,
-    PACKAGE_LANGUAGES,
-    progress,
-    put_json,
-    put_rich,
-    shown,
-)
+from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, PACKAGE_LANGUAGES, put_json, put_rich, shown
 from ._network_forms import as_onnx, as_reference, as_tosa, need_source
+from ._progress import progress
 
 DRAWN = 4  # tensors whose first beats are drawn
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from ._common import (
-    announce_compiling,
     check_target,
     files_of,
     input_option,
@@ -16,13 +15,13 @@ from ._common import (
     model_option,
     output_option,
     picture_argument,
-    progress,
     put_json,
     read_given,
     resize_option,
     shown,
     threads_option,
 )
+from ._progress import announce_compiling, progress
 
 
 @click.command("golden", epilog="Example: intsim golden street.png --level full --layers 'encoder.blocks.0.*' -o block0.h5")

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, progress, require_extra, shown
+from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, require_extra, shown
+from ._progress import progress
 
 MODEL = Path("model.h5")  # that an ONNX model becomes by default
 

@@ -20,7 +20,8 @@ import click
 
 from .._version import __version__
 from ..errors import IntsimError, printable
-from ._common import UNUSABLE, remarks_shown
+from ._common import UNUSABLE
+from ._progress import remarks_shown
 from .hints import with_hint
 
 COMMANDS = (

@@ -18,11 +18,11 @@ from ._common import (
     load_model,
     model_option,
     output_option,
-    progress,
     put_json,
     put_rich,
     require_extra,
 )
+from ._progress import progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,17 +15,16 @@ from click.core import ParameterSource
 from ..errors import AlreadyQuantized
 from ._common import (
     DIFFERENT,
-    announce_compiling,
     check_target,
     dialect_option,
     height_and_width,
     load_dialect,
     output_option,
-    progress,
     resize_option,
     seconds,
     shown,
 )
+from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
     from ..quantization.ivit_records import ModuleComparison

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ..errors import IntsimError
-from ._common import BUILT_IN_LAYOUTS, announce_compiling, json_option, model_behind_option, progress, put_json, shown
+from ._common import BUILT_IN_LAYOUTS, json_option, model_behind_option, put_json, shown
+from ._progress import announce_compiling, progress
 
 
 @click.command("reproduce", epilog="Example: intsim reproduce golden.h5 dut.h5 --node encoder.blocks.2.attn.softmax -o bug")

@@ -11,7 +11,6 @@ from click.core import ParameterSource
 
 from ..errors import FileError
 from ._common import (
-    announce_compiling,
     check_target,
     files_of,
     input_option,
@@ -20,7 +19,6 @@ from ._common import (
     model_option,
     output_option,
     picture_argument,
-    progress,
     put_json,
     read_given,
     read_picture,
@@ -29,6 +27,7 @@ from ._common import (
     shown,
     threads_option,
 )
+from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
     from ..arith import IntArray

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 import click
 
 from ._common import (
-    announce_compiling,
     check_target,
     inputs_of,
     json_option,
     model_behind_option,
     output_option,
-    progress,
     put_json,
     put_rich,
     read_picture,
 )
 from ._common import shown as printed
+from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import announce_compiling, json_option, model_behind_option, progress, put_json, put_rich
+from ._common import json_option, model_behind_option, put_json, put_rich
 from ._common import shown as printed
+from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,17 +6,8 @@ from pathlib import Path
 
 import click
 
-from ._common import (
-    announce_compiling,
-    check_target,
-    dialect_option,
-    load_dialect,
-    load_model,
-    model_option,
-    output_option,
-    shown,
-    status,
-)
+from ._common import check_target, dialect_option, load_dialect, load_model, model_option, output_option, shown
+from ._progress import announce_compiling, status
 
 
 @click.command("synth", epilog="Example: intsim synth seg-s16-mask@512 --seed 7 -o s16.h5")

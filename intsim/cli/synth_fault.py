@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ._common import announce_compiling, check_target, model_behind, model_behind_option, output_option, progress, shown
+from ._common import check_target, model_behind, model_behind_option, output_option, shown
+from ._progress import announce_compiling, progress
 
 
 @click.command(

@@ -12,7 +12,6 @@ from ..errors import FileError
 from ._common import (
     BUILT_IN_DIALECTS,
     DIFFERENT,
-    announce_compiling,
     check_target,
     json_option,
     load_dialect,
@@ -26,6 +25,7 @@ from ._common import (
     require_extra,
     shown,
 )
+from ._progress import announce_compiling
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -24,14 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arith import I8, I16, I32, Format, IntArray, Scale, dyadic, integers
+from ..arith import Format, Scale, dyadic
 from ..dialects import Dialect, resolve
 from ..errors import GraphError
 from ..ops import REGISTRY, Op
+from .arguments import arrays, defaults, in_format
 from .graph import CONSTANT, INPUT, CheckedNodes, Graph, Node, constant_node, input_node
 from .inputs import input_params
-
-CONSTANT_FORMATS = {fmt.name: fmt for fmt in (I8, I16, I32)}
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ class Builder:
         """
         named = self._named(name, "constant")
         try:
-            array = _in_format(value, fmt)
+            array = in_format(value, fmt)
         except (TypeError, ValueError) as error:
             raise GraphError(f"{named}: {error}") from None
         return self._added(constant_node(named, array, scale))
@@ -160,7 +159,7 @@ class Builder:
         named = self._named(name, op)
         sources = tuple(self._source(x, named) for x in inputs)
         try:
-            node = Node(named, op, sources, _arrays({**_defaults(op), **params}), scale, dict(scales or {}))
+            node = Node(named, op, sources, arrays({**defaults(op), **params}), scale, dict(scales or {}))
         except (TypeError, ValueError) as error:
             raise GraphError(f"{named}: {error}") from None
         if op in REGISTRY and (unknown := node.scales.keys() - REGISTRY[op].params.keys()):
@@ -246,47 +245,6 @@ class Builder:
 def _require_scale(scale: Any, named: str) -> None:
     if not isinstance(scale, Real) or not 0 < float(scale) < float("inf"):
         raise GraphError(f"{named}: a scale is a number above 0, not {scale!r}")
-
-
-def _defaults(op: str) -> dict[str, Any]:
-    """The parameters that a call of the operator may leave out, with what they then are."""
-    if op not in REGISTRY:
-        return {}
-    operator = REGISTRY[op]
-    known = operator.signature.parameters
-    return {key: known[key].default for key in operator.params if known[key].default is not inspect.Parameter.empty}
-
-
-def _arrays(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with lists as arrays."""
-    found = dict(params)
-    for key, value in params.items():
-        if isinstance(value, (list, tuple)):
-            try:
-                np.asarray(value)
-            except ValueError:
-                raise ValueError(f"{key}: its rows differ in length") from None
-            found[key] = integers(value, key)
-    return found
-
-
-def _in_format(value: ArrayLike, fmt: str | Format | None) -> IntArray:
-    """A constant in a format, by default an array's own, or the narrowest that holds a list."""
-    array = integers(value, "value")
-    if array.size == 0:
-        raise ValueError("a constant has at least one element")
-    lo, hi = int(array.min()), int(array.max())
-    if fmt is None:
-        own = getattr(value, "dtype", None)
-        known = [f for f in CONSTANT_FORMATS.values() if f.dtype == own] or list(CONSTANT_FORMATS.values())
-        found = next((f for f in known if f.holds(lo, hi)), I32)
-    elif str(fmt) in CONSTANT_FORMATS:
-        found = CONSTANT_FORMATS[str(fmt)]
-    else:
-        raise ValueError(f"{str(fmt)!r} is not a format of a constant; those are {', '.join(CONSTANT_FORMATS)}")
-    if not found.holds(lo, hi):
-        raise ValueError(f"its values {lo} to {hi} are outside {found} [{found.lo}, {found.hi}]")
-    return array.astype(found.dtype)
 
 
 def _needed(by_name: Mapping[str, Node], last: str) -> list[Node]:

@@ -271,7 +271,8 @@ def _checked_params(node: Node) -> dict[str, Any]:
         return {"value": _constant(_param(node, "value"))}
     op = operator(node)
     if unknown := node.params.keys() - op.params.keys():
-        raise GraphError(f"{node.name}: {op.name} has no parameter {min(unknown)!r}")
+        known = f"it has {', '.join(op.params)}" if op.params else "it has none"
+        raise GraphError(f"{node.name}: {op.name} has no parameter {min(unknown)!r}; {known}")
     return {key: op.checked_param(key, _param(node, key)) for key in op.params}
 
 

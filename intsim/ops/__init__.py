@@ -10,7 +10,8 @@ from pkgutil import iter_modules
 from typing import Any
 
 from ..arith import TensorBound
-from ._op import FLAG, Op, Param, require
+from ._op import Op
+from ._param import FLAG, Param, require
 from ._registry import REGISTRY
 
 for _module in iter_modules(__path__):

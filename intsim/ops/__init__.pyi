@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from ..arith import IntArray, TensorBound
 from ..dialects import Dialect
-from ._op import FLAG, Op, Param, require
+from ._op import Op
+from ._param import FLAG, Param, require
 from ._registry import REGISTRY
 
 __all__ = [

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from ..arith import I64, IntArray, TensorBound
 from ..dialects import Dialect
 from ..symbols.shapes import Form
-from ._op import Op, Param
+from ._op import Op
+from ._param import Param
 
 
 def data_movement(

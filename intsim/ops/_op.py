@@ -12,7 +12,6 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any, TypeVar
 
@@ -20,11 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arith import (
-    I8,
-    I16,
-    I32,
     I64,
-    U8,
     Format,
     IntArray,
     Overflow,
@@ -41,56 +36,13 @@ from ..errors import IntsimError
 from ..symbols.shapes import Form, rows_form
 from ..symbols.trace import inferred, require_steps
 from ._guard import guarded
+from ._param import FLAG, Param, own_format
 from ._registry import REGISTRY, RESERVED
 from ._words import WORDS
 
+_NOTHING = np.empty(0, np.int8)
 F = TypeVar("F", bound=Callable[..., Any])
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
-
-@dataclass(frozen=True)
-class Param:
-    """An integer parameter of a node: its range, and its number of axes (0: a plain integer, 1: one value per channel)."""
-
-    fmt: Format
-    ndim: tuple[int, ...] = (0,)
-
-    @classmethod
-    def integer(cls, lo: int, hi: int) -> Param:
-        """A plain integer in ``[lo, hi]``. IntsimError where there is none."""
-        if lo > hi:
-            raise IntsimError(f"Param.integer({lo}, {hi}): the lowest value is above the highest")
-        return cls(Format("integer", lo, hi))
-
-
-def _own_format(value: ArrayLike, port: Format) -> Format:
-    """The format of `value` at a port: the port's own, or where it takes any integers that of the value's type."""
-    if port is not I64:
-        return port
-    own = {"|u1": U8, "|i1": I8, "<i2": I16, "<i4": I32}
-    return own.get(np.dtype(getattr(value, "dtype", np.int64)).str, I64)
-
-
-def require(condition: int, message: str) -> None:
-    """Raise a ValueError with `message` unless `condition` holds: one line per requirement of an operator."""
-    if not condition:
-        raise ValueError(message)
-    if (required := getattr(condition, "required", None)) is not None:  # of a trace, see intsim.symbols
-        required()
-
-
-_NOTHING = np.empty(0, np.int8)
-FLAG = Param.integer(0, 1)  # also taken as False and True
-
-
-def rows_of(x: IntArray) -> IntArray:
-    """`x` as contiguous rows of its last axis, all leading axes flattened; a view where `x` is contiguous."""
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-
-
-def per_channel(value: int | IntArray, rows: IntArray) -> IntArray:
-    """A parameter as int64, one value per column of `rows`."""
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.int64), rows.shape[1]))
 
 
 def _public(signature: inspect.Signature, disputed: bool) -> inspect.Signature:
@@ -188,7 +140,7 @@ class Op:
         raw = list(given.pop(names[0])) if self.variadic else [given.pop(name) for name in names]
         if self.variadic:
             names = [f"{names[0]}[{i}]" for i in range(len(raw))]
-        ports = [_own_format(value, self.port(i)) for i, value in enumerate(raw)]
+        ports = [own_format(value, self.port(i)) for i, value in enumerate(raw)]
         arrays = [self._checked(v, name, fmt, None) for v, name, fmt in zip(raw, names, ports, strict=True)]
         params = {name: self.checked_param(name, value) for name, value in given.items()}
         inputs = [TensorBound.full(a.shape, fmt) for a, fmt in zip(arrays, ports, strict=True)]

@@ -20,7 +20,8 @@ from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
-from ._op import Op, Param, require, rows_of
+from ._op import Op
+from ._param import Param, require, rows_of
 
 
 def steps(image: IntArray, table: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:

@@ -27,7 +27,8 @@ import numpy as np
 
 from ..arith import I8, IntArray, TensorBound
 from ..dialects import Dialect
-from ._op import Op, Param
+from ._op import Op
+from ._param import Param
 from .shift_exp import PRECISION, X0
 from .shiftgelu import OP as SHIFTGELU
 from .shiftgelu import gelu_fast, gelu_steps

@@ -48,7 +48,8 @@ from ..dialects import Dialect
 from ..kernels.scaling import Scaling, scale_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
-from ._op import Op, Param, require, rows_of
+from ._op import Op
+from ._param import Param, require, rows_of
 
 EXACTLY, IN_I16 = Variance.EXACT.code, Variance.WRAP16.code
 LONGEST = 1 << 16  # so that the sum of a row fits i32

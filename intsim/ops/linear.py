@@ -21,7 +21,8 @@ from ..arith import I8, I32, IntArray, TensorBound, forbid
 from ..dialects import Dialect
 from ..kernels import gemm
 from ..symbols.shapes import form
-from ._op import Op, Param, require
+from ._op import Op
+from ._param import Param, require
 from .matmul import product_of_scales
 
 

@@ -34,7 +34,8 @@ from ..kernels.lookup import Lookup, lookup
 from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
-from ._op import Op, Param, require, rows_of
+from ._op import Op
+from ._param import Param, require, rows_of
 from .shift_exp import PRECISION, X0
 from .shift_exp import steps as exponential
 from .shiftmax import BITS, normalised, normalised_row, tables

@@ -25,7 +25,8 @@ from ..arith import I8, I16, I32, IntArray, Scale, TensorBound, forbid
 from ..dialects import Dialect
 from ..kernels import gemm
 from ..symbols.shapes import form
-from ._op import FLAG, Op, require
+from ._op import Op
+from ._param import FLAG, require
 
 
 def steps(a: IntArray, b: IntArray, transpose_b: int = 0, dialect: Dialect | None = None) -> dict[str, IntArray]:

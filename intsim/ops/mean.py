@@ -22,7 +22,8 @@ from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
-from ._op import Op, require, rows_of
+from ._op import Op
+from ._param import require, rows_of
 
 MOST = 1 << 16  # tokens
 

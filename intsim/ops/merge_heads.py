@@ -16,7 +16,7 @@ from ..arith import IntArray
 from ..dialects import Dialect
 from ..symbols.shapes import form
 from ._move import data_movement
-from ._op import require
+from ._param import require
 
 
 def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:

@@ -19,7 +19,7 @@ from ..arith import IntArray, whole_root
 from ..dialects import Dialect
 from ..symbols.shapes import form
 from ._move import data_movement
-from ._op import Param, require
+from ._param import Param, require
 
 
 def steps(x: IntArray, height: int, dialect: Dialect | None = None) -> dict[str, IntArray]:

@@ -21,7 +21,7 @@ from ..arith import IntArray, counting
 from ..dialects import Dialect
 from ..symbols.shapes import form
 from ._move import data_movement
-from ._op import Param, require
+from ._param import Param, require
 
 
 def steps(table: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, IntArray]:

@@ -24,7 +24,8 @@ from ..dialects import Dialect
 from ..kernels.scaling import Scaling, scaled, scaling
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
-from ._op import Op, Param, per_channel, require, rows_of
+from ._op import Op
+from ._param import Param, per_channel, require, rows_of
 
 MULTIPLIER = Param(I32, (0, 1))
 SHIFT = Param(Format("integer", 1, 62), (0, 1))

@@ -27,7 +27,8 @@ from ..dialects import Dialect
 from ..kernels.scaling import Scaling, scaling, sum_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
-from ._op import Op, per_channel, require, rows_of
+from ._op import Op
+from ._param import per_channel, require, rows_of
 from .requant import MULTIPLIER, SHIFT, WIDTH, rescaled
 
 

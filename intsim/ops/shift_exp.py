@@ -29,7 +29,8 @@ from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
-from ._op import Op, Param, rows_of
+from ._op import Op
+from ._param import Param, rows_of
 
 X0 = Param.integer(-(1 << 20), -1)
 PRECISION = Param.integer(0, 31)

@@ -31,7 +31,8 @@ from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.threads import over_rows
-from ._op import Op, require, rows_of
+from ._op import Op
+from ._param import require, rows_of
 from .matmul import product_of_scales
 from .shift_exp import PRECISION, X0, codes
 from .shift_exp import steps as exponential

@@ -44,7 +44,8 @@ from ..dialects import Dialect
 from ..kernels.lookup import Lookup, lookup, planes
 from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, shiftmax_rows
 from ..kernels.threads import over_rows
-from ._op import Op, Param, require, rows_of
+from ._op import Op
+from ._param import Param, require, rows_of
 from .shift_exp import PRECISION, X0, codes, log2
 from .shift_exp import steps as exponential
 

@@ -17,7 +17,7 @@ from ..arith import IntArray
 from ..dialects import Dialect
 from ..symbols.shapes import form
 from ._move import data_movement
-from ._op import Param, require
+from ._param import Param, require
 
 
 def steps(x: IntArray, size: int, dialect: Dialect | None = None) -> dict[str, IntArray]:

@@ -57,7 +57,7 @@ class Rounded:
         largest = np.maximum(largest, DEAD * np.median(largest))
         scale = np.where(largest > NOTHING, largest, 1.0) / top
         integers = np.clip(np.rint(weight / scale[:, None]), -top, top).astype(np.int8)
-        return LinearLayer(integers, _fit(np.rint(bias / (x_scale * scale)), f"{node.name}: bias"), scale)
+        return LinearLayer(integers, fit(np.rint(bias / (x_scale * scale)), f"{node.name}: bias"), scale)
 
     def layernorm(self, node: RealNode) -> Affine:
         gamma, beta = (np.asarray(node.params[key], np.float64) for key in ("gamma", "beta"))
@@ -66,13 +66,13 @@ class Rounded:
             raise IntsimError(f"{node.name}: gamma of channel {channel} is 0; an integer layer norm cannot scale by it")
         unit = math.sqrt(len(gamma)) / 2**30
         scale = float(gamma[0]) * unit if (gamma == gamma[0]).all() else gamma * unit
-        return Affine(_fit(np.floor(beta / gamma / unit), f"{node.name}: beta / gamma"), scale)
+        return Affine(fit(np.floor(beta / gamma / unit), f"{node.name}: beta / gamma"), scale)
 
     def gelu(self, node: RealNode, scale: float, dialect: Dialect) -> IntegerGelu:
         return self.statistics.gelus[node.name]
 
 
-def _fit(values: AnyArray, what: str) -> AnyArray:
+def fit(values: AnyArray, what: str) -> AnyArray:
     """Rounded reals as i32; IntsimError naming the first channel that does not fit."""
     outside = ~(np.abs(values) <= I32.hi)  # true for NaN, too
     if outside.any():

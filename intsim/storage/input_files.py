@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..arith import IntArray
+from ..arith import IntArray, TensorBound
 from ..engine.graph import Graph
-from ..engine.inputs import checked_inputs, checked_value
+from ..engine.inputs import checked_by, checked_inputs, checked_value
 from ..errors import FileError, IntsimError
 from . import npy
 from .files import require_file
@@ -47,9 +47,16 @@ def read_inputs(graph: Graph, given: Sequence[str]) -> dict[str, IntArray]:
     return checked_inputs(graph, values)
 
 
-def read_named(names: Sequence[str], given: Sequence[str]) -> dict[str, IntArray]:
-    """Arrays from such files by the name of their input, as they are."""
-    return {name: read_npy(path) for name, path in named_files(names, given).items()}
+def read_named(takes: Mapping[str, TensorBound], given: Sequence[str]) -> dict[str, IntArray]:
+    """Values from such files by the name of their input, each checked against its shape, format and range in `takes`."""
+    values: dict[str, IntArray] = {}
+    for name, path in named_files(list(takes), given).items():
+        value = read_npy(path)
+        try:
+            values |= checked_by({name: takes[name]}, {name: value})
+        except IntsimError as error:
+            raise FileError(f"{path}: {error}") from None
+    return values
 
 
 def named_files(names: Sequence[str], given: Sequence[str]) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -70,6 +70,14 @@ def check_op(
         raise fault.counterexample(name_of(function))
 
 
+@dataclass
+class Tally:
+    """How many calls a search tried, and how many it left out because the reference refuses them."""
+
+    tried: int = 0
+    refused: int = 0
+
+
 class _FoundError(Exception):
     """Reports a counterexample to Hypothesis."""
 
@@ -83,11 +91,14 @@ def _is_tried(call: Call, refusals: bool) -> bool:
     return call.accepted or (refusals and bool(call.refusal))
 
 
-def searched(domain: Domain, judge: Judge, examples: int, refusals: bool = False) -> Fault | None:
-    """The fault that `judge` finds on the smallest of so many calls; None where it finds none."""
+def searched(
+    domain: Domain, judge: Judge, examples: int, refusals: bool = False, tally: Tally | None = None
+) -> Fault | None:
+    """The fault that `judge` finds on the smallest of so many calls; None where it finds none. Counts them in `tally`."""
     faults: list[Fault] = []
-    refused: list[str] = []
-    tried = since = 0
+    last = ""
+    since = 0
+    tally = Tally() if tally is None else tally
 
     @seed(SEED)
     @settings(
@@ -103,14 +114,15 @@ def searched(domain: Domain, judge: Judge, examples: int, refusals: bool = False
     )
     @given(calls(domain, wild=refusals))
     def search(call: Call) -> None:
-        nonlocal tried, since
+        nonlocal last, since
         since += bool(faults)
         if since > SHRINKING:
             raise _Stop
         if not _is_tried(call, refusals):
-            refused.append(call.refusal or f"{call}: its result does not fit 64 bits")
+            last = call.refusal or f"{call}: its result does not fit 64 bits"
+            tally.refused += 1
             reject()
-        tried += 1
+        tally.tried += 1
         if (fault := judge(call)) is not None:
             faults.append(fault)
             raise _FoundError
@@ -124,8 +136,8 @@ def searched(domain: Domain, judge: Judge, examples: int, refusals: bool = False
             return replace(faults[-1], remark="Called again with the same arguments, it returned a different result.")
     if faults:
         return _smallest(faults[-1], domain, judge, refusals)
-    if not tried:
-        raise IntsimError(f"the reference refuses every call tried: {refused[-1]}")
+    if not tally.tried:
+        raise IntsimError(f"the reference refuses every call tried: {last}")
     return None
 
 

@@ -22,7 +22,7 @@ from ..vectors.candidates import specimens
 from ..vectors.mutation import LoneOperator
 from .arguments import Domain
 from .calls import Call, unknown_operator
-from .checking import searched
+from .checking import Tally, searched
 from .failures import Fault, judged
 
 ROW = 3  # elements of the longest row for which a mutant is proved to be the same
@@ -33,9 +33,9 @@ SECONDS = 5.0  # for each proof
 class CheckedDialect:
     """What was found for one dialect (None: the operator uses none).
 
-    `calls` were tried on each face; where the equation is not `traced`, it could not be compared on symbols. `cases` are the
-    vectors that were made; of the mutants, `killed` are shown by a vector, `same` are proved equal to the operator for rows
-    of up to three elements, `open` are neither.
+    `calls` were tried on each face, and the reference `refused` others on the way; where the equation is not `traced`, it
+    could not be compared on symbols. `cases` are the vectors that were made; of the mutants, `killed` are shown by a vector,
+    `same` are proved equal to the operator for rows of up to three elements, `open` are neither.
     """
 
     dialect: str | None
@@ -45,11 +45,13 @@ class CheckedDialect:
     killed: int
     same: tuple[str, ...]
     open: tuple[str, ...]
+    refused: int = 0
 
     def __str__(self) -> str:
         where = f" in {self.dialect}" if self.dialect else ""
         mutants = self.killed + len(self.same) + len(self.open)
-        text = f"{self.calls} calls{where}, {self.cases} vectors; of {mutants} mutants {self.killed} shown"
+        refused = f" ({self.refused} more refused)" if self.refused else ""
+        text = f"{self.calls} calls{where}{refused}, {self.cases} vectors; of {mutants} mutants {self.killed} shown"
         text += f", {len(self.same)} proved the same" if self.same else ""
         text += "" if self.traced else "; the equation cannot be traced, so that it has no ONNX, no C and no proofs"
         return text + (f", open: {', '.join(self.open)}" if self.open else "")
@@ -137,19 +139,21 @@ def _checked(
     }
     for given in (None, 0.5):  # a scale is a real number, one per channel, or not known
         op.scale([given] * len(op.inputs), Node("out", op.name, tuple(op.inputs), _some_params(op, domain)))
+    tally = Tally()
     for claim, judge in claims.items():
-        fault = searched(domain, judge, examples)
+        fault = searched(domain, judge, examples, tally=(tally := Tally()))
         if fault is not None:
             raise fault.counterexample(claim, "of")
     name = dialect.name if dialect else None
     if not vectors:
-        return CheckedDialect(name, examples, traceable[0], 0, 0, (), ())
+        return CheckedDialect(name, tally.tried, traceable[0], 0, 0, (), (), tally.refused)
     rules = dialect or DIALECTS["isegmenter"]
     made = score(document := generate(op.name, rules, 1, 1))
     survived = [mutant.name for mutant in made.survived]
     same = tuple(_proved(op, rules, survived)) if find_spec("bitwuzla") is not None else ()
     left = tuple(mutant for mutant in survived if mutant not in same)
-    return CheckedDialect(name, examples, traceable[0], len(document.cases), len(made.killed), same, left)
+    cases, killed = len(document.cases), len(made.killed)
+    return CheckedDialect(name, tally.tried, traceable[0], cases, killed, same, left, tally.refused)
 
 
 def _some_params(op: Op, domain: Domain) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""What the commands say on the error stream while they work: bars, spinners, that kernels are compiled, remarks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+COMPILING = "Compiling integer kernels that this machine has not run before, starting with {} (each once) ..."
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """A progress bar on the terminal's error stream, shown after 0.7 seconds; call what it yields at each step. Without a
+    `total` it shows the name that the call passes.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:  # older versions of rich end even a disabled bar with an empty line
+        yield lambda *_: None
+        return
+    columns = (TextColumn("{task.description}"), *((BarColumn(), MofNCompleteColumn()) if total else ()))
+    begun = time.monotonic()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=total, visible=False)
+
+        def step(name: object = "", *_: object) -> None:
+            shown = f"{label} {name}" if total is None else label
+            bar.update(task, advance=1, description=shown, visible=time.monotonic() - begun > 0.7)
+
+        yield step
+
+
+def status(text: str) -> Status:
+    """A spinner with `text` on the terminal's error stream, for work of unknown length."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
+
+
+def announce_compiling() -> None:
+    """Print a note when the first kernel has to be compiled, which takes seconds once."""
+    from ..arith.jit import before_compiling, cache_remark
+
+    if _only_json():
+        return
+
+    def say(first: str) -> None:
+        click.echo(COMPILING.format(first), err=True)
+        if remark := cache_remark():
+            click.echo(f"intsim: {remark}", err=True)
+
+    before_compiling(say)
+
+
+class _Remarks(logging.Handler):
+    """Prints what the library logs as lines on the error stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not _only_json():
+            click.echo(f"intsim: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def remarks_shown() -> Iterator[None]:
+    """Within: warnings of the library, as that computing is slow without Numba, are lines on the error stream."""
+    logger, handler = logging.getLogger("intsim"), _Remarks(logging.WARNING)
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+
+
+def _only_json() -> bool:
+    """Whether a command prints JSON where nobody watches: whoever reads both streams as one expects nothing else."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("as_json")) and not sys.stderr.isatty()
