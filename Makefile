@@ -21,7 +21,7 @@ help:
 	@echo "make lowest   the inner loop with the lowest versions that pyproject.toml allows"
 	@echo "make properties  every operator on 500 calls in each dialect, and 500 graphs, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
-	@echo "make torch    the tests that need torch and transformers: published formulas, checkpoint.pth, folders"
+	@echo "make torch    the tests that need torch and transformers: training, published formulas, checkpoint.pth, folders"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
 	@echo "make page     the page that teaches with the hand, and its tests in headless Chromium"
 	@echo "make compilers  networks in TVM, IREE and TOSA's reference model, and what compilers make of integers, some ten minutes"
@@ -82,7 +82,7 @@ fuzz: $(VENV)/.dev
 	$(BIN)/python tools/fuzz.py $(FUZZ)
 
 torch: $(VENV)/.train
-	$(BIN)/python -m pytest tests/test_torch.py tests/test_transformers.py
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/test_qat.py tests/test_torch.py tests/test_transformers.py
 
 # Prints what the simulations say, and fails where that is not what examples/rtl/README.md shows.
 rtl: $(VENV)/.rtl | iverilog

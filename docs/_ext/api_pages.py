@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import isroutine
 
 FOLDER = "reference/api"
@@ -19,6 +20,7 @@ MODULES = {
     "intsim.vectors": "conformance vectors",
     "intsim.rules": "what a device may do wrong, as data",
     "intsim.reproduction": "the smallest bench that shows an error",
+    **({"intsim.qat": "training whose forward is the integer network"} if find_spec("torch") else {}),
     "intsim.testbench": "tensors as files of a bench, and back",
     "intsim.tracing.core": "one value step by step",
     "intsim.symbols": "equations as expressions",

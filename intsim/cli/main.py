@@ -37,6 +37,7 @@ COMMANDS = (
     "prove",
     "inspect",
     "quantize",
+    "train",
     "eval",
     "export",
     "import",

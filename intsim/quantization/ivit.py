@@ -8,7 +8,9 @@ scales in float64, with the target scale first rounded to float32, as in the pub
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,16 @@ from ..errors import BoundError, FileError, IntsimError
 from ..nets import blocks, swin
 from ..nets.dimensions import SegmenterConfig
 from ..nets.networks import dimensions_of, network_of, parameters_of
-from ..nets.real import CLASS_LOGITS, RealNode
+from ..nets.real import CLASS_LOGITS, RealGraph, RealNode
 from ..nets.swin import SwinConfig, regions
 from ..ops import REGISTRY
 from ..ops.masked_shiftmax import visible
 from ..ops.shiftgelu import UNCLAMPED
+from .calibrate import Statistics
 from .checkpoint import Checkpoint
 from .containers import CheckpointTensor
 from .ivit_names import module_of, modules
-from .lower import Affine, IntegerGelu, LinearLayer, lower
+from .lower import OWN_SCALE, Affine, IntegerGelu, LinearLayer, lower
 from .recipe import PUBLISHED, WIDEST
 
 INTEGERS = ".weight_integer"
@@ -281,3 +284,36 @@ class StoredIntegers:
     def gelu(self, node: RealNode, scale: float, dialect: Dialect) -> IntegerGelu:
         clamp = {"lam": UNCLAMPED} if dialect.gelu is Gelu.LAMBDA_SHIFTGELU else {}
         return IntegerGelu({**gelu_parameters(scale, dialect), **clamp})
+
+
+def dequantized(
+    checkpoint: Checkpoint, config: dict[str, Any], dialect: Dialect
+) -> tuple[RealGraph, Statistics, dict[str, AnyArray]]:
+    """The real-valued network that the integers of a quantization-aware checkpoint stand for, its scales, and those of its
+    weights by node, from which the same integers are lowered again: where training goes on.
+
+    Raises as `import_checkpoint`.
+    """
+    graph = import_checkpoint(checkpoint, config, dialect)
+    state = _State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
+    net = network_of(config).build(dimensions_of(config), state.weights(config))
+    source = StoredIntegers(state, config, dialect)
+    statistics, weights = Statistics(PUBLISHED), dict[str, AnyArray]()
+    nodes = []
+    for node in net.nodes:
+        integer = graph.by_name[node.name]
+        if node.op in (*OWN_SCALE, "normalize") and node.kind != CLASS_LOGITS:
+            statistics.scales[node.name] = source.scale(node)
+        if node.op == "gelu":
+            statistics.gelus[node.name] = source.gelu(node, float(np.asarray(graph.scales[integer.inputs[0]])), dialect)
+        real = dict(node.params)
+        if node.op == "linear":
+            scale = weights[node.name] = np.asarray(integer.scales["weight"], np.float64)
+            real["weight"] = node.params["weight"] * scale[:, None]
+            real["bias"] = node.params["bias"] * np.asarray(integer.scales["bias"], np.float64)
+        elif node.op == "layernorm":
+            scale = np.asarray(integer.scales["bias"], np.float64)
+            real["gamma"] = scale * (2**30 / math.sqrt(len(scale)))
+            real["beta"] = (node.params["beta"] + 0.5) * scale  # the middle of what is floored to it
+        nodes.append(replace(node, params=real))
+    return RealGraph(nodes), statistics, weights

@@ -21,6 +21,8 @@ from .recipe import WIDEST
 
 PIXEL_SCALE = 1 / 255
 STEEPEST, SMALLEST = 2.0**29, 2.0**-32  # bounds of factors that a multiplier and its shift can represent
+# Operations whose result has a scale that a `ParameterSource` chooses; the logits of a classifier have none.
+OWN_SCALE = ("constant", "linear", "matmul", "layernorm", "gelu", "add", "mean", "requantize")
 NORMALISED = 1 << 30  # the largest magnitude of a layer norm before its bias
 
 

@@ -137,8 +137,8 @@ def quantize(
     tensors, remarks = opened.weights(settings), opened.remarks
     if (resized := opened.resized(settings)) is not None:
         remarks = (*remarks, resized)
-    images = _images(pictures, settings, resize, origin)
-    others = _images(report_pictures, settings, resize, origin) or images
+    images = images_of(pictures, settings, resize, origin)
+    others = images_of(report_pictures, settings, resize, origin) or images
     build = partial(_quantized_by, tensors, settings, images, rules)
     tried: list[Trial] = []
     if search is not None:
@@ -236,7 +236,7 @@ def configuration_of(
     return at_size(settings, *size), origin.partition(GUESSED_SIZE)[0]
 
 
-def _images(pictures: Sequence[Picture], settings: dict[str, Any], resize: bool, origin: str) -> list[AnyArray]:
+def images_of(pictures: Sequence[Picture], settings: dict[str, Any], resize: bool, origin: str) -> list[AnyArray]:
     """Pictures of the network's size; where that size is a guess, the message says so."""
     sides = dimensions_of(settings)
     try:
