@@ -16,8 +16,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx_copybutton", "generated_p
 exclude_patterns = ["_ext", "_static"]
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(np|numpy|numba|h5py|click|rich|hypothesis|onnx|pathlib|collections|typing|types|enum)\..*"),
-    (r"py:class", r"intsim\.(debugging|measurement|quantization)\..*"),  # records within records
+    (r"py:.*", r"(np|numpy|numba|torch|h5py|click|rich|hypothesis|onnx|pathlib|collections|typing|types|enum)\..*"),
+    (r"py:class", r"intsim\.(debugging|measurement|nets|qat|quantization)\..*"),  # records within records
     (r"py:class", r"intsim\.ops\._op\.Param"),  # documented as intsim.ops.Param
     (r"py:class", r"IntArray|tuple\[str|intsim\.storage\.hdf5\.Values"),  # aliases, and an annotation that is text
 ]
