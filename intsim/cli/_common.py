@@ -50,6 +50,13 @@ input_option = click.option(
     metavar="[NAME=]FILE.npy",
     help="An input of a model that takes arrays, instead of PICTURE; one for each input.",
 )
+cluster_option = click.option(
+    "--cluster",
+    default="local",
+    show_default=True,
+    metavar="WHERE",
+    help="Of a set: local[:N] processes, dask:ADDRESS, slurm, or slurm:local.",
+)
 resize_option = click.option("--resize", is_flag=True, help="Scale pictures of another size.")
 threads_option = click.option(
     "--threads",

@@ -18,18 +18,25 @@ COMPILING = "Compiling integer kernels that this machine has not run before, sta
 
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[..., None]]:
+def progress(label: str, total: int | None, timed: bool = False) -> Iterator[Callable[..., None]]:
     """A progress bar on the terminal's error stream, shown after 0.7 seconds; call what it yields at each step. Without a
-    `total` it shows the name that the call passes.
+    `total` it shows the name that the call passes; `timed`, how many a second, and the time that is left.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class _RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "", style="dim")
 
     console = Console(stderr=True)
     if not console.is_terminal:  # older versions of rich end even a disabled bar with an empty line
         yield lambda *_: None
         return
-    columns = (TextColumn("{task.description}"), *((BarColumn(), MofNCompleteColumn()) if total else ()))
+    bars: tuple[ProgressColumn, ...] = (BarColumn(), MofNCompleteColumn()) if total else ()
+    times: tuple[ProgressColumn, ...] = (_RateColumn(), TimeRemainingColumn()) if timed else ()
+    columns = (TextColumn("{task.description}"), *bars, *times)
     begun = time.monotonic()
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=total, visible=False)

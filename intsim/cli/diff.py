@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from ._common import (
     DIFFERENT,
     UNUSABLE,
     check_target,
+    cluster_option,
     json_option,
     model_behind_option,
     output_option,
@@ -33,8 +35,11 @@ from ._progress import announce_compiling, progress
 @click.option("--force", is_flag=True, help="Compare although GOLDEN does not match its own hashes.")
 @click.option("--score", type=click.Path(path_type=Path), help="Score of GOLDEN (intsim score --json), for the report.")
 @click.option("--suggest-map", type=click.Path(path_type=Path), help="Also write the map that reads DUT as was found.")
+@cluster_option
 @json_option
-@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, one test case per tensor.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), help="Also write JUnit XML, one test case per tensor, or per picture."
+)
 @click.option("--html", type=click.Path(path_type=Path), help="Also write one HTML page with pictures.")
 def command(
     golden: Path,
@@ -49,6 +54,7 @@ def command(
     suggest_map: Path | None,
     model: Path | None,
     output: Path | None,
+    cluster: str,
     as_json: bool,
     junit: Path | None,
     html: Path | None,
@@ -61,6 +67,8 @@ def command(
     With --isolated each node is recomputed from the device's own inputs. This separates the culprits from the nodes that
     only inherit their errors, and names the rule that each culprit broke. The model is --model, the shipped one, or one next
     to GOLDEN.
+
+    Where GOLDEN is the folder of a set, DUT is a folder of dumps called like its pictures (docs/sets.md).
 
     Exit code 0: everything that was compared is identical; 1: a difference was found; 2: nothing could be compared.
     """
@@ -77,6 +85,13 @@ def command(
         check_target(target, golden, dut, model, map_path, score, *targets[:i])
     if isolated:
         announce_compiling()
+    if golden.is_dir():
+        for given, name in ((force, "--force"), (score, "--score"), (suggest_map, "--suggest-map")):
+            if given:
+                raise click.UsageError(f"{name} is of a single golden file, not of a set")
+        explained = explain is not False
+        how = {"isolated": isolated, "explained": explained, "complete": complete, "scaled": scaled, "map_path": map_path}
+        return _sets(golden, dut, model, how, cluster, output, as_json, junit, html)
     with progress("comparing", None) as step:
         result = diff(
             golden,
@@ -114,3 +129,35 @@ def command(
     if not result.compared:
         return UNUSABLE
     return 0 if result.identical else DIFFERENT
+
+
+def _sets(
+    golden: Path,
+    dut: Path,
+    model: Path | None,
+    how: dict[str, Any],
+    cluster: str,
+    output: Path | None,
+    as_json: bool,
+    junit: Path | None,
+    html: Path | None,
+) -> int:
+    """Compare a set with the dumps in a folder."""
+    from ..cluster import require_cluster
+    from ..sets import compare_sets, read_index
+    from ..sets.reports import render, write_html, write_junit
+
+    require_cluster(cluster)
+    with progress("comparing", len(read_index(golden).pictures), timed=True) as step:
+        found = compare_sets(golden, dut, model, **how, cluster=cluster, progress=step)
+    if junit is not None:
+        write_junit(junit, found)
+    if html is not None:
+        write_html(html, found)
+    if as_json:
+        put_json(found.record(), output)
+    else:
+        put_rich(lambda console: render(console, found), output)
+    if not found.compared:
+        return UNUSABLE
+    return 0 if found.identical else DIFFERENT

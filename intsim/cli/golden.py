@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from ._common import (
+    DIFFERENT,
     check_target,
+    cluster_option,
     files_of,
     input_option,
     json_option,
     load_model,
     model_option,
-    output_option,
-    picture_argument,
     put_json,
     read_given,
     resize_option,
@@ -25,10 +25,16 @@ from ._progress import announce_compiling, progress
 
 
 @click.command("golden", epilog="Example: intsim golden street.png --level full --layers 'encoder.blocks.0.*' -o block0.h5")
-@picture_argument
+@click.argument("pictures", nargs=-1, metavar="[PICTURE | DIR]...", type=click.Path(path_type=Path))
 @input_option
 @model_option
-@output_option("Golden file (HDF5).", "golden.h5")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Golden file (HDF5), or the folder of a set.  [default: golden.h5, or golden-set]",
+)
 @click.option(
     "--level",
     type=click.Choice(["boundary", "full", "steps", "digest"]),
@@ -43,20 +49,35 @@ from ._progress import announce_compiling, progress
     help="Only nodes whose name matches; '!GLOB' excludes nodes; may be repeated.",
 )
 @resize_option
+@click.option(
+    "--shard", default=None, metavar="I/N", help="Of a set: only every N-th picture from the I-th on, for job arrays."
+)
+@cluster_option
 @threads_option
 @json_option
 def command(
-    picture: Path | None,
+    pictures: tuple[Path, ...],
     arrays: tuple[str, ...],
     model: Path | None,
-    output: Path,
+    output: Path | None,
     level: str,
     layers: tuple[str, ...],
     resize: bool,
+    shard: str | None,
+    cluster: str,
     threads: int | None,
     as_json: bool,
-) -> None:
-    """Run the model on PICTURE, or on arrays, and write its golden file."""
+) -> int:
+    """Run the model on PICTURE, or on arrays, and write its golden file.
+
+    Several pictures, or those in a folder, give a set: a folder with a golden file for each and an index. Run again, it
+    makes what is not there yet (docs/sets.md). Exit code 1: a picture of a set could not be used.
+    """
+    if len(pictures) > 1 or any(path.is_dir() for path in pictures) or shard is not None:
+        if arrays or threads is not None:
+            raise click.UsageError(f"{'--input' if arrays else '--threads'} is of a single golden file, not of a set")
+        return _set(pictures, model, output or Path("golden-set"), level, layers, resize, shard, cluster, as_json)
+    picture, output = pictures[0] if pictures else None, output or Path("golden.h5")
     from ..storage.golden_file import golden, open_golden
 
     check_target(output, picture, model, *files_of(arrays))
@@ -71,6 +92,73 @@ def command(
     if as_json:
         record = {"path": str(output), "level": level, "tensors": tensors, "left_out": left_out, "bytes": size}
         put_json({**record, "content_sha256": content}, None)
-        return
+        return 0
     click.echo(f"{shown(output)}: {tensors} tensors at level {level}, {left_out} nodes left out, {size / 1e6:.2f} MB")
     click.echo(f"content hash {content}")
+    return 0
+
+
+def _set(
+    pictures: tuple[Path, ...],
+    model: Path | None,
+    output: Path,
+    level: str,
+    layers: tuple[str, ...],
+    resize: bool,
+    shard: str | None,
+    cluster: str,
+    as_json: bool,
+) -> int:
+    """Make a set, or a shard of one."""
+    from .. import resources
+    from ..cluster import require_cluster
+    from ..sets import Entry, golden_set, picture_files
+    from ..sets.making import shard_of
+
+    if not pictures:
+        raise click.UsageError("Missing argument 'DIR', or pictures: --shard is of a set")
+    require_cluster(cluster)
+    part = shard_of(shard or "1/1")
+    announce_compiling()
+    total = len(list(picture_files(pictures))[part[0] - 1 :: part[1]])
+    with progress("golden files", total, timed=True) as step:
+
+        def seen(entry: Entry) -> None:
+            if entry.error:
+                click.echo(f"intsim: {entry.error}", err=True)
+            step()
+
+        made = golden_set(
+            pictures,
+            output,
+            model or resources.model(),
+            level=level,
+            layers=layers,
+            resize=resize,
+            shard=part,
+            cluster=cluster,
+            progress=seen,
+        )
+    index, failed = made.index, len(made.index.failed)
+    if as_json:
+        put_json(
+            {
+                "path": str(made.path),
+                "level": level,
+                "pictures": len(index.pictures),
+                "failed": failed,
+                "found": made.found,
+                "seconds": round(made.seconds, 3),
+                "index_sha256": index.sha256,
+            },
+            None,
+        )
+    else:
+        there = f", {made.found:,} of them there already" if made.found else ""
+        click.echo(f"{shown(made.path)}: {len(index.pictures) - failed:,} golden files at level {level}{there}")
+        if failed:
+            click.echo(f"{failed:,} picture{'s' if failed > 1 else ''} could not be used; the index says why")
+        fresh = len(index.pictures) - failed - made.found
+        rate = f"; {fresh / made.seconds:.1f} pictures a second" if fresh else ""
+        click.echo(f"index hash {index.sha256}{rate}")
+    return DIFFERENT if failed else 0

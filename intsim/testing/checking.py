@@ -92,20 +92,27 @@ def _is_tried(call: Call, refusals: bool) -> bool:
 
 
 def searched(
-    domain: Domain, judge: Judge, examples: int, refusals: bool = False, tally: Tally | None = None
+    domain: Domain,
+    judge: Judge,
+    examples: int,
+    refusals: bool = False,
+    tally: Tally | None = None,
+    number: int = SEED,
 ) -> Fault | None:
-    """The fault that `judge` finds on the smallest of so many calls; None where it finds none. Counts them in `tally`."""
+    """The fault that `judge` finds on the smallest of so many calls, those that follow from the seed `number`; None where it
+    finds none. Counts them in `tally`.
+    """
     faults: list[Fault] = []
     last = ""
     since = 0
     tally = Tally() if tally is None else tally
 
-    @seed(SEED)
+    @seed(number)
     @settings(
         max_examples=examples,
         database=None,
         deadline=None,
-        derandomize=True,
+        derandomize=number == SEED,
         phases=(Phase.generate, Phase.shrink),
         print_blob=False,
         report_multiple_bugs=False,

@@ -24,7 +24,7 @@ def shrunk(call: Call, fails: Callable[[Call], bool], fixed: Mapping[str, Any], 
     shrinks = True
     while shrinks and left:
         shrinks = False
-        for smaller in _smaller(call, fixed, extents):
+        for smaller in smaller_calls(call, fixed, extents):
             left -= 1
             if fails(smaller):
                 call, shrinks = smaller, True
@@ -34,7 +34,7 @@ def shrunk(call: Call, fails: Callable[[Call], bool], fixed: Mapping[str, Any], 
     return call
 
 
-def _smaller(call: Call, fixed: Mapping[str, Any], extents: frozenset[int]) -> Iterator[Call]:
+def smaller_calls(call: Call, fixed: Mapping[str, Any], extents: frozenset[int]) -> Iterator[Call]:
     """Calls that are smaller in one respect, the largest steps first."""
     free = {key: value for key, value in call.params.items() if key not in fixed}
     arrays = [*call.inputs, *(v for v in free.values() if isinstance(v, np.ndarray))]
