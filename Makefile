@@ -11,7 +11,7 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium
+.PHONY: help demo test quick properties fuzz coverage torch clusters rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -22,6 +22,7 @@ help:
 	@echo "make properties  every operator on 500 calls in each dialect, and 500 graphs, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: training, published formulas, checkpoint.pth, folders"
+	@echo "make clusters  golden sets on a Dask cluster, with a worker killed and the scheduler restarted, and by submitit"
 	@echo "make rtl      simulate the units of examples/rtl in Icarus Verilog, on the shipped model, and compare"
 	@echo "make page     the page that teaches with the hand, and its tests in headless Chromium"
 	@echo "make compilers  networks in TVM, IREE and TOSA's reference model, and what compilers make of integers, some ten minutes"
@@ -83,6 +84,10 @@ fuzz: $(VENV)/.dev
 
 torch: $(VENV)/.train
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/test_qat.py tests/test_torch.py tests/test_transformers.py
+
+# Golden sets on a Dask cluster of processes, one of which is killed, and through submitit's local executor.
+clusters: $(VENV)/.clusters
+	$(BIN)/python -m pytest -q tests/test_clusters.py
 
 # Prints what the simulations say, and fails where that is not what examples/rtl/README.md shows.
 rtl: $(VENV)/.rtl | iverilog
@@ -238,6 +243,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl $(VENV)/.page: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl $(VENV)/.page $(VENV)/.clusters: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@

@@ -5,6 +5,7 @@ forgotten everything, and is given again what is not done.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -42,19 +43,22 @@ class Dask:
 
     def _connected(self, seconds: float) -> Client:
         """A client, with workers; IntsimError where nobody answers in time."""
+        host, _, port = self.address.removeprefix("tcp://").rpartition(":")
+        if not host or not port.isdecimal():
+            raise IntsimError(f"dask:{self.address}: HOST:PORT of a scheduler is expected")
         end = time.monotonic() + seconds
-        while True:
+        while (left := end - time.monotonic()) > 0:
             try:
-                client = Client(self.address, timeout=max(1.0, min(seconds, end - time.monotonic())), set_as_default=False)
+                with socket.create_connection((host, int(port)), timeout=max(0.1, min(2.0, left))):
+                    pass
+                client = Client(self.address, timeout=max(1.0, left), set_as_default=False)
                 client.wait_for_workers(1, timeout=max(1.0, end - time.monotonic()))
                 return client
-            except (OSError, TimeoutError, ValueError) as error:
-                if time.monotonic() + 0.5 > end:
-                    reason = "no scheduler answers" if not isinstance(error, ValueError) else str(error).splitlines()[0]
-                    raise IntsimError(
-                        f"dask:{self.address}: {reason} within {seconds:.0f} s; is the cluster running?"
-                    ) from None
-                time.sleep(0.5)
+            except (OSError, TimeoutError):  # nobody yet, or no workers
+                time.sleep(0.2)
+        raise IntsimError(
+            f"dask:{self.address}: no scheduler with workers answers within {seconds:.0f} s; is the cluster running?"
+        )
 
     def _with_a_client(
         self, client: Client, work: Work, tasks: Sequence[Any], left: list[int], attempts: dict[int, int]
@@ -63,7 +67,7 @@ class Dask:
         order = iter(left)
         begun: dict[Any, int] = {}
         most = AHEAD * max(1, sum(client.nthreads().values()))
-        waiting = as_completed(with_results=False)
+        waiting = as_completed(loop=client.loop)
 
         def begin(index: int) -> None:
             future = client.submit(performed, work, tasks[index], pure=False)
