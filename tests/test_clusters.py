@@ -1,4 +1,4 @@
-"""Golden sets on clusters: Dask's scheduler and workers as processes, submitit's local executor. `make clusters` runs them."""
+"""Golden sets on clusters: Dask's processes, and submitit's local executor. `make clusters` runs these."""
 
 from __future__ import annotations
 
@@ -112,7 +112,10 @@ def test_an_address_that_nobody_answers(model_file: Path, pictures: Path, tmp_pa
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     begun = time.monotonic()
-    with pytest.raises(IntsimError, match=rf"dask:127\.0\.0\.1:{port}: no scheduler with workers answers within 10 s; is the cluster running"):
+    with pytest.raises(
+        IntsimError,
+        match=rf"dask:127\.0\.0\.1:{port}: no scheduler with workers answers within 10 s; is the cluster running",
+    ):
         golden_set([pictures], tmp_path / "out", model_file, cluster=f"dask:127.0.0.1:{port}")
     assert time.monotonic() - begun < 12
     assert not list((tmp_path / "out").glob("*.h5"))

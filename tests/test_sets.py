@@ -430,3 +430,21 @@ def test_random_graphs_of_a_campaign(tmp_path: Path) -> None:
     tried, left, failure = _do(None, Task(GRAPHS, None, 0, 3))
     assert (left, failure) == (0, None)
     assert tried >= 3
+
+
+# --- other commands on workers ------------------------------------------------------------------------------------------
+
+
+def test_accuracy_and_scores_by_workers(cli: Cli, tmp_path: Path) -> None:
+    """The same report as in one process."""
+    examples = Path(__file__).parent.parent / "examples" / "scenes"
+    for command in (f"eval {examples} -m {intsim.resources.model()} --integers", "vectors score a.json b.json"):
+        if command.startswith("vectors"):
+            for name, op in (("a", "requant"), ("b", "grid")):
+                assert cli(f"vectors gen {op} -o {name}.json")[0] == 0
+        alone, parted = cli(command), cli(f"{command} --cluster local:2")
+        assert parted == alone
+        code, _, err = cli(f"{command} --cluster moon")
+        assert (code, err.count("\n")) == (2, 1)
+    code, _, err = cli("vectors score model.h5 --cluster local:2")
+    assert (code, err.count("\n")) == (2, 1)

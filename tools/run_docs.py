@@ -33,6 +33,7 @@ PAGES = [
         "tutorials/integer-onnx.md",
         "tutorials/own-approximation.md",
         "own-graph.md",
+        "sets.md",
     )
 ]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)

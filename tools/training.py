@@ -111,7 +111,7 @@ def widths(steps: int, count: int, out: Path, training_scenes: int, power_of_two
         recipe = Recipe(widths={"weight": weight, "activation": activation})
         plain = integer_miou(weights, config, seen, recipe=recipe)
         found = prepared(recipe, power_of_two=power_of_two)
-        schedule = Schedule(steps=steps, rate=RATES[weight])
+        schedule = Schedule(steps=steps, rate=RATES[weight, activation])
         begun = time.perf_counter()
         folder = out / f"w{weight}a{activation}"
         path = train(found.network, found.teacher, scenes(training_scenes), schedule, folder, progress=shown)
@@ -123,7 +123,7 @@ def widths(steps: int, count: int, out: Path, training_scenes: int, power_of_two
     table(["weights/activations", "float", "ptq", f"{steps} steps of qat", "of the loss returned", "took"], rows)
 
 
-RATES = {8: 5e-5, 6: 1e-4, 4: 3e-4}  # by the width of weights
+RATES = {(8, 8): 5e-5, (6, 6): 1e-4, (4, 8): 1e-4, (4, 4): 3e-4}  # by widths
 
 
 @main.command()
@@ -206,7 +206,7 @@ def stepped(network: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
         torch.cuda.synchronize()
 
 
-LEARN = {"head": ("decoder.*",), "last": ("decoder.*", "encoder.norm.*", "encoder.blocks.1[01].*")}
+LEARN = {"head": ("decoder.*",), "last": ("decoder.*", "encoder.norm.*", "encoder.blocks.1[01].*"), "all": ("*",)}
 
 
 @main.command()
@@ -215,7 +215,11 @@ LEARN = {"head": ("decoder.*",), "last": ("decoder.*", "encoder.norm.*", "encode
 )
 @click.option("--camvid", required=True, type=click.Path(path_type=Path), help="The folder CamVid.")
 @click.option(
-    "--learn", type=click.Choice(list(LEARN)), default="head", show_default=True, help="The head, or two blocks, too."
+    "--learn",
+    type=click.Choice(list(LEARN)),
+    default="head",
+    show_default=True,
+    help="The head; the last two blocks, too; or all.",
 )
 @click.option("--recipe", "name", default="default", show_default=True)
 @click.option("--bits", default="", help="Widths of weights and activations, as in 4/8.")

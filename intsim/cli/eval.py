@@ -43,6 +43,12 @@ if TYPE_CHECKING:
 @click.option("--ignore", type=click.IntRange(0, 65535), default=None, help="Value in label maps for no class, such as 255.")
 @click.option("--reduce-zero-label", is_flag=True, help="Label 0 means no class, and classes count from 1 (ADE20K).")
 @threads_option
+@click.option(
+    "--cluster",
+    default="",
+    metavar="WHERE",
+    help="local[:N] processes, dask:ADDRESS, slurm, or slurm:local.  [default: here]",
+)
 @output_option("Report file.", None)
 @json_option
 def command(
@@ -54,6 +60,7 @@ def command(
     ignore: int | None,
     reduce_zero_label: bool,
     threads: int | None,
+    cluster: str,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -70,6 +77,10 @@ def command(
     found = samples(folder)
     if output is not None:
         check_target(output, model, checkpoint, *(path for sample in found for path in (sample.picture, sample.labels)))
+    if cluster:
+        from ..cluster import require_cluster
+
+        require_cluster(cluster)
     step_size = height_and_width(stride, "--stride") if stride else None
     graph = load_segmenter(model)
     announce_compiling()
@@ -85,6 +96,7 @@ def command(
             reduce_zero_label=reduce_zero_label,
             progress=step,
             threads=threads,
+            cluster=cluster,
         )
     if shift := result.misnumbered:
         share, accuracy = result.shifted_accuracy(shift), result.confusions["int"].pixel_accuracy

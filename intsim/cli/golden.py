@@ -158,7 +158,5 @@ def _set(
         click.echo(f"{shown(made.path)}: {len(index.pictures) - failed:,} golden files at level {level}{there}")
         if failed:
             click.echo(f"{failed:,} picture{'s' if failed > 1 else ''} could not be used; the index says why")
-        fresh = len(index.pictures) - failed - made.found
-        rate = f"; {fresh / made.seconds:.1f} pictures a second" if fresh else ""
-        click.echo(f"index hash {index.sha256}{rate}")
+        click.echo(f"index hash {index.sha256}")
     return DIFFERENT if failed else 0

@@ -138,23 +138,29 @@ def check_command(files: tuple[Path, ...], output: Path | None, as_json: bool, f
 
 @command.command("score", epilog="Example: intsim vectors score requant.json")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--cluster",
+    default="",
+    metavar="WHERE",
+    help="local[:N] processes, dask:ADDRESS, slurm, or slurm:local.  [default: here]",
+)
 @output_option("Report file.", None)
 @json_option
-def score_command(files: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
+def score_command(files: tuple[Path, ...], cluster: str, output: Path | None, as_json: bool) -> int:
     """Break every rule of the operator once, and count the mutants that at least one case detects.
 
     Mutants that no input can detect are listed with the reason and are not counted. Exit code 1 means that a mutant
     survives. --json shows which cases kill which mutant.
     """
-    from ..vectors import checked, parse, score
+    from ..cluster import require_cluster
+    from ..vectors.scoring import scored
 
     if output is not None:
         check_target(output, *files)
+    if cluster:
+        require_cluster(cluster)
     announce_compiling()
-    scores = []
-    for path in files:
-        text, name = _read(path)
-        scores.append((name, score(checked(parse(text, name), name), every=as_json)))
+    scores = scored([_read(path) for path in files], as_json, cluster or "local:1")
     if as_json:
         found = [{"file": name, **one.record()} for name, one in scores]
         put_json({"schema": SCORES, "version": VERSION, "files": found}, output)

@@ -129,6 +129,18 @@ class Evaluation:
     alike: int = field(default=0, repr=False)
     shifted: dict[int, int] = field(default_factory=lambda: dict.fromkeys((-1, 0, 1), 0), repr=False)
 
+    def add(self, other: Evaluation) -> None:
+        """Add the counts of other pictures."""
+        for name, confusion in other.confusions.items():
+            self.confusions.setdefault(name, Confusion(len(self.classes))).counts += confusion.counts
+        for shift in self.shifted:
+            self.shifted[shift] += other.shifted[shift]
+        self.images, self.pixels, self.alike = (
+            self.images + other.images,
+            self.pixels + other.pixels,
+            self.alike + other.alike,
+        )
+
     @property
     def agreement(self) -> float | None:
         return self.alike / self.pixels if NEAREST in self.confusions else None
@@ -181,6 +193,29 @@ def evaluate(
     Pictures of another size use sliding windows, `stride` (height, width) apart. Raises FileError naming a picture or a
     label map that cannot be used. `progress(name)` is called after each picture.
     """
+    result = counted(graph, found, classes, net, stride, ignore, zero_is_none, progress, threads)
+    require_classes(result, found)
+    return result
+
+
+def require_classes(result: Evaluation, found: Sequence[Sample]) -> None:
+    """FileError where no pixel of the label maps has a class."""
+    if result.confusions[INTEGER].counts.sum() == 0:
+        raise FileError(f"{found[0].labels.parent}: no pixel of the label maps has a class; all of them are ignored")
+
+
+def counted(
+    graph: Graph,
+    found: Sequence[Sample],
+    classes: Sequence[str],
+    net: RealGraph | None = None,
+    stride: Size | None = None,
+    ignore: int | None = None,
+    zero_is_none: bool = False,
+    progress: Progress = lambda name: None,
+    threads: int | None = None,
+) -> Evaluation:
+    """As `evaluate`, of pictures that may be a part of those measured."""
     result = Evaluation(classes, {})
     for sample in found:
         picture, labels = read_picture(sample.picture), read_labels(sample.labels, len(classes), ignore, zero_is_none)
@@ -199,8 +234,6 @@ def evaluate(
         result.images += 1
         result.pixels += labels.size
         progress(sample.picture.name)
-    if result.confusions[INTEGER].counts.sum() == 0:
-        raise FileError(f"{found[0].labels.parent}: no pixel of the label maps has a class; all of them are ignored")
     return result
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .. import resources
+from ..cluster import Work, parallel
 from ..engine.classes import class_names
 from ..engine.graph import Graph
 from ..engine.inputs import require_picture
-from ..errors import CheckpointNotFound, FileError
+from ..errors import CheckpointNotFound, FileError, IntsimError
 from ..nets.real import RealGraph
 from ..nets.segmenter import SegmenterConfig, segmenter
 from ..quantization import checkpoint_behind, read_checkpoint
 from ..storage.model_file import load
 from . import evaluation
-from .evaluation import Evaluation, samples
+from .evaluation import Evaluation, Sample, samples
 from .windows import Size, trained_stride
 
 
@@ -32,6 +34,7 @@ def evaluate(
     reduce_zero_label: bool = False,
     progress: Callable[[str], None] = lambda name: None,
     threads: int | None = None,
+    cluster: str = "",
 ) -> Evaluation:
     """Label the pictures in `folder` and compare with their label maps: mean IoU and pixel accuracy.
 
@@ -39,7 +42,8 @@ def evaluate(
     the float network is measured beside it: its `checkpoint`, or the one next to the model with the recorded hash. Pictures
     of another size than the model's go through sliding windows, `stride` (height, width) apart (None: as trained, or one
     window). `ignore` is the value in label maps for no class; with `reduce_zero_label` that is 0, and classes count from 1.
-    `progress(name)` is called after each picture.
+    `progress(name)` is called after each picture. `cluster` is that of `intsim.cluster.parallel`, for a model in a file; ""
+    measures in this process.
 
     Raises CheckpointNotFound, FileError for a picture, label map or checkpoint that cannot be used.
     """
@@ -52,9 +56,35 @@ def evaluate(
     require_picture(graph, "evaluation")
     stride = stride or trained_stride(graph)
     net = None if integers_only else float_network(graph, path, None if checkpoint is None else Path(checkpoint))
+    if cluster:
+        if path is None:
+            raise IntsimError("a model is measured on a cluster from its file; save it, and give its path")
+        own = None if checkpoint is None else str(Path(checkpoint).resolve())
+        begun = (str(path.resolve()), own, integers_only, stride, ignore, reduce_zero_label)
+        result = Evaluation(class_names(graph), {})
+        for done in parallel(Work(_do, _begin, begun), found, cluster):
+            if done.error:
+                raise FileError(done.error)
+            result.add(done.value)
+            progress(found[done.index].picture.name)
+        evaluation.require_classes(result, found)
+        return result
     return evaluation.evaluate(
         graph, found, class_names(graph), net, stride, ignore, reduce_zero_label, progress=progress, threads=threads
     )
+
+
+def _begin(model: str, checkpoint: str | None, integers_only: bool, *how: Any) -> tuple[Any, ...]:
+    """In a worker: the networks, loaded once."""
+    graph = load(model)
+    own = None if checkpoint is None else Path(checkpoint)
+    return graph, class_names(graph), None if integers_only else float_network(graph, Path(model), own), *how
+
+
+def _do(state: tuple[Any, ...], sample: Sample) -> Evaluation:
+    """In a worker: one picture, with one thread."""
+    graph, classes, net, stride, ignore, zero_is_none = state
+    return evaluation.counted(graph, [sample], classes, net, stride, ignore, zero_is_none, threads=1)
 
 
 def float_network(graph: Graph, model: Path | None = None, checkpoint: Path | None = None) -> RealGraph:

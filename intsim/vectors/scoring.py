@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .document import Document
+from ..cluster import Work, parallel
+from ..dialects import Dialect
+from ..errors import FileError
+from .document import Document, checked, parse
 from .mutation import Mutant, Subject, mutants
 
 
@@ -46,6 +49,39 @@ class Score:
             "survived": [mutant.name for mutant in self.survived],
             "equivalent": {mutant.name: mutant.equivalent for mutant in self.equivalent},
         }
+
+
+def scored(texts: Sequence[tuple[str, str]], every: bool = False, cluster: str = "local:1") -> list[tuple[str, Score]]:
+    """The scores of documents, each a text and its name, in their order; `cluster` is that of `intsim.cluster.parallel`."""
+    found: dict[int, Score] = {}
+    for done in parallel(Work(_do, _begin), [(text, name, every) for text, name in texts], cluster):
+        if done.error:
+            raise FileError(done.error)
+        found[done.index] = _whole(*done.value)
+    return [(name, found[i]) for i, (_, name) in enumerate(texts)]
+
+
+def _begin() -> None:
+    return None
+
+
+def _do(
+    state: None, task: tuple[str, str, bool]
+) -> tuple[str, Dialect, int, dict[str, tuple[int, ...]], list[str], list[str]]:
+    """In a worker: the score of a document, mutants by their names."""
+    text, name, every = task
+    document = checked(parse(text, name), name)
+    one = score(document, every)
+    survived, equivalent = [m.name for m in one.survived], [m.name for m in one.equivalent]
+    return one.op, document.dialect, one.cases, dict(one.killed), survived, equivalent
+
+
+def _whole(
+    op: str, dialect: Dialect, cases: int, killed: dict[str, tuple[int, ...]], survived: list[str], equivalent: list[str]
+) -> Score:
+    named = {mutant.name: mutant for mutant in mutants(op, dialect)}
+    left = (tuple(named[name] for name in names) for names in (survived, equivalent))
+    return Score(op, dialect.name, cases, killed, *left)
 
 
 def score(document: Document, every: bool = False, progress: Callable[[], object] = lambda: None) -> Score:
