@@ -18,11 +18,13 @@ from PIL import Image
 pytest.importorskip("distributed", reason="distributed is not installed: `make clusters` runs these")
 pytest.importorskip("submitit", reason="submitit is not installed: `make clusters` runs these")
 
+from intsim import resources
 from intsim.cluster import parallel, require_cluster
 from intsim.errors import IntsimError
 from intsim.sets import golden_set, verify
 
 PICTURES = int(os.environ.get("PICTURES", "60"))
+SHIPPED = os.environ.get("MODEL") == "shipped"  # instead of a tiny one: PICTURES=1000 MODEL=shipped, a quarter of an hour
 
 
 class Cluster:
@@ -66,8 +68,16 @@ def pictures(tmp_path: Path) -> Path:
     folder, rng = tmp_path / "pictures", np.random.default_rng(1)
     folder.mkdir()
     for i in range(PICTURES):
-        Image.fromarray(rng.integers(0, 256, (24, 40, 3)).astype(np.uint8)).save(folder / f"p{i:04d}.png")
+        sides = (128, 128) if SHIPPED else (24, 40)
+        Image.fromarray(rng.integers(0, 256, (*sides, 3)).astype(np.uint8)).save(folder / f"p{i:04d}.png")
     return folder
+
+
+def wait_for(folder: Path, count: int, command: subprocess.Popen[bytes]) -> None:
+    """Wait until so many golden files are there; the command must still run."""
+    while len(list(folder.glob("*.h5"))) < count:
+        assert command.poll() is None
+        time.sleep(0.02)
 
 
 def index_of(folder: Path) -> bytes:
@@ -78,22 +88,19 @@ def test_a_worker_is_killed_and_the_scheduler_restarted(
     cluster: Cluster, pictures: Path, model_file: Path, tmp_path: Path
 ) -> None:
     """The index is byte for byte that of two processes on this machine."""
+    model_file = resources.model() if SHIPPED else model_file
     golden_set([pictures], tmp_path / "here", model_file, cluster="local:2")
-    seen: list[str] = []
-
-    def disturb(entry: object) -> None:
-        seen.append("")
-        if len(seen) == PICTURES // 4:
-            os.kill(cluster.workers[0].pid, signal.SIGKILL)
-        if len(seen) == PICTURES // 2:
-            for process in (cluster.scheduler, *cluster.workers):
-                process.kill()
-                process.wait()
-            cluster.scheduler = cluster.begin_scheduler()
-            cluster.workers = [cluster.begin_worker(i) for i in range(4)]
-
-    golden_set([pictures], tmp_path / "there", model_file, cluster=f"dask:{cluster.address}", progress=disturb)
-    assert len(seen) == PICTURES
+    where = ("-m", str(model_file), "-o", str(tmp_path / "there"), "--cluster", f"dask:{cluster.address}")
+    command = subprocess.Popen([sys.executable, "-m", "intsim", "golden", str(pictures), *where], stdout=subprocess.DEVNULL)
+    wait_for(tmp_path / "there", PICTURES // 4, command)
+    os.kill(cluster.workers[0].pid, signal.SIGKILL)
+    wait_for(tmp_path / "there", PICTURES // 2, command)
+    for process in (cluster.scheduler, *cluster.workers):
+        process.kill()
+        process.wait()
+    cluster.scheduler = cluster.begin_scheduler()
+    cluster.workers = [cluster.begin_worker(i) for i in range(4)]
+    assert command.wait() == 0
     assert index_of(tmp_path / "there") == index_of(tmp_path / "here")
     assert verify(tmp_path / "there", cluster=f"dask:{cluster.address}") == []
 

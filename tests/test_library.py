@@ -71,3 +71,14 @@ def test_the_citation_and_the_hooks_are_current() -> None:
         re.match(r"[\w-]+", name)[0]
         for name in PROJECT["optional-dependencies"]["dev"]  # type: ignore[index]
     }
+
+
+@pytest.mark.parametrize(("command", "code"), [("--version", 0), ("inspect", 0), ("diff golden/scenes.h5 nowhere.h5", 2)])
+def test_closed_standard_streams_change_no_exit_code(command: str, code: int) -> None:
+    """Exit code 1 means that a difference was found, and a traceback a bug."""
+    for closed in (">&-", ">&- 2>&-"):
+        done = subprocess.run(
+            f"{sys.executable} -m intsim {command} {closed}", shell=True, cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr

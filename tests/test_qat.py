@@ -356,6 +356,18 @@ def test_a_batch_follows_from_the_step(folder: Path, small: Any, tmp_path: Path)
     assert sorted(order) == [0, 1, 2, 3]
 
 
+def test_distances_from_the_teacher() -> None:
+    """By hand: 0 for what changes no label; the divergence in nats, the error in units of the variance."""
+    exact = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    for kind in ("divergence", "error"):
+        assert loop.distance(exact + 3, exact, kind).item() == pytest.approx(0, abs=1e-6)
+    scores = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    assert loop.distance(scores, exact, "error").item() == pytest.approx(1.0 / 1.25 / 1.0 * 1.0, rel=1e-6)
+    shares = exact[0].softmax(0)
+    due = (shares * (shares / 0.5).log()).sum() / 2
+    assert loop.distance(scores, exact, "divergence").item() == pytest.approx(due.item(), rel=1e-5)
+
+
 def test_shares_of_patches() -> None:
     """With them the cross-entropy of patches is the mean of that of pixels, nearest neighbours."""
     rng = np.random.default_rng(0)
@@ -407,6 +419,7 @@ BAD: dict[str, tuple[str, str]] = {
     "no steps": ('steps = "guess"\n', "steps are learn, running, fixed, not 'guess'"),
     "half a step": ("training.steps = 1.5\n", "steps is a whole number of at least 1, not 1.5"),
     "nothing to learn": ("training.labels = 0\ntraining.teacher = 0\n", "labels and teacher are both 0"),
+    "another distance": ('training.distance = "far"\n', "distance is divergence or error, not 'far'"),
     "nothing matches": ('training.learn = ["head.*"]\n', "learn: no parameter matches 'head.*'"),
     "a wide weight": ("recipe.widths.weight = 9\n", "weight tensors have 2 to 8 bits, not 9"),
     "another folder": ('pictures = "nowhere"\n', "nowhere: no such folder"),

@@ -206,6 +206,41 @@ def stepped(network: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
         torch.cuda.synchronize()
 
 
+@main.command()
+@out_option
+@click.argument("target", type=click.Path(path_type=Path))
+def curves(out: Path, target: Path) -> None:
+    """Draw the curves of `clamp` in the folder --out as one picture, TARGET (SVG)."""
+    from drawing import Panel, figure, numbers
+
+    panel = Panel(
+        (0, 1),
+        (0, 1),
+        "step",
+        "loss, running mean of 10",
+        {},
+        numbers(0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        "The long-tailed network, three seeds each",
+        520,
+        260,
+    )
+    longest, highest = 1, 1.0
+    lines = []
+    for name, kind in (("ShiftGELU", "b"), ("lambda-ShiftGELU", "a")):
+        for path in sorted(out.glob(f"{name}-*/{CURVES}")):
+            losses = [float(row["loss"]) for row in csv.DictReader(path.open(encoding="utf-8"))]
+            smooth = np.convolve(losses, np.full(10, 0.1), "valid")
+            lines.append((kind, [(i + 5.0, float(value)) for i, value in enumerate(smooth)]))
+            longest = max(longest, len(losses))
+    panel.x, panel.y = (0, longest), (0, highest)
+    panel.x_ticks = numbers(*range(0, longest + 1, max(20, longest // 6)))
+    for kind, points in lines:
+        panel.line(points, kind)
+    panel.label(longest * 0.6, 0.42, "plain ShiftGELU", "b")
+    panel.label(longest * 0.6, 0.12, "with the clamp lambda", "a")
+    target.write_text(figure("Loss of training with plain and with lambda-ShiftGELU", panel), encoding="utf-8")
+
+
 LEARN = {"head": ("decoder.*",), "last": ("decoder.*", "encoder.norm.*", "encoder.blocks.1[01].*"), "all": ("*",)}
 
 
@@ -255,7 +290,7 @@ def real(path: Path, camvid: Path, learn: str, name: str, bits: str, steps: int,
         exact = measured(lambda part: upsampled(scores(weights, part)))
     plain = found.network.graph()
     before = measured(lambda part: masks_of(plain, part))
-    schedule = Schedule(steps=steps, batch=size, rate=1e-4, step_rate=3e-3, labels=0.0, learn=LEARN[learn])
+    schedule = Schedule(steps=steps, batch=size, rate=2e-5, step_rate=2e-3, labels=0.0, distance="error", learn=LEARN[learn])
     examples = Camvid(list(pairs(given, "train")), PATCH, NUMBER)
     folder = out / f"{path.stem}-{name}-{bits.replace('/', '-')}{learn}"
     model = intsim.load(train(found.network, found.teacher, examples, schedule, folder, progress=shown))

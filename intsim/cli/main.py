@@ -6,6 +6,7 @@ Exit codes: 0 match or success, 1 difference found, 2 usage or unusable input, 1
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import threading
@@ -69,7 +70,7 @@ class Commands(click.Group):
         extra["standalone_mode"] = False
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
-        with _killed_by_closed_pipes(), _ended_by_sigterm(), remarks_shown():
+        with _written_to_nobody(), _killed_by_closed_pipes(), _ended_by_sigterm(), remarks_shown():
             try:
                 code = super().main(args, **extra) or 0
             except click.ClickException as error:
@@ -94,6 +95,22 @@ class Commands(click.Group):
                 click.echo("intsim: this is a bug in intsim; please report it with the lines above", err=True)
                 code = INTERNAL
         sys.exit(code)
+
+
+@contextmanager
+def _written_to_nobody() -> Iterator[None]:
+    """Within: where standard output or error were closed before the start, what is written there is lost, and the exit code
+    is what it would be.
+    """
+    closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
+    with open(os.devnull, "w", encoding="utf-8") as nobody:
+        for name in closed:
+            setattr(sys, name, nobody)
+        try:
+            yield
+        finally:
+            for name in closed:
+                setattr(sys, name, None)
 
 
 @contextmanager

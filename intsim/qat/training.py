@@ -24,6 +24,8 @@ from .reals import RealNetwork
 STATE, CURVES, MODEL = "state.pt", "curves.csv", "model.h5"
 COLUMNS = ("step", "loss", "labels", "teacher", "rate", "seconds")
 KEPT = 100  # steps between states on disk
+DIVERGENCE, ERROR = "divergence", "error"
+DISTANCES = (DIVERGENCE, ERROR)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class Schedule:
 
     AdamW; `rate` is the peak of the learning rate, of weights, and `step_rate` of the logarithms of steps; both rise over
     `warm_up` steps and fall to 0 as a cosine. `labels` and `teacher` weigh the cross-entropy with the labels, and the
-    divergence from what the float network says; `learn` are globs of the parameters that are trained, by their names.
+    `distance` from what the float network says: the ``divergence`` of both distributions of classes, or the squared
+    ``error`` of the scores in units of their variance, for scores that no softmax was trained on. `learn` are globs of the
+    parameters that are trained, by their names.
     """
 
     steps: int = 400
@@ -43,6 +47,7 @@ class Schedule:
     warm_up: int = 20
     labels: float = 1.0
     teacher: float = 1.0
+    distance: str = DIVERGENCE
     clip: float = 1.0
     seed: int = 0
     learn: tuple[str, ...] = ("*",)
@@ -55,6 +60,8 @@ class Schedule:
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise IntsimError(f"{key} is a number of at least 0, not {value!r}")
+        if self.distance not in DISTANCES:
+            raise IntsimError(f"distance is {' or '.join(DISTANCES)}, not {self.distance!r}")
         if not self.labels and not self.teacher:
             raise IntsimError("labels and teacher are both 0: there is nothing to learn")
 
@@ -147,11 +154,7 @@ def _stepped(
     if teacher is not None and schedule.teacher:
         with torch.no_grad():
             exact = teacher(images)
-        taught = (
-            functional.kl_div(scores.log_softmax(-1), exact.log_softmax(-1), reduction="none", log_target=True)
-            .sum(-1)
-            .mean()
-        )
+        taught = distance(scores, exact, schedule.distance)
     loss = schedule.labels * labels + schedule.teacher * taught
     if not torch.isfinite(loss):
         raise IntsimError("the loss is no number; resume at a lower learning rate")
@@ -168,6 +171,15 @@ def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     """
     targets = targets.reshape(scores.shape)
     return -(targets * scores.log_softmax(dim=-1)).sum() / targets.sum().clamp(min=1e-9)
+
+
+def distance(scores: Tensor, exact: Tensor, kind: str) -> Tensor:
+    """How far scores [batch, .., K] are from the teacher's, as `Schedule` says."""
+    if kind == DIVERGENCE:
+        own, due = scores.log_softmax(dim=-1), exact.log_softmax(dim=-1)
+        return functional.kl_div(own, due, reduction="none", log_target=True).sum(dim=-1).mean()
+    own, due = (x - x.mean(dim=-1, keepdim=True) for x in (scores, exact))  # what all classes share changes no label
+    return ((own - due) ** 2).mean() / (due**2).mean().clamp(min=1e-30)
 
 
 def _choose(network: QuantizedNetwork, schedule: Schedule) -> None:

@@ -208,6 +208,7 @@ class _Writer:
 @contextmanager
 def _writing(path: str | Path, graph: Graph, values: bool) -> Iterator[_Writer]:
     """A writer of the golden file at `path`, which appears there when all is written; without `values`, of hashes alone."""
+    hdf5.deflates_alike()  # asked once, before threads ask: older versions of h5py do not bear files of several at once
     with (
         hdf5.writing(path, chunk_cache=0) as file,
         executor(available(), "intsim-golden") as pool,
