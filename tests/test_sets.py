@@ -82,6 +82,33 @@ def test_workers_make_the_same_index(cluster: str, made: Path, pictures: Path, m
     assert index_of(tmp_path / "other") == index_of(made)
 
 
+def test_a_set_of_digests(made: Path, pictures: Path, model_file: Path, tmp_path: Path) -> None:
+    """Hashes alone, in JSON: those, and the content hash, of the golden files at level boundary."""
+    out = tmp_path / "digests"
+    golden_set([pictures], out, model_file, level="digest", cluster="local:1")
+    found, whole = read_index(out), read_index(made)
+    assert found.pictures == whole.pictures
+    assert found.tensors == whole.tensors
+    assert not list(out.rglob("*.h5"))
+    assert verify(out, cluster="local:1") == []
+    assert golden_set([pictures], out, model_file, level="digest", cluster="local:1").found == 8
+    right = compare_sets(out, made, model_file, cluster="local:1")
+    assert right.identical
+    assert len(right.pictures) == 8
+    text = (out / "p1.json").read_text()
+    with open_golden(out / "p1.json") as one:
+        first = next(iter(one.tensors.values())).sha256
+    (out / "p1.json").write_text(text.replace(first, "0" * 64))
+    with (
+        pytest.raises(FileError, match="does not match its own content hash; the file was altered"),
+        open_golden(out / "p1.json"),
+    ):
+        pass
+    assert [fault.name for fault in verify(out, cluster="local:1")] == ["p1"]
+    with pytest.raises(IntsimError, match="JSON holds digests alone"):
+        golden(intsim.load(model_file), intsim.read_picture(pictures / "p1.png"), tmp_path / "x.json")
+
+
 def test_what_is_there_is_kept(made: Path, pictures: Path, model_file: Path) -> None:
     before = index_of(made)
     (made / "p1.h5").write_bytes((made / "p1.h5").read_bytes()[:5000])  # cut off

@@ -260,9 +260,12 @@ LEARN = {"head": ("decoder.*",), "last": ("decoder.*", "encoder.norm.*", "encode
 @click.option("--bits", default="", help="Widths of weights and activations, as in 4/8.")
 @click.option("--steps", default=100, show_default=True)
 @click.option("--batch", "size", default=4, show_default=True)
+@click.option("--rate", default=1e-5, show_default=True)
 @click.option("--test", "count", default=233, show_default=True, help="Pictures that are measured.")
 @out_option
-def real(path: Path, camvid: Path, learn: str, name: str, bits: str, steps: int, size: int, count: int, out: Path) -> None:
+def real(
+    path: Path, camvid: Path, learn: str, name: str, bits: str, steps: int, size: int, rate: float, count: int, out: Path
+) -> None:
     """A real encoder on CamVid, taught by its float network alone."""
     from argparse import Namespace
 
@@ -290,7 +293,9 @@ def real(path: Path, camvid: Path, learn: str, name: str, bits: str, steps: int,
         exact = measured(lambda part: upsampled(scores(weights, part)))
     plain = found.network.graph()
     before = measured(lambda part: masks_of(plain, part))
-    schedule = Schedule(steps=steps, batch=size, rate=2e-5, step_rate=2e-3, labels=0.0, distance="error", learn=LEARN[learn])
+    schedule = Schedule(
+        steps=steps, batch=size, rate=rate, step_rate=100 * rate, labels=0.0, distance="error", learn=LEARN[learn]
+    )
     examples = Camvid(list(pairs(given, "train")), PATCH, NUMBER)
     folder = out / f"{path.stem}-{name}-{bits.replace('/', '-')}{learn}"
     model = intsim.load(train(found.network, found.teacher, examples, schedule, folder, progress=shown))

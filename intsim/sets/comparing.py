@@ -13,7 +13,7 @@ from ..debugging.core import diff
 from ..debugging.result import BAD, DIFFER, MISSING
 from ..errors import FileError, IntsimError, printable
 from .index import SetIndex, index_files, read_index
-from .making import SUFFIX
+from .making import file_of
 
 SCHEMA, VERSION = "intsim-set-diff", 1
 DUMPS = (".h5", ".hdf5", ".npz", ".npy", ".toml", "")  # of a picture, by its name: files, and at last folders
@@ -163,7 +163,7 @@ def compare_sets(
     work = Work(
         _do, _begin, (None if model is None else str(Path(model).resolve()), isolated, explained, complete, scaled, own)
     )
-    tasks = [(e.name, str((folder / f"{e.name}{SUFFIX}").resolve()), str(dumps[e.name].resolve())) for e in chosen]
+    tasks = [(e.name, str((folder / file_of(e.name, index.level)).resolve()), str(dumps[e.name].resolve())) for e in chosen]
     pictures: dict[str, PictureDiff] = {}
     for done in parallel(work, tasks, cluster):
         name = chosen[done.index].name

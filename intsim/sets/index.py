@@ -164,9 +164,7 @@ def merge(folder: str | Path) -> SetIndex:
         raise FileError(f"{folder}: " + ("is not a folder" if folder.exists() else "no such folder"))
     paths = sorted(path for path in folder.glob("set.*-of-*.json") if SHARD.fullmatch(path.name))
     if not paths:
-        raise FileError(
-            f"{folder}: has no shards to merge; intsim golden DIR --shard I/N -o {printable(str(folder))} makes them"
-        )
+        raise FileError(f"{folder}: has no shards to merge")
     shards = [read_index(path) for path in paths]
     _require_alike(paths, shards)
     count = shards[0].shard[1]

@@ -20,7 +20,12 @@ from ..storage.model_file import load
 from ..storage.pictures import read_picture
 from .index import Entry, SetIndex, index_files, read_index
 
-SUFFIX = ".h5"
+VALUES, DIGESTS = ".h5", ".json"
+
+
+def file_of(name: str, level: str) -> str:
+    """The golden file of a picture in a set; at level ``digest`` it has hashes alone, in JSON."""
+    return f"{name}{DIGESTS if level == 'digest' else VALUES}"
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def golden_set(
     own = dict(list(files.items())[first - 1 :: count])
     wanted = SetIndex(graph.content_hash, graph.dialect.name, str(NUMERICS), level, tuple(layers), (), (), shard)
     _require_free(folder, wanted)
-    tasks = [Task(str(path.resolve()), str((folder / f"{name}{SUFFIX}").resolve())) for name, path in own.items()]
+    tasks = [Task(str(path.resolve()), str((folder / file_of(name, level)).resolve())) for name, path in own.items()]
     for parent in {Path(task.path).parent for task in tasks}:
         _made_folder(parent)
     workers = processors() if cluster == "local" else 1

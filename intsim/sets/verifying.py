@@ -9,8 +9,8 @@ from pathlib import Path
 from ..cluster import Work, parallel
 from ..errors import FileError
 from ..storage.golden_file import open_golden
-from .index import read_index
-from .making import SUFFIX
+from .index import index_files, read_index
+from .making import DIGESTS, VALUES, file_of
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,16 @@ def verify(
     folder = Path(folder)
     index = read_index(folder)
     entries = [entry for entry in index.pictures if not entry.error]
-    tasks = [(str((folder / f"{e.name}{SUFFIX}").resolve()), e.content_sha256, e.digests) for e in entries]
+    tasks = [(str((folder / file_of(e.name, index.level)).resolve()), e.content_sha256, e.digests) for e in entries]
     faults = []
     for done in parallel(Work(_do, _begin), tasks, cluster):
         reason = done.error or done.value
         if reason:
             faults.append(Fault(entries[done.index].name, reason))
         progress(entries[done.index].name)
-    known = {f"{entry.name}{SUFFIX}" for entry in entries}
-    strange = (path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}"))
+    known = {file_of(entry.name, index.level) for entry in entries} | {path.name for path in index_files(folder)}
+    files = (path for suffix in (VALUES, DIGESTS) for path in folder.rglob(f"*{suffix}"))
+    strange = (path.relative_to(folder).as_posix() for path in files)
     faults += [Fault(name, "is not in the index") for name in strange if name not in known]
     return sorted(faults, key=lambda fault: fault.name)
 

@@ -32,7 +32,8 @@ from ..engine.interpreter import Alteration, Progress, run
 from ..engine.names import TensorName, chooses, require_matches
 from ..errors import FileError, IntsimError
 from ..kernels.threads import available, executor
-from . import hdf5
+from . import digest_file, hdf5
+from .files import require_file
 
 FORMAT, VERSION = "intsim-golden", 1
 BACKLOG = 64 << 20  # bytes of tensors that may be waiting to be written
@@ -58,15 +59,21 @@ def golden(
 ) -> str:
     """Run `graph` on `inputs` (see `run`) and write its tensors to `path`; returns the file's content hash.
 
-    `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` excludes names (empty: all nodes). The same
-    arguments give the same content hash on any machine, and the same bytes with the same HDF5 library. `progress(name)` is
-    called after each node, whether it is written or not. With `alter` (see `run`) the file is not a golden file but a
-    device's dump with a known fault; `remarks` are root attributes that record this.
+    A `path` that ends in ``.json`` takes level ``digest`` alone, the hashes of level boundary (see `digest_file`), and is
+    the fastest. `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` excludes names (empty: all nodes).
+    The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library.
+    `progress(name)` is called after each node, whether it is written or not. With `alter` (see `run`) the file is not a
+    golden file but a device's dump with a known fault; `remarks` are root attributes that record this.
     """
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level; the levels are: {', '.join(LEVELS)}")
-    chosen = chosen_nodes(graph, level, layers)
     given = checked_inputs(graph, inputs)
+    if Path(path).suffix == digest_file.SUFFIX:
+        if level != "digest" or alter is not None:
+            raise IntsimError(f"{path}: JSON holds digests alone; a golden file with values is HDF5, as in golden.h5")
+        nodes = chosen_nodes(graph, "boundary", layers)
+        return digest_file.write_digests(graph, given, inputs_sha256(given), Path(path), nodes, layers, threads)
+    chosen = chosen_nodes(graph, level, layers)
     with _writing(path, graph, level != "digest") as writer:
 
         def write_steps(name: str, steps: dict[str, IntArray]) -> None:
@@ -266,6 +273,10 @@ class GoldenFile:
 def open_golden(path: str | Path) -> Iterator[GoldenFile]:
     """Open a golden file for reading; FileError if it is not valid. Values are read only on access."""
     path = Path(path)
+    if path.suffix == digest_file.SUFFIX:
+        require_file(path, "a golden file")
+        yield _of_digests(digest_file.read_digests(path), path)
+        return
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
         with hdf5.damage_named(path):
             golden_file = _golden_file(file, datasets, path)
@@ -286,6 +297,26 @@ def _golden_file(file: h5py.File, datasets: dict[str, h5py.Dataset], path: Path)
     left_out = hdf5.json_attribute(file, "left_out", path, list)
     stimulus = hdf5.text(file.attrs.get("stimulus")) or ""
     return GoldenFile(path=path, layers=layers, nodes=nodes, left_out=left_out, tensors=tensors, stimulus=stimulus, **texts)
+
+
+def _of_digests(found: digest_file.DigestFile, path: Path) -> GoldenFile:
+    if not all(_is_node(node) for node in found.graph):
+        raise FileError(f"{path}: its graph is not a list of nodes; the file is damaged")
+    return GoldenFile(
+        path=path,
+        level=found.level,
+        layers=tuple(map(str, found.layers)),
+        model_sha256=found.model_sha256,
+        image_sha256=found.image_sha256,
+        content_sha256=found.content_sha256,
+        hdf5="",
+        nodes=found.graph,
+        left_out=found.left_out,
+        tensors={
+            name: GoldenTensor(name, tuple(shape), format_named(fmt), sha256, None, None)
+            for name, fmt, shape, sha256 in found.tensors
+        },
+    )
 
 
 def _is_node(node: Any) -> bool:
