@@ -52,7 +52,8 @@ def median(function: Callable[[], object], repeats: int) -> float:
 @main.command("bytes")
 @click.option("--model", type=click.Path(path_type=Path), default=None, help="By default a DeiT-S with random weights.")
 @click.option("--repeats", default=5, show_default=True)
-def by_bytes(model: Path | None, repeats: int) -> None:
+@click.option("--set", "count", default=0, help="Also a set of so many pictures.")
+def by_bytes(model: Path | None, repeats: int, count: int) -> None:
     """A golden file beside its parts."""
     graph = intsim.load(model) if model else intsim.synth("deit-s@224")
     shape = graph.tensors[graph.input.name].shape
@@ -82,6 +83,21 @@ def by_bytes(model: Path | None, repeats: int) -> None:
     alone = middle["hashing alone"] + middle["deflating alone"]
     print(f"golden file / (hashing and deflating): {middle['golden file'] / alone:.2f}")
     print(f"digests / plain run: {middle['digests'] / middle['plain run']:.2f}")
+    if not count:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        intsim.save(graph, Path(folder) / "model.h5")
+        (Path(folder) / "pictures").mkdir()
+        for i in range(count):
+            pixels = np.random.default_rng(i).integers(0, 256, shape).astype(np.uint8)
+            Image.fromarray(pixels).save(Path(folder) / "pictures" / f"{i:04d}.png")
+        for level, unit, name in (
+            ("boundary", alone, "hashing and deflating"),
+            ("digest", middle["plain run"], "plain runs"),
+        ):
+            made = golden_set([Path(folder) / "pictures"], Path(folder) / level, Path(folder) / "model.h5", level=level)
+            each = made.seconds / count
+            print(f"a set of {count}, level {level}: {each * 1e3:.0f} ms a picture, {each / unit:.2f} times {name} alone")
 
 
 def hashed(tensors: dict[str, np.ndarray]) -> None:
