@@ -188,11 +188,7 @@ def test_equations_in_torch(op: str) -> None:
             operator = ops.REGISTRY[op]
             argument = {} if dialect is None else {"dialect": dialect}
             try:
-                due = (
-                    operator.ref(arrays, **params, **argument)
-                    if operator.variadic
-                    else operator.ref(*arrays, **params, **argument)
-                )
+                due = operator.ref(*arrays, **params, **argument)
             except ValueError:
                 continue
             bounds = [TensorBound(np.shape(x), I64, int(np.min(x)), int(np.max(x))) for x in arrays]
