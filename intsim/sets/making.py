@@ -203,23 +203,26 @@ def _do(state: _State, task: Task) -> tuple[str, str, tuple[str, ...], bool, tup
         picture = read_picture(task.picture, height, width, state.resize)
     except IntsimError as error:
         return printable(str(error))
-    there = _kept(path, state, digest(picture)) if path.exists() else None
-    if there is None:
-        try:
-            golden(state.graph, picture, path, state.level, state.layers, threads=state.threads)
-        except GraphError as error:
-            return printable(str(error))
-    with open_golden(path) as written:
-        digests = tuple(tensor.sha256 for tensor in written.tensors.values())
-        return written.image_sha256, written.content_sha256, digests, there is not None, tuple(written.tensors)
+    image = digest(picture)
+    if path.exists() and (kept := _kept(path, state, image)) is not None:
+        return kept
+    hashes: list[list[Any]] = []
+    try:
+        content = golden(state.graph, picture, path, state.level, state.layers, threads=state.threads, hashes=hashes)
+    except GraphError as error:
+        return printable(str(error))
+    return image, content, tuple(sha256 for *_, sha256 in hashes), False, tuple(name for name, *_ in hashes)
 
 
-def _kept(path: Path, state: _State, image: str) -> str | None:
-    """The content hash of a golden file that is there, where it is what would be made; None for any other file."""
+def _kept(path: Path, state: _State, image: str) -> tuple[str, str, tuple[str, ...], bool, tuple[str, ...]] | None:
+    """What a golden file that is there says, where it is what would be made; None for any other file."""
     try:
         with open_golden(path) as found:
             same = (found.model_sha256, found.image_sha256, found.level) == (state.graph.content_hash, image, state.level)
-            return found.content_sha256 if same and found.layers == state.layers and _whole(found, state.graph) else None
+            if not (same and found.layers == state.layers and _whole(found, state.graph)):
+                return None
+            digests = tuple(tensor.sha256 for tensor in found.tensors.values())
+            return image, found.content_sha256, digests, True, tuple(found.tensors)
     except FileError:
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,7 +24,7 @@ from .files import replacing
 FORMAT, VERSION, LEVEL = "intsim-golden", 2, "digest"
 SUFFIX = ".json"
 LARGEST = 1 << 28  # bytes of a file that is read
-_RECORDS: WeakKeyDictionary[Graph, list[dict[str, Any]]] = WeakKeyDictionary()
+_NODES: WeakKeyDictionary[Graph, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,11 @@ def write_digests(
     chosen: set[str],
     layers: Sequence[str],
     threads: int | None = None,
+    listed: list[list[Any]] | None = None,
 ) -> str:
-    """Run `graph`, hash the `chosen` tensors while it goes on, and write the file; returns its content hash."""
+    """Run `graph`, hash the `chosen` tensors while it goes on, and write the file; returns its content hash. Its tensors are
+    added to those `listed`.
+    """
     hashes: list[Any] = []
     with executor(threads or available(), "intsim-digest") as pool:
 
@@ -61,25 +64,24 @@ def write_digests(
 
         run(graph, given, observe, nodes=chosen, threads=threads)
         tensors = [[name, fmt, shape, sha256.result()] for name, fmt, shape, sha256 in hashes]
+    if listed is not None:
+        listed += tensors
     content = hash_of({"model": graph.content_hash, "image": image_sha256, "tensors": tensors})
     left_out = [node.name for node in graph.nodes if node.name not in chosen]
-    if graph not in _RECORDS:
-        _RECORDS[graph] = [{key: node[key] for key in ("name", "op", "inputs")} for node in graph.record()]
-    found = DigestFile(
-        FORMAT,
-        VERSION,
-        LEVEL,
-        list(layers),
-        left_out,
-        graph.content_hash,
-        image_sha256,
-        content,
-        _RECORDS[graph],
-        tensors,
-    )
+    head = (FORMAT, VERSION, LEVEL, list(layers), left_out, graph.content_hash, image_sha256, content)
+    found = DigestFile(*head, graph=[], tensors=tensors)
+    text = json.dumps({key: value for key, value in vars(found).items() if key != "graph"}, separators=(",", ":"))
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(asdict(found), separators=(",", ":")) + "\n", encoding="utf-8")
+        temporary.write_text(f'{text[:-1]},"graph":{_nodes(graph)}}}\n', encoding="utf-8")
     return content
+
+
+def _nodes(graph: Graph) -> str:
+    """The nodes of a graph as JSON, made once: they are the same for every picture."""
+    if graph not in _NODES:
+        nodes = [{key: node[key] for key in ("name", "op", "inputs")} for node in graph.record()]
+        _NODES[graph] = json.dumps(nodes, separators=(",", ":"))
+    return _NODES[graph]
 
 
 def read_digests(path: Path) -> DigestFile:

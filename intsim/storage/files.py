@@ -26,8 +26,9 @@ def _prefix(name: str) -> str:
 def _remove_leftovers(folder: Path, name: str) -> None:
     """Remove temporary files for `name` whose process was killed: of this machine, and no longer running."""
     written = re.compile(rf"\.{re.escape(name)}\.{re.escape(platform.node())}-(\d+)-.*{re.escape(PART)}")
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if (match := written.fullmatch(entry.name)) and not _runs(int(match[1])):
+    for found in os.listdir(folder) if folder.is_dir() else ():  # which may be thousands: golden sets
+        if found.startswith(f".{name}.") and (match := written.fullmatch(found)) and not _runs(int(match[1])):
+            entry = folder / found
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:

@@ -56,6 +56,7 @@ def golden(
     progress: Progress | None = None,
     alter: Alteration | None = None,
     remarks: Mapping[str, str] | None = None,
+    hashes: list[list[Any]] | None = None,
 ) -> str:
     """Run `graph` on `inputs` (see `run`) and write its tensors to `path`; returns the file's content hash.
 
@@ -63,7 +64,8 @@ def golden(
     the fastest. `level` is a key of `LEVELS`; `layers` are globs of node names, ``!glob`` excludes names (empty: all nodes).
     The same arguments give the same content hash on any machine, and the same bytes with the same HDF5 library.
     `progress(name)` is called after each node, whether it is written or not. With `alter` (see `run`) the file is not a
-    golden file but a device's dump with a known fault; `remarks` are root attributes that record this.
+    golden file but a device's dump with a known fault; `remarks` are root attributes that record this. Name, format, shape
+    and SHA-256 of every tensor are added to `hashes`.
     """
     if level not in LEVELS:
         raise IntsimError(f"{level!r} is not a level; the levels are: {', '.join(LEVELS)}")
@@ -72,7 +74,7 @@ def golden(
         if level != "digest" or alter is not None:
             raise IntsimError(f"{path}: JSON holds digests alone; a golden file with values is HDF5, as in golden.h5")
         nodes = chosen_nodes(graph, "boundary", layers)
-        return digest_file.write_digests(graph, given, inputs_sha256(given), Path(path), nodes, layers, threads)
+        return digest_file.write_digests(graph, given, inputs_sha256(given), Path(path), nodes, layers, threads, hashes)
     chosen = chosen_nodes(graph, level, layers)
     with _writing(path, graph, level != "digest") as writer:
 
@@ -93,7 +95,11 @@ def golden(
             progress=progress,
             threads=threads,
         )
-        return writer.finish(level, layers, inputs_sha256(given), [n.name for n in graph.nodes if n.name not in chosen])
+        left_out = [node.name for node in graph.nodes if node.name not in chosen]
+        content = writer.finish(level, layers, inputs_sha256(given), left_out)
+        if hashes is not None:
+            hashes += writer.hashes
+        return content
 
 
 def inputs_sha256(given: Mapping[str, IntArray]) -> str:
