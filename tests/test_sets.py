@@ -192,7 +192,7 @@ def test_names_of_pictures(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"p1\.png: has the same name as .*; rename one, or give their folder"):
         picture_files([pictures / "p1.png", tmp_path / "p1.png"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="empty: contains no picture"):
+    with pytest.raises(FileError, match="empty: is a folder, not a picture, and contains none"):
         picture_files([tmp_path / "empty"])
 
 

@@ -112,7 +112,7 @@ def read_index(path: str | Path) -> SetIndex:
         if not (path / INDEX).is_file():
             shards = index_files(path)
             hint = "; its shards are not merged: intsim set merge" if shards else ""
-            raise FileError(f"{path}: has no {INDEX}{hint}")
+            raise FileError(f"{path}: is a folder, not a file, and has no {INDEX}{hint}")
         path = path / INDEX
     require_file(path, "the index of a set")
     if path.stat().st_size > LARGEST:

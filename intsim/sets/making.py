@@ -73,7 +73,7 @@ def picture_files(paths: Sequence[str | Path]) -> dict[str, Path]:
                 if not any(part.startswith(".") for part in path.relative_to(given).parts) and not path.stem.endswith(MARK)
             ]
             if not own:
-                raise FileError(f"{given}: contains no picture")
+                raise FileError(f"{given}: is a folder, not a picture, and contains none")
         else:
             own = [(given.stem, given)]
         for name, path in own:
