@@ -47,7 +47,7 @@ class Cluster:
         return self._begin("distributed.cli.dask_scheduler", *where, "--no-dashboard", "--no-jupyter")
 
     def begin_worker(self, number: int) -> subprocess.Popen[bytes]:
-        how = ("--nthreads", "1", "--no-dashboard", "--no-nanny", "--name", f"w{number}", "--death-timeout", "60")
+        how = ("--nthreads", "2", "--no-dashboard", "--no-nanny", "--name", f"w{number}", "--death-timeout", "60")
         return self._begin("distributed.cli.dask_worker", f"tcp://{self.address}", *how)
 
     def end(self) -> None:

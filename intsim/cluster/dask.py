@@ -31,15 +31,21 @@ class Dask:
     def run(self, work: Work, tasks: Sequence[Any]) -> Iterator[Done]:
         left = dict.fromkeys(range(len(tasks)))
         attempts = dict.fromkeys(left, 0)
-        client = self._connected(ANSWERS)
-        while left:
-            try:
-                for done in self._with_a_client(client, work, tasks, list(left), attempts):
-                    del left[done.index]
-                    yield done
-            except _GoneError:
-                client = self._connected(RETURNS)
-        client.close()
+        client, vain = self._connected(ANSWERS), 0
+        try:
+            while left:
+                try:
+                    for done in self._with_a_client(client, work, tasks, list(left), attempts):
+                        del left[done.index]
+                        vain = 0
+                        yield done
+                except _GoneError as error:
+                    vain += 1
+                    if vain == ATTEMPTS:
+                        raise IntsimError(f"dask:{self.address}: lost {ATTEMPTS} times without a result: {error}") from None
+                    client = self._connected(RETURNS)
+        finally:
+            client.close()
 
     def _connected(self, seconds: float) -> Client:
         """A client, with workers; IntsimError where nobody answers in time."""
@@ -96,7 +102,7 @@ class Dask:
             if client.status == "running" and not _is_lost(error):
                 raise
             client.close(timeout=1)
-            raise _GoneError from None
+            raise _GoneError(f"{type(error).__name__}: {error}") from None
 
 
 def _is_lost(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,14 +37,16 @@ class Slurm:
         executor.update_parameters(timeout_min=MINUTES)
         count = min(len(tasks), JOBS if self.kind == "slurm" else processors())
         left = {index: list(range(index, len(tasks), count)) for index in range(count)}
-        for attempt in range(ATTEMPTS):
-            parts = [part for part in left.values() if part]
-            if not parts:
-                break
-            with executor.batch():
-                jobs = [executor.submit(_part, work, part, [tasks[i] for i in part]) for part in parts]
-            yield from self._collected(jobs, parts, left, attempt + 1 == ATTEMPTS)
-        _remove(folder)
+        try:
+            for attempt in range(ATTEMPTS):
+                parts = [part for part in left.values() if part]
+                if not parts:
+                    break
+                with executor.batch():
+                    jobs = [executor.submit(_part, work, part, [tasks[i] for i in part]) for part in parts]
+                yield from self._collected(jobs, parts, left, attempt + 1 == ATTEMPTS)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _collected(self, jobs: list[Any], parts: list[list[int]], left: dict[int, list[int]], last: bool) -> Iterator[Done]:
         """The outcomes of jobs; what a job that failed had to do stays left."""
@@ -66,9 +69,3 @@ class Slurm:
 def _part(work: Work, indices: Sequence[int], tasks: Sequence[Any]) -> list[Done]:
     """In a job: its part of the tasks."""
     return [Done(index, *performed(work, task)) for index, task in zip(indices, tasks, strict=True)]
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()

@@ -105,16 +105,31 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_each(cluster: str) -> int | None:
+    """The threads that a task of a cluster should use for itself; None: all that it has. Processes on this machine share its
+    processors, a worker of Dask does a task in each of its threads, a job of Slurm one after the other.
+    """
+    kind, _, rest = cluster.partition(":")
+    if kind == "local":
+        return max(1, processors() // int(rest)) if rest else 1
+    return None if cluster == "slurm" else 1
+
+
 _STATES: dict[Any, Any] = {}  # of this process, by the work that began it
+_BEGINNING = threading.Lock()  # a worker of Dask has several threads
 
 
 def performed(work: Work, task: Any) -> tuple[Any, str]:
     """In a worker: the value of a task, or the error that it raised. The work begins with the first task."""
     key = (work.begin, work.begun)
     try:
-        if key not in _STATES:
-            _STATES.clear()  # a worker that is used for other work keeps no model in memory
-            _STATES[key] = work.begin(*work.begun)
-        return work.do(_STATES[key], task), ""
+        with _BEGINNING:
+            if key not in _STATES:
+                _STATES.clear()  # a worker that is used for other work keeps no model in memory
+                _STATES[key] = work.begin(*work.begun)
+            state = _STATES[key]
+        return work.do(state, task), ""
     except IntsimError as error:
         return None, printable(str(error))
+    except OSError as error:
+        return None, printable(f"{error.filename or task}: {error.strerror or error}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._version import NUMERICS
 from ..cluster import Work, parallel
-from ..cluster.tasks import processors
+from ..cluster.tasks import threads_each
 from ..engine.graph import Graph, digest, hash_of
 from ..engine.inputs import require_picture
 from ..errors import FileError, GraphError, IntsimError, printable
@@ -113,7 +113,7 @@ def golden_set(
 
     Raises FileError for a folder that holds another set, and IntsimError for a shard, a level or a cluster that is none.
     """
-    begun, folder, model = time.perf_counter(), Path(folder), Path(model).resolve()
+    start, folder, model = time.perf_counter(), Path(folder), Path(model).resolve()
     first, count = shard
     if not 1 <= first <= count:
         raise IntsimError(f"shard {first}/{count}: I/N with I from 1 to N is expected")
@@ -127,9 +127,8 @@ def golden_set(
     tasks = [Task(str(path.resolve()), str((folder / file_of(name, level)).resolve())) for name, path in own.items()]
     for parent in {Path(task.path).parent for task in tasks}:
         _made_folder(parent)
-    workers = processors() if cluster == "local" else 1
-    threads = max(1, processors() // workers) if cluster.startswith("local") else None
-    work = Work(_do, _begin, (str(model), graph.content_hash, level, tuple(layers), resize, threads))
+    begun = (str(model), graph.content_hash, level, tuple(layers), resize, threads_each(cluster))
+    work = Work(_do, _begin, begun)
     names, entries, found = list(own), dict[str, Entry](), 0
     tensors: tuple[str, ...] = ()
     for done in parallel(work, tasks, cluster):
@@ -153,7 +152,7 @@ def golden_set(
         tuple(entries[name] for name in names),
         shard,
     )
-    return Made(index, index.write(folder), found, time.perf_counter() - begun)
+    return Made(index, index.write(folder), found, time.perf_counter() - start)
 
 
 def _placed(error: str, path: Path) -> str:
