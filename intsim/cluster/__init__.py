@@ -3,6 +3,6 @@
 `parallel` gives the results as they come; what the tasks are is for others to say (`intsim.sets`, evaluation, campaigns).
 """
 
-from .tasks import Done, Work, parallel, require_cluster
+from .tasks import Done, Work, parallel, require_cluster, threads_each
 
-__all__ = ["Done", "Work", "parallel", "require_cluster"]
+__all__ = ["Done", "Work", "parallel", "require_cluster", "threads_each"]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
 
 from ..errors import IntsimError, printable
+from .pipes import writing_to_what_has_ended
 
 ATTEMPTS = 3  # of a task whose worker vanishes
 EXTRA = {"dask": "distributed", "slurm": "submitit"}
@@ -58,21 +57,8 @@ def parallel(work: Work, tasks: Sequence[Any], cluster: str = "local") -> Iterat
     Raises IntsimError for a cluster that is none, that is not installed, or that does not answer.
     """
     found = engine(cluster, len(tasks))
-    with _no_end_by_closed_connections():
+    with writing_to_what_has_ended():
         yield from found.run(work, tasks)
-
-
-@contextmanager
-def _no_end_by_closed_connections() -> Iterator[None]:
-    """Within: writing to a worker or a scheduler that has gone is an error, and does not end this process by SIGPIPE."""
-    if not hasattr(signal, "SIGPIPE") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGPIPE, before)
 
 
 def require_cluster(cluster: str) -> None:

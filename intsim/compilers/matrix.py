@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import AnyArray
+from ..cluster.pipes import writing_to_what_has_ended
 from .cases import Case
 from .executors import executor, last_line
 
@@ -43,7 +41,7 @@ def verdicts(cases: Iterable[Case], runtime: str, progress: Callable[[str], None
     """Run cases in one runtime, in a process of its own, so that a crash is an outcome like any other."""
     found: list[Verdict] = []
     pool: ProcessPoolExecutor | None = None
-    with _writing_to_what_has_ended():
+    with writing_to_what_has_ended():
         for case in cases:
             if pool is None:
                 pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
@@ -57,19 +55,6 @@ def verdicts(cases: Iterable[Case], runtime: str, progress: Callable[[str], None
         if pool is not None:
             pool.shutdown()
     return found
-
-
-@contextmanager
-def _writing_to_what_has_ended() -> Iterator[None]:
-    """A time in which a process that ended is an error to whoever writes to it, and not the end of that one, too."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGPIPE"):
-        yield
-        return
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGPIPE, before)
 
 
 def _judged(

@@ -177,27 +177,6 @@ class Evaluation:
         return record
 
 
-def evaluate(
-    graph: Graph,
-    found: Sequence[Sample],
-    classes: Sequence[str],
-    net: RealGraph | None = None,
-    stride: Size | None = None,
-    ignore: int | None = None,
-    zero_is_none: bool = False,
-    progress: Progress = lambda name: None,
-    threads: int | None = None,
-) -> Evaluation:
-    """Label every picture with `graph` and, where given, with the real-valued `net` it was quantized from, and count.
-
-    Pictures of another size use sliding windows, `stride` (height, width) apart. Raises FileError naming a picture or a
-    label map that cannot be used. `progress(name)` is called after each picture.
-    """
-    result = counted(graph, found, classes, net, stride, ignore, zero_is_none, progress, threads)
-    require_classes(result, found)
-    return result
-
-
 def require_classes(result: Evaluation, found: Sequence[Sample]) -> None:
     """FileError where no pixel of the label maps has a class."""
     if result.confusions[INTEGER].counts.sum() == 0:
@@ -215,7 +194,12 @@ def counted(
     progress: Progress = lambda name: None,
     threads: int | None = None,
 ) -> Evaluation:
-    """As `evaluate`, of pictures that may be a part of those measured."""
+    """Label every picture with `graph` and, where given, with the real-valued `net` it was quantized from, and count; the
+    pictures may be a part of those that are measured.
+
+    Pictures of another size use sliding windows, `stride` (height, width) apart. Raises FileError naming a picture or a
+    label map that cannot be used. `progress(name)` is called after each picture.
+    """
     result = Evaluation(classes, {})
     for sample in found:
         picture, labels = read_picture(sample.picture), read_labels(sample.labels, len(classes), ignore, zero_is_none)

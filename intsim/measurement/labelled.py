@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import resources
-from ..cluster import Work, parallel
+from ..cluster import Work, parallel, threads_each
 from ..engine.classes import class_names
 from ..engine.graph import Graph
 from ..engine.inputs import require_picture
@@ -60,18 +60,19 @@ def evaluate(
         if path is None:
             raise IntsimError("a model is measured on a cluster from its file; save it, and give its path")
         own = None if checkpoint is None else str(Path(checkpoint).resolve())
-        begun = (str(path.resolve()), own, integers_only, stride, ignore, reduce_zero_label)
+        each = threads or threads_each(cluster)
+        begun = (str(path.resolve()), own, integers_only, stride, ignore, reduce_zero_label, each)
         result = Evaluation(class_names(graph), {})
         for done in parallel(Work(_do, _begin, begun), found, cluster):
             if done.error:
                 raise FileError(done.error)
             result.add(done.value)
             progress(found[done.index].picture.name)
-        evaluation.require_classes(result, found)
-        return result
-    return evaluation.evaluate(
-        graph, found, class_names(graph), net, stride, ignore, reduce_zero_label, progress=progress, threads=threads
-    )
+    else:
+        how = (class_names(graph), net, stride, ignore, reduce_zero_label, progress, threads)
+        result = evaluation.counted(graph, found, *how)
+    evaluation.require_classes(result, found)
+    return result
 
 
 def _begin(model: str, checkpoint: str | None, integers_only: bool, *how: Any) -> tuple[Any, ...]:
@@ -82,9 +83,9 @@ def _begin(model: str, checkpoint: str | None, integers_only: bool, *how: Any) -
 
 
 def _do(state: tuple[Any, ...], sample: Sample) -> Evaluation:
-    """In a worker: one picture, with one thread."""
-    graph, classes, net, stride, ignore, zero_is_none = state
-    return evaluation.counted(graph, [sample], classes, net, stride, ignore, zero_is_none, threads=1)
+    """In a worker: one picture."""
+    graph, classes, net, stride, ignore, zero_is_none, threads = state
+    return evaluation.counted(graph, [sample], classes, net, stride, ignore, zero_is_none, threads=threads)
 
 
 def float_network(graph: Graph, model: Path | None = None, checkpoint: Path | None = None) -> RealGraph:

@@ -1,7 +1,7 @@
 """Golden sets: the golden files of many pictures with an index, made, verified, merged and compared in parallel."""
 
 from .comparing import SetDiff, compare_sets
-from .index import Entry, SetIndex, is_set, merge, read_index
+from .index import Entry, SetIndex, merge, read_index
 from .making import Made, golden_set, picture_files
 from .verifying import Fault, verify
 
@@ -13,7 +13,6 @@ __all__ = [
     "SetIndex",
     "compare_sets",
     "golden_set",
-    "is_set",
     "merge",
     "picture_files",
     "read_index",

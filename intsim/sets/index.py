@@ -90,11 +90,6 @@ class SetIndex:
         return path
 
 
-def is_set(path: Path) -> bool:
-    """Whether a path is the folder of a set, or of its shards."""
-    return path.is_dir() and bool(index_files(path))
-
-
 def index_files(folder: Path) -> list[Path]:
     """The index of a set, or those of its shards."""
     if (folder / INDEX).is_file():

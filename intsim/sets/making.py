@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import NUMERICS
-from ..cluster import Work, parallel
-from ..cluster.tasks import threads_each
+from ..cluster import Work, parallel, threads_each
 from ..engine.graph import Graph, digest, hash_of
 from ..engine.inputs import require_picture
 from ..errors import FileError, GraphError, IntsimError, printable

@@ -139,9 +139,9 @@ def _checked(
     }
     for given in (None, 0.5):  # a scale is a real number, one per channel, or not known
         op.scale([given] * len(op.inputs), Node("out", op.name, tuple(op.inputs), _some_params(op, domain)))
-    tally = Tally()
     for claim, judge in claims.items():
-        fault = searched(domain, judge, examples, tally=(tally := Tally()))
+        tally = Tally()
+        fault = searched(domain, judge, examples, tally=tally)
         if fault is not None:
             raise fault.counterexample(claim, "of")
     name = dialect.name if dialect else None
