@@ -25,7 +25,7 @@ from ..engine.names import TensorName
 from ..errors import FileError, IntsimError, printable
 from ..storage import hdf5, npy
 from ..storage.files import require_file, same_file
-from ..storage.golden_file import FORMAT, VERSION
+from ..storage.golden_writer import FORMAT, VERSION
 from ..storage.reals import unscaled, whole
 from .compare import Sliceable
 from .dump_layout import DumpLayout

@@ -17,8 +17,8 @@ from ..errors import FileError, IntsimError
 from ..ops import REGISTRY
 from ..storage import hdf5, model_file
 from ..storage.files import file_sha256
-from ..storage.golden_file import FORMAT as GOLDEN_FORMAT
 from ..storage.golden_file import GoldenTensor, open_golden
+from ..storage.golden_writer import FORMAT as GOLDEN_FORMAT
 
 GOLDEN, MODEL = "golden", "model"
 
