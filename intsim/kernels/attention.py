@@ -13,9 +13,10 @@ import numpy as np
 from ..arith import IntArray
 from ..arith.jit import kernel
 from .forms import Form, form_for
-from .gemm import BLOCK, block_at, pack_panel, panel_sums, scaled_block
+from .epilogue import Scaled, scaled_epilogue
+from .gemm import BLOCK, block_at, finished_block, pack_panel, stage
 from .lookup import Lookup, lookup
-from .scaling import Scaling, scale_rows
+from .scaling import Scaling
 from .shiftmax_rows import Softmax, bytes_of_rows, shiftmax_rows
 from .threads import over_rows
 from .tile import packed_panels, scratch
@@ -38,7 +39,8 @@ def attention(
     """
     near, far = form_for(np.dtype(np.int8)), form_for(np.dtype(np.int16))
     room = np.empty(0, logits_type)
-    return over_rows(_rows, q.shape[0] * q.shape[1], near, far, lookup(), q, k, v, logits, room, softmax, context, out) < 0
+    epilogues = scaled_epilogue(logits), scaled_epilogue(context)
+    return over_rows(_rows, q.shape[0] * q.shape[1], near, far, lookup(), q, k, v, room, softmax, *epilogues, out) < 0
 
 
 @kernel
@@ -51,10 +53,10 @@ def _rows(
     q: IntArray,
     k: IntArray,
     v: IntArray,
-    logits_scaling: Scaling,
     room: IntArray,
     softmax: Softmax,
-    context_scaling: Scaling,
+    logits_end: Scaled,
+    context_end: Scaled,
     out: IntArray,
 ) -> int:
     queries, tokens, depth = q.shape[1], k.shape[1], q.shape[2]
@@ -76,13 +78,12 @@ def _rows(
             for p in range(v_panels.shape[0]):
                 pack_panel(far, v[head].T, p * far.columns, v_panels[p], v_correction)
             packed = head
-        scaled_block(near, q[head], first, rows, k_panels, k_correction, logits_scaling, staged, sums, logits, 0)
+        stage(near, q[head], first, rows, staged)
+        finished_block(near, staged, rows, k_panels, k_correction, logits_end, sums, logits, 0)
         bytes_of_rows(logits, rows, near_logits)
         refused = shiftmax_rows(near_logits, rows, softmax, how, probabilities)
         if refused >= 0:
             return row + refused
-        for p in range(v_panels.shape[0]):
-            panel_sums(far, probabilities, rows, v_panels, p, v.shape[2], context_sums)
-            scale_rows(context_sums, rows, p * far.columns, v_correction, context_scaling, out[head], first)
+        finished_block(far, probabilities, rows, v_panels, v_correction, context_end, context_sums, out[head], first)
         row += rows
     return -1

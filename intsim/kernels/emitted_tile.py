@@ -103,8 +103,8 @@ class TileCode:
         lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), lanes)
 
-    def emit(self, a: ir.Value, a_stride: ir.Value, b: ir.Value, groups: ir.Value, c: ir.Value, c_stride: ir.Value) -> None:
-        """Emit the loop and the stores; `groups` is at least 1."""
+    def sums(self, a: ir.Value, a_stride: ir.Value, b: ir.Value, groups: ir.Value) -> list[list[ir.Value]]:
+        """Emit the loop; the registers of sums by row and vector. `groups` is at least 1."""
         builder = self.builder
         entry = builder.block
         loop, done = builder.append_basic_block("groups"), builder.append_basic_block("summed")
@@ -131,7 +131,12 @@ class TileCode:
                 phi.add_incoming(value, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
         builder.position_at_end(done)
-        for i, row in enumerate(after):
+        return after
+
+    def emit(self, a: ir.Value, a_stride: ir.Value, b: ir.Value, groups: ir.Value, c: ir.Value, c_stride: ir.Value) -> None:
+        """Emit the loop and the stores of the sums."""
+        builder = self.builder
+        for i, row in enumerate(self.sums(a, a_stride, b, groups)):
             start = builder.add(c, builder.mul(c_stride, ir.Constant(I64, i)))
             for v, value in enumerate(row):
                 target = builder.add(start, ir.Constant(I64, 4 * self.lanes * v))

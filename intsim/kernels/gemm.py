@@ -13,7 +13,8 @@ import numpy as np
 from ..arith import IntArray
 from ..arith.jit import kernel
 from .forms import Form, form_for
-from .scaling import Scaling, add_rows, scale_rows
+from .epilogue import Epilogue, Summed, added_epilogue, finish_rows, finished_tiles, scaled_epilogue
+from .scaling import Scaling
 from .threads import over_rows
 from .tile import scratch, tile_sums
 
@@ -64,24 +65,28 @@ def pack(right: IntArray, left: np.dtype[Any], bias: IntArray | int = 0) -> Pack
 
 def packed_product(left: IntArray, packed: Packed, out: IntArray) -> None:
     """``out[i] = left[i] @ right[i].T + bias`` for i8 or i16 `left` and i32 `out`; one `right` may serve all batches."""
-    over_rows(_summed_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, out)
+    _finished(left, packed, Summed(True), out)
 
 
 def scaled_product(left: IntArray, packed: Packed, scaling: Scaling, out: IntArray) -> None:
     """``out[i] = requant(left[i] @ right[i].T + bias)`` into the i8 or i16 `out`."""
-    over_rows(_scaled_rows, left.shape[0] * left.shape[1], packed.form, left, packed.panels, packed.bias, scaling, out)
+    _finished(left, packed, scaled_epilogue(scaling), out)
 
 
 def added_product(
     left: IntArray, packed: Packed, scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntArray, out: IntArray
 ) -> None:
-    """`scaled_product` followed by a residual sum, the usual end of a linear layer.
+    """`scaled_product` of one batch followed by a residual sum, the usual end of a linear layer.
 
-    Each result is scaled by the first arm, added to `other` [batches, rows, columns] scaled by the second arm, and saturated
-    to the format of the first arm.
+    Each result is scaled by the first arm, added to `other` [1, rows, columns] scaled by the second arm, and saturated to
+    the format of the first arm.
     """
+    _finished(left, packed, added_epilogue(scaling, arms, other[0]), out)
+
+
+def _finished(left: IntArray, packed: Packed, epilogue: Epilogue, out: IntArray) -> None:
     rows = left.shape[0] * left.shape[1]
-    over_rows(_added_rows, rows, packed.form, left, packed.panels, packed.bias, scaling, *arms, other, out)
+    over_rows(_rows, rows, packed.form, left, packed.panels, packed.bias, epilogue, out)
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> IntArray:
@@ -129,10 +134,12 @@ def stage(form: Form, source: IntArray, first: int, rows: int, left: IntArray) -
 
 
 @kernel
-def panel_sums(form: Form, left: IntArray, rows: int, panels: IntArray, panel: int, columns: int, sums: IntArray) -> None:
-    """Compute the sums of all staged rows with one panel."""
+def panel_sums(
+    form: Form, left: IntArray, start: int, stop: int, panels: IntArray, panel: int, columns: int, sums: IntArray
+) -> None:
+    """Compute the sums of the staged rows ``[start, stop)`` with one panel; `start` is a multiple of a tile."""
     vectors = -(-(columns - panel * form.columns) // form.lanes)
-    for row in range(0, rows, form.rows):
+    for row in range(start, stop, form.rows):
         tile_sums(form, left, row, panels, panel, vectors, sums)
 
 
@@ -153,32 +160,32 @@ def block_at(row: int, stop: int, rows_each: int) -> tuple[int, int, int]:
 
 
 @kernel
-def scaled_block(
+def finished_block(
     form: Form,
-    left: IntArray,
-    first: int,
+    staged: IntArray,
     rows: int,
     panels: IntArray,
     bias: IntArray,
-    scaling: Scaling,
-    staged: IntArray,
+    epilogue: Epilogue,
     sums: IntArray,
     out: IntArray,
     row: int,
 ) -> None:
-    """Multiply rows of `left` from `first` on by all panels, requantized into the rows of `out` from `row` on.
+    """Multiply the first `rows` staged rows by all panels, and finish them into the rows of `out` from `row` on.
 
-    `staged` and `sums` are buffers for one block.
+    `sums` is a buffer for the sums of one block with one panel.
     """
-    stage(form, left, first, rows, staged)
     for p in range(panels.shape[0]):
-        panel_sums(form, staged, rows, panels, p, out.shape[1], sums)
-        scale_rows(sums, rows, p * form.columns, bias, scaling, out, row)
+        done = finished_tiles(form, staged, rows, panels, p, out.shape[1], epilogue, bias, out, row)
+        if done < rows:
+            panel_sums(form, staged, done, rows, panels, p, out.shape[1], sums)
+            finish_rows(epilogue, sums, done, rows, p * form.columns, bias, out, row)
 
 
 @kernel
-def _summed_rows(start: int, stop: int, form: Form, left: IntArray, panels: IntArray, bias: IntArray, out: IntArray) -> int:
-    columns = out.shape[2]
+def _rows(
+    start: int, stop: int, form: Form, left: IntArray, panels: IntArray, bias: IntArray, epilogue: Epilogue, out: IntArray
+) -> int:
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums = np.empty((BLOCK, form.columns), np.int32)
     row = start
@@ -186,57 +193,7 @@ def _summed_rows(start: int, stop: int, form: Form, left: IntArray, panels: IntA
         batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
         stage(form, left[batch], first, rows, staged)
-        for p in range(panels.shape[1]):
-            panel_sums(form, staged, rows, panels[right], p, columns, sums)
-            origin, end = p * form.columns, min((p + 1) * form.columns, columns)
-            biases = bias[right, origin:end]
-            for i in range(rows):
-                source, target = sums[i], out[batch, first + i, origin:end]
-                for j in range(end - origin):
-                    target[j] = int(source[j]) + int(biases[j])
-        row += rows
-    return -1
-
-
-@kernel
-def _scaled_rows(
-    start: int, stop: int, form: Form, left: IntArray, panels: IntArray, bias: IntArray, scaling: Scaling, out: IntArray
-) -> int:
-    staged = scratch(form, BLOCK, panels.shape[2] * form.group)
-    sums = np.empty((BLOCK, form.columns), np.int32)
-    row = start
-    while row < stop:
-        batch, first, rows = block_at(row, stop, left.shape[1])
-        right = min(batch, panels.shape[0] - 1)
-        target = out[batch]
-        scaled_block(form, left[batch], first, rows, panels[right], bias[right], scaling, staged, sums, target, first)
-        row += rows
-    return -1
-
-
-@kernel
-def _added_rows(
-    start: int,
-    stop: int,
-    form: Form,
-    left: IntArray,
-    panels: IntArray,
-    bias: IntArray,
-    scaling: Scaling,
-    arm: Scaling,
-    other_arm: Scaling,
-    other: IntArray,
-    out: IntArray,
-) -> int:
-    staged = scratch(form, BLOCK, panels.shape[2] * form.group)
-    sums = np.empty((BLOCK, form.columns), np.int32)
-    row = start
-    while row < stop:
-        batch, first, rows = block_at(row, stop, left.shape[1])
-        right = min(batch, panels.shape[0] - 1)
-        target = out[batch]
-        scaled_block(form, left[batch], first, rows, panels[right], bias[right], scaling, staged, sums, target, first)
-        add_rows(target, first, rows, arm, other_arm, other[batch])
+        finished_block(form, staged, rows, panels[right], bias[right], epilogue, sums, out[batch], first)
         row += rows
     return -1
 

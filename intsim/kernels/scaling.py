@@ -24,6 +24,8 @@ class Scaling(NamedTuple):
     hi: int
     signless: bool  # `neg` is 0 in every column: negative products have no extra term
     uniform: bool  # signless, and the same for every column
+    quick: bool  # signless, `odd` is 0, and the result of any i32 fits i32 before it is saturated
+    quick_words: bool  # the same for any i16, whose result fits 31 bits
 
 
 def scaling(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int) -> Scaling:
@@ -53,7 +55,14 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
         hi=fmt.hi,
         signless=signless,
         uniform=signless and bool((wide_m == wide_m[0]).all() and (wide_e == wide_e[0]).all()),
+        quick=signless and odd == 0 and _below(wide_m, wide_e, 0),
+        quick_words=signless and odd == 0 and _below(wide_m, wide_e, 14),
     )
+
+
+def _below(m: IntArray, e: IntArray, bits: int) -> bool:
+    """Whether ``|m| < 2**(e + bits)`` in every column."""
+    return bool((np.abs(m) >> np.minimum(e + bits, 62) == 0).all())
 
 
 @kernel
@@ -105,23 +114,3 @@ def sum_rows(start: int, stop: int, a: IntArray, c: IntArray, arm_a: Scaling, ar
         else:
             for j in range(len(total)):
                 total[j] = c_.saturate(scaled(int(left[j]), arm_a, j) + scaled(int(right[j]), arm_c, j), lo, hi)
-
-
-@kernel
-def add_rows(out: IntArray, first: int, rows: int, arm: Scaling, other_arm: Scaling, other: IntArray) -> None:
-    """The residual sum in place, on rows of `out` from `first` on.
-
-    Unlike `sum_rows` it has one argument for input and output, so the compiler knows that these do not overlap others.
-    """
-    lo, hi, odd = arm.lo, arm.hi, arm.odd
-    m, e, add = int(arm.m[0]), arm.e[0], arm.add[0]
-    other_m, other_e, other_add = int(other_arm.m[0]), other_arm.e[0], other_arm.add[0]
-    for row in range(first, first + rows):
-        total, right = out[row], other[row]
-        if arm.uniform and other_arm.uniform:
-            for j in range(len(total)):
-                own = c_.round_terms(int(total[j]) * m, e, add, odd, 0)
-                total[j] = c_.saturate(own + c_.round_terms(int(right[j]) * other_m, other_e, other_add, odd, 0), lo, hi)
-        else:
-            for j in range(len(total)):
-                total[j] = c_.saturate(scaled(int(total[j]), arm, j) + scaled(int(right[j]), other_arm, j), lo, hi)

@@ -14,9 +14,10 @@ from ..arith import IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from .forms import Form, form_for
-from .gemm import BLOCK, pack_panel, panel_sums, scaled_block, stage
+from .epilogue import Scaled, scaled_epilogue
+from .gemm import BLOCK, finished_block, pack_panel, stage
 from .lookup import Lookup, lookup
-from .scaling import Scaling, scale_rows
+from .scaling import Scaling
 from .shiftmax_rows import Softmax, bytes_of_rows, masked_rows, shiftmax_rows
 from .threads import over_rows
 from .tile import packed_panels, scratch
@@ -58,7 +59,8 @@ def window_attention(
     """
     near, far = form_for(np.dtype(np.int8)), form_for(probabilities)
     rooms = np.empty(0, logits_type), np.empty(0, probabilities)
-    arguments = (near, far, lookup(), q, k, v, logits, biased, softmax, seen, *rooms, context, out)
+    ends = scaled_epilogue(logits), scaled_epilogue(context)
+    arguments = (near, far, lookup(), q, k, v, biased, softmax, seen, *rooms, *ends, out)
     return over_rows(_units, q.shape[0] * q.shape[1], *arguments) < 0
 
 
@@ -72,13 +74,13 @@ def _units(
     q: IntArray,
     k: IntArray,
     v: IntArray,
-    logits_scaling: Scaling,
     biased: Biased,
     softmax: Softmax,
     seen: Seen,
     logits_room: IntArray,
     room: IntArray,
-    context_scaling: Scaling,
+    logits_end: Scaled,
+    context_end: Scaled,
     out: IntArray,
 ) -> int:
     heads, tokens, depth = q.shape[1], q.shape[2], q.shape[3]
@@ -97,7 +99,8 @@ def _units(
             pack_panel(far, v[w, h].T, panel * far.columns, v_panels[panel], v_correction)
         for first in range(0, tokens, BLOCK):
             rows = min(BLOCK, tokens - first)
-            scaled_block(near, q[w, h], first, rows, k_panels, k_correction, logits_scaling, staged, sums, logits, 0)
+            stage(near, q[w, h], first, rows, staged)
+            finished_block(near, staged, rows, k_panels, k_correction, logits_end, sums, logits, 0)
             add_bias(logits, rows, biased.arm, biased.bias[h, first : first + rows])
             if seen.whole[w]:
                 bytes_of_rows(logits, rows, near_logits)
@@ -107,9 +110,7 @@ def _units(
             if refused >= 0:
                 return unit
             stage(far, p, 0, rows, staged_p)
-            for panel in range(v_panels.shape[0]):
-                panel_sums(far, staged_p, rows, v_panels, panel, depth, context_sums)
-                scale_rows(context_sums, rows, panel * far.columns, v_correction, context_scaling, out[w, h], first)
+            finished_block(far, staged_p, rows, v_panels, v_correction, context_end, context_sums, out[w, h], first)
     return -1
 
 

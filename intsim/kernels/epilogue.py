@@ -1,0 +1,160 @@
+"""Epilogues: what happens to the sums of a product while they are in registers, or in the L1 cache.
+
+`finish_rows` defines each epilogue, row by row from a buffer of sums. `emitted_epilogue` has LLVM code that finishes whole
+tiles in registers where an epilogue is `quick`; the rest of a block, and every other epilogue, takes `finish_rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..arith import IntArray
+from ..arith import compiled as c
+from ..arith.jit import kernel, overload
+from .forms import Form
+from .scaling import Scaling, scale_rows, scaled
+
+
+class Summed(NamedTuple):
+    """``out = sums + bias``, i32."""
+
+    quick: bool
+
+
+class Scaled(NamedTuple):
+    """``out = requant(sums + bias)``, i8 or i16."""
+
+    scaling: Scaling
+    quick: bool
+
+
+class Added(NamedTuple):
+    """``out = residual_add(requant(sums + bias), other)``, the usual end of a linear layer, i8 or i16.
+
+    The requantized value is scaled by `arm`, that of `other` [rows, columns] by `other_arm`, and the sum saturated to the
+    format of `arm`.
+    """
+
+    scaling: Scaling
+    arm: Scaling
+    other_arm: Scaling
+    other: IntArray
+    quick: bool
+
+
+Epilogue: TypeAlias = Summed | Scaled | Added
+
+
+def scaled_epilogue(scaling: Scaling) -> Scaled:
+    """The epilogue that requantizes."""
+    return Scaled(scaling, scaling.quick)
+
+
+def added_epilogue(scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntArray) -> Added:
+    """The epilogue that requantizes and adds the other branch of a residual sum."""
+    quick = scaling.quick and all(arm.quick_words and arm.uniform for arm in arms)
+    return Added(scaling, *arms, other, quick)
+
+
+def finish_rows(
+    epilogue: Epilogue, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    """Finish the rows ``[start, stop)`` of a buffer of sums, of the columns from `first` on, into `out` from `row` on.
+
+    Row `start` of `sums` belongs to row ``row + start`` of `out`.
+    """
+
+
+@overload(finish_rows)
+def _finish_rows(
+    epilogue: Any, sums: Any, start: Any, stop: Any, first: Any, bias: Any, out: Any, row: Any
+) -> Callable[..., None]:
+    finish: Callable[..., None] = {Summed: _sum_rows, Scaled: _scale_rows, Added: _add_rows}[epilogue.instance_class]
+
+    def whole(
+        epilogue: Epilogue, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
+    ) -> None:
+        finish(epilogue, sums, start, stop, first, bias, out, row)
+
+    return whole
+
+
+@kernel
+def _sum_rows(
+    epilogue: Summed, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    end = min(first + sums.shape[1], out.shape[1])
+    biases = bias[first:end]
+    for i in range(start, stop):
+        source, target = sums[i], out[row + i, first:end]
+        for j in range(end - first):
+            target[j] = int(source[j]) + int(biases[j])
+
+
+@kernel
+def _scale_rows(
+    epilogue: Scaled, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    scale_rows(sums[start:stop], stop - start, first, bias, epilogue.scaling, out, row + start)
+
+
+@kernel
+def _add_rows(
+    epilogue: Added, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    scale_rows(sums[start:stop], stop - start, first, bias, epilogue.scaling, out, row + start)
+    arm, other_arm = epilogue.arm, epilogue.other_arm
+    lo, hi, odd = arm.lo, arm.hi, arm.odd
+    m, e, add = int(arm.m[0]), arm.e[0], arm.add[0]
+    other_m, other_e, other_add = int(other_arm.m[0]), other_arm.e[0], other_arm.add[0]
+    end = min(first + sums.shape[1], out.shape[1])
+    for i in range(row + start, row + stop):
+        total, right = out[i, first:end], epilogue.other[i, first:end]
+        if arm.uniform and other_arm.uniform:
+            for j in range(end - first):
+                own = c.round_terms(int(total[j]) * m, e, add, odd, 0)
+                total[j] = c.saturate(own + c.round_terms(int(right[j]) * other_m, other_e, other_add, odd, 0), lo, hi)
+        else:
+            for j in range(end - first):
+                own = scaled(int(total[j]), arm, first + j)
+                total[j] = c.saturate(own + scaled(int(right[j]), other_arm, first + j), lo, hi)
+
+
+def finished_tiles(
+    form: Form,
+    left: IntArray,
+    rows: int,
+    panels: IntArray,
+    panel: int,
+    columns: int,
+    epilogue: Epilogue,
+    bias: IntArray,
+    out: IntArray,
+    row: int,
+) -> int:
+    """Multiply whole tiles of staged rows by one panel and finish them in registers; the number of rows done.
+
+    0 where the epilogue is not quick, or where columns of the panel are missing in `out` [., columns].
+    """
+    return 0
+
+
+@overload(finished_tiles)
+def _finished_tiles(
+    form: Any,
+    left: Any,
+    rows: Any,
+    panels: Any,
+    panel: Any,
+    columns: Any,
+    epilogue: Any,
+    bias: Any,
+    out: Any,
+    row: Any,
+) -> Callable[..., int]:
+    from .emitted_epilogue import dispatch
+
+    return dispatch(form.instance_class)
