@@ -1,4 +1,4 @@
-"""Lookup of 64 elements at once as LLVM code, with the table in registers: `lookup.sum_chunks` and `lookup.map_chunks`."""
+"""Lookup of 64 elements at once as LLVM code, with the table in registers: `lookup.map_chunks`."""
 
 from __future__ import annotations
 
@@ -11,27 +11,13 @@ from numba.core import cgutils as _cgutils
 
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
-from .emitted_tile import emit_call
-from .lookup import CHUNK, Lookup, PlainLookup, map_chunks, sum_chunks
+from .emitting import I64, emit_call
+from .lookup import CHUNK, Lookup, PlainLookup, map_chunks
 
 cgutils: Any = _cgutils  # its functions have no types
-BYTE, I64 = ir.IntType(8), ir.IntType(64)
-BYTES, INTS = ir.VectorType(BYTE, CHUNK), ir.VectorType(ir.IntType(32), CHUNK // 4)
+BYTE = ir.IntType(8)
+BYTES = ir.VectorType(BYTE, CHUNK)
 PARTS = 4  # registers per plane of 256 entries
-
-
-@overload(sum_chunks)
-def _sum_chunks(
-    how: Any, x: Any, top: Any, exponentials: Any
-) -> Callable[[Lookup, IntArray, int, IntArray], tuple[int, int]]:
-    if how.instance_class is PlainLookup:
-        return lambda how, x, top, exponentials: (0, 0)
-
-    def whole(how: Lookup, x: IntArray, top: int, exponentials: IntArray) -> tuple[int, int]:
-        chunks = len(x) // how.chunk
-        return _sum(x, top, exponentials, chunks), chunks * how.chunk
-
-    return whole
 
 
 @overload(map_chunks)
@@ -50,59 +36,24 @@ def _map_chunks(
 
 
 @intrinsic()
-def _sum(typing_context: Any, x: Any, top: Any, exponentials: Any, chunks: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
-        x_at, table_at = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2))
-        code = _Planes(builder)
-        code.load_planes(table_at, 4)
-        ones = ir.Constant(INTS, [0x01010101] * INTS.count)
-        sums = [cgutils.alloca_once_value(builder, ir.Constant(INTS, [0] * INTS.count)) for _ in range(4)]
-        with cgutils.for_range(builder, arguments[3], intp=I64) as loop:
-            index = code.differences(x_at, loop.index, arguments[1])
-            for plane, total in enumerate(sums):
-                entries = builder.bitcast(code.find(plane, index), INTS)
-                more = emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", INTS, builder.load(total), entries, ones)
-                builder.store(more, total)
-        whole = ir.Constant(I64, 0)
-        for plane, total in enumerate(sums):
-            lanes = emit_call(builder, "llvm.vector.reduce.add.v16i32", ir.IntType(32), builder.load(total))
-            whole = builder.add(whole, builder.shl(builder.zext(lanes, I64), ir.Constant(I64, 8 * plane)))
-        return whole
-
-    return types.int64(x, types.int64, exponentials, types.int64), generate
-
-
-@intrinsic()
 def _map(typing_context: Any, x: Any, top: Any, table: Any, out: Any, chunks: Any) -> Any:
-    words, wide = table.dtype.bitwidth == 16, out.dtype.bitwidth == 16
-
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x_at, table_at, out_at = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 3))
-        code = _Planes(builder)
-        if words:
-            code.load_words(table_at)
-        else:
-            code.load_planes(table_at, 1)
+        x_at, table_at, out_at = (data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 3))
+        code = Planes(builder)
+        code.load_planes(table_at, 1)
         with cgutils.for_range(builder, arguments[4], intp=I64) as loop:
-            index = code.differences(x_at, loop.index, arguments[1])
-            if wide:
-                low, high = (code.find(plane, code.spread(index)) for plane in (0, 1))
-                first = builder.shl(loop.index, ir.Constant(I64, 1))
-                for half, pairs in enumerate(code.zipped(low, high)):
-                    code.store(out_at, builder.add(first, ir.Constant(I64, half)), pairs)
-            else:
-                code.store(out_at, loop.index, code.find(0, index))
+            code.store(out_at, loop.index, code.find(0, code.differences(x_at, loop.index, arguments[1])))
         return context.get_dummy_value()
 
     return types.void(x, types.int64, table, out, types.int64), generate
 
 
-def _data(context: Any, builder: Any, kind: Any, value: Any) -> ir.Value:
+def data(context: Any, builder: Any, kind: Any, value: Any) -> ir.Value:
     """The address of the first element of an array."""
     return builder.ptrtoint(context.make_array(kind)(context, builder, value).data, I64)
 
 
-class _Planes:
+class Planes:
     """Emits lookups in planes that are in registers."""
 
     def __init__(self, builder: Any) -> None:
@@ -113,13 +64,6 @@ class _Planes:
         """Load a table that is stored as planes."""
         for plane in range(count):
             self.registers.append([self.load(table_at, plane * PARTS + part) for part in range(PARTS)])
-
-    def load_words(self, table_at: ir.Value) -> None:
-        """Load a table of words as a plane of low bytes and a plane of high bytes."""
-        pairs = [(self.load(table_at, 2 * part), self.load(table_at, 2 * part + 1)) for part in range(PARTS)]
-        for byte in range(2):
-            order = list(range(byte, 2 * CHUNK, 2))
-            self.registers.append([self._shuffle(first, second, order) for first, second in pairs])
 
     def at(self, address: ir.Value, chunk: ir.Value | int) -> ir.Value:
         """A pointer to one chunk of bytes."""

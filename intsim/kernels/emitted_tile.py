@@ -1,6 +1,6 @@
 """A tile of sums as LLVM code, which keeps all sums in vector registers and reads each operand once.
 
-It takes the place of `tile.tile_sums` in forms with a dot-product instruction.
+It takes the place of `tile.tiles` in forms with a dot-product instruction.
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ from numba import types
 
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
+from .emitted_epilogue import finish
+from .epilogue import Epilogue
 from .forms import Form, PlainWords
-from .tile import tile_sums
+from .emitting import I32, I64, Value, emit_call, everywhere
+from .tile import tiles
 
-I32, I64 = ir.IntType(32), ir.IntType(64)
-TileSums: TypeAlias = Callable[[Form, IntArray, int, IntArray, int, int, IntArray], None]
-
-
-def emit_call(builder: Any, name: str, result: ir.Type, *arguments: ir.Value) -> ir.Value:
-    """Emit the call of an LLVM intrinsic; the first call in a module also declares it."""
-    module = builder.module
-    function = module.globals.get(name) or ir.Function(module, ir.FunctionType(result, [a.type for a in arguments]), name)
-    return builder.call(function, arguments)
+Tiles: TypeAlias = Callable[
+    [Form, IntArray, int, IntArray, int, int, IntArray, IntArray, bool, Epilogue, IntArray, IntArray, int], None
+]
 
 
 def dot(form: type[Form], builder: Any, sums: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
@@ -40,40 +37,96 @@ def dot(form: type[Form], builder: Any, sums: ir.Value, left: ir.Value, right: i
     return builder.add(sums, emit_call(builder, form.INSTRUCTION, sums.type, left, right))
 
 
-@overload(tile_sums)
-def _tile_sums(form: Any, left: Any, row: Any, panels: Any, panel: Any, vectors: Any, sums: Any) -> TileSums:
+@overload(tiles)
+def _tiles(
+    form: Any,
+    left: Any,
+    rows: Any,
+    panels: Any,
+    panel: Any,
+    vectors: Any,
+    resumed: Any,
+    sums: Any,
+    finishing: Any,
+    epilogue: Any,
+    bias: Any,
+    out: Any,
+    row: Any,
+) -> Tiles:
     if form.instance_class is PlainWords:
-        return tile_sums
+        return tiles
     full = form.instance_class.SIZES[1] // form.instance_class.SIZES[2]
     half = min(full, 2)
 
-    def dispatch(form: Form, left: IntArray, row: int, panels: IntArray, panel: int, vectors: int, sums: IntArray) -> None:
-        if vectors == 1:
-            _emitted(form, 1, left, row, panels, panel, sums)
-        elif vectors == 2:
-            _emitted(form, half, left, row, panels, panel, sums)
-        else:
-            _emitted(form, full, left, row, panels, panel, sums)
+    def dispatch(  # with the loop inside, as a call with so many arguments costs as much as part of a tile
+        form: Form,
+        left: IntArray,
+        rows: int,
+        panels: IntArray,
+        panel: int,
+        vectors: int,
+        resumed: IntArray,
+        sums: IntArray,
+        finishing: bool,
+        epilogue: Epilogue,
+        bias: IntArray,
+        out: IntArray,
+        row: int,
+    ) -> None:
+        for i in range(0, rows, form.rows):
+            again, whole = resumed[i // form.rows] != 0, finishing and i + form.rows <= rows
+            if vectors == 1:
+                _emitted(form, 1, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
+            elif vectors == 2:
+                _emitted(form, half, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
+            else:
+                _emitted(form, full, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
 
     return dispatch
 
 
 @intrinsic(prefer_literal=True)
-def _emitted(typing_context: Any, form: Any, vectors: Any, left: Any, row: Any, panels: Any, panel: Any, sums: Any) -> Any:
+def _emitted(
+    typing_context: Any,
+    form: Any,
+    vectors: Any,
+    left: Any,
+    tile_row: Any,
+    panels: Any,
+    panel: Any,
+    resumed: Any,
+    sums: Any,
+    finishing: Any,
+    epilogue: Any,
+    bias: Any,
+    out: Any,
+    row: Any,
+) -> Any:
     """The tile as LLVM vectors: ``rows x vectors`` registers of sums, one loop over the groups of the depth."""
     wide = vectors.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, left_array, row_index, panel_array, panel_index, sums_array = arguments
-        _, _, left_type, _, panels_type, _, sums_type = signature.args
+        values = {name: Value(*pair, context, builder) for name, *pair in zip(NAMES, signature.args, arguments, strict=True)}
         code = TileCode(form.instance_class, wide, builder)
-        a, a_stride, _ = code.matrix(context, left_type, left_array, row_index)
-        c, c_stride, _ = code.matrix(context, sums_type, sums_array, row_index)
-        b, _, groups = code.matrix(context, panels_type, panel_array, panel_index)
-        code.emit(a, a_stride, b, groups, c, c_stride)
+        a, b, c = values["left"], values["panels"], values["sums"]
+        tile_row, panel = (values[name].value for name in ("tile_row", "panel"))
+        sums_at = c.at(tile_row)
+        registers = code.sums(
+            a.at(tile_row), a.stride(), b.at(panel), b.length(1), sums_at, c.stride(), values["resumed"].value
+        )
+        with builder.if_else(values["finishing"].value) as (finished, stored):
+            with finished:
+                first = builder.mul(panel, ir.Constant(I64, code.columns))
+                finish(code, registers, values["epilogue"], values["bias"], values["out"], values["row"].value, first)
+            with stored:
+                code.store(registers, sums_at, c.stride())
         return context.get_dummy_value()
 
-    return types.void(form, vectors, left, row, panels, panel, sums), generate
+    arguments = (form, vectors, left, tile_row, panels, panel, resumed, sums, finishing, epilogue, bias, out, row)
+    return types.void(*arguments), generate
+
+
+NAMES = tuple("form vectors left tile_row panels panel resumed sums finishing epilogue bias out row".split())
 
 
 class TileCode:
@@ -84,34 +137,35 @@ class TileCode:
         self.rows, self.columns, self.lanes, *_ = form.SIZES
         self.vector = ir.VectorType(I32, self.lanes)
 
-    def matrix(self, context: Any, kind: Any, value: Any, index: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Address of element `index` of the first axis, stride of that axis in bytes, and length of the second axis."""
-        array = context.make_array(kind)(context, self.builder, value)
-        strides = self.builder.extract_value(array.strides, 0)
-        length = self.builder.extract_value(array.shape, 1)
-        base = self.builder.ptrtoint(array.data, I64)
-        return self.builder.add(base, self.builder.mul(index, strides)), strides, length
-
     def at(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         """The address as a pointer to `kind`."""
         return self.builder.inttoptr(address, kind.as_pointer())
 
     def spread(self, address: ir.Value) -> ir.Value:
         """32 bits of a left-hand row, broadcast to every lane."""
-        value = self.builder.load(self.at(address, I32), align=1)
-        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), value, ir.Constant(I32, 0))
-        lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), lanes)
+        return everywhere(self.builder, self.builder.load(self.at(address, I32), align=1), self.lanes)
 
-    def sums(self, a: ir.Value, a_stride: ir.Value, b: ir.Value, groups: ir.Value) -> list[list[ir.Value]]:
-        """Emit the loop; the registers of sums by row and vector. `groups` is at least 1."""
+    def sums(
+        self,
+        a: ir.Value,
+        a_stride: ir.Value,
+        b: ir.Value,
+        groups: ir.Value,
+        c: ir.Value,
+        c_stride: ir.Value,
+        resumed: ir.Value,
+    ) -> list[list[ir.Value]]:
+        """Emit the loop; the registers of sums by row and vector. `groups` is at least 1; sums are `resumed` from `c`."""
         builder = self.builder
-        entry = builder.block
+        entry, again = builder.block, builder.append_basic_block("again")
         loop, done = builder.append_basic_block("groups"), builder.append_basic_block("summed")
+        builder.cbranch(resumed, again, loop)
+        builder.position_at_end(again)
+        kept = [[builder.load(at, align=1) for at in row] for row in self._sums_at(c, c_stride)]
         builder.branch(loop)
         builder.position_at_end(loop)
+        zero = ir.Constant(self.vector, [0] * self.lanes)
         group = builder.phi(I64)
-        group.add_incoming(ir.Constant(I64, 0), entry)
         before = [[builder.phi(self.vector) for _ in range(self.vectors)] for _ in range(self.rows)]
         here = builder.add(b, builder.mul(group, ir.Constant(I64, 4 * self.columns)))
         right = [
@@ -124,20 +178,24 @@ class TileCode:
             left = self.spread(builder.add(start, builder.mul(group, ir.Constant(I64, 4))))
             after.append([dot(self.form, builder, sums, left, right[v]) for v, sums in enumerate(row)])
         following = builder.add(group, ir.Constant(I64, 1))
-        group.add_incoming(following, builder.block)
-        for row, sums in zip(before, after, strict=True):
-            for phi, value in zip(row, sums, strict=True):
-                phi.add_incoming(ir.Constant(self.vector, [0] * self.lanes), entry)
-                phi.add_incoming(value, builder.block)
+        for block, value in ((entry, ir.Constant(I64, 0)), (again, ir.Constant(I64, 0)), (loop, following)):
+            group.add_incoming(value, block)
+        for row, first, sums in zip(before, kept, after, strict=True):
+            for phi, start, value in zip(row, first, sums, strict=True):
+                for block, incoming in ((entry, zero), (again, start), (loop, value)):
+                    phi.add_incoming(incoming, block)
         builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
         builder.position_at_end(done)
         return after
 
-    def emit(self, a: ir.Value, a_stride: ir.Value, b: ir.Value, groups: ir.Value, c: ir.Value, c_stride: ir.Value) -> None:
-        """Emit the loop and the stores of the sums."""
-        builder = self.builder
-        for i, row in enumerate(self.sums(a, a_stride, b, groups)):
-            start = builder.add(c, builder.mul(c_stride, ir.Constant(I64, i)))
-            for v, value in enumerate(row):
-                target = builder.add(start, ir.Constant(I64, 4 * self.lanes * v))
-                builder.store(value, self.at(target, self.vector), align=1)
+    def store(self, sums: list[list[ir.Value]], c: ir.Value, c_stride: ir.Value) -> None:
+        """Store all sums."""
+        for row, targets in zip(sums, self._sums_at(c, c_stride), strict=True):
+            for value, at in zip(row, targets, strict=True):
+                self.builder.store(value, at, align=1)
+
+    def _sums_at(self, c: ir.Value, c_stride: ir.Value) -> list[list[ir.Value]]:
+        """Pointers to the stored vectors of sums, by row and vector."""
+        rows = (self.builder.add(c, self.builder.mul(c_stride, ir.Constant(I64, i))) for i in range(self.rows))
+        steps = [ir.Constant(I64, 4 * self.lanes * v) for v in range(self.vectors)]
+        return [[self.at(self.builder.add(row, step), self.vector) for step in steps] for row in rows]

@@ -1,7 +1,7 @@
 """Epilogues: what happens to the sums of a product while they are in registers, or in the L1 cache.
 
-`finish_rows` defines each epilogue, row by row from a buffer of sums. `emitted_epilogue` has LLVM code that finishes whole
-tiles in registers where an epilogue is `quick`; the rest of a block, and every other epilogue, takes `finish_rows`.
+`finish_rows` defines each epilogue, row by row from a buffer of sums. `emitted_epilogue` has LLVM code that finishes a whole
+tile in registers where an epilogue is `quick`; the rest of a block, and every other epilogue, takes `finish_rows`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from ..arith import IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel, overload
-from .forms import Form
 from .scaling import Scaling, scale_rows, scaled
 
 
@@ -59,59 +58,41 @@ def added_epilogue(scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntAr
     return Added(scaling, *arms, other, quick)
 
 
-def finish_rows(
-    epilogue: Epilogue, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
-) -> None:
-    """Finish the rows ``[start, stop)`` of a buffer of sums, of the columns from `first` on, into `out` from `row` on.
-
-    Row `start` of `sums` belongs to row ``row + start`` of `out`.
-    """
+def finish_rows(epilogue: Epilogue, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
+    """Finish the first rows of a buffer of sums, of the columns from `first` on, into `out` from row `row` on."""
 
 
 @overload(finish_rows)
-def _finish_rows(
-    epilogue: Any, sums: Any, start: Any, stop: Any, first: Any, bias: Any, out: Any, row: Any
-) -> Callable[..., None]:
+def _finish_rows(epilogue: Any, sums: Any, rows: Any, first: Any, bias: Any, out: Any, row: Any) -> Callable[..., None]:
     finish: Callable[..., None] = {Summed: _sum_rows, Scaled: _scale_rows, Added: _add_rows}[epilogue.instance_class]
 
-    def whole(
-        epilogue: Epilogue, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
-    ) -> None:
-        finish(epilogue, sums, start, stop, first, bias, out, row)
-
-    return whole
+    return lambda epilogue, sums, rows, first, bias, out, row: finish(epilogue, sums, rows, first, bias, out, row)
 
 
 @kernel
-def _sum_rows(
-    epilogue: Summed, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
-) -> None:
+def _sum_rows(epilogue: Summed, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
     end = min(first + sums.shape[1], out.shape[1])
     biases = bias[first:end]
-    for i in range(start, stop):
+    for i in range(rows):
         source, target = sums[i], out[row + i, first:end]
         for j in range(end - first):
             target[j] = int(source[j]) + int(biases[j])
 
 
 @kernel
-def _scale_rows(
-    epilogue: Scaled, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
-) -> None:
-    scale_rows(sums[start:stop], stop - start, first, bias, epilogue.scaling, out, row + start)
+def _scale_rows(epilogue: Scaled, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
+    scale_rows(sums, rows, first, bias, epilogue.scaling, out, row)
 
 
 @kernel
-def _add_rows(
-    epilogue: Added, sums: IntArray, start: int, stop: int, first: int, bias: IntArray, out: IntArray, row: int
-) -> None:
-    scale_rows(sums[start:stop], stop - start, first, bias, epilogue.scaling, out, row + start)
+def _add_rows(epilogue: Added, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
+    scale_rows(sums, rows, first, bias, epilogue.scaling, out, row)
     arm, other_arm = epilogue.arm, epilogue.other_arm
     lo, hi, odd = arm.lo, arm.hi, arm.odd
     m, e, add = int(arm.m[0]), arm.e[0], arm.add[0]
     other_m, other_e, other_add = int(other_arm.m[0]), other_arm.e[0], other_arm.add[0]
     end = min(first + sums.shape[1], out.shape[1])
-    for i in range(row + start, row + stop):
+    for i in range(row, row + rows):
         total, right = out[i, first:end], epilogue.other[i, first:end]
         if arm.uniform and other_arm.uniform:
             for j in range(end - first):
@@ -121,40 +102,3 @@ def _add_rows(
             for j in range(end - first):
                 own = scaled(int(total[j]), arm, first + j)
                 total[j] = c.saturate(own + scaled(int(right[j]), other_arm, first + j), lo, hi)
-
-
-def finished_tiles(
-    form: Form,
-    left: IntArray,
-    rows: int,
-    panels: IntArray,
-    panel: int,
-    columns: int,
-    epilogue: Epilogue,
-    bias: IntArray,
-    out: IntArray,
-    row: int,
-) -> int:
-    """Multiply whole tiles of staged rows by one panel and finish them in registers; the number of rows done.
-
-    0 where the epilogue is not quick, or where columns of the panel are missing in `out` [., columns].
-    """
-    return 0
-
-
-@overload(finished_tiles)
-def _finished_tiles(
-    form: Any,
-    left: Any,
-    rows: Any,
-    panels: Any,
-    panel: Any,
-    columns: Any,
-    epilogue: Any,
-    bias: Any,
-    out: Any,
-    row: Any,
-) -> Callable[..., int]:
-    from .emitted_epilogue import dispatch
-
-    return dispatch(form.instance_class)

@@ -6,6 +6,9 @@ left-hand bytes, `offset` is added to the signed values, and its effect is subtr
 
 Instructions with saturating intermediate sums are not used: ``vpmaddubsw`` (sums of two products in 16 bits), ``vpdpbusds``
 and ``vpdpwssds``. Those used here wrap, so a sum that fits i32 is exact even if partial sums overflow.
+
+Probabilities of 16 bits are multiplied as bytes where there is an instruction for unsigned bytes: the low byte of each densely, and
+the high ones, of which a row has few, on their own (`weighting`).
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ class _Fields(NamedTuple):
     offset: int  # added to left-hand values when they are staged
     across: int  # stride within a packed group from one column to the next
     along: int  # stride within a packed group from one depth index to the next
+    splits: bool  # whether a left-hand value holds only the low byte of a probability
 
 
 class Form(_Fields):
@@ -37,12 +41,13 @@ class Form(_Fields):
     INSTRUCTION: ClassVar[str]  # LLVM's name of the multiplying intrinsic; the plain form has none
     OPERAND: ClassVar[int] = 32  # bits of the lanes of its operands, as LLVM declares them
     SUMS: ClassVar[bool] = True  # whether it adds the products to the sums
+    SPLITS: ClassVar[bool] = False
 
     @classmethod
     def made(cls) -> Form:
         """The instance with the sizes of this class."""
         _, columns, _, group, _ = cls.SIZES
-        return cls(*cls.SIZES, *((group, 1) if cls.INTERLEAVED else (1, columns)))
+        return cls(*cls.SIZES, *((group, 1) if cls.INTERLEAVED else (1, columns)), cls.SPLITS)
 
 
 class VnniBytes(Form):
@@ -59,6 +64,12 @@ class VnniWords(Form):
     INSTRUCTION = "llvm.x86.avx512.vpdpwssd.512"
 
 
+class VnniWeights(VnniBytes):
+    """Low bytes of probabilities by i8: unsigned as they are."""
+
+    SIZES, SPLITS = (6, 64, 16, 4, 0), True
+
+
 class AvxVnniBytes(Form):
     """i8 by i8, AVX-VNNI: ``vpdpbusd`` on 256 bits."""
 
@@ -71,6 +82,12 @@ class AvxVnniWords(Form):
 
     SIZES, LEFT, RIGHT = (6, 16, 8, 2, 0), np.int16, np.int16
     INSTRUCTION = "llvm.x86.avx512.vpdpwssd.256"
+
+
+class AvxVnniWeights(AvxVnniBytes):
+    """Low bytes of probabilities by i8: unsigned as they are."""
+
+    SIZES, SPLITS = (6, 16, 8, 4, 0), True
 
 
 class Avx2Words(Form):
@@ -110,8 +127,20 @@ WORDS: dict[Isa, type[Form]] = {
     Isa.DOTPROD: PlainWords,
     Isa.GENERIC: PlainWords,
 }
+WEIGHTS: dict[Isa, type[Form]] = {
+    Isa.VNNI: VnniWeights,
+    Isa.AVXVNNI: AvxVnniWeights,
+    Isa.AVX2: Avx2Words,
+    Isa.DOTPROD: PlainWords,
+    Isa.GENERIC: PlainWords,
+}
 
 
 def form_for(left: np.dtype[Any]) -> Form:
     """The form of the chosen variant for left-hand values of type i8 or i16."""
     return (BYTES if left == np.int8 else WORDS)[chosen()].made()
+
+
+def form_of_weights(signed: bool) -> Form:
+    """The form of the chosen variant for probabilities on the left, i8 or i16; signed ones are not split."""
+    return (WORDS if signed else WEIGHTS)[chosen()].made()

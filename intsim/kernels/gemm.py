@@ -13,10 +13,11 @@ import numpy as np
 from ..arith import IntArray
 from ..arith.jit import kernel
 from .forms import Form, form_for
-from .epilogue import Epilogue, Summed, added_epilogue, finish_rows, finished_tiles, scaled_epilogue
+from .epilogue import Epilogue, Summed, added_epilogue, finish_rows, scaled_epilogue
+from .packing import pack_panel, stage
 from .scaling import Scaling
 from .threads import over_rows
-from .tile import scratch, tile_sums
+from .tile import finishes, scratch, tiles
 
 BLOCK = 48  # rows staged at a time: a multiple of every form's tile
 ALIGNMENT = 64  # bytes of the widest vector
@@ -98,52 +99,6 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> IntArray:
 
 
 @kernel
-def pack_panel(form: Form, right: IntArray, first: int, panel: IntArray, correction: IntArray) -> None:
-    """Pack columns of `right` [columns, depth] from `first` on into one zero-padded panel, and compute their correction."""
-    width = min(form.columns, right.shape[0] - first)
-    depth, group = right.shape[1], form.group
-    source, corrections = right[first : first + width], correction[first : first + width]
-    corrections[:] = 0
-    if width < form.columns or depth % group:
-        panel[:] = 0
-    for g in range(depth // group):
-        for j in range(width):
-            if group == 4:  # unrolled, so that the compiler moves a group at once
-                a, b, c, d = source[j, 4 * g], source[j, 4 * g + 1], source[j, 4 * g + 2], source[j, 4 * g + 3]
-                at, along = j * form.across, form.along
-                panel[g, at], panel[g, at + along] = a, b
-                panel[g, at + 2 * along], panel[g, at + 3 * along] = c, d
-                corrections[j] -= form.offset * (int(a) + int(b) + int(c) + int(d))
-            else:
-                panel[g, 2 * j], panel[g, 2 * j + 1] = source[j, 2 * g], source[j, 2 * g + 1]
-    for k in range(depth // group * group, depth):
-        for j in range(width):
-            panel[k // group, j * form.across + k % group * form.along] = source[j, k]
-            corrections[j] -= form.offset * int(source[j, k])
-
-
-@kernel
-def stage(form: Form, source: IntArray, first: int, rows: int, left: IntArray) -> None:
-    """Copy rows of the left-hand matrix from `first` on into `left`, in the layout of the form."""
-    depth = source.shape[1]
-    for i in range(rows):
-        for k in range(depth):
-            left[i, k] = int(source[first + i, k]) + form.offset
-        for k in range(depth, left.shape[1]):
-            left[i, k] = 0
-
-
-@kernel
-def panel_sums(
-    form: Form, left: IntArray, start: int, stop: int, panels: IntArray, panel: int, columns: int, sums: IntArray
-) -> None:
-    """Compute the sums of the staged rows ``[start, stop)`` with one panel; `start` is a multiple of a tile."""
-    vectors = -(-(columns - panel * form.columns) // form.lanes)
-    for row in range(start, stop, form.rows):
-        tile_sums(form, left, row, panels, panel, vectors, sums)
-
-
-@kernel
 def _pack_rows(start: int, stop: int, form: Form, right: IntArray, panels: IntArray, correction: IntArray) -> int:
     count = panels.shape[1]
     for row in range(start, stop):
@@ -167,19 +122,26 @@ def finished_block(
     panels: IntArray,
     bias: IntArray,
     epilogue: Epilogue,
+    resumed: IntArray,
     sums: IntArray,
     out: IntArray,
     row: int,
 ) -> None:
     """Multiply the first `rows` staged rows by all panels, and finish them into the rows of `out` from `row` on.
 
-    `sums` is a buffer for the sums of one block with one panel.
+    `sums`, [1 or panels, rows, columns], is a buffer for the sums, to which the `resumed` tiles add.
     """
     for p in range(panels.shape[0]):
-        done = finished_tiles(form, staged, rows, panels, p, out.shape[1], epilogue, bias, out, row)
+        first = p * form.columns
+        width = min(form.columns, out.shape[1] - first)
+        vectors = -(-width // form.lanes)
+        whole = width == vectors * form.lanes and (vectors <= 2 or width == form.columns)
+        finishing = finishes(form) and epilogue.quick and whole
+        panel_sums = sums[p % sums.shape[0]]
+        tiles(form, staged, rows, panels, p, vectors, resumed, panel_sums, finishing, epilogue, bias, out, row)
+        done = rows // form.rows * form.rows if finishing else 0
         if done < rows:
-            panel_sums(form, staged, done, rows, panels, p, out.shape[1], sums)
-            finish_rows(epilogue, sums, done, rows, p * form.columns, bias, out, row)
+            finish_rows(epilogue, panel_sums[done:rows], rows - done, first, bias, out, row + done)
 
 
 @kernel
@@ -187,13 +149,13 @@ def _rows(
     start: int, stop: int, form: Form, left: IntArray, panels: IntArray, bias: IntArray, epilogue: Epilogue, out: IntArray
 ) -> int:
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
-    sums = np.empty((BLOCK, form.columns), np.int32)
+    sums, resumed = np.empty((1, BLOCK, form.columns), np.int32), np.zeros(BLOCK, np.int8)
     row = start
     while row < stop:
         batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
         stage(form, left[batch], first, rows, staged)
-        finished_block(form, staged, rows, panels[right], bias[right], epilogue, sums, out[batch], first)
+        finished_block(form, staged, rows, panels[right], bias[right], epilogue, resumed, sums, out[batch], first)
         row += rows
     return -1
 

@@ -1,8 +1,8 @@
 """Lookup of rows of i8 in tables of 256 entries.
 
 On processors that permute bytes across vectors (AVX-512 VBMI), whole chunks of a row are looked up at once, by the LLVM code
-of `emitted_lookup`, with the table in registers. Such a table is split into planes, one per byte of its entries. The caller
-looks up the rest of the row element by element; on other processors that is the whole row.
+of `emitted_lookup`, with the table in registers. A table of wider entries is split into planes, one per byte. On other
+processors a row is looked up element by element.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arith import IntArray
+from ..arith.jit import kernel
 from .isa import Isa, chosen, features
 
 CHUNK = 64  # elements of one vector of bytes
@@ -38,22 +39,21 @@ def lookup() -> Lookup:
 
 
 def planes(table: IntArray) -> IntArray:
-    """The bytes of a table of integers as planes, lowest byte first: u8 [bytes per entry, 256]."""
+    """The bytes of a table of integers >= 0 as planes, lowest byte first: u8 [2 or 4, 256]; 2 where all fit two bytes."""
     little = table.astype(table.dtype.newbyteorder("<"))
-    return np.ascontiguousarray(little.view(np.uint8).reshape(len(table), -1).T)
+    count = 2 if table.itemsize > 2 and int(table.max()) < 1 << 16 and int(table.min()) >= 0 else table.itemsize
+    return np.ascontiguousarray(little.view(np.uint8).reshape(len(table), -1).T[:count])
 
 
-def sum_chunks(how: Lookup, x: IntArray, top: int, exponentials: IntArray) -> tuple[int, int]:
-    """``sum(exponentials[top - x])`` over the whole chunks of `x` (i8), and the number of elements summed.
-
-    `exponentials` is a table of i32, as planes.
-    """
-    return 0, 0
+@kernel
+def whole_chunks(columns: int) -> int:
+    """The number of elements of the chunks that hold a row, on any processor."""
+    return -(-columns // CHUNK) * CHUNK
 
 
 def map_chunks(how: Lookup, x: IntArray, top: int, table: IntArray, out: IntArray) -> int:
     """Compute ``out = table[top - x]`` over the whole chunks of `x` (i8); the number of elements computed.
 
-    The elements of `table` and `out` are bytes or words; those of `out` are not wider than those of `table`.
+    The elements of `table` and `out` are bytes. The caller looks up the rest.
     """
     return 0

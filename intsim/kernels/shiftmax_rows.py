@@ -12,17 +12,17 @@ import numpy as np
 from ..arith import INT32_MAX, IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel
-from .lookup import Lookup, map_chunks, sum_chunks
+from .forms import Form
+from .lookup import Lookup, whole_chunks
 
 DIFFERENCES = 256
-SHORT = 128  # tokens; shorter rows are computed without a table of results
 
 
 class Softmax(NamedTuple):
     """The constants of one shiftmax: the exponentials of ``0, -1 .. -255``, i32, in two layouts, and two parameters."""
 
     exponentials: IntArray  # [256]
-    planes: IntArray  # the same by bytes, u8 [4, 256]
+    planes: IntArray  # the same by bytes, u8 [2 or 4, 256]
     shift: int  # from ``e * f`` to a probability
     wraps_sum: bool  # whether the sum wraps to i32; otherwise it saturates
 
@@ -48,44 +48,100 @@ def shiftmax_rows(x: IntArray, rows: int, softmax: Softmax, how: Lookup, out: In
     Returns the first row whose wrapped sum is 0, or -1.
     """
     tokens = x.shape[1]
-    if tokens < SHORT:
-        return _short_rows(x, rows, softmax, out)
-    exponentials, planes = softmax.exponentials, softmax.planes
-    table = np.empty(DIFFERENCES, np.int16)
+    width = whole_chunks(tokens)
+    row, e, result = np.full(width, np.int8(-128)), np.empty(width, np.int32), np.empty(width, out.dtype)
     for i in range(rows):
-        row, result = x[i], out[i, :tokens]
-        top = int(row[0])
-        for j in range(1, tokens):
-            top = max(top, int(row[j]))
-        total, done = sum_chunks(how, row, top, planes)
-        for j in range(done, tokens):
-            total += int(exponentials[(top - int(row[j])) & 255])
-        f = reciprocal(total, softmax)
+        row[:tokens] = x[i]
+        top = maximum(row)
+        f = reciprocal(row_exponentials(how, row, tokens, top, softmax, e, result), softmax)
         if f == 0:
             return i
-        for difference in range(DIFFERENCES):
-            table[difference] = share(exponentials[difference], f, softmax.shift)
-        for j in range(map_chunks(how, row, top, table, result), tokens):
-            result[j] = table[(top - int(row[j])) & 255]
+        row_probabilities(how, e, tokens, f, softmax, False, result, result)
+        out[i, :tokens] = result[:tokens]
     return -1
 
 
 @kernel
-def _short_rows(x: IntArray, rows: int, softmax: Softmax, out: IntArray) -> int:
-    """`shiftmax_rows` for rows so short that a table of results would cost more than it saves."""
-    tokens, exponentials = x.shape[1], softmax.exponentials
-    e = np.empty(tokens, np.int32)
+def weigh_rows(
+    form: Form, x: IntArray, tokens: int, rows: int, softmax: Softmax, how: Lookup, low: IntArray, high: IntArray, counts: IntArray
+) -> int:
+    """Compute the probabilities of rows in two parts: `low` and, if the form splits them, the high bytes `high` (u8).
+
+    `x` (i8), `low` and `high` are [., tokens, and what fills the last chunk]; the filling of `x` is -128, that of the others
+    is undefined. `counts` gets the number of high bytes of a row that are not 0; where it is 0, `high` is 0.
+    Returns the first row whose wrapped sum is 0, or -1.
+    """
+    e = np.empty(x.shape[1], np.int32)
     for i in range(rows):
-        row = x[i]
-        largest = row[0]  # kept as i8, so that the loop is vectorized on bytes
-        for j in range(tokens):
-            largest = row[j] if row[j] > largest else largest
-        top = int(largest)
-        for j in range(tokens):
-            e[j] = exponentials[(top - int(row[j])) & 255]
-        if not _normalised(e, softmax, out[i]):
+        top = maximum(x[i])
+        f = reciprocal(row_exponentials(how, x[i], tokens, top, softmax, e, low[i]), softmax)
+        if f == 0:
             return i
+        split = form.splits and share(softmax.exponentials[0], f, softmax.shift) > 255
+        counts[i] = row_probabilities(how, e, tokens, f, softmax, split, low[i], high[i])
+        if form.splits and not split:
+            high[i] = 0
     return -1
+
+
+@kernel
+def maximum(row: IntArray) -> int:
+    """The largest element."""
+    largest = row[0]  # kept in its type, so that the loop is vectorized
+    for j in range(len(row)):
+        largest = row[j] if row[j] > largest else largest
+    return int(largest)
+
+
+def row_exponentials(
+    how: Lookup, row: IntArray, tokens: int, top: int, softmax: Softmax, e: IntArray, low: IntArray
+) -> int:
+    """Compute the exponentials of a row with maximum `top`, for `row_probabilities` alone; the sum of those of its tokens.
+
+    `row` (i8) and `e` (i32) fill whole chunks. The layout of `e` depends on `how` and on the type of `low`.
+    """
+    return 0
+
+
+def row_probabilities(
+    how: Lookup, e: IntArray, tokens: int, f: np.int32, softmax: Softmax, split: bool, low: IntArray, high: IntArray
+) -> int:
+    """Compute the probabilities of a row from its exponentials and the reciprocal of their sum.
+
+    If `split`, `low` and `high` (u8) get their bytes. Returns the number of high bytes that are not 0, also among what fills the last chunk.
+    """
+    return 0
+
+
+@kernel
+def plain_exponentials(
+    how: Lookup, row: IntArray, tokens: int, top: int, softmax: Softmax, e: IntArray, low: IntArray
+) -> int:
+    """`row_exponentials` element by element."""
+    total = 0
+    for j in range(tokens):
+        e[j] = softmax.exponentials[(top - int(row[j])) & 255]
+    for j in range(tokens):
+        total += int(e[j])
+    return total
+
+
+@kernel
+def plain_probabilities(
+    how: Lookup, e: IntArray, tokens: int, f: np.int32, softmax: Softmax, split: bool, low: IntArray, high: IntArray
+) -> int:
+    """`row_probabilities` element by element."""
+    for j in range(tokens):
+        e[j] = share(e[j], f, softmax.shift)
+    if not split:
+        for j in range(tokens):
+            low[j] = e[j]
+        return 0
+    count = 0
+    for j in range(tokens):
+        low[j], high[j] = int(e[j]) & 255, int(e[j]) >> 8
+        count += high[j] != 0
+    return count
 
 
 @kernel

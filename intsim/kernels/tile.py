@@ -1,7 +1,7 @@
 """One tile of sums: a few rows by a panel of columns, kept in registers along the whole depth.
 
-`tile_sums` has two implementations. Its Python body is the plain form, and defines the result. For forms with a dot-product
-instruction, `emitted_tile` has LLVM code.
+`tiles` has two implementations. Its Python body is the plain form, and defines the sums. For forms with a dot-product
+instruction, `emitted_tile` has LLVM code, which can also finish the sums while they are in registers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import overload
-from .forms import Form
+from .epilogue import Epilogue
+from .forms import Form, PlainWords
 
 
 def scratch(form: Form, rows: int, depth: int) -> IntArray:
@@ -42,19 +43,48 @@ def _packed_panels(form: Any, columns: Any, depth: Any) -> Callable[[Form, int, 
     return room
 
 
-def tile_sums(form: Form, left: IntArray, row: int, panels: IntArray, panel: int, vectors: int, sums: IntArray) -> None:
-    """``sums[row + i] = left[row + i] @ panel`` for the rows i of one tile; i32, modulo 2**32.
+def tiles(
+    form: Form,
+    left: IntArray,
+    rows: int,
+    panels: IntArray,
+    panel: int,
+    vectors: int,
+    resumed: IntArray,
+    sums: IntArray,
+    finishing: bool,
+    epilogue: Epilogue,
+    bias: IntArray,
+    out: IntArray,
+    row: int,
+) -> None:
+    """``sums[i] = left[i] @ panel`` for the first `rows` rows i, tile by tile; i32, modulo 2**32.
 
     `left` is [rows, depth], `panels` [panels, groups, columns * group], `sums` [rows, columns]. Only the first `vectors`
-    vectors of the panel's columns are needed: 1, 2, or all.
+    vectors of the panel's columns are needed: 1, 2, or all. Where `resumed`, which has one element per tile, is not 0, the
+    sums are added to those that are there. If `finishing` (which only a form that `finishes` may be asked for), the sums of
+    whole tiles are not stored, but finished by `epilogue` into the rows of `out` from `row` on.
     """
     columns = form.columns
-    for j in range(columns):
-        sums[row, j] = 0
-    for g in range(panels.shape[1]):
-        a, b = int(left[row, 4 * g]), int(left[row, 4 * g + 1])
-        c, d = int(left[row, 4 * g + 2]), int(left[row, 4 * g + 3])
-        for j in range(columns):
-            pair = a * int(panels[panel, g, j]) + b * int(panels[panel, g, columns + j])
-            other = c * int(panels[panel, g, 2 * columns + j]) + d * int(panels[panel, g, 3 * columns + j])
-            sums[row, j] = int(sums[row, j]) + pair + other
+    for i in range(rows):
+        if not resumed[i]:
+            for j in range(columns):
+                sums[i, j] = 0
+        for g in range(panels.shape[1]):
+            a, b = int(left[i, 4 * g]), int(left[i, 4 * g + 1])
+            c, d = int(left[i, 4 * g + 2]), int(left[i, 4 * g + 3])
+            for j in range(columns):
+                pair = a * int(panels[panel, g, j]) + b * int(panels[panel, g, columns + j])
+                other = c * int(panels[panel, g, 2 * columns + j]) + d * int(panels[panel, g, 3 * columns + j])
+                sums[i, j] = int(sums[i, j]) + pair + other
+
+
+def finishes(form: Form) -> bool:
+    """Whether `tiles` can finish the sums of the form in registers."""
+    return False
+
+
+@overload(finishes)
+def _finishes(form: Any) -> Callable[[Form], bool]:
+    emitted = form.instance_class is not PlainWords
+    return lambda form: emitted
