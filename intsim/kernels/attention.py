@@ -18,9 +18,9 @@ from .gemm import BLOCK, block_at, finished_block
 from .lookup import Lookup, lookup, whole_chunks
 from .packing import pack_panel, stage
 from .scaling import Scaling
-from .shiftmax_rows import Softmax, bytes_of_rows
+from .shiftmax_rows import Softmax, logits_as_bytes, logits_room
 from .threads import over_rows
-from .tile import packed_panels, scratch
+from .tile import packed_panels, scratch, whole_vectors
 from .weighting import pack_values, weigh, weighting
 
 
@@ -62,11 +62,11 @@ def _rows(
     out: IntArray,
 ) -> int:
     queries, tokens, depth = q.shape[1], k.shape[1], q.shape[2]
-    k_panels, k_correction = packed_panels(near, tokens, depth), np.empty(tokens, np.int32)
+    k_panels, k_correction = packed_panels(near, tokens, depth), np.zeros(whole_chunks(tokens), np.int32)
     staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
     sums, resumed = np.empty((1, BLOCK, near.columns), np.int32), np.zeros(BLOCK, np.int8)
-    logits = np.empty((BLOCK, tokens), room.dtype)
     near_logits = np.full((BLOCK, whole_chunks(tokens)), np.int8(-128))
+    logits = logits_room(near_logits, room)[:, : whole_vectors(near, tokens)]
     head = weighting(far, tokens, v.shape[2])
     packed = -1
     row = start
@@ -74,12 +74,12 @@ def _rows(
         h, first, rows = block_at(row, stop, queries)
         if h != packed:
             for p in range(k_panels.shape[0]):
-                pack_panel(near, k[h], p * near.columns, k_panels[p], k_correction)
+                pack_panel(near, k[h], p * near.columns, k_panels[p], k_correction[:tokens])
             pack_values(far, v[h], head)
             packed = h
         stage(near, q[h], first, rows, staged)
         finished_block(near, staged, rows, k_panels, k_correction, logits_end, resumed, sums, logits, 0)
-        bytes_of_rows(logits, rows, near_logits)
+        logits_as_bytes(logits, rows, tokens, near_logits)
         refused = weigh(far, near_logits, rows, tokens, softmax, how, head, context_end, out[h], first)
         if refused >= 0:
             return row + refused

@@ -27,8 +27,7 @@ def finish(
 ) -> None:
     """Emit the epilogue of a tile: `sums` by row and vector, into the rows of `out` from `row`, its columns from `first` on."""
     emitted = EMITTED[epilogue.kind.instance_class](code, epilogue, out, row, first)
-    for v in range(len(sums[0])):
-        emitted.column([line[v] for line in sums], v, bias.start())
+    emitted.tile(sums, bias.start())
 
 
 class TileShape(Protocol):
@@ -46,7 +45,7 @@ class Pair(NamedTuple):
 
 
 class _Constants(NamedTuple):
-    """Multiplier, rounding term and shift of the lanes of one vector."""
+    """Multiplier, rounding term and shift of the lanes of one vector; the shift of odd lanes may be less by 32 (`joined`)."""
 
     m: Pair
     add: Pair
@@ -102,24 +101,45 @@ class Arithmetic:
 
     def joined(self, value: Pair) -> ir.Value:
         """The vector of i32 whose lanes fit i32."""
-        low = self.builder.and_(value.even, ir.Constant(self.wide, [0xFFFFFFFF] * (self.lanes // 2)))
-        return self.builder.bitcast(self.builder.or_(low, self.builder.shl(value.odd, self.half)), self.vector)
+        return self.blended(Pair(value.even, self.builder.shl(value.odd, self.half)))
 
-    def clamped(self, value: ir.Value, lo: ir.Value, hi: ir.Value) -> ir.Value:
-        """Saturated to ``[lo, hi]``, vectors of i32."""
-        name = f"v{self.lanes}i32"
+    def blended(self, value: Pair) -> ir.Value:
+        """The low halves of the even lanes and the high halves of the odd ones as a vector of i32."""
+        even, odd = (self.builder.bitcast(lanes, self.vector) for lanes in value)
+        order = [i + self.lanes * (i % 2) for i in range(self.lanes)]
+        return self.builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(I32, self.lanes), order))
+
+    def packed(self, vectors: Sequence[ir.Value], kind: ir.IntType) -> ir.Value | None:
+        """Four vectors as bytes, or two as words, saturated; None where there are no such instructions."""
+        if self.lanes != 16 or len(vectors) * kind.width != I32.width:
+            return None
+        words = [
+            emit_call(self.builder, "llvm.x86.avx512.packssdw.512", ir.VectorType(ir.IntType(16), 32), a, b)
+            for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+        ]
+        # Each pack interleaves its operands by 128 bits.
+        if kind.width == 16:
+            return self._ordered(words[0], [8 * half + 2 * lane for lane in range(4) for half in (0, 1)], 64)
+        bytes_ = emit_call(self.builder, "llvm.x86.avx512.packsswb.512", ir.VectorType(kind, 64), *words)
+        return self._ordered(bytes_, [4 * lane + part for part in range(4) for lane in range(4)], 32)
+
+    def _ordered(self, value: ir.Value, order: list[int], bits: int) -> ir.Value:
+        parts = self.builder.bitcast(value, ir.VectorType(ir.IntType(bits), 512 // bits))
+        return self.builder.bitcast(self._shuffled(parts, order), value.type)
+
+    def clamped(self, value: ir.Value, limits: Pair) -> ir.Value:
+        """Saturated to the limits, i64 scalars."""
+        kind = value.type
+        lo, hi = (everywhere(self.builder, self.builder.trunc(limit, kind.element), kind.count) for limit in limits)
+        name = f"v{kind.count}i{kind.element.width}"
         return emit_call(
-            self.builder,
-            f"llvm.smin.{name}",
-            self.vector,
-            emit_call(self.builder, f"llvm.smax.{name}", self.vector, value, lo),
-            hi,
+            self.builder, f"llvm.smin.{name}", kind, emit_call(self.builder, f"llvm.smax.{name}", kind, value, lo), hi
         )
 
-    def limits(self, scaling: Value) -> tuple[ir.Value, ir.Value]:
-        """The ends of the format of a scaling, in every lane."""
-        lo, hi = (everywhere(self.builder, self.builder.trunc(scaling.field(name).value, I32), self.lanes) for name in ("lo", "hi"))
-        return lo, hi
+
+def _limits(scaling: Value) -> Pair:
+    """The ends of the format of a scaling."""
+    return Pair(*(scaling.field(name).value for name in ("lo", "hi")))
 
 
 class _Summed:
@@ -131,26 +151,45 @@ class _Summed:
         self.out, self.row, self.first = out, row, first
         self.prepare()
 
+    limits: Pair  # of the results, unless they are i32
+
     def prepare(self) -> None:
         """Load what is the same for all columns."""
 
-    def column(self, sums: Sequence[ir.Value], v: int, biases: ir.Value) -> None:
-        """Finish and store vector `v` of every row."""
-        index = self.builder.add(self.first, ir.Constant(I64, v * self.lanes))
-        bias = self.arithmetic.load(biases, index, self.arithmetic.vector)
-        constants = self.constants(index)
-        for i, value in enumerate(sums):
-            line = self.builder.add(self.row, ir.Constant(I64, i))
-            result = self.finished(self.builder.add(value, bias), constants, line, index)
-            narrow = ir.VectorType(self.out.element, self.lanes)
-            result = result if self.out.element == I32 else self.builder.trunc(result, narrow)
-            self.builder.store(result, self.arithmetic.pointer(self.out.at(line), index, narrow), align=1)
+    def tile(self, sums: Sequence[Sequence[ir.Value]], biases: ir.Value) -> None:
+        """Finish and store a tile of sums, by row and vector.
+
+        Vector after vector, so that its constants stay in registers for all rows; results take the registers of the sums.
+        """
+        lines = [self.builder.add(self.row, ir.Constant(I64, i)) for i in range(len(sums))]
+        indices = [self.builder.add(self.first, ir.Constant(I64, v * self.lanes)) for v in range(len(sums[0]))]
+        results: list[list[ir.Value]] = [[] for _ in sums]
+        for v, index in enumerate(indices):
+            bias, constants = self.arithmetic.load(biases, index, self.arithmetic.vector), self.constants(index)
+            for row, result, line in zip(sums, results, lines, strict=True):
+                result.append(self.finished(self.builder.add(row[v], bias), constants, line, index))
+        step = max(I32.width // self.out.element.width, 1) if self.lanes == 16 else 1
+        step = step if len(indices) % step == 0 else 1
+        for result, line in zip(results, lines, strict=True):
+            for v in range(0, len(indices), step):
+                self._store(result[v : v + step], line, indices[v])
+
+    def _store(self, results: Sequence[ir.Value], line: ir.Value, index: ir.Value) -> None:
+        element, arithmetic = self.out.element, self.arithmetic
+        value = arithmetic.packed(results, element) if element != I32 else None
+        if value is not None:
+            value = arithmetic.clamped(value, self.limits)
+        else:
+            (single,) = results
+            value = single if element == I32 else arithmetic.clamped(single, self.limits)
+            value = value if element == I32 else self.builder.trunc(value, ir.VectorType(element, self.lanes))
+        self.builder.store(value, arithmetic.pointer(self.out.at(line), index, value.type), align=1)
 
     def constants(self, index: ir.Value) -> Any:
         """Load what is the same for all rows of a vector of columns."""
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
-        """The result of one vector, i32."""
+        """The result of one vector, i32, before it is saturated."""
         return value
 
 
@@ -160,17 +199,17 @@ class _Scaled(_Summed):
     def prepare(self) -> None:
         scaling = self.epilogue.field("scaling")
         self.arrays = {name: scaling.field(name).start() for name in ("m", "add", "e")}
-        self.limits = self.arithmetic.limits(scaling)
+        self.limits = _limits(scaling)
 
     def constants(self, index: ir.Value) -> _Constants:
         arithmetic, double = self.arithmetic, ir.VectorType(I64, self.lanes)
         m = arithmetic.pair(arithmetic.load(self.arrays["m"], index, arithmetic.vector))
         add, e = (arithmetic.split(arithmetic.load(self.arrays[name], index, double)) for name in ("add", "e"))
-        return _Constants(m, add, e)
+        return _Constants(m, add, Pair(e.even, self.builder.sub(e.odd, arithmetic.half)))
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         arithmetic = self.arithmetic
-        return arithmetic.clamped(arithmetic.joined(arithmetic.rescaled(arithmetic.pair(value), constants)), *self.limits)
+        return arithmetic.blended(arithmetic.rescaled(arithmetic.pair(value), constants))
 
 
 class _Added(_Scaled):
@@ -182,17 +221,18 @@ class _Added(_Scaled):
         self.own, self.others = (
             _Constants(*(self.arithmetic.splat(arm.field(name).item()) for name in ("m", "add", "e"))) for arm in (own, other)
         )
-        self.sum_limits = self.arithmetic.limits(own)
+        self.inner, self.limits = self.limits, _limits(own)
         self.other = self.epilogue.field("other")
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         arithmetic = self.arithmetic
-        own = arithmetic.rescaled(arithmetic.pair(super().finished(value, constants, line, index)), self.own)
+        scaled = arithmetic.clamped(super().finished(value, constants, line, index), self.inner)
+        own = arithmetic.rescaled(arithmetic.pair(scaled), self.own)
         narrow = ir.VectorType(self.other.element, self.lanes)
         other = arithmetic.load(self.other.at(line), index, narrow)
         wide = arithmetic.rescaled(arithmetic.pair(self.builder.sext(other, arithmetic.vector)), self.others)
         total = Pair(*(self.builder.add(a, b) for a, b in zip(own, wide, strict=True)))
-        return arithmetic.clamped(arithmetic.joined(total), *self.sum_limits)
+        return arithmetic.joined(total)
 
 
 EMITTED: dict[type, type[_Summed]] = {Summed: _Summed, Scaled: _Scaled, Added: _Added}

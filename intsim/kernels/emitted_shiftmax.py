@@ -31,7 +31,7 @@ HALF = CHUNK // 2
 @overload(row_exponentials)
 def _row_exponentials(how: Any, row: Any, tokens: Any, top: Any, softmax: Any, e: Any, low: Any) -> Callable[..., int]:
     if how.instance_class is PlainLookup:
-        return plain_exponentials
+        return lambda how, row, tokens, top, softmax, e, low: plain_exponentials(row, tokens, top, softmax, e)
     in_order = low.dtype.bitwidth == 16  # bytes are packed in the order in which they were unpacked
 
     def whole(
@@ -52,7 +52,9 @@ def _row_probabilities(
     how: Any, e: Any, tokens: Any, f: Any, softmax: Any, split: Any, low: Any, high: Any
 ) -> Callable[..., int]:
     if how.instance_class is PlainLookup:
-        return plain_probabilities
+        return lambda how, e, tokens, f, softmax, split, low, high: plain_probabilities(
+            e, tokens, f, softmax, split, low, high
+        )
 
     def whole(
         how: Lookup,

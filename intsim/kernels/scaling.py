@@ -12,8 +12,14 @@ from ..arith import compiled as c_
 from ..arith.jit import kernel
 
 
+WIDEST = 64  # columns of the widest panel
+
+
 class Scaling(NamedTuple):
-    """The constants of one requantization, with one value per column, and the range of the result's format."""
+    """The constants of one requantization, with one value per column, and the range of the result's format.
+
+    Arrays are filled up to whole panels with the last column's values.
+    """
 
     m: IntArray  # int32
     e: IntArray  # int64, like the next two
@@ -24,7 +30,7 @@ class Scaling(NamedTuple):
     hi: int
     signless: bool  # `neg` is 0 in every column: negative products have no extra term
     uniform: bool  # signless, and the same for every column
-    quick: bool  # signless, `odd` is 0, and the result of any i32 fits i32 before it is saturated
+    quick: bool  # signless, `odd` is 0, shifts of at least 32, and the result of any i32 fits i32 before it is saturated
     quick_words: bool  # the same for any i16, whose result fits 31 bits
 
 
@@ -42,7 +48,8 @@ def _uniform(m: int, e: int, rounding: str, fmt: Format, columns: int) -> Scalin
 
 
 def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int) -> Scaling:
-    wide_m, wide_e = (np.broadcast_to(np.asarray(v, np.int64), columns) for v in (m, e))
+    filling = (0, -columns % WIDEST)
+    wide_m, wide_e = (np.pad(np.broadcast_to(np.asarray(v, np.int64), columns), filling, "edge") for v in (m, e))
     add, odd, neg = rounding_terms(wide_e, rounding)
     signless = not neg.any()
     return Scaling(
@@ -55,7 +62,7 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
         hi=fmt.hi,
         signless=signless,
         uniform=signless and bool((wide_m == wide_m[0]).all() and (wide_e == wide_e[0]).all()),
-        quick=signless and odd == 0 and _below(wide_m, wide_e, 0),
+        quick=signless and odd == 0 and _below(wide_m, wide_e, 0) and bool((wide_e >= 32).all()),
         quick_words=signless and odd == 0 and _below(wide_m, wide_e, 14),
     )
 

@@ -5,13 +5,14 @@ A row of i16 becomes one of i8 first (`bytes_of_rows`): below its floor the expo
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arith import INT32_MAX, IntArray
 from ..arith import compiled as c
-from ..arith.jit import kernel
+from ..arith.jit import kernel, overload
 from .forms import Form
 from .lookup import Lookup, whole_chunks
 
@@ -27,15 +28,41 @@ class Softmax(NamedTuple):
     wraps_sum: bool  # whether the sum wraps to i32; otherwise it saturates
 
 
+def logits_room(near: IntArray, room: IntArray) -> IntArray:
+    """A buffer for logits of the type of `room`: `near`, if that is i8, or another of its shape."""
+    return near
+
+
+@overload(logits_room)
+def _logits_room(near: Any, room: Any) -> Callable[[IntArray, IntArray], IntArray]:
+    if near.dtype == room.dtype:
+        return lambda near, room: near
+    return lambda near, room: np.empty(near.shape, room.dtype)
+
+
+def logits_as_bytes(logits: IntArray, rows: int, tokens: int, near: IntArray) -> None:
+    """Make `near` [., whole chunks] the first rows of logits as `bytes_of_rows`, filled with -128."""
+
+
+@overload(logits_as_bytes)
+def _logits_as_bytes(logits: Any, rows: Any, tokens: Any, near: Any) -> Callable[[IntArray, int, int, IntArray], None]:
+    if logits.dtype == near.dtype:  # they are in `near` already
+
+        def filled(logits: IntArray, rows: int, tokens: int, near: IntArray) -> None:
+            for i in range(rows):
+                near[i, tokens:] = -128
+
+        return filled
+    return lambda logits, rows, tokens, near: bytes_of_rows(logits[:, :tokens], rows, near)
+
+
 @kernel
 def bytes_of_rows(x: IntArray, rows: int, out: IntArray) -> None:
     """Compute ``out = 127 - min(max(x) - x, 255)`` for the first `rows` rows: i8, with the same differences up to 255."""
     for i in range(rows):
         row, target = x[i], out[i]
-        top = row[0]  # kept in its type, so that the loop is vectorized
-        for j in range(1, len(row)):
-            top = row[j] if row[j] > top else top
-        lowest, shift = np.int16(max(int(top) - 255, -32768)), 127 - int(top)
+        top = maximum(row)
+        lowest, shift = np.int16(max(top - 255, -32768)), 127 - top
         for j in range(len(row)):
             value = row[j] if row[j] > lowest else lowest
             target[j] = int(value) + shift
@@ -68,7 +95,7 @@ def weigh_rows(
     """Compute the probabilities of rows in two parts: `low` and, if the form splits them, the high bytes `high` (u8).
 
     `x` (i8), `low` and `high` are [., tokens, and what fills the last chunk]; the filling of `x` is -128, that of the others
-    is undefined. `counts` gets the number of high bytes of a row that are not 0; where it is 0, `high` is 0.
+    is undefined. `counts` gets the number of high bytes of a row that are not 0; where it is 0, `high` is undefined.
     Returns the first row whose wrapped sum is 0, or -1.
     """
     e = np.empty(x.shape[1], np.int32)
@@ -79,8 +106,6 @@ def weigh_rows(
             return i
         split = form.splits and share(softmax.exponentials[0], f, softmax.shift) > 255
         counts[i] = row_probabilities(how, e, tokens, f, softmax, split, low[i], high[i])
-        if form.splits and not split:
-            high[i] = 0
     return -1
 
 
@@ -114,9 +139,7 @@ def row_probabilities(
 
 
 @kernel
-def plain_exponentials(
-    how: Lookup, row: IntArray, tokens: int, top: int, softmax: Softmax, e: IntArray, low: IntArray
-) -> int:
+def plain_exponentials(row: IntArray, tokens: int, top: int, softmax: Softmax, e: IntArray) -> int:
     """`row_exponentials` element by element."""
     total = 0
     for j in range(tokens):
@@ -128,7 +151,7 @@ def plain_exponentials(
 
 @kernel
 def plain_probabilities(
-    how: Lookup, e: IntArray, tokens: int, f: np.int32, softmax: Softmax, split: bool, low: IntArray, high: IntArray
+    e: IntArray, tokens: int, f: np.int32, softmax: Softmax, split: bool, low: IntArray, high: IntArray
 ) -> int:
     """`row_probabilities` element by element."""
     for j in range(tokens):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arith import IntArray
-from ..arith.jit import overload
+from ..arith.jit import kernel, overload
 from .epilogue import Epilogue
 from .forms import Form, PlainWords
 
@@ -41,6 +41,13 @@ def _packed_panels(form: Any, columns: Any, depth: Any) -> Callable[[Form, int, 
         return np.empty((-(-columns // form.columns), -(-depth // form.group), form.columns * form.group), dtype)
 
     return room
+
+
+@kernel
+def whole_vectors(form: Form, columns: int) -> int:
+    """The number of columns with those that fill the last vectors of a tile."""
+    vectors = -(-(columns % form.columns) // form.lanes)
+    return columns // form.columns * form.columns + (vectors * form.lanes if vectors <= 2 else form.columns)
 
 
 def tiles(

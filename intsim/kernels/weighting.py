@@ -88,6 +88,9 @@ def weigh(
             count += head.counts[i]
         head.resumed[tile] = count > 0
         if form.splits and count > DENSE * tokens:
+            for i in range(start, stop):
+                if head.counts[i] == 0:
+                    head.high[i] = 0
             for p in range(head.sums.shape[0]):
                 high, sums = head.high[start : start + form.rows], head.sums[p, start : start + form.rows]
                 columns = min(form.columns, out.shape[1] - p * form.columns)
@@ -97,7 +100,10 @@ def weigh(
         elif count > 0:
             for i in range(start, stop):
                 for p in range(head.sums.shape[0]):
-                    high_sums(form, head.high[i], head.panels[p], head.sums[p, i])
+                    if head.counts[i] > 0:
+                        high_sums(form, head.high[i], head.panels[p], head.sums[p, i])
+                    else:
+                        head.sums[p, i] = 0
     finished_block(form, head.low, rows, head.panels, head.bias, epilogue, head.resumed, head.sums, out, row)
     return -1
 
