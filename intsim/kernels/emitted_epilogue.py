@@ -44,7 +44,7 @@ class Pair(NamedTuple):
     odd: ir.Value
 
 
-class _Constants(NamedTuple):
+class Rescaling(NamedTuple):
     """Multiplier, rounding term and shift of the lanes of one vector; the shift of odd lanes may be less by 32 (`joined`)."""
 
     m: Pair
@@ -72,10 +72,11 @@ class Arithmetic:
     def pair(self, value: ir.Value) -> Pair:
         """Both halves of a vector of i32."""
         both = self.builder.bitcast(value, self.wide)
-        return Pair(
-            self.builder.ashr(self.builder.shl(both, self.half), self.half),
-            self.builder.ashr(both, self.half),
-        )
+        return Pair(self.extended(both), self.builder.ashr(both, self.half))
+
+    def extended(self, value: ir.Value) -> ir.Value:
+        """The low halves of i64 lanes, sign-extended; a multiplication of i32 does it on its own."""
+        return self.builder.ashr(self.builder.shl(value, self.half), self.half)
 
     def split(self, value: ir.Value) -> Pair:
         """Both halves of a vector of as many i64 lanes."""
@@ -90,7 +91,7 @@ class Arithmetic:
     def _shuffled(self, value: ir.Value, order: list[int]) -> ir.Value:
         return self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, len(order)), order))
 
-    def rescaled(self, value: Pair, by: _Constants) -> Pair:
+    def rescaled(self, value: Pair, by: Rescaling) -> Pair:
         """``(value * m + add) >> e``."""
         return Pair(
             *(
@@ -135,6 +136,26 @@ class Arithmetic:
         return emit_call(
             self.builder, f"llvm.smin.{name}", kind, emit_call(self.builder, f"llvm.smax.{name}", kind, value, lo), hi
         )
+
+
+class Constants:
+    """The constants of a `Scaling`, column by column."""
+
+    def __init__(self, arithmetic: Arithmetic, arrays: dict[str, ir.Value], limits: Pair) -> None:
+        self.arithmetic, self.arrays, self.limits = arithmetic, arrays, limits
+
+    @classmethod
+    def of(cls, arithmetic: Arithmetic, scaling: Value) -> Constants:
+        """Those of a scaling."""
+        return cls(arithmetic, {name: scaling.field(name).start() for name in ("m", "add", "e")}, _limits(scaling))
+
+    def at(self, index: ir.Value) -> Rescaling:
+        """Those of the vector of columns from `index` on; the shifts of odd lanes leave the result in their high halves."""
+        arithmetic = self.arithmetic
+        double = ir.VectorType(I64, arithmetic.lanes)
+        m = arithmetic.pair(arithmetic.load(self.arrays["m"], index, arithmetic.vector))
+        add, e = (arithmetic.split(arithmetic.load(self.arrays[name], index, double)) for name in ("add", "e"))
+        return Rescaling(m, add, Pair(e.even, arithmetic.builder.sub(e.odd, arithmetic.half)))
 
 
 def _limits(scaling: Value) -> Pair:
@@ -197,15 +218,11 @@ class _Scaled(_Summed):
     """`Scaled`: constants per column."""
 
     def prepare(self) -> None:
-        scaling = self.epilogue.field("scaling")
-        self.arrays = {name: scaling.field(name).start() for name in ("m", "add", "e")}
-        self.limits = _limits(scaling)
+        self.scaling = Constants.of(self.arithmetic, self.epilogue.field("scaling"))
+        self.limits = self.scaling.limits
 
-    def constants(self, index: ir.Value) -> _Constants:
-        arithmetic, double = self.arithmetic, ir.VectorType(I64, self.lanes)
-        m = arithmetic.pair(arithmetic.load(self.arrays["m"], index, arithmetic.vector))
-        add, e = (arithmetic.split(arithmetic.load(self.arrays[name], index, double)) for name in ("add", "e"))
-        return _Constants(m, add, Pair(e.even, self.builder.sub(e.odd, arithmetic.half)))
+    def constants(self, index: ir.Value) -> Rescaling:
+        return self.scaling.at(index)
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         arithmetic = self.arithmetic
@@ -219,7 +236,7 @@ class _Added(_Scaled):
         super().prepare()
         own, other = self.epilogue.field("arm"), self.epilogue.field("other_arm")
         self.own, self.others = (
-            _Constants(*(self.arithmetic.splat(arm.field(name).item()) for name in ("m", "add", "e"))) for arm in (own, other)
+            Rescaling(*(self.arithmetic.splat(arm.field(name).item()) for name in ("m", "add", "e"))) for arm in (own, other)
         )
         self.inner, self.limits = self.limits, _limits(own)
         self.other = self.epilogue.field("other")

@@ -30,6 +30,7 @@ from ..arith import (
     I16,
     I32,
     INT32_MAX,
+    Division,
     FloatArray,
     IntArray,
     Overflow,
@@ -45,6 +46,8 @@ from ..arith import (
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.forms import Form, form_for
+from ..kernels.layernorm_rows import moments, normalise_rows
 from ..kernels.scaling import Scaling, scale_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
@@ -146,6 +149,31 @@ def _scaled_rows(
     return -1
 
 
+@kernel
+def _exact_rows(
+    start: int,
+    stop: int,
+    form: Form,
+    x: IntArray,
+    bias: IntArray,
+    mean_mode: int,
+    sqrt_mode: int,
+    scaling: Scaling,
+    out: IntArray,
+) -> int:
+    """`_scaled_rows` with exact sums, and halves that round down: the variance follows from the sums of a single pass."""
+    n = x.shape[1]
+    means, factors = np.empty(stop - start, np.int32), np.empty(stop - start, np.int32)
+    for row in range(start, stop):
+        total, squares = moments(form, x[row])
+        mean = c.round_divide(total, n, mean_mode)
+        v = squares - 2 * mean * total + n * mean * mean  # the sum of (x - mean)**2
+        means[row - start] = mean
+        factors[row - start] = INT32_MAX // max(c.isqrt(v, sqrt_mode), 1)
+    normalise_rows(form, x[start:stop], means, factors, bias, scaling, out[start:stop])
+    return -1
+
+
 def _codes(dialect: Dialect) -> tuple[int, int, int, int, bool]:
     """The choices of the dialect as the kernels take them."""
     wraps = dialect.overflow is Overflow.WRAP32
@@ -163,7 +191,12 @@ def fast(x: IntArray, bias: IntArray, dialect: Dialect, out: IntArray) -> IntArr
 def scaled_rows(x: IntArray, bias: IntArray, dialect: Dialect, scaling: Scaling, out: IntArray) -> None:
     """The fast implementation followed by a requantization, for results proved to be i32."""
     rows = rows_of(x)
-    over_rows(_scaled_rows, len(rows), rows, bias, *_codes(dialect), scaling, rows_of(out))
+    mean_mode, sqrt_mode, *_, wraps = _codes(dialect)
+    if dialect.variance is Variance.EXACT and dialect.layernorm_half is Division.FLOOR and not wraps:
+        form = form_for(np.dtype(np.int8))
+        over_rows(_exact_rows, len(rows), form, rows, bias, mean_mode, sqrt_mode, scaling, rows_of(out))
+    else:
+        over_rows(_scaled_rows, len(rows), rows, bias, *_codes(dialect), scaling, rows_of(out))
 
 
 def infer(x: TensorBound, bias: IntArray, dialect: Dialect) -> TensorBound:

@@ -1,0 +1,152 @@
+"""Layer norm and its requantization as LLVM code, for the choices of `layernorm_rows.normalise_rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils as _cgutils
+
+from ..arith import IntArray
+from ..arith.jit import intrinsic, overload
+from .emitted_epilogue import Arithmetic, Constants, Pair
+from .emitting import I32, I64, Value, emit_call, everywhere
+from .forms import Form, PlainWords
+from .layernorm_rows import moments, normalise_rows, plain_moments, plain_normalise_rows
+from .scaling import Scaling
+
+cgutils: Any = _cgutils  # its functions have no types
+ROWS = 4  # normalised at once, so that constants are read once for them
+
+
+@overload(moments)
+def _moments(form: Any, x: Any) -> Callable[[Form, IntArray], tuple[int, int]]:
+    if form.instance_class is PlainWords:
+        return lambda form, x: plain_moments(x, 0)
+    lanes = form.instance_class.SIZES[2]
+
+    def whole(form: Form, x: IntArray) -> tuple[int, int]:
+        groups = len(x) // lanes
+        total, squares = plain_moments(x, groups * lanes)
+        if groups == 0:
+            return total, squares
+        return total + _sum(form, x, groups, False), squares + _sum(form, x, groups, True)
+
+    return whole
+
+
+@overload(normalise_rows)
+def _normalise_rows(
+    form: Any, x: Any, means: Any, factors: Any, bias: Any, scaling: Any, out: Any
+) -> Callable[[Form, IntArray, IntArray, IntArray, IntArray, Scaling, IntArray], None]:
+    if form.instance_class is PlainWords:
+        return lambda form, x, means, factors, bias, scaling, out: plain_normalise_rows(
+            x, means, factors, bias, scaling, out, 0, 0
+        )
+    lanes = form.instance_class.SIZES[2]
+
+    def whole(
+        form: Form, x: IntArray, means: IntArray, factors: IntArray, bias: IntArray, scaling: Scaling, out: IntArray
+    ) -> None:
+        groups, rows = x.shape[1] // lanes, x.shape[0]
+        if not scaling.quick or groups == 0:
+            plain_normalise_rows(x, means, factors, bias, scaling, out, 0, 0)
+            return
+        whole_rows = rows // ROWS * ROWS
+        for row in range(0, whole_rows, ROWS):
+            _normalise(form, ROWS, x, row, means, factors, bias, scaling, out, groups)
+        for row in range(whole_rows, rows):
+            _normalise(form, 1, x, row, means, factors, bias, scaling, out, groups)
+        if groups * lanes < x.shape[1]:
+            plain_normalise_rows(x, means, factors, bias, scaling, out, 0, groups * lanes)
+
+    return whole
+
+
+@intrinsic(prefer_literal=True)
+def _sum(typing_context: Any, form: Any, x: Any, groups: Any, squared: Any) -> Any:
+    """The sum of elements, or of their squares, over whole vectors."""
+    lanes, square = form.instance_class.SIZES[2], squared.literal_value
+    vector, wide = ir.VectorType(I32, lanes), ir.VectorType(I64, lanes // 2)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
+        row = Value(signature.args[1], arguments[1], context, builder)
+        arithmetic, narrow = Arithmetic(builder, lanes), ir.VectorType(row.element, lanes)
+        kind = wide if square else vector
+        total = cgutils.alloca_once(builder, kind)
+        builder.store(ir.Constant(kind, [0] * kind.count), total)
+        start = row.start()
+        with cgutils.for_range(builder, arguments[2], intp=I64) as group:
+            first = builder.mul(group.index, ir.Constant(I64, lanes))
+            value = builder.sext(arithmetic.load(start, first, narrow), vector)
+            if square:  # below 2**31 each, or 2**30 exactly
+                pair = arithmetic.pair(builder.mul(value, value))
+                more = builder.add(pair.even, pair.odd)
+            else:
+                more = value
+            builder.store(builder.add(builder.load(total), more), total)
+        name = f"llvm.vector.reduce.add.v{kind.count}i{kind.element.width}"
+        result = emit_call(builder, name, kind.element, builder.load(total))
+        return result if square else builder.sext(result, I64)
+
+    return types.int64(form, x, types.int64, squared), generate
+
+
+@intrinsic(prefer_literal=True)
+def _normalise(
+    typing_context: Any,
+    form: Any,
+    count: Any,
+    x: Any,
+    row: Any,
+    means: Any,
+    factors: Any,
+    bias: Any,
+    scaling: Any,
+    out: Any,
+    groups: Any,
+) -> Any:
+    """Normalise and requantize `count` rows from `row` on, over whole vectors of columns."""
+    lanes, rows = form.instance_class.SIZES[2], count.literal_value
+    vector = ir.VectorType(I32, lanes)
+    names = ("form", "count", "x", "row", "means", "factors", "bias", "scaling", "out", "groups")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = {name: Value(*pair, context, builder) for name, *pair in zip(names, signature.args, arguments, strict=True)}
+        arithmetic = Arithmetic(builder, lanes)
+        lines = [builder.add(values["row"].value, ir.Constant(I64, i)) for i in range(rows)]
+        centres, by = (
+            [_scalar(builder, values[name].start(), line) for line in lines] for name in ("means", "factors")
+        )
+        centres = [everywhere(builder, mean, lanes) for mean in centres]
+        by = [everywhere(builder, builder.sext(factor, I64), lanes // 2) for factor in by]
+        narrow, element = ir.VectorType(values["x"].element, lanes), values["out"].element
+        starts, ends = ([values[name].at(line) for line in lines] for name in ("x", "out"))
+        constants = Constants.of(arithmetic, values["scaling"])
+        biases, one = values["bias"].start(), ir.Constant(arithmetic.wide, [1] * (lanes // 2))
+        with cgutils.for_range(builder, values["groups"].value, intp=I64) as group:
+            first = builder.mul(group.index, ir.Constant(I64, lanes))
+            offset = arithmetic.load(biases, first, vector)
+            offsets = (offset, builder.bitcast(builder.lshr(builder.bitcast(offset, arithmetic.wide), arithmetic.half), vector))
+            loaded = constants.at(first)
+            for start, end, mean, factor in zip(starts, ends, centres, by, strict=True):
+                centred = builder.sub(builder.sext(arithmetic.load(start, first, narrow), vector), mean)
+                halves = (builder.ashr(builder.mul(half, factor), one) for half in arithmetic.pair(centred))
+                # Only the low half of each i64 counts from here on, and there the sum fits.
+                shifted = (
+                    builder.bitcast(builder.add(builder.bitcast(half, vector), more), arithmetic.wide)
+                    for half, more in zip(halves, offsets, strict=True)
+                )
+                value = arithmetic.blended(arithmetic.rescaled(Pair(*map(arithmetic.extended, shifted)), loaded))
+                value = builder.trunc(arithmetic.clamped(value, constants.limits), ir.VectorType(element, lanes))
+                builder.store(value, arithmetic.pointer(end, first, value.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(form, count, x, row, means, factors, bias, scaling, out, groups), generate
+
+
+def _scalar(builder: Any, start: ir.Value, index: ir.Value) -> ir.Value:
+    """Element `index` of an array of i32."""
+    return builder.load(builder.inttoptr(builder.add(start, builder.mul(index, ir.Constant(I64, 4))), I32.as_pointer()))
