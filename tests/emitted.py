@@ -19,7 +19,9 @@ def tile_module(form: type[Form], vectors: int) -> str:
     module = ir.Module(NAME)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6), NAME)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    TileCode(form, vectors, builder).emit(*function.args)
+    code = TileCode(form, vectors, builder)
+    *_, sums, stride = function.args
+    code.store(code.sums(*function.args, ir.Constant(ir.IntType(1), 0)), sums, stride)
     builder.ret_void()
     return str(module)
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import kernel
-from .forms import Form, form_for, form_of_weights
 from .epilogue import Scaled, scaled_epilogue
+from .forms import Form, form_for, form_of_weights
 from .gemm import BLOCK, block_at, finished_block
 from .lookup import Lookup, lookup, whole_chunks
 from .packing import pack_panel, stage
 from .scaling import Scaling
-from .shiftmax_rows import Softmax, logits_as_bytes, logits_room
+from .shiftmax_rows import Softmax, logits_as_bytes, logits_room, no_mask
 from .threads import over_rows
 from .tile import packed_panels, scratch, whole_vectors
 from .weighting import pack_values, weigh, weighting
@@ -67,7 +67,7 @@ def _rows(
     sums, resumed = np.empty((1, BLOCK, near.columns), np.int32), np.zeros(BLOCK, np.int8)
     near_logits = np.full((BLOCK, whole_chunks(tokens)), np.int8(-128))
     logits = logits_room(near_logits, room)[:, : whole_vectors(near, tokens)]
-    head = weighting(far, tokens, v.shape[2])
+    head, mask = weighting(far, tokens, v.shape[2]), no_mask()
     packed = -1
     row = start
     while row < stop:
@@ -79,8 +79,8 @@ def _rows(
             packed = h
         stage(near, q[h], first, rows, staged)
         finished_block(near, staged, rows, k_panels, k_correction, logits_end, resumed, sums, logits, 0)
-        logits_as_bytes(logits, rows, tokens, near_logits)
-        refused = weigh(far, near_logits, rows, tokens, softmax, how, head, context_end, out[h], first)
+        logits_as_bytes(logits, rows, tokens, 0, mask, near_logits)
+        refused = weigh(far, near_logits, rows, tokens, 0, mask, softmax, how, head, context_end, out[h], first)
         if refused >= 0:
             return row + refused
         row += rows

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from llvmlite import ir
 
 from .emitting import I32, I64, Value, emit_call, everywhere
-from .epilogue import Added, Scaled, Summed
+from .epilogue import Added, Biased, Scaled, Summed
 
 
 def finish(
@@ -25,7 +25,7 @@ def finish(
     row: ir.Value,
     first: ir.Value,
 ) -> None:
-    """Emit the epilogue of a tile: `sums` by row and vector, into the rows of `out` from `row`, its columns from `first` on."""
+    """Emit the epilogue of a tile: `sums` by row and vector, into `out` from row `row` and column `first` on."""
     emitted = EMITTED[epilogue.kind.instance_class](code, epilogue, out, row, first)
     emitted.tile(sums, bias.start())
 
@@ -45,7 +45,7 @@ class Pair(NamedTuple):
 
 
 class Rescaling(NamedTuple):
-    """Multiplier, rounding term and shift of the lanes of one vector; the shift of odd lanes may be less by 32 (`joined`)."""
+    """Multiplier, rounding term and shift of the lanes of a vector; the shift of odd lanes may be less by 32 (`blended`)."""
 
     m: Pair
     add: Pair
@@ -120,7 +120,7 @@ class Arithmetic:
         ]
         # Each pack interleaves its operands by 128 bits.
         if kind.width == 16:
-            return self._ordered(words[0], [8 * half + 2 * lane for lane in range(4) for half in (0, 1)], 64)
+            return self._ordered(words[0], [2 * lane + half for half in (0, 1) for lane in range(4)], 64)
         bytes_ = emit_call(self.builder, "llvm.x86.avx512.packsswb.512", ir.VectorType(kind, 64), *words)
         return self._ordered(bytes_, [4 * lane + part for part in range(4) for lane in range(4)], 32)
 
@@ -229,27 +229,44 @@ class _Scaled(_Summed):
         return arithmetic.blended(arithmetic.rescaled(arithmetic.pair(value), constants))
 
 
-class _Added(_Scaled):
+class _Biased(_Scaled):
+    """`Biased`: the arm has one multiplier for all columns, what is added is scaled."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.own, self.inner = self._arm("arm"), self.limits
+        self.limits = _limits(self.epilogue.field("arm"))
+        self.other = self.epilogue.field("other")
+
+    def _arm(self, name: str) -> Rescaling:
+        arm = self.epilogue.field(name)
+        return Rescaling(*(self.arithmetic.splat(arm.field(part).item()) for part in ("m", "add", "e")))
+
+    def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
+        own = self._rescaled(value, constants, line, index)
+        return self.builder.add(self.arithmetic.joined(own), self._other(line, index))
+
+    def _rescaled(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> Pair:
+        scaled = self.arithmetic.clamped(super().finished(value, constants, line, index), self.inner)
+        return self.arithmetic.rescaled(self.arithmetic.pair(scaled), self.own)
+
+    def _other(self, line: ir.Value, index: ir.Value) -> ir.Value:
+        """The other branch as i32."""
+        value = self.arithmetic.load(self.other.at(line), index, ir.VectorType(self.other.element, self.lanes))
+        return value if self.other.element == I32 else self.builder.sext(value, self.arithmetic.vector)
+
+
+class _Added(_Biased):
     """`Added`: both arms have one multiplier for all columns."""
 
     def prepare(self) -> None:
         super().prepare()
-        own, other = self.epilogue.field("arm"), self.epilogue.field("other_arm")
-        self.own, self.others = (
-            Rescaling(*(self.arithmetic.splat(arm.field(name).item()) for name in ("m", "add", "e"))) for arm in (own, other)
-        )
-        self.inner, self.limits = self.limits, _limits(own)
-        self.other = self.epilogue.field("other")
+        self.others = self._arm("other_arm")
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
-        arithmetic = self.arithmetic
-        scaled = arithmetic.clamped(super().finished(value, constants, line, index), self.inner)
-        own = arithmetic.rescaled(arithmetic.pair(scaled), self.own)
-        narrow = ir.VectorType(self.other.element, self.lanes)
-        other = arithmetic.load(self.other.at(line), index, narrow)
-        wide = arithmetic.rescaled(arithmetic.pair(self.builder.sext(other, arithmetic.vector)), self.others)
-        total = Pair(*(self.builder.add(a, b) for a, b in zip(own, wide, strict=True)))
-        return arithmetic.joined(total)
+        own = self._rescaled(value, constants, line, index)
+        other = self.arithmetic.rescaled(self.arithmetic.pair(self._other(line, index)), self.others)
+        return self.arithmetic.joined(Pair(*(self.builder.add(a, b) for a, b in zip(own, other, strict=True))))
 
 
-EMITTED: dict[type, type[_Summed]] = {Summed: _Summed, Scaled: _Scaled, Added: _Added}
+EMITTED: dict[type, type[_Summed]] = {Summed: _Summed, Scaled: _Scaled, Added: _Added, Biased: _Biased}

@@ -12,7 +12,7 @@ from numba.core import cgutils as _cgutils
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
 from .emitted_epilogue import Arithmetic, Constants, Pair
-from .emitting import I32, I64, Value, emit_call, everywhere
+from .emitting import I32, I64, Value, emit_call, everywhere, named, pointer
 from .forms import Form, PlainWords
 from .layernorm_rows import moments, normalise_rows, plain_moments, plain_normalise_rows
 from .scaling import Scaling
@@ -111,15 +111,13 @@ def _normalise(
     """Normalise and requantize `count` rows from `row` on, over whole vectors of columns."""
     lanes, rows = form.instance_class.SIZES[2], count.literal_value
     vector = ir.VectorType(I32, lanes)
-    names = ("form", "count", "x", "row", "means", "factors", "bias", "scaling", "out", "groups")
+    names = "form count x row means factors bias scaling out groups"
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = {name: Value(*pair, context, builder) for name, *pair in zip(names, signature.args, arguments, strict=True)}
+        values = named(names, signature, arguments, context, builder)
         arithmetic = Arithmetic(builder, lanes)
         lines = [builder.add(values["row"].value, ir.Constant(I64, i)) for i in range(rows)]
-        centres, by = (
-            [_scalar(builder, values[name].start(), line) for line in lines] for name in ("means", "factors")
-        )
+        centres, by = ([_scalar(builder, values[name].start(), line) for line in lines] for name in ("means", "factors"))
         centres = [everywhere(builder, mean, lanes) for mean in centres]
         by = [everywhere(builder, builder.sext(factor, I64), lanes // 2) for factor in by]
         narrow, element = ir.VectorType(values["x"].element, lanes), values["out"].element
@@ -129,7 +127,8 @@ def _normalise(
         with cgutils.for_range(builder, values["groups"].value, intp=I64) as group:
             first = builder.mul(group.index, ir.Constant(I64, lanes))
             offset = arithmetic.load(biases, first, vector)
-            offsets = (offset, builder.bitcast(builder.lshr(builder.bitcast(offset, arithmetic.wide), arithmetic.half), vector))
+            odd = builder.lshr(builder.bitcast(offset, arithmetic.wide), arithmetic.half)
+            offsets = (offset, builder.bitcast(odd, vector))
             loaded = constants.at(first)
             for start, end, mean, factor in zip(starts, ends, centres, by, strict=True):
                 centred = builder.sub(builder.sext(arithmetic.load(start, first, narrow), vector), mean)
@@ -149,4 +148,4 @@ def _normalise(
 
 def _scalar(builder: Any, start: ir.Value, index: ir.Value) -> ir.Value:
     """Element `index` of an array of i32."""
-    return builder.load(builder.inttoptr(builder.add(start, builder.mul(index, ir.Constant(I64, 4))), I32.as_pointer()))
+    return builder.load(pointer(builder, builder.add(start, builder.mul(index, ir.Constant(I64, 4))), I32))

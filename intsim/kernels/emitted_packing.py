@@ -12,7 +12,7 @@ from numba.core import cgutils as _cgutils
 from ..arith import IntArray
 from ..arith.jit import intrinsic
 from .emitted_tile import dot
-from .emitting import I32, I64, Value, everywhere
+from .emitting import I32, I64, Value
 from .forms import Form, PlainWords
 
 cgutils: Any = _cgutils  # its functions have no types
@@ -31,7 +31,8 @@ def moving(kind: type[Form]) -> Callable[..., int]:
             if form.offset != 0:
                 for first in range(0, len(corrections), form.lanes):
                     _correct(form, panel, groups, first, corrections[first:])
-        return groups * form.group
+        done: int = groups * form.group
+        return done
 
     return whole
 
@@ -51,7 +52,8 @@ def interleaving(kind: type[Form]) -> Callable[..., int]:
             _interleave(form, rows, panel, groups, half)
         else:
             groups = 0
-        return groups * form.group
+        done: int = groups * form.group
+        return done
 
     return whole
 

@@ -11,17 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils as _cgutils
 
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
-from .emitted_lookup import BYTES, Planes, data
-from .emitting import I32, I64, emit_call, everywhere
+from .emitted_lookup import BYTES, Planes
+from .emitting import I32, I64, Value, emit_call, everywhere, named, pointer
 from .lookup import CHUNK, Lookup, PlainLookup
-from .shiftmax_rows import Softmax, plain_exponentials, plain_probabilities, row_exponentials, row_probabilities
+from .shiftmax_rows import (
+    Exponentials,
+    Mask,
+    Softmax,
+    plain_exponentials,
+    plain_probabilities,
+    row_exponentials,
+    row_probabilities,
+)
 
 cgutils: Any = _cgutils  # its functions have no types
 INTS, WORDS = ir.VectorType(I32, CHUNK // 4), ir.VectorType(ir.IntType(16), CHUNK // 2)
@@ -29,87 +36,201 @@ HALF = CHUNK // 2
 
 
 @overload(row_exponentials)
-def _row_exponentials(how: Any, row: Any, tokens: Any, top: Any, softmax: Any, e: Any, low: Any) -> Callable[..., int]:
+def _row_exponentials(
+    how: Any, x: Any, start: Any, count: Any, tokens: Any, first: Any, mask: Any, softmax: Any, room: Any, low: Any
+) -> Callable[..., None]:
     if how.instance_class is PlainLookup:
-        return lambda how, row, tokens, top, softmax, e, low: plain_exponentials(row, tokens, top, softmax, e)
+        return lambda how, x, start, count, tokens, first, mask, softmax, room, low: plain_exponentials(
+            x, start, count, tokens, first, mask, softmax, room
+        )
     in_order = low.dtype.bitwidth == 16  # bytes are packed in the order in which they were unpacked
 
     def whole(
-        how: Lookup, row: IntArray, tokens: int, top: int, softmax: Softmax, e: IntArray, low: IntArray
-    ) -> int:
-        chunks = len(row) // CHUNK
+        how: Lookup,
+        x: IntArray,
+        start: int,
+        count: int,
+        tokens: int,
+        first: int,
+        mask: Mask,
+        softmax: Softmax,
+        room: Exponentials,
+        low: IntArray,
+    ) -> None:
         if len(softmax.planes) == 2:
-            total = _exponentials(row, top, softmax.planes, e, chunks, 2, in_order)
+            _exponentials(x, start, count, tokens, first, mask, softmax, room, 2, in_order)
         else:
-            total = _exponentials(row, top, softmax.planes, e, chunks, 4, in_order)
-        return total - (len(row) - tokens) * int(softmax.exponentials[top + 128])
+            _exponentials(x, start, count, tokens, first, mask, softmax, room, 4, in_order)
 
     return whole
 
 
 @overload(row_probabilities)
 def _row_probabilities(
-    how: Any, e: Any, tokens: Any, f: Any, softmax: Any, split: Any, low: Any, high: Any
-) -> Callable[..., int]:
+    how: Any,
+    room: Any,
+    start: Any,
+    count: Any,
+    tokens: Any,
+    softmax: Any,
+    low: Any,
+    high: Any,
+    counts: Any,
+) -> Callable[..., None]:
     if how.instance_class is PlainLookup:
-        return lambda how, e, tokens, f, softmax, split, low, high: plain_probabilities(
-            e, tokens, f, softmax, split, low, high
+        return lambda how, room, start, count, tokens, softmax, low, high, counts: plain_probabilities(
+            room, start, count, tokens, softmax, low, high, counts
         )
 
     def whole(
         how: Lookup,
-        e: IntArray,
+        room: Exponentials,
+        start: int,
+        count: int,
         tokens: int,
-        f: np.int32,
         softmax: Softmax,
-        split: bool,
         low: IntArray,
         high: IntArray,
-    ) -> int:
-        chunks, planes = len(e) // CHUNK, len(softmax.planes)
-        if split:
-            if planes == 2:
-                return _probabilities(e, f, softmax.shift, low, high, chunks, 2, True)
-            return _probabilities(e, f, softmax.shift, low, high, chunks, 4, True)
-        if planes == 2:
-            return _probabilities(e, f, softmax.shift, low, high, chunks, 2, False)
-        return _probabilities(e, f, softmax.shift, low, high, chunks, 4, False)
+        counts: IntArray,
+    ) -> None:
+        if len(softmax.planes) == 2:
+            _probabilities(room, start, count, softmax.shift, low, high, counts, 2)
+        else:
+            _probabilities(room, start, count, softmax.shift, low, high, counts, 4)
 
     return whole
 
 
 @intrinsic(prefer_literal=True)
 def _exponentials(
-    typing_context: Any, row: Any, top: Any, table: Any, e: Any, chunks: Any, planes: Any, in_order: Any
+    typing_context: Any,
+    x: Any,
+    start: Any,
+    count: Any,
+    tokens: Any,
+    first: Any,
+    mask: Any,
+    softmax: Any,
+    room: Any,
+    planes: Any,
+    in_order: Any,
 ) -> Any:
-    """Store the exponentials as words, the low ones and behind them the high ones; their sum."""
-    count, ordered = planes.literal_value, in_order.literal_value
+    """Store the exponentials as words, the low ones and behind them the high ones, and their sums."""
+    names = "x start count tokens first mask softmax room planes in_order"
+    wide, ordered = planes.literal_value, in_order.literal_value
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
-        row_at, table_at, e_at = (data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 3))
-        code = Planes(builder)
-        code.load_planes(table_at, count)
-        ones = ir.Constant(INTS, [0x01010101] * INTS.count)
-        sums = [cgutils.alloca_once_value(builder, ir.Constant(INTS, [0] * INTS.count)) for _ in range(count)]
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = named(names, signature, arguments, context, builder)
+        emitted = _Exponentials(builder, values, wide, ordered)
+        with builder.if_else(values["mask"].field("whole").value) as (whole, masked):
+            with whole:
+                emitted.rows(masked=False)
+            with masked:
+                emitted.rows(masked=True)
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64, types.int64, types.int64, types.int64, mask, softmax, room, planes, in_order), generate
+
+
+class _Exponentials:
+    """Emits the exponentials of a row."""
+
+    def __init__(self, builder: Any, values: dict[str, Value], count: int, ordered: bool) -> None:
+        self.builder, self.values, self.count, self.ordered = builder, values, count, ordered
+        self.code = Planes(builder)
+        self.code.load_planes(values["softmax"].field("planes").start(), count)
+        self.chunks = builder.udiv(values["x"].length(1), ir.Constant(I64, CHUNK))
+        self.e, self.totals = values["room"].field("e"), values["room"].field("totals").start()
+        self.regions = values["mask"].field("regions").start()
+
+    def rows(self, masked: bool) -> None:
+        """Emit all rows."""
+        with cgutils.for_range(self.builder, self.values["count"].value, intp=I64) as row:
+            self._row(row.index, masked)
+
+    def _row(self, row: ir.Value, masked: bool) -> None:
+        builder, code = self.builder, self.code
+        line = builder.add(self.values["start"].value, row)
+        row_at, e_at = self.values["x"].at(line), self.e.at(row)
+        own = None
+        if masked:
+            own_at = builder.add(self.regions, builder.add(self.values["first"].value, line))
+            own = everywhere(builder, builder.load(builder.inttoptr(own_at, BYTES.element.as_pointer())), CHUNK)
+        lowest = ir.Constant(BYTES, [-128] * CHUNK)
+        tops = cgutils.alloca_once(builder, BYTES)
+        builder.store(lowest, tops)
+        with cgutils.for_range(builder, self.chunks, intp=I64) as chunk:
+            value = code.load(row_at, chunk.index)
+            if own is not None:
+                value = builder.select(self._seen(own, chunk.index), value, lowest)
+            builder.store(emit_call(builder, "llvm.smax.v64i8", BYTES, builder.load(tops), value), tops)
+        top = builder.sext(emit_call(builder, "llvm.vector.reduce.smax.v64i8", BYTES.element, builder.load(tops)), I64)
+        sums = [cgutils.alloca_once(builder, INTS) for _ in range(self.count)]
         for total in sums:
             builder.store(ir.Constant(INTS, [0] * INTS.count), total)
-        with cgutils.for_range(builder, arguments[4], intp=I64) as loop:
-            index = code.differences(row_at, loop.index, arguments[1])
-            found = [code.find(plane, code.spread(index) if ordered else index) for plane in range(count)]
-            for entries, total in zip(found, sums, strict=True):
-                bytes_ = builder.bitcast(entries, INTS)
-                more = emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", INTS, builder.load(total), bytes_, ones)
-                builder.store(more, total)
-            for word in range(count // 2):
+        with cgutils.for_range(builder, self.chunks, intp=I64) as chunk:
+            index = code.differences(row_at, chunk.index, top)
+            found = [code.find(plane, index) for plane in range(self.count)]
+            if own is not None:
+                found = self._masked(found, own, chunk.index)
+            self._add(found, sums)
+            if self.ordered:
+                found = [code.spread(entries) for entries in found]
+            for word in range(self.count // 2):
                 for half, pairs in enumerate(code.zipped(found[2 * word], found[2 * word + 1])):
-                    code.store(e_at, _half(builder, loop.index, arguments[4], word, half), pairs)
-        whole = ir.Constant(I64, 0)
-        for plane, total in enumerate(sums):
-            lanes = emit_call(builder, "llvm.vector.reduce.add.v16i32", I32, builder.load(total))
-            whole = builder.add(whole, builder.shl(builder.zext(lanes, I64), ir.Constant(I64, 8 * plane)))
+                    code.store(e_at, _half(builder, chunk.index, self.chunks, word, half), pairs)
+        total = self._whole(sums)
+        if own is None:
+            total = builder.sub(total, self._filling(top))
+        at = builder.add(self.totals, builder.mul(row, ir.Constant(I64, 8)))
+        builder.store(total, builder.inttoptr(at, I64.as_pointer()))
+
+    def _seen(self, own: ir.Value, chunk: ir.Value) -> ir.Value:
+        return self.builder.icmp_unsigned("==", self.code.load(self.regions, chunk), own)
+
+    def _masked(self, found: list[ir.Value], own: ir.Value, chunk: ir.Value) -> list[ir.Value]:
+        """The bytes of exponentials: `floor` for tokens that are not seen, 0 behind the last token."""
+        builder, seen = self.builder, self._seen(own, chunk)
+        lanes = builder.add(
+            everywhere(builder, builder.mul(chunk, ir.Constant(I64, CHUNK)), CHUNK),
+            ir.Constant(ir.VectorType(I64, CHUNK), list(range(CHUNK))),
+        )
+        inside = builder.icmp_signed("<", lanes, everywhere(builder, self.values["tokens"].value, CHUNK))
+        floor, nothing = self.values["mask"].field("floor").value, ir.Constant(BYTES, [0] * CHUNK)
+        result = []
+        for plane, entries in enumerate(found):
+            byte = builder.trunc(builder.lshr(floor, ir.Constant(I64, 8 * plane)), BYTES.element)
+            entries = builder.select(seen, entries, everywhere(builder, byte, CHUNK))
+            result.append(builder.select(inside, entries, nothing))
+        return result
+
+    def _add(self, found: list[ir.Value], sums: list[ir.Value]) -> None:
+        ones = ir.Constant(INTS, [0x01010101] * INTS.count)
+        for entries, total in zip(found, sums, strict=True):
+            before, groups = self.builder.load(total), self.builder.bitcast(entries, INTS)
+            self.builder.store(emit_call(self.builder, DOT, INTS, before, groups, ones), total)
+
+    def _whole(self, sums: list[ir.Value]) -> ir.Value:
+        """The sum of all lanes, i64; those of two planes together fit i32."""
+        builder, whole = self.builder, ir.Constant(I64, 0)
+        for word in range(self.count // 2):
+            low, high = (builder.load(total) for total in sums[2 * word : 2 * word + 2])
+            both = builder.add(low, builder.shl(high, ir.Constant(INTS, [8] * INTS.count)))
+            lanes = emit_call(builder, "llvm.vector.reduce.add.v16i32", I32, both)
+            whole = builder.add(whole, builder.shl(builder.zext(lanes, I64), ir.Constant(I64, 16 * word)))
         return whole
 
-    return types.int64(row, types.int64, table, e, types.int64, planes, in_order), generate
+    def _filling(self, top: ir.Value) -> ir.Value:
+        """What the elements behind the last token, -128, added to the sum."""
+        builder = self.builder
+        missing = builder.sub(self.values["x"].length(1), self.values["tokens"].value)
+        index = builder.mul(builder.add(top, ir.Constant(I64, 128)), ir.Constant(I64, 4))
+        at = builder.add(self.values["softmax"].field("exponentials").start(), index)
+        each = builder.sext(builder.load(builder.inttoptr(at, I32.as_pointer())), I64)
+        return builder.mul(missing, each)
+
+
+DOT = "llvm.x86.avx512.vpdpbusd.512"
 
 
 def _half(builder: Any, chunk: ir.Value, chunks: ir.Value, word: int, half: int) -> ir.Value:
@@ -120,54 +241,81 @@ def _half(builder: Any, chunk: ir.Value, chunks: ir.Value, word: int, half: int)
 
 @intrinsic(prefer_literal=True)
 def _probabilities(
-    typing_context: Any,
-    e: Any,
-    f: Any,
-    shift: Any,
-    low: Any,
-    high: Any,
-    chunks: Any,
-    planes: Any,
-    split: Any,
+    typing_context: Any, room: Any, start: Any, count: Any, shift: Any, low: Any, high: Any, counts: Any, planes: Any
 ) -> Any:
-    """Store the probabilities, or their low bytes and, if `split`, their high ones; the number of high ones that are not 0."""
-    words, parted, bytes_ = planes.literal_value // 2, split.literal_value, low.dtype.bitwidth == 8
+    """Store the probabilities, or their low bytes and, where a row splits, its high ones, and count them."""
+    names = "room start count shift low high counts planes"
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
-        e_at, low_at, high_at = (data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 4))
-        code = Planes(builder)
-        f_low = everywhere(builder, builder.trunc(arguments[1], WORDS.element), HALF)
-        f_high = everywhere(builder, builder.trunc(builder.lshr(arguments[1], ir.Constant(I32, 16)), WORDS.element), HALF)
-        further = builder.trunc(builder.sub(arguments[2], ir.Constant(I64, 16)), WORDS.element)
-        by, byte = everywhere(builder, further, HALF), ir.Constant(WORDS, [255] * HALF)
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = named(names, signature, arguments, context, builder)
+        emitted = _Probabilities(builder, values, planes.literal_value // 2)
+        with cgutils.for_range(builder, values["count"].value, intp=I64) as row:
+            if low.dtype.bitwidth == 16:
+                emitted.row(row.index, split=False)
+            else:
+                with builder.if_else(emitted.splits(row.index)) as (split, whole):
+                    with split:
+                        emitted.row(row.index, split=True)
+                    with whole:
+                        emitted.row(row.index, split=False)
+        return context.get_dummy_value()
+
+    return types.void(room, types.int64, types.int64, types.int64, low, high, counts, planes), generate
+
+
+class _Probabilities:
+    """Emits the probabilities of a row."""
+
+    def __init__(self, builder: Any, values: dict[str, Value], words: int) -> None:
+        self.builder, self.values, self.words, self.code = builder, values, words, Planes(builder)
+        room = values["room"]
+        self.e, self.factors, self.split_flags = (room.field(name) for name in ("e", "factors", "splits"))
+        self.chunks = builder.udiv(self.e.length(1), ir.Constant(I64, CHUNK))
+        further = builder.trunc(builder.sub(values["shift"].value, ir.Constant(I64, 16)), WORDS.element)
+        self.by = everywhere(builder, further, HALF)
+
+    def splits(self, row: ir.Value) -> ir.Value:
+        """Whether a row has high bytes."""
+        at = pointer(self.builder, self.split_flags.at(row), BYTES.element)
+        return self.builder.icmp_unsigned("!=", self.builder.load(at), ir.Constant(BYTES.element, 0))
+
+    def row(self, row: ir.Value, split: bool) -> None:
+        builder, code = self.builder, self.code
+        line = builder.add(self.values["start"].value, row)
+        e_at, low_at, high_at = self.e.at(row), self.values["low"].at(line), self.values["high"].at(line)
+        f = builder.load(pointer(builder, self.factors.at(row), I32))
+        word = WORDS.element
+        f_low = everywhere(builder, builder.trunc(f, word), HALF)
+        f_high = everywhere(builder, builder.trunc(builder.lshr(f, ir.Constant(I32, 16)), word), HALF)
         count = cgutils.alloca_once(builder, I64)
         builder.store(ir.Constant(I64, 0), count)
-        with cgutils.for_range(builder, arguments[5], intp=I64) as loop:
-            halves = []
-            for half in range(2):
-                e_words = [
-                    builder.bitcast(code.load(e_at, _half(builder, loop.index, arguments[5], word, half)), WORDS)
-                    for word in range(words)
-                ]
-                product = builder.add(_high_words(builder, e_words[0], f_low), builder.mul(e_words[0], f_high))
-                if words == 2:
-                    product = builder.add(product, builder.mul(e_words[1], f_low))
-                halves.append(builder.ashr(product, by))
-            if not bytes_:
+        with cgutils.for_range(builder, self.chunks, intp=I64) as chunk:
+            halves = [self._shares(e_at, chunk.index, half, f_low, f_high) for half in range(2)]
+            if self.values["low"].element == word:
                 for half, p in enumerate(halves):
-                    code.store(low_at, _half(builder, loop.index, arguments[5], 0, half), builder.bitcast(p, BYTES))
+                    code.store(low_at, _half(builder, chunk.index, self.chunks, 0, half), builder.bitcast(p, BYTES))
             else:
-                lows = (builder.and_(p, byte) for p in halves)
-                code.store(low_at, loop.index, emit_call(builder, PACK, BYTES, *lows))
-            if parted:
+                lows = (builder.and_(p, ir.Constant(WORDS, [255] * HALF)) for p in halves)
+                code.store(low_at, chunk.index, emit_call(builder, PACK, BYTES, *lows))
+            if split:
                 highs = (builder.lshr(p, ir.Constant(WORDS, [8] * HALF)) for p in halves)
                 packed = emit_call(builder, PACK, BYTES, *highs)
-                code.store(high_at, loop.index, packed)
+                code.store(high_at, chunk.index, packed)
                 some = builder.bitcast(builder.icmp_unsigned("!=", packed, ir.Constant(BYTES, [0] * CHUNK)), I64)
                 builder.store(builder.add(builder.load(count), emit_call(builder, "llvm.ctpop.i64", I64, some)), count)
-        return builder.load(count)
+        builder.store(builder.load(count), pointer(builder, self.values["counts"].at(line), I64))
 
-    return types.int64(e, types.int32, types.int64, low, high, types.int64, planes, split), generate
+    def _shares(self, e_at: ir.Value, chunk: ir.Value, half: int, f_low: ir.Value, f_high: ir.Value) -> ir.Value:
+        """The probabilities of half a chunk, as words."""
+        builder = self.builder
+        e = [
+            builder.bitcast(self.code.load(e_at, _half(builder, chunk, self.chunks, word, half)), WORDS)
+            for word in range(self.words)
+        ]
+        product = builder.add(_high_words(builder, e[0], f_low), builder.mul(e[0], f_high))
+        if self.words == 2:
+            product = builder.add(product, builder.mul(e[1], f_low))
+        return builder.ashr(product, self.by)
 
 
 PACK = "llvm.x86.avx512.packuswb.512"

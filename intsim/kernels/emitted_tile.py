@@ -14,9 +14,9 @@ from numba import types
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
 from .emitted_epilogue import finish
+from .emitting import I32, I64, emit_call, everywhere, named
 from .epilogue import Epilogue
 from .forms import Form, PlainWords
-from .emitting import I32, I64, Value, emit_call, everywhere
 from .tile import tiles
 
 Tiles: TypeAlias = Callable[
@@ -106,7 +106,7 @@ def _emitted(
     wide = vectors.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = {name: Value(*pair, context, builder) for name, *pair in zip(NAMES, signature.args, arguments, strict=True)}
+        values = named(NAMES, signature, arguments, context, builder)
         code = TileCode(form.instance_class, wide, builder)
         a, b, c = values["left"], values["panels"], values["sums"]
         tile_row, panel = (values[name].value for name in ("tile_row", "panel"))
@@ -126,7 +126,7 @@ def _emitted(
     return types.void(*arguments), generate
 
 
-NAMES = tuple("form vectors left tile_row panels panel resumed sums finishing epilogue bias out row".split())
+NAMES = "form vectors left tile_row panels panel resumed sums finishing epilogue bias out row"
 
 
 class TileCode:

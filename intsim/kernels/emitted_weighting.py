@@ -1,4 +1,4 @@
-"""The sums of the few high bytes of a row of probabilities, as LLVM code: only groups with one that is not 0 are multiplied."""
+"""The sums of the few high bytes of a row of probabilities, as LLVM code: only groups that are not 0 are multiplied."""
 
 from __future__ import annotations
 

@@ -62,3 +62,14 @@ class Value:
         """The first element of an array, as i64."""
         value = self._builder.load(self._builder.inttoptr(self.start(), self.element.as_pointer()))
         return value if self.element.width == I64.width else self._builder.sext(value, I64)
+
+
+def named(names: str, signature: Any, arguments: Any, context: Any, builder: Any) -> dict[str, Value]:
+    """The arguments of an intrinsic by their names, which are separated by blanks."""
+    pairs = zip(names.split(), signature.args, arguments, strict=True)
+    return {name: Value(kind, value, context, builder) for name, kind, value in pairs}
+
+
+def pointer(builder: Any, address: ir.Value, kind: ir.Type) -> ir.Value:
+    """The address as a pointer."""
+    return builder.inttoptr(address, kind.as_pointer())

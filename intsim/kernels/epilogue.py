@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-
 from ..arith import IntArray
 from ..arith import compiled as c
 from ..arith.jit import kernel, overload
@@ -44,7 +42,19 @@ class Added(NamedTuple):
     quick: bool
 
 
-Epilogue: TypeAlias = Summed | Scaled | Added
+class Biased(NamedTuple):
+    """``out = saturate(requant(sums + bias) scaled by `arm` + other)``, i8 or i16: `Added` with a scaled branch.
+
+    `other` is i32 [rows, columns, and what fills whole vectors]. The arm has one multiplier for all columns.
+    """
+
+    scaling: Scaling
+    arm: Scaling
+    other: IntArray
+    quick: bool
+
+
+Epilogue: TypeAlias = Summed | Scaled | Added | Biased
 
 
 def scaled_epilogue(scaling: Scaling) -> Scaled:
@@ -58,13 +68,18 @@ def added_epilogue(scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntAr
     return Added(scaling, *arms, other, quick)
 
 
+def biased_epilogue(scaling: Scaling, arm: Scaling, other: IntArray) -> Biased:
+    """The epilogue that requantizes and adds what is scaled already."""
+    return Biased(scaling, arm, other, scaling.quick and arm.quick_words)
+
+
 def finish_rows(epilogue: Epilogue, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
     """Finish the first rows of a buffer of sums, of the columns from `first` on, into `out` from row `row` on."""
 
 
 @overload(finish_rows)
 def _finish_rows(epilogue: Any, sums: Any, rows: Any, first: Any, bias: Any, out: Any, row: Any) -> Callable[..., None]:
-    finish: Callable[..., None] = {Summed: _sum_rows, Scaled: _scale_rows, Added: _add_rows}[epilogue.instance_class]
+    finish: Callable[..., None] = FINISH[epilogue.instance_class]
 
     return lambda epilogue, sums, rows, first, bias, out, row: finish(epilogue, sums, rows, first, bias, out, row)
 
@@ -102,3 +117,23 @@ def _add_rows(epilogue: Added, sums: IntArray, rows: int, first: int, bias: IntA
             for j in range(end - first):
                 own = scaled(int(total[j]), arm, first + j)
                 total[j] = c.saturate(own + scaled(int(right[j]), other_arm, first + j), lo, hi)
+
+
+@kernel
+def _bias_rows(epilogue: Biased, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
+    scale_rows(sums, rows, first, bias, epilogue.scaling, out, row)
+    arm = epilogue.arm
+    m, e, add, odd, neg = int(arm.m[0]), arm.e[0], arm.add[0], arm.odd, arm.neg[0]
+    end = min(first + sums.shape[1], out.shape[1])
+    for i in range(row, row + rows):
+        total, right = out[i, first:end], epilogue.other[i, first:end]
+        for j in range(end - first):
+            total[j] = c.saturate(c.round_terms(int(total[j]) * m, e, add, odd, neg) + int(right[j]), arm.lo, arm.hi)
+
+
+FINISH: dict[type, Callable[..., None]] = {
+    Summed: _sum_rows,
+    Scaled: _scale_rows,
+    Added: _add_rows,
+    Biased: _bias_rows,
+}

@@ -7,8 +7,8 @@ left-hand bytes, `offset` is added to the signed values, and its effect is subtr
 Instructions with saturating intermediate sums are not used: ``vpmaddubsw`` (sums of two products in 16 bits), ``vpdpbusds``
 and ``vpdpwssds``. Those used here wrap, so a sum that fits i32 is exact even if partial sums overflow.
 
-Probabilities of 16 bits are multiplied as bytes where there is an instruction for unsigned bytes: the low byte of each densely, and
-the high ones, of which a row has few, on their own (`weighting`).
+Probabilities of 16 bits are multiplied as bytes where there is an instruction for unsigned bytes: the low byte of each
+densely, and the high ones, of which a row has few, on their own (`weighting`).
 """
 
 from __future__ import annotations

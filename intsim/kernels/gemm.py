@@ -12,8 +12,8 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import kernel
-from .forms import Form, form_for
 from .epilogue import Epilogue, Summed, added_epilogue, finish_rows, scaled_epilogue
+from .forms import Form, form_for
 from .packing import pack_panel, stage
 from .scaling import Scaling
 from .threads import over_rows

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..arith import IntArray
 from ..arith.jit import kernel, overload
 from .forms import Form

@@ -11,7 +11,6 @@ from ..arith import Format, IntArray, rounding_terms
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 
-
 WIDEST = 64  # columns of the widest panel
 
 

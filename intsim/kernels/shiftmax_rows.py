@@ -19,6 +19,9 @@ from .lookup import Lookup, whole_chunks
 DIFFERENCES = 256
 
 
+TOGETHER = 4  # rows whose exponentials are kept at once, which stay in the L1 cache
+
+
 class Softmax(NamedTuple):
     """The constants of one shiftmax: the exponentials of ``0, -1 .. -255``, i32, in two layouts, and two parameters."""
 
@@ -40,20 +43,44 @@ def _logits_room(near: Any, room: Any) -> Callable[[IntArray, IntArray], IntArra
     return lambda near, room: np.empty(near.shape, room.dtype)
 
 
-def logits_as_bytes(logits: IntArray, rows: int, tokens: int, near: IntArray) -> None:
-    """Make `near` [., whole chunks] the first rows of logits as `bytes_of_rows`, filled with -128."""
+def logits_as_bytes(logits: IntArray, rows: int, tokens: int, first: int, mask: Mask, near: IntArray) -> None:
+    """Make `near` [., whole chunks] the first rows of logits as `bytes_of_rows`, filled with -128.
+
+    The rows belong to the tokens from `first` on.
+    """
 
 
 @overload(logits_as_bytes)
-def _logits_as_bytes(logits: Any, rows: Any, tokens: Any, near: Any) -> Callable[[IntArray, int, int, IntArray], None]:
+def _logits_as_bytes(logits: Any, rows: Any, tokens: Any, first: Any, mask: Any, near: Any) -> Callable[..., None]:
     if logits.dtype == near.dtype:  # they are in `near` already
 
-        def filled(logits: IntArray, rows: int, tokens: int, near: IntArray) -> None:
+        def filled(logits: IntArray, rows: int, tokens: int, first: int, mask: Mask, near: IntArray) -> None:
             for i in range(rows):
-                near[i, tokens:] = -128
+                for j in range(tokens, near.shape[1]):
+                    near[i, j] = -128
 
         return filled
-    return lambda logits, rows, tokens, near: bytes_of_rows(logits[:, :tokens], rows, near)
+
+    def narrowed(logits: IntArray, rows: int, tokens: int, first: int, mask: Mask, near: IntArray) -> None:
+        if mask.whole:
+            bytes_of_rows(logits[:, :tokens], rows, near)
+        else:
+            _seen_bytes(logits, rows, tokens, first, mask.regions, near)
+
+    return narrowed
+
+
+@kernel
+def _seen_bytes(x: IntArray, rows: int, tokens: int, first: int, regions: IntArray, out: IntArray) -> None:
+    """`bytes_of_rows` where a token sees only those of its region; what it does not see is undefined."""
+    for i in range(rows):
+        row, target, own = x[i], out[i], regions[first + i]
+        largest = np.int16(-32768)
+        for j in range(tokens):
+            largest = row[j] if row[j] > largest and regions[j] == own else largest
+        top = int(largest)
+        for j in range(tokens):
+            target[j] = min(max(int(row[j]) - top + 127, -128), 127)
 
 
 @kernel
@@ -75,38 +102,114 @@ def shiftmax_rows(x: IntArray, rows: int, softmax: Softmax, how: Lookup, out: In
     Returns the first row whose wrapped sum is 0, or -1.
     """
     tokens = x.shape[1]
-    width = whole_chunks(tokens)
-    row, e, result = np.full(width, np.int8(-128)), np.empty(width, np.int32), np.empty(width, out.dtype)
-    for i in range(rows):
-        row[:tokens] = x[i]
-        top = maximum(row)
-        f = reciprocal(row_exponentials(how, row, tokens, top, softmax, e, result), softmax)
-        if f == 0:
-            return i
-        row_probabilities(how, e, tokens, f, softmax, False, result, result)
-        out[i, :tokens] = result[:tokens]
+    room, mask, counts = exponentials_room(tokens), no_mask(), np.empty(TOGETHER, np.int64)
+    near = np.full((TOGETHER, whole_chunks(tokens)), np.int8(-128))
+    result = np.empty(near.shape, out.dtype)
+    for start in range(0, rows, TOGETHER):
+        count = min(TOGETHER, rows - start)
+        for i in range(count):
+            for j in range(tokens):
+                near[i, j] = x[start + i, j]
+        refused = _factors(near, 0, count, tokens, 0, mask, softmax, how, room, result)
+        if refused >= 0:
+            return start + refused
+        for i in range(count):
+            room.splits[i] = 0
+        row_probabilities(how, room, 0, count, tokens, softmax, result, near, counts)
+        for i in range(count):
+            for j in range(tokens):
+                out[start + i, j] = result[i, j]
     return -1
 
 
 @kernel
 def weigh_rows(
-    form: Form, x: IntArray, tokens: int, rows: int, softmax: Softmax, how: Lookup, low: IntArray, high: IntArray, counts: IntArray
+    form: Form,
+    x: IntArray,
+    tokens: int,
+    first: int,
+    rows: int,
+    mask: Mask,
+    softmax: Softmax,
+    how: Lookup,
+    room: Exponentials,
+    low: IntArray,
+    high: IntArray,
+    counts: IntArray,
 ) -> int:
-    """Compute the probabilities of rows in two parts: `low` and, if the form splits them, the high bytes `high` (u8).
+    """Compute the probabilities of rows: `low` and, if the form splits them, the high bytes `high` (u8).
 
     `x` (i8), `low` and `high` are [., tokens, and what fills the last chunk]; the filling of `x` is -128, that of the others
-    is undefined. `counts` gets the number of high bytes of a row that are not 0; where it is 0, `high` is undefined.
-    Returns the first row whose wrapped sum is 0, or -1.
+    is undefined. The rows belong to the tokens from `first` on. `counts` gets the number of high bytes of a row that are not
+    0; where it is 0, `high` is undefined. Returns the first row whose wrapped sum is 0, or -1.
     """
-    e = np.empty(x.shape[1], np.int32)
-    for i in range(rows):
-        top = maximum(x[i])
-        f = reciprocal(row_exponentials(how, x[i], tokens, top, softmax, e, low[i]), softmax)
-        if f == 0:
-            return i
-        split = form.splits and share(softmax.exponentials[0], f, softmax.shift) > 255
-        counts[i] = row_probabilities(how, e, tokens, f, softmax, split, low[i], high[i])
+    largest = softmax.exponentials[0]
+    for start in range(0, rows, TOGETHER):
+        count = min(TOGETHER, rows - start)
+        refused = _factors(x, start, count, tokens, first, mask, softmax, how, room, low)
+        if refused >= 0:
+            return start + refused
+        for i in range(count):
+            room.splits[i] = form.splits and share(largest, room.factors[i], softmax.shift) > 255
+        row_probabilities(how, room, start, count, tokens, softmax, low, high, counts)
     return -1
+
+
+@kernel
+def _factors(
+    x: IntArray,
+    start: int,
+    count: int,
+    tokens: int,
+    first: int,
+    mask: Mask,
+    softmax: Softmax,
+    how: Lookup,
+    room: Exponentials,
+    low: IntArray,
+) -> int:
+    """Compute the exponentials of rows from `start` on and the reciprocals of their sums; the first row without, or -1."""
+    row_exponentials(how, x, start, count, tokens, first, mask, softmax, room, low)
+    for i in range(count):
+        room.factors[i] = reciprocal(room.totals[i], softmax)
+    for i in range(count):
+        if room.factors[i] == 0:
+            return i
+    return -1
+
+
+class Mask(NamedTuple):
+    """Which tokens see each other: those of the same region; of a token that is not seen the exponential is `floor`."""
+
+    regions: IntArray  # i8 [tokens, and what fills the last chunk]
+    floor: int
+    whole: bool  # whether all tokens are in one region; `regions` is not read then
+
+
+class Exponentials(NamedTuple):
+    """Buffers for the exponentials of a few rows, of which the sum is known before their probabilities."""
+
+    e: IntArray  # i32 [TOGETHER, whole chunks]; `row_exponentials` decides its layout
+    totals: IntArray  # i64 [TOGETHER]
+    factors: IntArray  # i32 [TOGETHER]
+    splits: IntArray  # i8: whether some probability of the row passes a byte
+
+
+@kernel
+def exponentials_room(tokens: int) -> Exponentials:
+    """Room for rows of so many tokens."""
+    return Exponentials(
+        np.empty((TOGETHER, whole_chunks(tokens)), np.int32),
+        np.zeros(TOGETHER, np.int64),
+        np.zeros(TOGETHER, np.int32),
+        np.zeros(TOGETHER, np.int8),
+    )
+
+
+@kernel
+def no_mask() -> Mask:
+    """All tokens see each other."""
+    return Mask(np.zeros(1, np.int8), 0, True)
 
 
 @kernel
@@ -119,52 +222,92 @@ def maximum(row: IntArray) -> int:
 
 
 def row_exponentials(
-    how: Lookup, row: IntArray, tokens: int, top: int, softmax: Softmax, e: IntArray, low: IntArray
-) -> int:
-    """Compute the exponentials of a row with maximum `top`, for `row_probabilities` alone; the sum of those of its tokens.
+    how: Lookup,
+    x: IntArray,
+    start: int,
+    count: int,
+    tokens: int,
+    first: int,
+    mask: Mask,
+    softmax: Softmax,
+    room: Exponentials,
+    low: IntArray,
+) -> None:
+    """Compute the exponentials of `count` rows of `x` (i8, filled with -128) from `start` on, and their sums.
 
-    `row` (i8) and `e` (i32) fill whole chunks. The layout of `e` depends on `how` and on the type of `low`.
+    Row i belongs to token ``first + i``. The layout of the exponentials depends on `how` and the type of `low`, the
+    buffer that `row_probabilities` gets.
     """
-    return 0
 
 
 def row_probabilities(
-    how: Lookup, e: IntArray, tokens: int, f: np.int32, softmax: Softmax, split: bool, low: IntArray, high: IntArray
-) -> int:
-    """Compute the probabilities of a row from its exponentials and the reciprocal of their sum.
+    how: Lookup,
+    room: Exponentials,
+    start: int,
+    count: int,
+    tokens: int,
+    softmax: Softmax,
+    low: IntArray,
+    high: IntArray,
+    counts: IntArray,
+) -> None:
+    """Compute the probabilities of `count` rows, into rows from `start` on, from their exponentials and factors.
 
-    If `split`, `low` and `high` (u8) get their bytes. Returns the number of high bytes that are not 0, also among what fills the last chunk.
+    Of a row that splits, `low` and `high` (u8) get the bytes; `counts` gets the high bytes that are not 0, also among what
+    fills the last chunk.
     """
-    return 0
 
 
 @kernel
-def plain_exponentials(row: IntArray, tokens: int, top: int, softmax: Softmax, e: IntArray) -> int:
+def plain_exponentials(
+    x: IntArray, start: int, count: int, tokens: int, first: int, mask: Mask, softmax: Softmax, room: Exponentials
+) -> None:
     """`row_exponentials` element by element."""
-    total = 0
-    for j in range(tokens):
-        e[j] = softmax.exponentials[(top - int(row[j])) & 255]
-    for j in range(tokens):
-        total += int(e[j])
-    return total
+    exponentials, regions = softmax.exponentials, mask.regions
+    for i in range(count):
+        row, e = x[start + i], room.e[i]
+        if mask.whole:
+            top = maximum(row)
+            for j in range(tokens):
+                e[j] = exponentials[(top - int(row[j])) & 255]
+        else:
+            own = regions[first + start + i]
+            largest = np.int8(-128)
+            for j in range(tokens):
+                largest = row[j] if row[j] > largest and regions[j] == own else largest
+            for j in range(tokens):
+                e[j] = exponentials[(int(largest) - int(row[j])) & 255] if regions[j] == own else mask.floor
+        total = 0
+        for j in range(tokens):
+            total += int(e[j])
+        room.totals[i] = total
 
 
 @kernel
 def plain_probabilities(
-    e: IntArray, tokens: int, f: np.int32, softmax: Softmax, split: bool, low: IntArray, high: IntArray
-) -> int:
+    room: Exponentials,
+    start: int,
+    rows: int,
+    tokens: int,
+    softmax: Softmax,
+    low: IntArray,
+    high: IntArray,
+    counts: IntArray,
+) -> None:
     """`row_probabilities` element by element."""
-    for j in range(tokens):
-        e[j] = share(e[j], f, softmax.shift)
-    if not split:
+    for i in range(rows):
+        e, lows, highs, f = room.e[i], low[start + i], high[start + i], room.factors[i]
         for j in range(tokens):
-            low[j] = e[j]
-        return 0
-    count = 0
-    for j in range(tokens):
-        low[j], high[j] = int(e[j]) & 255, int(e[j]) >> 8
-        count += high[j] != 0
-    return count
+            e[j] = share(e[j], f, softmax.shift)
+        count = 0
+        if room.splits[i]:
+            for j in range(tokens):
+                lows[j], highs[j] = int(e[j]) & 255, int(e[j]) >> 8
+                count += highs[j] != 0
+        else:
+            for j in range(tokens):
+                lows[j] = e[j]
+        counts[start + i] = count
 
 
 @kernel

@@ -1,8 +1,8 @@
 """The weighted sum of values in attention, with probabilities as they come from shiftmax: wide, but almost all small.
 
-A row of probabilities sums to less than 2**15, so that at most 127 of them pass a byte. The low bytes are multiplied densely
-with the instructions for bytes, at twice the rate of words; the parts above are added first, group by group where there is one, or
-densely where they are many, as in a short row. Forms for words take probabilities as they are.
+A row of probabilities sums to less than 2**15, so that at most 127 of them pass a byte. The low bytes are multiplied
+densely with the instructions for bytes, at twice the rate of words; the sums of the high bytes come first, of only the
+groups that are not 0, or densely where these are many, as in a short row. Forms for words take probabilities as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .forms import Form
 from .gemm import BLOCK, finished_block
 from .lookup import Lookup, whole_chunks
 from .packing import pack_rows
-from .shiftmax_rows import Softmax, weigh_rows
+from .shiftmax_rows import Exponentials, Mask, Softmax, exponentials_room, weigh_rows
 from .tile import packed_panels, scratch, tiles
 
 DENSE = 0.75  # share of a tile's tokens with a high part, from which a second dense product is faster
@@ -34,6 +34,7 @@ class Weighting(NamedTuple):
     counts: IntArray  # of high bytes that are not 0, by row
     resumed: IntArray  # by tile, and one more that never is
     sums: IntArray  # [panels, BLOCK, columns]
+    exponentials: Exponentials
 
 
 @kernel
@@ -51,6 +52,7 @@ def weighting(form: Form, tokens: int, depth: int) -> Weighting:
         np.zeros(BLOCK, np.int64),
         np.zeros(BLOCK + 1, np.int8),
         np.empty((panels.shape[0], BLOCK, form.columns), np.int32),
+        exponentials_room(tokens),
     )
 
 
@@ -67,6 +69,8 @@ def weigh(
     logits: IntArray,
     rows: int,
     tokens: int,
+    first: int,
+    mask: Mask,
     softmax: Softmax,
     how: Lookup,
     head: Weighting,
@@ -76,9 +80,11 @@ def weigh(
 ) -> int:
     """Compute shiftmax of rows of logits (i8, filled as in `weigh_rows`) and the weighted sums, into `out` from `row` on.
 
-    Returns the first row without a result, or -1.
+    The rows belong to the tokens from `first` on. Returns the first row without a result, or -1.
     """
-    refused = weigh_rows(form, logits, tokens, rows, softmax, how, head.low, head.high, head.counts)
+    refused = weigh_rows(
+        form, logits, tokens, first, rows, mask, softmax, how, head.exponentials, head.low, head.high, head.counts
+    )
     if refused >= 0:
         return refused
     for tile in range(-(-rows // form.rows)):

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...arith import I32, IntArray, round_shift
-from ...kernels.scaling import scaling
-from ...kernels.window_attention import Biased, Seen, window_attention
+from ...arith import I8, I32, IntArray, round_shift
+from ...kernels.lookup import CHUNK
+from ...kernels.scaling import Scaling, scaling
+from ...kernels.window_attention import Seen, window_attention
 from ...ops.masked_shiftmax import undivided
 from ...ops.shiftmax import tables
 from ..graph import CONSTANT, Node, operator
@@ -53,25 +54,27 @@ def match(links: Links, node: Node) -> Step | None:
     if constants is None:
         return None
 
-    def make() -> Biased | None:
+    def make() -> tuple[Scaling, IntArray] | None:
         ma, ea, mc, ec = (int(arm) for arm in arms)
         scaled = round_shift(_value(bias).astype(np.int64) * mc, ec, dialect.requant_rounding)
-        fits = I32.holds(int(scaled.min()), int(scaled.max()))
-        return Biased(scaling(ma, ea, dialect.requant_rounding, fmt, tokens), scaled.astype(np.int32)) if fits else None
+        # Half of i32, so that the sum with scaled logits of 16 bits fits i32, too.
+        fits = scaled.min() >= I32.lo // 2 and scaled.max() <= I32.hi // 2
+        filled = np.pad(scaled, ((0, 0), (0, 0), (0, filling)))
+        return (scaling(ma, ea, dialect.requant_rounding, fmt, tokens), filled.astype(np.int32)) if fits else None
 
     windows, heads, tokens, depth = shapes[0]
-    fmt = links.tensor(chain.biased).fmt
+    fmt, filling = links.tensor(chain.biased).fmt, -tokens % CHUNK
     biased = links.prepared(chain.biased, "bias", make)
-    if biased is None:
-        return None
     regions = np.asarray(params.get("regions", np.zeros((windows, tokens), np.int8)))
-    seen = Seen(regions, undivided(regions), -int(params["x0"]))
+    if biased is None or not I8.holds(int(regions.min()), int(regions.max())):
+        return None
+    seen = Seen(np.pad(regions, ((0, 0), (0, filling))).astype(np.int8), undivided(regions), -int(params["x0"]))
     near, far = scaling_of(links, chain.requant), scaling_of(links, chain.context)
-    dtype, probabilities = links.tensor(chain.context).fmt.dtype, links.tensor(chain.softmax).fmt.dtype
+    dtype = links.tensor(chain.context).fmt.dtype
 
     def compute(inputs: Sequence[IntArray]) -> IntArray | None:
         out = np.empty((windows, tokens, heads, depth), dtype).swapaxes(1, 2)
-        rest = (near, logits_type, biased, constants, seen, probabilities, far, out)
+        rest = (near, logits_type, *biased, constants, seen, far, out)
         return out if window_attention(inputs[0], inputs[1], inputs[2], *rest) else None
 
     if all(len(links.users[part.name]) == 1 and part.name not in links.kept for part in bias):
