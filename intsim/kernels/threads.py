@@ -127,13 +127,60 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_team.cache_clear)  # a forked child does not have its parent's threads
 
 
+class Chain:
+    """Calls of `over_rows` that are put off, and then made one after the other by each thread on its own rows.
+
+    For calls in which row i of a result depends on row i of earlier results alone: between them no thread waits for another,
+    and its rows stay in its cache. The values of results are undefined until `finish`.
+    """
+
+    def __init__(self) -> None:
+        self._rows, self._calls = 0, list[tuple[Callable[..., int], tuple[Any, ...]]]()
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """In this context, calls of `over_rows` are put off; they must be of such kind, and compute every row."""
+        token = _chain.set(self)
+        try:
+            yield
+        finally:
+            _chain.reset(token)
+
+    def add(self, kernel: Callable[..., int], rows: int, arguments: tuple[Any, ...]) -> None:
+        """Put off one call; those of another number of rows are made first."""
+        if rows != self._rows:
+            self.finish()
+        self._rows = rows
+        self._calls.append((kernel, arguments))
+
+    def finish(self) -> None:
+        """Make all calls that were put off."""
+        calls, self._calls = self._calls, []
+        if calls:
+            over_rows(_one_by_one, self._rows, calls)
+
+
+_chain: ContextVar[Chain | None] = ContextVar("intsim_chain", default=None)
+
+
+def _one_by_one(start: int, stop: int, calls: list[tuple[Callable[..., int], tuple[Any, ...]]]) -> int:
+    for kernel, arguments in calls:
+        if kernel(start, stop, *arguments) >= 0:
+            raise AssertionError(f"{kernel}: a row of a chain was not computed")
+    return -1
+
+
 def over_rows(kernel: Callable[[int, int, *Arguments], int], rows: int, *arguments: *Arguments) -> int:
     """Call ``kernel(start, stop, *arguments)`` over all rows; the first row that could not be computed, or -1.
 
-    A kernel returns the first row of its range that it could not compute, or -1. The calling thread computes the first part
+    Where a `Chain` is collecting, the call is put off, and -1 returned. A kernel returns the first row of its range that it could not compute, or -1. The calling thread computes the first part
     itself, which halves the time spent waiting for threads to wake. Any number of threads may call at once: they share the
     workers, and each call has its own results.
     """
+    chain = _chain.get()
+    if chain is not None:
+        chain.add(kernel, rows, arguments)
+        return -1
     parts = min(_threads.get() or available(), rows)
     if parts <= 1:
         return kernel(0, rows, *arguments)
