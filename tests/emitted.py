@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import binding as llvm
 from llvmlite import ir
 
-from intsim.kernels.emitted_tile import TileCode
+from intsim.kernels.emitted_tile import tile_code
 from intsim.kernels.forms import Form
 
 NAME = "tile"
@@ -19,7 +19,7 @@ def tile_module(form: type[Form], vectors: int) -> str:
     module = ir.Module(NAME)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6), NAME)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    code = TileCode(form, vectors, builder)
+    code = tile_code(form, vectors, builder)
     *_, sums, stride = function.args
     code.store(code.sums(*function.args, ir.Constant(ir.IntType(1), 0)), sums, stride)
     builder.ret_void()

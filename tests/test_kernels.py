@@ -167,10 +167,15 @@ def test_rows_are_looked_up(variant: isa.Isa, columns: int, seed: int) -> None:
 PROCESSORS = {
     forms.VnniBytes: ("x86_64-linux-gnu", "+avx512f,+avx512bw,+avx512vnni", "vpdpbusd"),
     forms.VnniWords: ("x86_64-linux-gnu", "+avx512f,+avx512bw,+avx512vnni", "vpdpwssd"),
+    forms.VnniWeights: ("x86_64-linux-gnu", "+avx512f,+avx512bw,+avx512vnni", "vpdpbusd"),
+    forms.AvxVnniInt8Bytes: ("x86_64-linux-gnu", "+avx2,+avxvnni,+avxvnniint8", "vpdpbssd"),
+    forms.AvxVnniWeights: ("x86_64-linux-gnu", "+avx2,+avxvnni", "vpdpbusd"),
     forms.AvxVnniBytes: ("x86_64-linux-gnu", "+avx2,+avxvnni", "vpdpbusd"),
     forms.AvxVnniWords: ("x86_64-linux-gnu", "+avx2,+avxvnni", "vpdpwssd"),
     forms.Avx2Words: ("x86_64-linux-gnu", "+avx2", "vpmaddwd"),
     forms.DotprodBytes: ("aarch64-linux-gnu", "+neon,+dotprod", "sdot"),
+    forms.I8mmBytes: ("aarch64-linux-gnu", "+neon,+dotprod,+i8mm", "smmla"),
+    forms.I8mmWeights: ("aarch64-linux-gnu", "+neon,+dotprod,+i8mm", "usdot"),
 }
 
 
@@ -190,7 +195,7 @@ def test_a_tile_uses_its_instruction(form: type[forms.Form]) -> None:
 
 
 def test_every_form_of_a_variant_is_compiled_somewhere() -> None:
-    used = {*forms.BYTES.values(), *forms.WORDS.values()}
+    used = {*forms.BYTES.values(), *forms.WORDS.values(), *forms.WEIGHTS.values()}
     assert used == {*PROCESSORS, forms.PlainWords}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils as _cgutils
@@ -60,16 +61,16 @@ def interleaving(kind: type[Form]) -> Callable[..., int]:
 
 @intrinsic()
 def _move(typing_context: Any, form: Any, source: Any, panel: Any, groups: Any) -> Any:
-    """Move the groups of each row, 32 bits in the panel, to its column."""
+    """Move the groups of each row to its column of the panel."""
     kind = form.instance_class
     group = kind.SIZES[3]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, to = (Value(signature.args[i], arguments[i], context, builder) for i in (1, 2))
-        packed = ir.VectorType(ir.IntType(32 // group), group)
-        narrow = ir.VectorType(BYTE, group)
+        packed = ir.VectorType(BYTE if kind.RIGHT is np.int8 else ir.IntType(16), group)
+        narrow, size = ir.VectorType(BYTE, group), group * packed.element.width // 8
         with cgutils.for_range(builder, rows.length(0), intp=I64) as row:
-            row_at, column_at = rows.at(row.index), builder.add(to.start(), builder.mul(row.index, ir.Constant(I64, 4)))
+            row_at, column_at = rows.at(row.index), builder.add(to.start(), builder.mul(row.index, ir.Constant(I64, size)))
             with cgutils.for_range(builder, arguments[3], intp=I64) as at:
                 source_at = builder.add(row_at, builder.mul(at.index, ir.Constant(I64, group)))
                 value = builder.load(builder.inttoptr(source_at, narrow.as_pointer()), align=1)

@@ -19,6 +19,7 @@ from .epilogue import Epilogue
 from .forms import Form, PlainWords
 from .tile import tiles
 
+Sums: TypeAlias = list[list[ir.Value]]  # registers by row and vector
 Tiles: TypeAlias = Callable[
     [Form, IntArray, int, IntArray, int, int, IntArray, IntArray, bool, Epilogue, IntArray, IntArray, int], None
 ]
@@ -107,7 +108,7 @@ def _emitted(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values = named(NAMES, signature, arguments, context, builder)
-        code = TileCode(form.instance_class, wide, builder)
+        code = tile_code(form.instance_class, wide, builder)
         a, b, c = values["left"], values["panels"], values["sums"]
         tile_row, panel = (values[name].value for name in ("tile_row", "panel"))
         sums_at = c.at(tile_row)
@@ -154,7 +155,7 @@ class TileCode:
         c: ir.Value,
         c_stride: ir.Value,
         resumed: ir.Value,
-    ) -> list[list[ir.Value]]:
+    ) -> Sums:
         """Emit the loop; the registers of sums by row and vector. `groups` is at least 1; sums are `resumed` from `c`."""
         builder = self.builder
         entry, again = builder.block, builder.append_basic_block("again")
@@ -162,11 +163,35 @@ class TileCode:
         builder.cbranch(resumed, again, loop)
         builder.position_at_end(again)
         kept = [[builder.load(at, align=1) for at in row] for row in self._sums_at(c, c_stride)]
+        first = self.registers(kept)
         builder.branch(loop)
         builder.position_at_end(loop)
         zero = ir.Constant(self.vector, [0] * self.lanes)
         group = builder.phi(I64)
-        before = [[builder.phi(self.vector) for _ in range(self.vectors)] for _ in range(self.rows)]
+        before = [[builder.phi(self.vector) for _ in row] for row in first]
+        after = self.multiplied(before, a, a_stride, b, group)
+        following = builder.add(group, ir.Constant(I64, 1))
+        for block, value in ((entry, ir.Constant(I64, 0)), (again, ir.Constant(I64, 0)), (loop, following)):
+            group.add_incoming(value, block)
+        for row, start, sums in zip(before, first, after, strict=True):
+            for phi, resumed_at, value in zip(row, start, sums, strict=True):
+                for block, incoming in ((entry, zero), (again, resumed_at), (loop, value)):
+                    phi.add_incoming(incoming, block)
+        builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
+        builder.position_at_end(done)
+        return self.by_rows(after)
+
+    def registers(self, sums: Sums) -> Sums:
+        """The accumulators of sums by row and vector."""
+        return sums
+
+    def by_rows(self, registers: Sums) -> Sums:
+        """The sums by row and vector of accumulators."""
+        return registers
+
+    def multiplied(self, before: Sums, a: ir.Value, a_stride: ir.Value, b: ir.Value, group: ir.Value) -> Sums:
+        """The accumulators after one group of the depth."""
+        builder = self.builder
         here = builder.add(b, builder.mul(group, ir.Constant(I64, 4 * self.columns)))
         right = [
             builder.load(self.at(builder.add(here, ir.Constant(I64, 4 * self.lanes * v)), self.vector), align=1)
@@ -177,18 +202,9 @@ class TileCode:
             start = builder.add(a, builder.mul(a_stride, ir.Constant(I64, i)))
             left = self.spread(builder.add(start, builder.mul(group, ir.Constant(I64, 4))))
             after.append([dot(self.form, builder, sums, left, right[v]) for v, sums in enumerate(row)])
-        following = builder.add(group, ir.Constant(I64, 1))
-        for block, value in ((entry, ir.Constant(I64, 0)), (again, ir.Constant(I64, 0)), (loop, following)):
-            group.add_incoming(value, block)
-        for row, first, sums in zip(before, kept, after, strict=True):
-            for phi, start, value in zip(row, first, sums, strict=True):
-                for block, incoming in ((entry, zero), (again, start), (loop, value)):
-                    phi.add_incoming(incoming, block)
-        builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
-        builder.position_at_end(done)
         return after
 
-    def store(self, sums: list[list[ir.Value]], c: ir.Value, c_stride: ir.Value) -> None:
+    def store(self, sums: Sums, c: ir.Value, c_stride: ir.Value) -> None:
         """Store all sums."""
         for row, targets in zip(sums, self._sums_at(c, c_stride), strict=True):
             for value, at in zip(row, targets, strict=True):
@@ -199,3 +215,50 @@ class TileCode:
         rows = (self.builder.add(c, self.builder.mul(c_stride, ir.Constant(I64, i))) for i in range(self.rows))
         steps = [ir.Constant(I64, 4 * self.lanes * v) for v in range(self.vectors)]
         return [[self.at(self.builder.add(row, step), self.vector) for step in steps] for row in rows]
+
+
+class MatrixTileCode(TileCode):
+    """A tile by products of 2 x 8 by 8 x 2 bytes, whose accumulators hold two columns of two rows."""
+
+    def registers(self, sums: Sums) -> Sums:
+        return [
+            [self._halves(upper, lower, half) for upper, lower in zip(*sums[row : row + 2], strict=True) for half in (0, 2)]
+            for row in range(0, self.rows, 2)
+        ]
+
+    def by_rows(self, registers: Sums) -> Sums:
+        pairs = [list(zip(row[::2], row[1::2], strict=True)) for row in registers]
+        return [[self._halves(left, right, half) for left, right in row] for row in pairs for half in (0, 2)]
+
+    def _halves(self, a: ir.Value, b: ir.Value, half: int) -> ir.Value:
+        """Two lanes of each of two vectors, from lane `half` on."""
+        order = [half, half + 1, half + 4, half + 5]
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, 4), order))
+
+    def multiplied(self, before: Sums, a: ir.Value, a_stride: ir.Value, b: ir.Value, group: ir.Value) -> Sums:
+        builder, bytes_ = self.builder, ir.VectorType(ir.IntType(8), 16)
+        here = builder.add(b, builder.mul(group, ir.Constant(I64, 8 * self.columns)))
+        right = [
+            builder.load(self.at(builder.add(here, ir.Constant(I64, 16 * pair)), bytes_), align=1)
+            for pair in range(2 * self.vectors)
+        ]
+        after = []
+        for i, row in enumerate(before):
+            pair: ir.Value = ir.Constant(ir.VectorType(I64, 2), ir.Undefined)
+            for lane in range(2):
+                start = builder.add(a, builder.mul(a_stride, ir.Constant(I64, 2 * i + lane)))
+                at = self.at(builder.add(start, builder.mul(group, ir.Constant(I64, 8))), I64)
+                pair = builder.insert_element(pair, builder.load(at, align=1), ir.Constant(I32, lane))
+            left = builder.bitcast(pair, bytes_)
+            after.append(
+                [
+                    emit_call(builder, self.form.INSTRUCTION, self.vector, sums, left, column)
+                    for sums, column in zip(row, right, strict=True)
+                ]
+            )
+        return after
+
+
+def tile_code(form: type[Form], vectors: int, builder: Any) -> TileCode:
+    """The emitter of a form's tiles."""
+    return (MatrixTileCode if form.SIZES[3] == 8 else TileCode)(form, vectors, builder)

@@ -1,8 +1,9 @@
 """Forms: the memory layout of the operands of a product for one variant, and the instruction that multiplies them.
 
-A form divides the depth of a product into groups of 32 bits: four bytes, or two words. Its instruction multiplies the group
-of a row by the groups of a vector of columns and adds the sums to one vector of i32. Where the instruction takes unsigned
-left-hand bytes, `offset` is added to the signed values, and its effect is subtracted from the bias.
+A form divides the depth of a product into groups of 32 bits, four bytes or two words; products of matrices into eight bytes.
+Its instruction multiplies the group of a row by the groups of a vector of columns and adds the sums to one vector of i32.
+Where the instruction takes unsigned left-hand bytes, `offset` is added to the signed values, and its effect is subtracted
+from the bias.
 
 Instructions with saturating intermediate sums are not used: ``vpmaddubsw`` (sums of two products in 16 bits), ``vpdpbusds``
 and ``vpdpwssds``. Those used here wrap, so a sum that fits i32 is exact even if partial sums overflow.
@@ -90,6 +91,13 @@ class AvxVnniWeights(AvxVnniBytes):
     SIZES, SPLITS = (6, 16, 8, 4, 0), True
 
 
+class AvxVnniInt8Bytes(Form):
+    """i8 by i8, AVX-VNNI-INT8: ``vpdpbssd``, signed by signed, on 256 bits."""
+
+    SIZES, LEFT, RIGHT = (6, 16, 8, 4, 0), np.int8, np.int8
+    INSTRUCTION = "llvm.x86.avx2.vpdpbssd.256"
+
+
 class Avx2Words(Form):
     """i8 or i16 by i8, both widened to i16, AVX2: ``vpmaddwd`` and an addition."""
 
@@ -106,6 +114,22 @@ class DotprodBytes(Form):
     OPERAND = 8
 
 
+class I8mmBytes(Form):
+    """i8 by i8, Arm: ``smmla``, the products of two rows by two columns, eight bytes deep."""
+
+    SIZES, LEFT, RIGHT = (6, 16, 4, 8, 0), np.int8, np.int8
+    INSTRUCTION = "llvm.aarch64.neon.smmla.v4i32.v16i8"
+    OPERAND = 8
+
+
+class I8mmWeights(Form):
+    """Low bytes of probabilities by i8, Arm: ``usdot``, unsigned by signed."""
+
+    SIZES, LEFT, RIGHT, SPLITS = (6, 16, 4, 4, 0), np.uint8, np.int8, True
+    INSTRUCTION = "llvm.aarch64.neon.usdot.v4i32.v16i8"
+    OPERAND = 8
+
+
 class PlainWords(Form):
     """i8 or i16 by i8, both as i16, in plain Numba."""
 
@@ -115,22 +139,28 @@ class PlainWords(Form):
 
 BYTES: dict[Isa, type[Form]] = {
     Isa.VNNI: VnniBytes,
+    Isa.AVXVNNIINT8: AvxVnniInt8Bytes,
     Isa.AVXVNNI: AvxVnniBytes,
     Isa.AVX2: Avx2Words,
+    Isa.I8MM: I8mmBytes,
     Isa.DOTPROD: DotprodBytes,
     Isa.GENERIC: PlainWords,
 }
 WORDS: dict[Isa, type[Form]] = {
     Isa.VNNI: VnniWords,
+    Isa.AVXVNNIINT8: AvxVnniWords,
     Isa.AVXVNNI: AvxVnniWords,
     Isa.AVX2: Avx2Words,
+    Isa.I8MM: PlainWords,
     Isa.DOTPROD: PlainWords,
     Isa.GENERIC: PlainWords,
 }
 WEIGHTS: dict[Isa, type[Form]] = {
     Isa.VNNI: VnniWeights,
+    Isa.AVXVNNIINT8: AvxVnniWeights,
     Isa.AVXVNNI: AvxVnniWeights,
     Isa.AVX2: Avx2Words,
+    Isa.I8MM: I8mmWeights,
     Isa.DOTPROD: PlainWords,
     Isa.GENERIC: PlainWords,
 }

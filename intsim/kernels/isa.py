@@ -21,16 +21,20 @@ class Isa(StrEnum):
     """A variant of the kernels, by the instructions it uses, fastest first."""
 
     VNNI = "vnni"  # x86: AVX-512 with dot products of bytes and of words
+    AVXVNNIINT8 = "avxvnniint8"  # x86: dot products of signed bytes, too, 256 bits
     AVXVNNI = "avxvnni"  # x86: the same dot products on 256-bit vectors
     AVX2 = "avx2"  # x86: products of words added in pairs, 256 bits
+    I8MM = "i8mm"  # Arm: products of matrices of bytes, 128 bits
     DOTPROD = "dotprod"  # Arm: dot products of bytes, 128 bits
     GENERIC = "generic"  # plain Numba; runs anywhere
 
 
 NEEDS = {
     Isa.VNNI: {"avx512f", "avx512bw", "avx512vnni"},
+    Isa.AVXVNNIINT8: {"avx2", "avxvnni", "avxvnniint8"},
     Isa.AVXVNNI: {"avx2", "avxvnni"},
     Isa.AVX2: {"avx2"},
+    Isa.I8MM: {"neon", "dotprod", "i8mm"},
     Isa.DOTPROD: {"neon", "dotprod"},
     Isa.GENERIC: set(),
 }

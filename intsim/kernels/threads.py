@@ -173,9 +173,9 @@ def _one_by_one(start: int, stop: int, calls: list[tuple[Callable[..., int], tup
 def over_rows(kernel: Callable[[int, int, *Arguments], int], rows: int, *arguments: *Arguments) -> int:
     """Call ``kernel(start, stop, *arguments)`` over all rows; the first row that could not be computed, or -1.
 
-    Where a `Chain` is collecting, the call is put off, and -1 returned. A kernel returns the first row of its range that it could not compute, or -1. The calling thread computes the first part
-    itself, which halves the time spent waiting for threads to wake. Any number of threads may call at once: they share the
-    workers, and each call has its own results.
+    Where a `Chain` is collecting, the call is put off, and -1 returned. A kernel returns the first row of its range that it
+    could not compute, or -1. The calling thread computes the first part itself, which halves the time spent waiting for
+    threads to wake. Any number of threads may call at once: they share the workers, and each call has its own results.
     """
     chain = _chain.get()
     if chain is not None:
