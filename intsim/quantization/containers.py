@@ -12,7 +12,7 @@ import types
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from ..arith import AnyArray
 from ..errors import FileError
 from ..storage import npy
+from ..storage.inflation import require_bounded
 from .onnx_weights import exported_weights
 from .weight_sets import WeightSet, chosen, sets_in
 
@@ -149,6 +150,7 @@ def _pytorch(path: Path, weights: str | None) -> WeightSet[CheckpointTensor]:
         raise FileError(
             f"{path}: PyTorch files need torch: pip install 'intsim[torch]', or save the state dict as safetensors"
         ) from None
+    _require_bounded_members(path)
     try:
         with warnings.catch_warnings(), _plain_classes_allowed(torch):
             warnings.simplefilter("ignore")
@@ -161,7 +163,17 @@ def _pytorch(path: Path, weights: str | None) -> WeightSet[CheckpointTensor]:
         raise FileError(
             f"{path}: contains no state dict, neither at the top level nor under a name such as model or state_dict"
         )
+    stated = sum(value.numel() * value.element_size() for value in state.tensors.values())
+    require_bounded(path, stated, "its tensors")  # which may repeat what they hold
     return replace(state, tensors={name: _tensor(name, value, torch) for name, value in state.tensors.items()})
+
+
+def _require_bounded_members(path: Path) -> None:
+    """FileError where the members of a zip archive, as which torch saves, declare more than the file may become."""
+    declared = 0
+    with suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(path) as archive:  # torch says what it is not
+        declared = sum(info.file_size for info in archive.infolist())
+    require_bounded(path, declared, "its members")
 
 
 def _is_tensor(value: Any) -> bool:

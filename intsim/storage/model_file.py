@@ -21,7 +21,7 @@ from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
 from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
 from ..ops import REGISTRY
-from . import hdf5
+from . import hdf5, inflation
 from .golden_file import GoldenFile
 from .watch import require_finite
 
@@ -49,6 +49,7 @@ def load(path: str | Path) -> Graph:
     """The graph of a model file, with its bounds proved. FileError or GraphError if the file or the graph is not valid."""
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets), hdf5.damage_named(path):
+        inflation.require_bounded(path, sum(map(inflation.declared_bytes, datasets.values())), "its parameters")
         records = hdf5.load_json(datasets, "graph", path)
         choices = hdf5.json_attribute(file, "dialect", path, dict)
         config = hdf5.json_attribute(file, "config", path, dict)

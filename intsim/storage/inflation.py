@@ -1,0 +1,77 @@
+"""How much a file may become when it is read: what its compressed parts declare is held against this before any is inflated.
+
+Few bytes can stand for many: deflate writes a thousand zeros as one byte, other filters far more. A file may become 64 MiB
+whatever its size, and 64 times its size: networks and their tensors have compressed at most a few times.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import h5py
+
+from ..errors import FileError
+
+FREE, TIMES = 64 << 20, 64
+LARGEST_JSON = 16 << 20  # bytes of JSON text, of which every one may become forty in memory
+
+# The filters that h5py or HDF5 has built in, and how many bytes one stored byte can become. LZF copies 264 bytes by 3, n-bit
+# stores one bit of at most 64, szip counts up to 64 empty blocks of 32 numbers in a few bits. Scale-offset is in CONSTANT.
+BUILT_IN = {
+    h5py.h5z.FILTER_DEFLATE: 1040,
+    h5py.h5z.FILTER_SHUFFLE: 1,
+    h5py.h5z.FILTER_FLETCHER32: 1,
+    h5py.h5z.FILTER_LZF: 90,
+    h5py.h5z.FILTER_NBIT: 64,
+    h5py.h5z.FILTER_SZIP: 1 << 15,
+}
+CONSTANT = h5py.h5z.FILTER_SCALEOFFSET  # stores a chunk of equal numbers in its header alone
+CONSTANT_CHUNK = 16 << 20  # bytes of such a chunk
+CONSTANT_HEADER = 16  # least bytes of its header
+
+
+def most(path: Path) -> int:
+    """The most bytes that a file may become."""
+    return FREE + TIMES * path.stat().st_size
+
+
+def require_bounded(path: Path, declared: int, what: str) -> None:
+    """FileError where `what` of a file declares more bytes than the file may become."""
+    if declared > most(path):
+        raise FileError(
+            f"{path}: {what} would become {declared:,} bytes, more than a file of {path.stat().st_size:,} bytes may "
+            f"({most(path):,}); the file is damaged, or write it without compression"
+        )
+
+
+def declared_bytes(dataset: h5py.Dataset) -> int:
+    """The bytes of the values of a dataset; 0 where it has none, or strings and variable-length rows, which are never read."""
+    return 0 if dataset.shape is None or dataset.dtype.hasobject else math.prod(dataset.shape) * dataset.dtype.itemsize
+
+
+def unreadable(dataset: h5py.Dataset, path: Path) -> str:
+    """Why a dataset is not read; "" where nothing is wrong with its storage."""
+    if dataset.is_virtual or dataset.external:
+        return "stores its values in other files, which are not opened; copy them into the file"
+    if dataset.shape is None or dataset.dtype.hasobject:
+        return ""  # no values, or strings and variable-length rows, which are never read
+    plist = dataset.id.get_create_plist()
+    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    if unknown := filters - {*BUILT_IN, CONSTANT}:
+        return (
+            f"uses an HDF5 filter that h5py does not contain (number {min(unknown)}); write it with gzip or without a filter"
+        )
+    if missing := [number for number in filters if not h5py.h5z.filter_avail(number)]:
+        return f"uses an HDF5 filter that this h5py was built without (number {min(missing)}); write it with gzip"
+    stored, declared = dataset.id.get_storage_size(), declared_bytes(dataset)
+    held = stored * math.prod(BUILT_IN.get(number, 1) for number in filters)
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if CONSTANT in filters and chunk <= CONSTANT_CHUNK:
+        held = held // CONSTANT_HEADER * chunk
+    if declared > held or stored > path.stat().st_size:
+        cause = "the file is damaged" if stored else "its values were never written, or the file is damaged"
+        return f"declares {list(dataset.shape)} {dataset.dtype}, more than the file can hold; {cause}"
+    if dataset.chunks and chunk > max(FREE, declared):
+        return f"has chunks of {list(dataset.chunks)}, of which each would be inflated whole; write it in smaller ones"
+    return ""
