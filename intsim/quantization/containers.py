@@ -12,7 +12,7 @@ import types
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ _TORCH_ERRORS = (
 )
 CHECKPOINT_SUFFIXES = (".safetensors", ".npz", ".onnx", *PYTORCH_SUFFIXES)
 STATE, META = "state/", "meta"  # in archives of a state and recorded activations
+ZIP_START = b"PK\x03\x04"
 BFLOAT16 = "BF16"  # safetensors' name of it
 # Classes that only hold data, and stand beside the weights in checkpoints: arguments, and paths in them.
 PLAIN_CLASSES = [
@@ -170,9 +171,14 @@ def _pytorch(path: Path, weights: str | None) -> WeightSet[CheckpointTensor]:
 
 def _require_bounded_members(path: Path) -> None:
     """FileError where the members of a zip archive, as which torch saves, declare more than the file may become."""
-    declared = 0
-    with suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(path) as archive:  # torch says what it is not
-        declared = sum(info.file_size for info in archive.infolist())
+    with path.open("rb") as file:
+        if file.read(len(ZIP_START)) != ZIP_START:
+            return  # an older format of torch, which is not compressed
+    try:
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(info.file_size for info in archive.infolist())
+    except npy.UNZIPPABLE as error:
+        raise FileError(f"{path}: {_refusal(error)}") from None
     require_bounded(path, declared, "its members")
 
 
