@@ -21,7 +21,7 @@ import pytest
 
 from intsim.engine.graph import hash_of
 from intsim.errors import FileError
-from intsim.storage import inflation, npy, zips
+from intsim.storage import hdf5, inflation, npy, zips
 
 Cli = Callable[..., tuple[int, str, str]]
 PATCHES = "encoder.patches"
@@ -73,7 +73,7 @@ def test_a_parameter_that_inflates(line: str, twice: bool, cli: Cli) -> None:
     with h5py.File("model.h5", "r+") as file:
         zeros(file, "encoder.blocks.0.attn.qkv/weight", (11 * GIB, 1), twice)
     assert Path("model.h5").stat().st_size < 13 * MIB
-    refused(line, "more than the file can hold" if twice else "would become 11,811,160,064 bytes")
+    refused(line, "is compressed more than once" if twice else "would become 11,811,160,064 bytes")
 
 
 def test_parameters_that_inflate_together(cli: Cli) -> None:
@@ -143,6 +143,30 @@ def test_chunks_far_larger_than_their_dataset(cli: Cli) -> None:
         h5py.h5d.create(file.id, b"labels", h5py.h5t.NATIVE_INT8, space, plist).write_direct_chunk((0,), bytes(1000))
         reason = inflation.unreadable(file["labels"], Path("dump.h5"))
     assert reason == "has chunks of [1073741824], of which each would be inflated whole; write it in smaller ones"
+
+
+@pytest.mark.parametrize("line", ["inspect -m model.h5", "export model.h5 -o tb"])
+def test_a_chunk_that_holds_far_more_than_its_bytes(line: str, cli: Cli) -> None:
+    """HDF5 inflates the stream of a chunk to its end, and only then looks at how long it is."""
+    where = "encoder.blocks.0.attn.qkv/weight"
+    with h5py.File("model.h5", "r+") as file:
+        shape = (1 << 10, 1 << 10)
+        about = dict(file[where].attrs)
+        del file[where]
+        dataset = file.create_dataset(where, shape, np.int8, chunks=shape, compression="gzip")
+        dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(GIB), 1))
+        dataset.attrs.update(about)
+    refused(line, f"{where} is damaged (a chunk of it holds more than its size)")
+
+
+def test_large_chunks_are_read(tmp_path: Path) -> None:
+    value = np.random.default_rng(1).integers(-128, 128, (3, 1 << 20), np.int8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=value, chunks=(2, 1 << 20), compression="gzip", fletcher32=True, shuffle=True)
+        hdf5.store(file, "y", value)
+    with hdf5.reading_any(tmp_path / "a.h5") as (_, datasets):
+        for name in "xy":
+            np.testing.assert_array_equal(hdf5.Values(datasets[name], tmp_path / "a.h5", name)[1:], value[1:])
 
 
 # --- archives ---------------------------------------------------------------------------------------------------------

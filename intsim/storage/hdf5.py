@@ -117,9 +117,13 @@ class Values:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype = dataset.dtype
         self.chunks: tuple[int, ...] | None = dataset.chunks
+        self.looked_at = False
 
     def __getitem__(self, part: Any) -> IntArray:
         try:
+            if not self.looked_at:
+                inflation.require_bounded_chunks(self.dataset)
+                self.looked_at = True
             return np.asarray(self.dataset[part])
         except (OSError, RuntimeError, KeyError) as error:
             raise _damaged(f"{self.path}: {self.name} is", error) from None
@@ -236,7 +240,9 @@ def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) ->
     if (size := inflation.declared_bytes(datasets[name])) > inflation.LARGEST_JSON:
         raise FileError(f"{path}: its dataset {name!r} is {size:,} bytes of text, more than {inflation.LARGEST_JSON:,}")
     try:
-        return json.loads(np.asarray(datasets[name][()]).tobytes())
+        return json.loads(Values(datasets[name], Path(path), name)[()].tobytes())
+    except FileError:
+        raise
     except (ValueError, TypeError, RecursionError):
         raise FileError(f"{path}: its dataset {name!r} is not JSON text; the file is damaged") from None
 

@@ -7,6 +7,7 @@ whatever its size, and 64 times its size: networks and their tensors have compre
 from __future__ import annotations
 
 import math
+import zlib
 from pathlib import Path
 
 import h5py
@@ -29,6 +30,8 @@ BUILT_IN = {
 CONSTANT = h5py.h5z.FILTER_SCALEOFFSET  # stores a chunk of equal numbers in its header alone
 CONSTANT_CHUNK = 16 << 20  # bytes of such a chunk
 CONSTANT_HEADER = 16  # least bytes of its header
+PACKING = {*BUILT_IN, CONSTANT} - {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}  # of which one is enough
+UNSEEN = 512 << 20  # bytes that HDF5 may make of a chunk at once: it inflates the stream to its end, however long it is
 
 
 def most(path: Path) -> int:
@@ -56,14 +59,16 @@ def unreadable(dataset: h5py.Dataset, path: Path) -> str:
         return "stores its values in other files, which are not opened; copy them into the file"
     if dataset.shape is None or dataset.dtype.hasobject:
         return ""  # no values, or strings and variable-length rows, which are never read
-    plist = dataset.id.get_create_plist()
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    pipeline = _pipeline(dataset)
+    filters = set(pipeline)
     if unknown := filters - {*BUILT_IN, CONSTANT}:
         return (
             f"uses an HDF5 filter that h5py does not contain (number {min(unknown)}); write it with gzip or without a filter"
         )
     if missing := [number for number in filters if not h5py.h5z.filter_avail(number)]:
         return f"uses an HDF5 filter that this h5py was built without (number {min(missing)}); write it with gzip"
+    if sum(number in PACKING for number in pipeline) > 1:
+        return "is compressed more than once; write it with gzip alone"
     stored, declared = dataset.id.get_storage_size(), declared_bytes(dataset)
     held = stored * math.prod(BUILT_IN.get(number, 1) for number in filters)
     chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
@@ -75,3 +80,42 @@ def unreadable(dataset: h5py.Dataset, path: Path) -> str:
     if dataset.chunks and chunk > max(FREE, declared):
         return f"has chunks of {list(dataset.chunks)}, of which each would be inflated whole; write it in smaller ones"
     return ""
+
+
+def require_bounded_chunks(dataset: h5py.Dataset) -> None:
+    """OSError where a deflated chunk holds more than its bytes. Only those are looked at that could become `UNSEEN`."""
+    deflate = h5py.h5z.FILTER_DEFLATE
+    pipeline = _pipeline(dataset)
+    if deflate not in pipeline or dataset.id.get_storage_size() * BUILT_IN[deflate] <= UNSEEN:
+        return
+    place, size = pipeline.index(deflate), math.prod(dataset.chunks) * dataset.dtype.itemsize
+    large: list[tuple[int, ...]] = []
+
+    def look(chunk: h5py.h5d.StoreInfo) -> None:
+        if chunk.size * BUILT_IN[deflate] > UNSEEN and not chunk.filter_mask >> place & 1:
+            large.append(chunk.chunk_offset)
+
+    dataset.id.chunk_iter(look)
+    for start in large:
+        if not _ends_within(dataset.id.read_direct_chunk(start)[1], size):
+            raise OSError("a chunk of it holds more than its size")
+
+
+def _ends_within(stream: bytes, size: int) -> bool:
+    """Whether what zlib packed is no longer than `size`."""
+    inflater = zlib.decompressobj()
+    try:
+        while size >= 0 and not inflater.eof:
+            part = inflater.decompress(stream, min(size + 1, 1 << 20))
+            size, stream = size - len(part), inflater.unconsumed_tail
+            if not part and not stream:
+                return False  # it ends early
+    except zlib.error:
+        return False
+    return size >= 0
+
+
+def _pipeline(dataset: h5py.Dataset) -> list[int]:
+    """The numbers of the filters of a dataset, in the order in which they are applied on writing."""
+    plist = dataset.id.get_create_plist()
+    return [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]

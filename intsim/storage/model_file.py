@@ -150,7 +150,7 @@ def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -
             f"{path}: {name}: its parameter {key!r} is {dataset.dtype}, expected {_expected(op, key)}; "
             "quantize the weights first"
         )
-    return np.asarray(dataset[()])
+    return hdf5.Values(dataset, path, f"{name}/{key}")[()]
 
 
 def _expected(op: str, key: str) -> Format:
