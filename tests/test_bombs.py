@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import lzma
 import struct
 import subprocess
@@ -19,9 +18,10 @@ import h5py
 import numpy as np
 import pytest
 
-from intsim.engine.graph import hash_of
 from intsim.errors import FileError
 from intsim.storage import hdf5, inflation, npy, zips
+
+from checking import with_its_own_hash
 
 Cli = Callable[..., tuple[int, str, str]]
 PATCHES = "encoder.patches"
@@ -86,7 +86,9 @@ def test_parameters_that_inflate_together(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(("line", "path"), [("inspect -m model.h5", "model.h5"), ("diff golden.h5 golden.h5", "golden.h5")])
-@pytest.mark.parametrize(("size", "words"), [(GIB, "graph would become 1,073,741,824"), (60 * MIB, "62,914,560 bytes of text")])
+@pytest.mark.parametrize(
+    ("size", "words"), [(GIB, "graph would become 1,073,741,824"), (17 * MIB, "17,825,792 bytes of text")]
+)
 def test_a_graph_that_inflates(line: str, path: str, size: int, words: str, cli: Cli) -> None:
     with h5py.File(path, "r+") as file:
         zeros(file, "graph", (size,))
@@ -98,7 +100,7 @@ def test_a_list_of_digests_that_is_too_long(cli: Cli) -> None:
     refused("diff long.json golden.h5", "long.json: has 18,874,371 bytes, more than any file of digests")
 
 
-@pytest.mark.parametrize("line", ["export golden.h5 -o tb", f"diff golden.h5 golden.h5 --isolated -m model.h5"])
+@pytest.mark.parametrize("line", ["export golden.h5 -o tb", "diff golden.h5 golden.h5 --isolated -m model.h5"])
 def test_a_golden_tensor_that_inflates(line: str, cli: Cli) -> None:
     """All hashes of the list are right, as whoever makes such a file would see to."""
     with h5py.File("golden.h5", "r+") as file:
@@ -106,17 +108,6 @@ def test_a_golden_tensor_that_inflates(line: str, cli: Cli) -> None:
         zeros(file, PATCHES, shape).attrs["shape"] = shape
         with_its_own_hash(file)
     refused(line, f"{PATCHES} would become 4,294,967,296 bytes")
-
-
-def with_its_own_hash(file: h5py.File) -> None:
-    """Give a golden file the content hash of what it lists now."""
-    order = {node["name"]: i for i, node in enumerate(json.loads(file["graph"][()].tobytes()))}
-    listed = [
-        [name, file[name].attrs["format"], file[name].attrs["shape"].tolist(), file[name].attrs["sha256"]]
-        for name in sorted((name for name in file if name != "graph"), key=order.__getitem__)
-    ]
-    head = {"model": file.attrs["model_sha256"], "image": file.attrs["image_sha256"]}
-    file.attrs["content_sha256"] = hash_of({**head, "tensors": listed})
 
 
 def test_a_dump_that_inflates_is_not_read(cli: Cli) -> None:
@@ -261,7 +252,4 @@ def test_a_member_that_is_damaged_or_ends_early(method: int, tmp_path: Path) -> 
             stream.read()
         info.compress_size //= 2
         with zips.opened(archive, info) as stream, pytest.raises(EOFError, match="it ends early"):
-            while stream.read(1000):
-                pass
-
-
+            stream.read()

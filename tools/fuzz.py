@@ -214,7 +214,7 @@ class Cases:
         return file, damaged(self.content[file], draw), command
 
     def run(self, number: int, folder: Path) -> str:
-        """What is wrong with the end of a case in a copy of the whole files; "" where it ended as it should or is left out."""
+        """What is wrong with the end of a case in a copy of the whole files; "" where nothing is, or it is left out."""
         if self.left_out(number):
             return ""
         file, content, command = self.case(number)
@@ -379,7 +379,8 @@ def main(count: int, first: int, seconds: float, seed: int, workers: int, keep: 
     left_out = sum(map(cases.left_out, range(first, first + tried)))
     if left_out:
         click.echo(f"{left_out:,} cases of {PYTORCH} left out: torch is not installed (pip install 'intsim[torch]')")
-    click.echo(f"{tried - left_out:,} cases of {len(cases.content)} kinds of files in {took:,.0f} s: {len(failures)} failures")
+    done, kinds = tried - left_out, len(cases.content)
+    click.echo(f"{done:,} cases of {kinds} kinds of files in {took:,.0f} s: {len(failures)} failures")
     return 1 if failures else 0
 
 

@@ -1,7 +1,8 @@
 """Defensive HDF5 reading and reproducible writing, shared by model and golden files.
 
 Files are not trusted: soft and external links are not followed, filter plugins are never loaded, and declared sizes are
-checked against the file's size before any value is read (`inflation`). Text attributes may be strings or bytes, of any or of fixed length.
+checked against the file's size before any value is read (`inflation`). Text attributes may be strings or bytes, of any or of
+fixed length.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def load(path: str | Path) -> Graph:
     """The graph of a model file, with its bounds proved. FileError or GraphError if the file or the graph is not valid."""
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets), hdf5.damage_named(path):
-        inflation.require_bounded(path, sum(map(inflation.declared_bytes, datasets.values())), "its parameters")
+        declared = sum(map(inflation.declared_bytes, datasets.values()))
+        inflation.require_bounded(path, declared, "its parameters", inflation.TIMES_PARAMETERS)
         records = hdf5.load_json(datasets, "graph", path)
         choices = hdf5.json_attribute(file, "dialect", path, dict)
         config = hdf5.json_attribute(file, "config", path, dict)
