@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pytest
 
+from intsim.engine.graph import digest
 from intsim.errors import FileError
 from intsim.storage import hdf5, inflation, npy, zips
 
@@ -38,14 +39,20 @@ finally:
 """
 
 
-def refused(line: str, words: str) -> None:
-    """The command ends with one line that has `words`, within bounds of time and memory."""
+def ended(line: str) -> tuple[int, str, list[str]]:
+    """Exit code, standard output and errors of a command in a process of its own, within bounds of time and memory."""
     done = subprocess.run([sys.executable, "-c", MEASURED, *line.split()], capture_output=True, text=True, timeout=60)
-    said, peak = done.stderr.splitlines()
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert said.startswith("intsim: ")
-    assert words in said
+    *said, peak = done.stderr.splitlines()
     assert int(peak.split()[1]) << 10 < 600 * MIB, f"{peak} for {said}"
+    return done.returncode, done.stdout, said
+
+
+def refused(line: str, words: str) -> None:
+    """The command ends with one line that has `words`."""
+    code, out, said = ended(line)
+    assert (code, out, len(said)) == (2, "", 1), said
+    assert said[0].startswith("intsim: ")
+    assert words in said[0]
 
 
 def zeros(file: h5py.File, where: str, shape: tuple[int, ...], twice: bool = False) -> h5py.Dataset:
@@ -108,6 +115,18 @@ def test_a_golden_tensor_that_inflates(line: str, cli: Cli) -> None:
         zeros(file, PATCHES, shape).attrs["shape"] = shape
         with_its_own_hash(file)
     refused(line, f"{PATCHES} would become 4,294,967,296 bytes")
+
+
+def test_exported_text_is_not_held_whole(cli: Cli) -> None:
+    value = np.zeros((12 * MIB, 1), np.int8)
+    with h5py.File("golden.h5", "r+") as file:
+        about = dict(file[PATCHES].attrs) | {"shape": value.shape, "sha256": digest(value)}
+        del file[PATCHES]
+        file.create_dataset(PATCHES, data=value, compression="gzip").attrs.update(about)
+        with_its_own_hash(file)
+    code, _, said = ended(f"export golden.h5 --layers {PATCHES} -o tb")
+    assert (code, said) == (0, [])
+    assert (Path("tb") / f"{PATCHES}.hex").read_bytes() == b"00\n" * value.size
 
 
 def test_a_dump_that_inflates_is_not_read(cli: Cli) -> None:

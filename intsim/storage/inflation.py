@@ -31,7 +31,8 @@ BUILT_IN = {
 CONSTANT = h5py.h5z.FILTER_SCALEOFFSET  # stores a chunk of equal numbers in its header alone
 CONSTANT_CHUNK = 16 << 20  # bytes of such a chunk
 CONSTANT_HEADER = 16  # least bytes of its header
-PACKING = {*BUILT_IN, CONSTANT} - {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}  # of which one is enough
+PACKING = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SZIP}  # of bytes, of which one is enough
+SPARE = 64  # bytes by which other filters make a chunk longer, at most
 UNSEEN = 512 << 20  # bytes that HDF5 may make of a chunk at once: it inflates the stream to its end, however long it is
 
 
@@ -40,8 +41,8 @@ def require_bounded(path: Path, declared: int, what: str, times: int = TIMES) ->
     size = path.stat().st_size
     if declared > (most := times * (size + (1 << 20))):
         raise FileError(
-            f"{path}: {what} would become {declared:,} bytes, more than a file of {size:,} bytes may ({most:,}); the file is "
-            "damaged, or write it without compression"
+            f"{path}: {what} would become {declared:,} bytes, more than a file of {size:,} bytes may ({most:,}); the file "
+            "is damaged, or write it without compression"
         )
 
 
@@ -85,7 +86,7 @@ def require_bounded_chunks(dataset: h5py.Dataset) -> None:
     pipeline = _pipeline(dataset)
     if deflate not in pipeline or dataset.id.get_storage_size() * BUILT_IN[deflate] <= UNSEEN:
         return
-    place, size = pipeline.index(deflate), math.prod(dataset.chunks) * dataset.dtype.itemsize
+    place, size = pipeline.index(deflate), math.prod(dataset.chunks) * dataset.dtype.itemsize + SPARE
     large: list[tuple[int, ...]] = []
 
     def look(chunk: h5py.h5d.StoreInfo) -> None:
