@@ -99,7 +99,7 @@ def test_what_needs_torch_is_left_out_and_said(
     fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Cases keep their numbers; where torch is missing those of its files are counted, and nothing is run for them."""
-    monkeypatch.setattr(fuzz, "HAS_TORCH", False)
+    monkeypatch.setattr("fuzz_files.HAS_TORCH", False)
     monkeypatch.setattr(fuzz, "whole_files_do", lambda *_: None)
     fuzz.seeds(tmp_path)
     assert not (tmp_path / fuzz.PYTORCH).exists()
