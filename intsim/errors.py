@@ -62,10 +62,10 @@ class NotAScore(FileError):
 
 
 class AlteredGolden(FileError):
-    """The golden file `path` has other values of `tensor` than its hash says."""
+    """The golden file `path` has other values of `tensor` than its hash says; "" where its list of tensors was altered."""
 
-    def __init__(self, path: Path, tensor: str) -> None:
-        super().__init__(f"{path}: {tensor} does not match its recorded hash; the file was altered")
+    def __init__(self, path: Path, tensor: str, reason: str = "") -> None:
+        super().__init__(f"{path}: {reason or f'{tensor} does not match its recorded hash'}; the file was altered")
         self.path, self.tensor = path, tensor
 
 

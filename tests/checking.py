@@ -1,10 +1,12 @@
-"""Shared by the operator tests: strategies for inputs, and the comparison of both implementations with the oracle."""
+"""Shared by tests: strategies for inputs, the comparison of both implementations with the oracle, altered golden files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from intsim import ops
 from intsim.dialects import DIALECTS, RTL, Dialect
+from intsim.engine.graph import hash_of
 from intsim.ops import Op
 from intsim.vectors.generator import generate
 
@@ -132,3 +135,17 @@ def calls_of_vectors(op: Op, dialect: Dialect | None) -> Iterator[tuple[str, lis
         except (ValueError, TypeError):
             continue
         yield case.note, arrays, params
+
+
+# --- golden files ------------------------------------------------------------------------------------------------------
+
+
+def with_its_own_hash(file: h5py.File) -> None:
+    """Give a golden file the content hash of what it lists now."""
+    order = {node["name"]: i for i, node in enumerate(json.loads(file["graph"][()].tobytes()))}
+    listed = [
+        [name, file[name].attrs["format"], file[name].attrs["shape"].tolist(), file[name].attrs["sha256"]]
+        for name in sorted((name for name in file if name != "graph"), key=order.__getitem__)
+    ]
+    head = {"model": file.attrs["model_sha256"], "image": file.attrs["image_sha256"]}
+    file.attrs["content_sha256"] = hash_of({**head, "tensors": listed})

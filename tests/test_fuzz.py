@@ -88,9 +88,30 @@ def test_every_case_is_tried_and_failures_are_told(
 def test_a_case_is_the_same_every_time(fuzz: ModuleType, tmp_path: Path) -> None:
     fuzz.seeds(tmp_path)
     one, two = fuzz.Cases(3, tmp_path), fuzz.Cases(3, tmp_path)
-    assert [one.case(number) for number in range(50)] == [two.case(number) for number in range(50)]
-    damaged = [one.case(number) for number in range(200)]
-    assert sum(content != one.content[file] for file, content, _ in damaged) > 190
+    numbers = [number for number in range(200) if not one.left_out(number)]  # those of a kind that needs torch
+    damaged = [one.case(number) for number in numbers]
+    assert damaged == [two.case(number) for number in numbers]
+    assert len(numbers) > 190
+    assert sum(content != one.content[file] for file, content, _ in damaged) > 180
+
+
+def test_what_needs_torch_is_left_out_and_said(
+    fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Cases keep their numbers; where torch is missing those of its files are counted, and nothing is run for them."""
+    monkeypatch.setattr("fuzz_files.HAS_TORCH", False)
+    monkeypatch.setattr(fuzz, "whole_files_do", lambda *_: None)
+    fuzz.seeds(tmp_path)
+    assert not (tmp_path / fuzz.PYTORCH).exists()
+    cases = fuzz.Cases(0, tmp_path)
+    first = next(number for number in range(10_000) if cases.left_out(number))
+    assert cases.run(first, tmp_path / "no folder") == ""
+    arguments = ["--first", str(first), "--cases", "1", "--workers", "1", "--keep", str(tmp_path / "kept")]
+    assert fuzz.main(arguments, standalone_mode=False) == 0
+    said, total = capsys.readouterr().out.splitlines()
+    assert said == "1 cases of c.pth left out: torch is not installed (pip install 'intsim[torch]')"
+    assert total.startswith(f"0 cases of {len(fuzz.COMMANDS) - 1} kinds of files in ")
+    assert total.endswith(" s: 0 failures")
 
 
 def test_a_few_cases(fuzz: ModuleType, tmp_path: Path) -> None:

@@ -18,11 +18,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from intsim import resources
 from intsim.debugging.core import diff
+from intsim.engine.graph import digest
 from intsim.errors import AlteredGolden, FileError, IntsimError
 from intsim.storage import files, hdf5, watch
 from intsim.storage.pictures import read_labels, read_picture
 
+from checking import with_its_own_hash
 from networks import TINY
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -127,6 +130,64 @@ def test_a_heap_that_never_ends_is_refused(cli: Cli) -> None:
     assert "bad.h5: damaged, the HDF5 library does not survive reading it" in said
 
 
+def heap_objects(content: bytes) -> Iterator[int]:
+    """Where the objects of global heaps begin, in which text attributes lie: index, references and size, then the bytes.
+
+    A collection is "GCOL", its version, 1, and its size; the object with index 0 is the free space at its end.
+    """
+    start = content.find(b"GCOL\x01")
+    while start >= 0:
+        place, end = start + 16, start + struct.unpack("<Q", content[start + 8 : start + 16])[0]
+        while place + 16 <= end:
+            yield place
+            index, _, _, size = struct.unpack("<HHIQ", content[place : place + 16])
+            if index == 0:
+                break
+            place += 16 + -(-size // 8) * 8
+        start = content.find(b"GCOL\x01", start + 4)
+
+
+def looping(content: bytes) -> bytes:
+    """A file with one bit changed, so that an object of its heap has a size with which HDF5 does not come further."""
+    first = next(heap_objects(content))
+    index, _, _, size = struct.unpack("<HHIQ", content[first : first + 16])
+    assert (index, size >> 11 & 1) == (1, 0)
+    return content[: first + 9] + bytes([content[first + 9] ^ 8]) + content[first + 10 :]
+
+
+def test_one_bit_of_the_shipped_model(cli: Cli) -> None:
+    """Byte 2073, bit 3: a text attribute of the root of the file, which HDF5 looks for in the heap for ever."""
+    whole = resources.model().read_bytes()
+    spoilt = looping(whole)
+    assert [(i, a ^ b) for i, (a, b) in enumerate(zip(whole, spoilt, strict=True)) if a != b] == [(2073, 8)]
+    Path("bad.h5").write_bytes(spoilt)
+    for line in ("inspect -m bad.h5", "diff golden.h5 bad.h5", "export bad.h5 -o tb"):
+        begun = time.monotonic()
+        assert "bad.h5: damaged, the HDF5 library does not survive reading it" in refused(cli, line)
+        assert time.monotonic() - begun < 15, "two seconds of the processor, which others may use, too"
+
+
+def test_a_damaged_file_beside_a_golden_file(cli: Cli) -> None:
+    """The model of a golden file is looked for among the files beside it."""
+    Path("a.h5").write_bytes(looping(resources.model().read_bytes()))
+    code, out, _ = cli("diff golden.h5 golden.h5 --isolated")
+    assert code == 0
+    assert "identical" in out
+
+
+def test_a_look_that_is_interrupted_leaves_no_child(golden_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.selectors.DefaultSelector, "select", interrupted)
+    monkeypatch.setattr(watch, "_look", lambda *_: time.sleep(60))
+    watch._looked.cache_clear()
+    with pytest.raises(KeyboardInterrupt):
+        watch.require_finite(golden_file)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
 def test_a_file_is_looked_at_once_as_long_as_it_is_the_same(golden_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "g.h5"
     path.write_bytes(golden_file.read_bytes())
@@ -204,6 +265,63 @@ def test_an_altered_golden_file_is_refused(cli: Cli, golden_file: Path, tmp_path
     with pytest.raises(AlteredGolden):
         diff("golden.h5", golden_file)
     assert cli(f"diff {golden_file} golden.h5")[0] == 1, "a device's file may be altered by hand"
+
+
+READING = [  # commands that take a golden file at its word
+    "diff golden.h5 whole.h5",
+    "export golden.h5 -o tb",
+    "trace golden.h5 encoder.patches --at 0,0 -m model.h5",
+    "score golden.h5 -m model.h5",
+    "synth-fault golden.h5 --node encoder.patches --rule n+1 -m model.h5 -o fault.h5",
+]
+
+
+@pytest.mark.parametrize("line", READING)
+def test_tensors_that_were_taken_out_are_missed(line: str, cli: Cli, golden_file: Path) -> None:
+    """A file without its differing tensors must not be called identical; not even where its content hash was made anew."""
+    Path("whole.h5").write_bytes(golden_file.read_bytes())
+    missing = "labels is missing, and not among those that the file says it leaves out; the file was altered"
+    with h5py.File("golden.h5", "r+") as file:
+        del file["labels"]
+    assert missing in refused(cli, line)
+    with h5py.File("golden.h5", "r+") as file:
+        with_its_own_hash(file)
+    assert missing in refused(cli, line)
+
+
+@pytest.mark.parametrize("line", READING)
+def test_a_value_changed_together_with_its_hash(line: str, cli: Cli, golden_file: Path) -> None:
+    Path("whole.h5").write_bytes(golden_file.read_bytes())
+    with h5py.File("golden.h5", "r+") as file:
+        file[PATCHES][0, 0] ^= 1
+        file[PATCHES].attrs["sha256"] = digest(file[PATCHES][()])
+    assert "golden.h5: does not match its own content hash; the file was altered" in refused(cli, line)
+
+
+def test_an_altered_list_of_tensors_is_compared_where_that_is_asked_for(cli: Cli, golden_file: Path) -> None:
+    with h5py.File("golden.h5", "r+") as file:
+        del file["labels"]
+    code, _, err = cli(f"diff golden.h5 {golden_file} --force")
+    assert code == 0
+    assert "warning: golden.h5: labels is missing, and not among those that the file says it leaves out" in err
+    with pytest.raises(AlteredGolden) as caught:
+        diff("golden.h5", golden_file)
+    assert caught.value.tensor == ""
+
+
+@pytest.mark.parametrize("level", ["boundary", "full", "steps", "digest"])
+@pytest.mark.parametrize("layers", ["", "--layers 'encoder.blocks.0.*' --layers '!*norm*'"])
+def test_what_a_file_says_it_leaves_out_is_not_missed(level: str, layers: str, cli: Cli) -> None:
+    assert cli(f"golden picture.png -m model.h5 --level {level} {layers} -o less.h5")[0] == 0
+    assert cli("diff less.h5 golden.h5")[0] == 0
+
+
+def test_tensors_taken_out_of_digests_are_missed(cli: Cli) -> None:
+    assert cli("golden picture.png -m model.h5 --level digest -o d.json")[0] == 0
+    found = json.loads(Path("d.json").read_text())
+    del found["tensors"][3]
+    Path("d.json").write_text(json.dumps(found))
+    assert "is missing, and not among those that the file says it leaves out" in refused(cli, "diff d.json golden.h5")
 
 
 def test_an_empty_scale_is_refused(cli: Cli) -> None:

@@ -22,6 +22,8 @@ from intsim.engine.graph import Graph, digest
 from intsim.storage.golden_file import open_golden
 from intsim.storage.pictures import read_picture
 
+from checking import with_its_own_hash
+
 ROOT = Path(__file__).parent.parent
 COMMAND = "from intsim.cli.main import main; main(prog_name='intsim')"
 
@@ -128,6 +130,7 @@ def test_demo_reports_wrong_results(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with h5py.File(altered, "r+") as file:
         file["encoder.embedded"][3, 5] += 1
         file["encoder.embedded"].attrs["sha256"] = digest(file["encoder.embedded"][()])
+        with_its_own_hash(file)
     monkeypatch.setattr(resources, "golden_file", lambda: altered)
     with pytest.raises(SystemExit) as exited:
         main(["demo", "-o", str(tmp_path / "out")])

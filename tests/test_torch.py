@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,37 @@ def test_a_pickle_that_would_execute_code_is_refused(legacy: bool, tmp_path: Pat
     with pytest.raises(FileError, match=r"^c\.pth: "):
         read_checkpoint("c.pth", TINY)
     assert not Path("exploded").exists()
+
+
+def test_members_that_inflate_are_refused_before_torch_reads_them(tmp_path: Path) -> None:
+    """torch inflates members that are compressed, which it never writes, whole."""
+    torch.save({"a": torch.zeros(256 << 20, dtype=torch.uint8)}, tmp_path / "whole.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pth") as whole,
+        zipfile.ZipFile(tmp_path / "c.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed,
+    ):
+        for info in whole.infolist():
+            packed.writestr(info.filename, whole.read(info))
+    (tmp_path / "whole.pth").unlink()
+    with pytest.raises(FileError, match=r"c\.pth: its members would become 268,\d{3},\d{3} bytes, more than a file of "):
+        read_checkpoint(tmp_path / "c.pth", TINY)
+
+
+def test_tensors_that_repeat_one_number_are_refused(tmp_path: Path) -> None:
+    """A number and strides of 0 are a tensor of any size."""
+    state = {name: value.new_zeros(1).expand(1 << 14, 1 << 14) for name, value in original(TINY).state_dict().items()}
+    torch.save(state, tmp_path / "c.pth")
+    with pytest.raises(FileError, match=r"c\.pth: its tensors would become [\d,]+ bytes"):
+        read_checkpoint(tmp_path / "c.pth", TINY)
+
+
+def test_an_archive_that_python_cannot_list_is_not_given_to_torch(tmp_path: Path) -> None:
+    path = published(tmp_path, TINY)
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] = 127  # needs version 12.7 of the format
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"not a PyTorch checkpoint, or a truncated one \(zip file version 12\.7\)"):
+        read_checkpoint(path, TINY)
 
 
 def test_bad_pytorch_files_are_one_line_each(cli: Any) -> None:

@@ -23,111 +23,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import h5py
-import numpy as np
-from PIL import Image
-from safetensors.numpy import save_file
 
-import intsim
 from intsim.cli.main import main as intsim_command
-from intsim.quantization.synth import random_picture, random_weights
-from intsim.vectors import generate
 
-CONFIG = {
-    "name": "fuzzed",
-    "image_size": [16, 24],
-    "patch_size": 8,
-    "d_model": 16,
-    "n_heads": 2,
-    "n_layers": 1,
-    "n_cls": 3,
-    "normalization": "vit",
-    "decoder": {"name": "linear"},
-}
-NODE = "encoder.blocks.0.norm1.requant"
-PROCESSOR_SECONDS, WALL_SECONDS, MEMORY = 20, 120, 2 << 30
+from fuzz_files import COMMANDS, NODE, PYTORCH, seeds
+
+PROCESSOR_SECONDS, WALL_SECONDS, MEMORY = 5, 120, 1 << 30
 MEMORY_FOLDER = Path("/dev/shm")  # files in memory, where the system has such a folder
 RENEWED = 2000  # cases, after which a worker is replaced by a new process
-MAP = f'[[tensor]]\ndevice = "t.{{kind}}"\nnode = "{NODE}"\n'
 LONG = [b"9" * 5000, b"1e999999", b"-", b"\x00", b"\xff\xff\xff\xff", b"[" * 5000, b"inf", b"18446744073709551616"]
-
-# The file that is damaged, and the commands that read it.
-COMMANDS: dict[str, list[str]] = {
-    "golden.h5": [
-        "diff golden.h5 other.h5",
-        "export golden.h5 -o tb --dry-run",
-        f"trace golden.h5 {NODE} --at 0,0 -m model.h5",
-        f"synth-fault golden.h5 --node {NODE} --rule n-1 -m model.h5 -o fault.h5",
-    ],
-    "other.h5": ["diff golden.h5 other.h5", "diff golden.h5 other.h5 --json --scaled"],
-    "model.h5": ["inspect -m model.h5", "export model.h5 -o tb --dry-run"],
-    "dump.npz": ["diff golden.h5 dump.npz"],
-    "npy/" + NODE + ".npy": ["diff golden.h5 npy"],
-    "raw/t.hex": ["diff golden.h5 raw --json"],
-    "raw/t.txt": ["diff golden.h5 raw --json"],
-    "raw/t.bin": ["diff golden.h5 raw --json"],
-    "raw/map.toml": ["diff golden.h5 raw --json"],
-    "tb/manifest.json": ["import tb -o back.npz", "import dut --manifest tb/manifest.json -o back.npz"],
-    f"dut/{NODE}.hex": ["import dut --manifest tb/manifest.json -o back.npz"],
-    "layout.toml": ["export golden.h5 --layout layout.toml -o tb2 --dry-run"],
-    "dialect.toml": ["vectors gen requant --dialect dialect.toml -o v.json"],
-    "config.json": ["synth --config config.json -o s.h5"],
-    "vectors.json": ["vectors score vectors.json --json"],
-    "answers.json": ["vectors check answers.json --json"],
-    "scenes/a.png": ["eval scenes -m model.h5 --integers --json"],
-    "scenes/a_labels.png": ["eval scenes -m model.h5 --integers"],
-    "picture.png": ["run picture.png -m model.h5 -o l.png", "golden picture.png -m model.h5 -o g.h5 --level digest"],
-    "c.safetensors": ["quantize c.safetensors --config config.json --calibrate picture.png -o q.h5"],
-    "c.npz": ["quantize c.npz --config config.json --calibrate picture.png -o q.h5"],
-}
-
 
 # Files whose commands take a few milliseconds are drawn so much more often than the others.
 QUICK, OFTEN = {"tb/manifest.json", f"dut/{NODE}.hex", "layout.toml", "dialect.toml", "config.json"}, 20
 DRAWN = [file for file in COMMANDS for _ in range(OFTEN if file in QUICK else 1)]
-
-
-def seeds(folder: Path) -> None:
-    """Whole files of every kind."""
-    weights = {name: value.astype(np.float32) for name, value in random_weights(CONFIG, 1).items()}
-    graph, picture = intsim.synth(CONFIG), random_picture(CONFIG, 1)
-    intsim.save(graph, folder / "model.h5")
-    for name in ("golden.h5", "other.h5"):
-        intsim.golden(graph, picture, folder / name)
-    with h5py.File(folder / "golden.h5") as file:
-        values = {name: file[name][()] for name in file if name != "graph"}
-    one = values[NODE]
-    np.savez_compressed(folder / "dump.npz", **values)
-    for name in ("npy", "raw", "dut"):
-        (folder / name).mkdir()
-    np.save(folder / "npy" / f"{NODE}.npy", one)
-    words = "\n".join(f"{int(v) & 255:02x}" for v in one.reshape(-1))
-    (folder / "raw" / "t.hex").write_text(words)
-    (folder / "raw" / "t.txt").write_text(" ".join(map(str, one.reshape(-1).tolist())))
-    (folder / "raw" / "t.bin").write_bytes(one.tobytes())
-    (folder / "raw" / "map.toml").write_text(MAP.format(kind="hex") + 'axes = [0, 1]\nbits = 8\nfirst = "low"\n')
-    intsim.export(folder / "golden.h5", folder / "tb", formats=["hex"], layers=[NODE])
-    shutil.copy(folder / "tb" / f"{NODE}.hex", folder / "dut")
-    (folder / "layout.toml").write_text('name = "l"\nbeat = 64\nlanes = 4\npitch = [40]\npad = 1\naxes = [1, 0]\n')
-    choices = intsim.dialects.RTL.choices()
-    (folder / "dialect.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in choices.items()))
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    vectors = generate("requant", intsim.dialects.RTL, 1, 0).text()
-    (folder / "vectors.json").write_text(vectors)
-    answers = json.loads(vectors)
-    for case in answers["cases"]:
-        case["got"] = case.get("expect", "invalid")
-    (folder / "answers.json").write_text(json.dumps(answers))
-    Image.fromarray(picture).save(folder / "picture.png")
-    (folder / "scenes").mkdir()
-    Image.fromarray(picture).save(folder / "scenes" / "a.png")
-    Image.fromarray((picture[..., 0] % CONFIG["n_cls"]).astype(np.uint8)).save(folder / "scenes" / "a_labels.png")
-    save_file(weights, folder / "c.safetensors")
-    np.savez(folder / "c.npz", **weights)  # type: ignore[arg-type]
-    if "c.pth" in COMMANDS:
-        import torch
-
-        torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, folder / "c.pth")
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
@@ -184,7 +92,11 @@ class Cases:
 
     def __init__(self, seed: int, whole: Path) -> None:
         self.seed, self.whole = seed, whole
-        self.content = {file: (whole / file).read_bytes() for file in COMMANDS}
+        self.content = {file: (whole / file).read_bytes() for file in COMMANDS if (whole / file).exists()}
+
+    def left_out(self, number: int) -> bool:
+        """Whether the file of a case cannot be made here."""
+        return random.Random(f"{self.seed}:{number}").choice(DRAWN) not in self.content
 
     def case(self, number: int) -> tuple[str, bytes, str]:
         """The file that is damaged, its content, and the command that reads it."""
@@ -194,7 +106,9 @@ class Cases:
         return file, damaged(self.content[file], draw), command
 
     def run(self, number: int, folder: Path) -> str:
-        """What is wrong with the end of a case in a copy of the whole files; "" where it ended as it should."""
+        """What is wrong with the end of a case in a copy of the whole files; "" where nothing is, or it is left out."""
+        if self.left_out(number):
+            return ""
         file, content, command = self.case(number)
         (folder / file).write_bytes(content)
         problem = outcome(command, folder)
@@ -317,7 +231,7 @@ def run(cases: Cases, numbers: range, seconds: float, workers: int, folder: Path
 
 def whole_files_do(whole: Path, folder: Path) -> None:
     """Every command on whole files, in a process of its own; ClickException where one fails."""
-    for command in sorted({command for commands in COMMANDS.values() for command in commands}):
+    for command in sorted({command for file in COMMANDS if (whole / file).exists() for command in COMMANDS[file]}):
         work, said = folder / "work", folder / "said"
         shutil.copytree(whole, work)
         child = os.fork()
@@ -354,7 +268,11 @@ def main(count: int, first: int, seconds: float, seed: int, workers: int, keep: 
         kept.write_bytes(content)
         click.echo(f"{kept}: {command}: {problem}")
     took = time.monotonic() - begun
-    click.echo(f"{tried:,} cases of {len(COMMANDS)} kinds of files in {took:,.0f} s: {len(failures)} failures")
+    left_out = sum(map(cases.left_out, range(first, first + tried)))
+    if left_out:
+        click.echo(f"{left_out:,} cases of {PYTORCH} left out: torch is not installed (pip install 'intsim[torch]')")
+    done, kinds = tried - left_out, len(cases.content)
+    click.echo(f"{done:,} cases of {kinds} kinds of files in {took:,.0f} s: {len(failures)} failures")
     return 1 if failures else 0
 
 

@@ -54,14 +54,16 @@ def diff(
     With `isolated` every node is judged by itself, which takes the model that the golden file was made from: `model`, the
     shipped one, or one next to the golden file. Culprits are explained unless `explained` is false. `complete` makes a
     tensor missing from the dump a difference. `scaled`: the dump holds real numbers, each an integer times its scale (whole
-    numbers stored as reals are read in any case). `force`: a golden file whose values do not match their hashes is compared
-    all the same, with a warning. `score`: what ``intsim score --json`` wrote of this golden file, for the report.
+    numbers stored as reals are read in any case). `force`: a golden file that does not match its hashes is compared all
+    the same, with a warning. `score`: what ``intsim score --json`` wrote of this golden file, for the report.
     `progress(name)` is called with what is worked on; a name may come several times. Raises IntsimError where nothing can
     be compared or the dump is of another model, ModelMismatch or ModelNotFound where the model is not the golden file's,
     AlteredGolden where its values are not.
     """
     exposure = load_score(score) if score is not None else None
-    with open_golden(golden_path) as reference:
+    with open_golden(golden_path, altered=True) as reference:
+        if reference.altered and not force:
+            raise AlteredGolden(reference.path, "", reference.altered)
         if exposure is not None and exposure.golden_sha256 != reference.content_sha256:
             raise FileError(f"{score}: is the score of another golden file than {golden_path}; score this one")
         if exposure is not None and exposure.pictures != 1:
@@ -117,6 +119,8 @@ def _compared(
     if altered and not force:
         raise AlteredGolden(reference.path, altered[0])
     warnings += [f"{name}: the golden values do not match their recorded hash" for name in dict.fromkeys(altered)]
+    if reference.altered:
+        warnings.append(f"{reference.path}: {reference.altered}")
     if not isolated:
         nodes = _with_layout(nodes, reference, dump)
     explanations = list[Explanation]()

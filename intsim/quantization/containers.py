@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from ..arith import AnyArray
 from ..errors import FileError
 from ..storage import npy
+from ..storage.inflation import require_bounded
 from .onnx_weights import exported_weights
 from .weight_sets import WeightSet, chosen, sets_in
 
@@ -47,6 +48,7 @@ _TORCH_ERRORS = (
 )
 CHECKPOINT_SUFFIXES = (".safetensors", ".npz", ".onnx", *PYTORCH_SUFFIXES)
 STATE, META = "state/", "meta"  # in archives of a state and recorded activations
+ZIP_START = b"PK\x03\x04"
 BFLOAT16 = "BF16"  # safetensors' name of it
 # Classes that only hold data, and stand beside the weights in checkpoints: arguments, and paths in them.
 PLAIN_CLASSES = [
@@ -149,6 +151,7 @@ def _pytorch(path: Path, weights: str | None) -> WeightSet[CheckpointTensor]:
         raise FileError(
             f"{path}: PyTorch files need torch: pip install 'intsim[torch]', or save the state dict as safetensors"
         ) from None
+    _require_bounded_members(path)
     try:
         with warnings.catch_warnings(), _plain_classes_allowed(torch):
             warnings.simplefilter("ignore")
@@ -161,7 +164,22 @@ def _pytorch(path: Path, weights: str | None) -> WeightSet[CheckpointTensor]:
         raise FileError(
             f"{path}: contains no state dict, neither at the top level nor under a name such as model or state_dict"
         )
+    stated = sum(value.numel() * value.element_size() for value in state.tensors.values())
+    require_bounded(path, stated, "its tensors")  # which may repeat what they hold
     return replace(state, tensors={name: _tensor(name, value, torch) for name, value in state.tensors.items()})
+
+
+def _require_bounded_members(path: Path) -> None:
+    """FileError where the members of a zip archive, as which torch saves, declare more than the file may become."""
+    with path.open("rb") as file:
+        if file.read(len(ZIP_START)) != ZIP_START:
+            return  # an older format of torch, which is not compressed
+    try:
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(info.file_size for info in archive.infolist())
+    except npy.UNZIPPABLE as error:
+        raise FileError(f"{path}: {_refusal(error)}") from None
+    require_bounded(path, declared, "its members")
 
 
 def _is_tensor(value: Any) -> bool:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .._version import NUMERICS
 from ..cluster import Work, parallel, threads_each
-from ..engine.graph import Graph, digest, hash_of
+from ..engine.graph import Graph, digest
 from ..engine.inputs import require_picture
 from ..errors import FileError, GraphError, IntsimError, printable
 from ..measurement.evaluation import MARK, PICTURES
-from ..storage.golden_file import GoldenFile, chosen_nodes, golden, open_golden
+from ..storage.golden_file import chosen_nodes, golden, open_golden
 from ..storage.model_file import load
 from ..storage.pictures import read_picture
 from .index import Entry, SetIndex, index_files, read_index
@@ -217,17 +217,9 @@ def _kept(path: Path, state: _State, image: str) -> tuple[str, str, tuple[str, .
     try:
         with open_golden(path) as found:
             same = (found.model_sha256, found.image_sha256, found.level) == (state.graph.content_hash, image, state.level)
-            if not (same and found.layers == state.layers and _whole(found, state.graph)):
+            if not (same and found.layers == state.layers):
                 return None
             digests = tuple(tensor.sha256 for tensor in found.tensors.values())
             return image, found.content_sha256, digests, True, tuple(found.tensors)
     except FileError:
         return None
-
-
-def _whole(found: GoldenFile, graph: Graph) -> bool:
-    """Whether the content hash of a file is that of the hashes it lists."""
-    listed: Iterable[Any] = [[t.name, str(t.fmt), list(t.shape), t.sha256] for t in found.tensors.values()]
-    return (
-        hash_of({"model": graph.content_hash, "image": found.image_sha256, "tensors": list(listed)}) == found.content_sha256
-    )

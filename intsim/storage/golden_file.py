@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -170,19 +171,40 @@ class GoldenFile:
     tensors: dict[str, GoldenTensor]
     stimulus: str = ""  # the node whose inputs these tensors are, where they are of no picture
 
+    @cached_property
+    def altered(self) -> str:
+        """Why its list of tensors is not the one it was written with; "" where it is. No value is read for that."""
+        left_out = {name for name in self.left_out if isinstance(name, str)}
+        for node in self.nodes:
+            if node["name"] not in self.tensors and node["name"] not in left_out:
+                return f"{node['name']} is missing, and not among those that the file says it leaves out"
+        listed = [[tensor.name, str(tensor.fmt), list(tensor.shape), tensor.sha256] for tensor in self.tensors.values()]
+        content = hash_of({"model": self.model_sha256, "image": self.image_sha256, "tensors": listed})
+        return "" if content == self.content_sha256 else "does not match its own content hash"
+
 
 @contextmanager
-def open_golden(path: str | Path) -> Iterator[GoldenFile]:
-    """Open a golden file for reading; FileError if it is not valid. Values are read only on access."""
+def open_golden(path: str | Path, *, altered: bool = False) -> Iterator[GoldenFile]:
+    """Open a golden file for reading; FileError if it is not valid. Values are read only on access.
+
+    With `altered`, a file whose list of tensors was changed is opened, too; see `GoldenFile.altered`.
+    """
     path = Path(path)
     if path.suffix == digest_file.SUFFIX:
         require_file(path, "a golden file")
-        yield _of_digests(digest_file.read_digests(path), path)
+        yield _whole(_of_digests(digest_file.read_digests(path), path), altered)
         return
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets):
         with hdf5.damage_named(path):
             golden_file = _golden_file(file, datasets, path)
-        yield golden_file
+        yield _whole(golden_file, altered)
+
+
+def _whole(golden_file: GoldenFile, altered: bool) -> GoldenFile:
+    """The file itself; FileError where it was altered and that is not allowed."""
+    if not altered and (reason := golden_file.altered):
+        raise FileError(f"{golden_file.path}: {reason}; the file was altered")
+    return golden_file
 
 
 def _golden_file(file: h5py.File, datasets: dict[str, h5py.Dataset], path: Path) -> GoldenFile:

@@ -1,14 +1,14 @@
 """Defensive HDF5 reading and reproducible writing, shared by model and golden files.
 
 Files are not trusted: soft and external links are not followed, filter plugins are never loaded, and declared sizes are
-checked against the file's size before any value is read. Text attributes may be strings or bytes, of any or of fixed length.
+checked against the file's size before any value is read (`inflation`). Text attributes may be strings or bytes, of any or of
+fixed length.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,24 +21,12 @@ import numpy as np
 
 from ..arith import FloatArray, IntArray, Scale
 from ..errors import FileError
+from . import inflation
 from .files import replacing, require_file, require_room
 from .watch import require_finite
 
 Kind = TypeVar("Kind")
 
-# The filters that h5py or HDF5 has built in, and how many bytes one stored byte can become. LZF copies 264 bytes by 3, n-bit
-# stores one bit of at most 64, szip counts up to 64 empty blocks of 32 numbers in a few bits. Scale-offset is in CONSTANT.
-BUILT_IN = {
-    h5py.h5z.FILTER_DEFLATE: 1040,
-    h5py.h5z.FILTER_SHUFFLE: 1,
-    h5py.h5z.FILTER_FLETCHER32: 1,
-    h5py.h5z.FILTER_LZF: 90,
-    h5py.h5z.FILTER_NBIT: 64,
-    h5py.h5z.FILTER_SZIP: 1 << 15,
-}
-CONSTANT = h5py.h5z.FILTER_SCALEOFFSET  # stores a chunk of equal numbers in its header alone
-CONSTANT_CHUNK = 16 << 20  # bytes of such a chunk
-CONSTANT_HEADER = 16  # least bytes of its header
 MOST_NAMES = 100_000  # of a file: links can multiply them
 CHUNK_BYTES = 1 << 20
 LEAST_ROOM = 1 << 20  # bytes for what HDF5 writes in addition to the values
@@ -130,9 +118,13 @@ class Values:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype = dataset.dtype
         self.chunks: tuple[int, ...] | None = dataset.chunks
+        self.looked_at = False
 
     def __getitem__(self, part: Any) -> IntArray:
         try:
+            if not self.looked_at:
+                inflation.require_bounded_chunks(self.dataset)
+                self.looked_at = True
             return np.asarray(self.dataset[part])
         except (OSError, RuntimeError, KeyError) as error:
             raise _damaged(f"{self.path}: {self.name} is", error) from None
@@ -144,6 +136,7 @@ def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
     for name, item in _found(file, path, deepest=1):
         if isinstance(item, str):
             raise FileError(f"{path}: {name} {item}")
+        inflation.require_bounded(path, inflation.declared_bytes(item), name)
         datasets[name] = item
     return datasets
 
@@ -173,38 +166,13 @@ def _found(
             continue
         item = group[name]
         if isinstance(item, h5py.Dataset):
-            yield where, _unreadable(item, path) or item
+            yield where, inflation.unreadable(item, path) or item
         elif not isinstance(item, h5py.Group) or deepest == 0:
             yield where, "is neither a dataset nor a group of datasets"
         elif h5py.h5o.get_info(item.id).addr in seen | {here}:
             yield where, "links back to a group that contains it; the file is damaged"
         else:
             yield from _found(item, path, deepest - 1, f"{where}/", seen | {here}, count)
-
-
-def _unreadable(dataset: h5py.Dataset, path: Path) -> str:
-    """Why a dataset is not read; "" where nothing is wrong with its storage."""
-    if dataset.is_virtual or dataset.external:
-        return "stores its values in other files, which are not opened; copy them into the file"
-    if dataset.shape is None or dataset.dtype.hasobject:
-        return ""  # no values, or strings and variable-length rows, which are never read
-    plist = dataset.id.get_create_plist()
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    if unknown := filters - {*BUILT_IN, CONSTANT}:
-        return (
-            f"uses an HDF5 filter that h5py does not contain (number {min(unknown)}); write it with gzip or without a filter"
-        )
-    if missing := [number for number in filters if not h5py.h5z.filter_avail(number)]:
-        return f"uses an HDF5 filter that this h5py was built without (number {min(missing)}); write it with gzip"
-    stored = dataset.id.get_storage_size()
-    held = stored * math.prod(BUILT_IN.get(number, 1) for number in filters)
-    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    if CONSTANT in filters and chunk <= CONSTANT_CHUNK:
-        held = held // CONSTANT_HEADER * chunk
-    if math.prod(dataset.shape) * dataset.dtype.itemsize > held or stored > path.stat().st_size:
-        cause = "the file is damaged" if stored else "its values were never written, or the file is damaged"
-        return f"declares {list(dataset.shape)} {dataset.dtype}, more than the file can hold; {cause}"
-    return ""
 
 
 def store(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
@@ -267,11 +235,15 @@ def store_json(group: h5py.Group, name: str, content: Any) -> None:
 
 
 def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) -> Any:
-    """Read what `store_json` wrote; FileError if it is missing or not JSON."""
+    """Read what `store_json` wrote; FileError if it is missing, not JSON, or too long to be parsed."""
     if name not in datasets:
         raise FileError(f"{path}: its dataset {name!r} is missing")
+    if (size := inflation.declared_bytes(datasets[name])) > inflation.LARGEST_JSON:
+        raise FileError(f"{path}: its dataset {name!r} is {size:,} bytes of text, more than {inflation.LARGEST_JSON:,}")
     try:
-        return json.loads(np.asarray(datasets[name][()]).tobytes())
+        return json.loads(Values(datasets[name], Path(path), name)[()].tobytes())
+    except FileError:
+        raise
     except (ValueError, TypeError, RecursionError):
         raise FileError(f"{path}: its dataset {name!r} is not JSON text; the file is damaged") from None
 

@@ -21,7 +21,7 @@ from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
 from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
 from ..ops import REGISTRY
-from . import hdf5
+from . import hdf5, inflation
 from .golden_file import GoldenFile
 from .watch import require_finite
 
@@ -49,6 +49,8 @@ def load(path: str | Path) -> Graph:
     """The graph of a model file, with its bounds proved. FileError or GraphError if the file or the graph is not valid."""
     path = Path(path)
     with hdf5.reading(path, FORMAT, VERSION) as (file, datasets), hdf5.damage_named(path):
+        declared = sum(map(inflation.declared_bytes, datasets.values()))
+        inflation.require_bounded(path, declared, "its parameters", inflation.TIMES_PARAMETERS)
         records = hdf5.load_json(datasets, "graph", path)
         choices = hdf5.json_attribute(file, "dialect", path, dict)
         config = hdf5.json_attribute(file, "config", path, dict)
@@ -149,7 +151,7 @@ def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -
             f"{path}: {name}: its parameter {key!r} is {dataset.dtype}, expected {_expected(op, key)}; "
             "quantize the weights first"
         )
-    return np.asarray(dataset[()])
+    return hdf5.Values(dataset, path, f"{name}/{key}")[()]
 
 
 def _expected(op: str, key: str) -> Format:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import lzma
+import math
 import tokenize
 import zipfile
 import zlib
@@ -15,8 +17,11 @@ import numpy as np
 
 from ..arith import IntArray
 from ..errors import FileError
+from . import zips
+from .inflation import require_bounded
 
 UNKNOWN = np.dtype(np.int64)
+LONGEST_HEADER = 10_000  # numpy's own limit, which it applies to what it has read
 
 # What zipfile and numpy raise on damaged archives and unknown compression methods.
 UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError, KeyError)
@@ -34,16 +39,21 @@ def header(stream: BinaryIO, size: int) -> Header:
     """The header of an ``.npy`` of `size` bytes."""
     try:
         version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if read is None:
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if reader is None:
             return Header(problem=f"its .npy version {version} is neither 1.0 nor 2.0")
-        shape, _, dtype = read(stream)
+        stated = stream.read(2 if version == (1, 0) else 4)
+        length = int.from_bytes(stated, "little")
+        if length > LONGEST_HEADER:
+            return Header(problem=f"its header of {length:,} bytes is longer than any of numpy's")
+        shape, _, dtype = reader(io.BytesIO(stated + stream.read(length)))
+        start = 8 + len(stated) + length
     except (ValueError, OSError, EOFError, tokenize.TokenError) as error:
         return Header(problem=f"not a readable .npy ({_reason(error)})")
     if dtype.hasobject:
         return Header(shape, dtype, "it contains Python objects, which are never loaded; save numbers")
     declared = int(np.prod(np.array(shape, object))) * dtype.itemsize
-    if declared > size - stream.tell():
+    if declared > size - start:
         return Header(shape, dtype, f"it declares {declared} bytes and contains fewer; it is truncated")
     return Header(shape, dtype)
 
@@ -66,26 +76,35 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
+    except FileError:
+        raise
     except UNZIPPABLE as error:
         raise FileError(f"{path}: not a readable .npz file ({_reason(error)}); write it with numpy.savez") from None
 
 
 def _header_in(archive: zipfile.ZipFile, name: str) -> Header:
     try:
-        with archive.open(name) as stream:
-            return header(stream, archive.getinfo(name).file_size)  # type: ignore[arg-type]
+        info = archive.getinfo(name)
+        with zips.opened(archive, info) as stream:
+            return header(stream, info.file_size)
     except UNZIPPABLE as error:
         return Header(problem=f"it is damaged ({_reason(error)}); write it again")
 
 
 def member(path: Path, key: str) -> IntArray:
-    """One array of an ``.npz``."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            value: IntArray = archive[key]
-            return value
-    except UNZIPPABLE as error:
-        raise FileError(f"{path}: {key} is damaged ({_reason(error)}); write it again") from None
+    """One array of an ``.npz``. FileError where it is damaged, or would become more than the file may."""
+    with _opened(path) as archive:
+        name = f"{key}.npy"
+        found = _header_in(archive, name)
+        if found.problem:
+            raise FileError(f"{path}: {key}: {found.problem}")
+        require_bounded(path, math.prod(found.shape) * found.dtype.itemsize, key)
+        try:
+            with zips.opened(archive, archive.getinfo(name)) as stream:
+                value: IntArray = np.lib.format.read_array(stream, allow_pickle=False)
+                return value
+        except UNZIPPABLE as error:
+            raise FileError(f"{path}: {key} is damaged ({_reason(error)}); write it again") from None
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ Files are not trusted: sizes are checked before memory is allocated, and errors 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from .words import Remark, read_words, require_count, without_comments, words_of
 
 NPZ_NAME = "tensors.npz"
 PER_LINE = 12  # numbers of a C array
+BLOCK = 1 << 12  # beats that are written at once
 C_LOWEST = {-(1 << (bits - 1)): f"INT{bits}_MIN" for bits in (32, 64)}  # C has no literal for these
 
 
@@ -50,8 +51,15 @@ class Encoding:
 # --- beats ------------------------------------------------------------------------------------------------------------
 
 
+def _blocks(stream: IntArray) -> Iterator[IntArray]:
+    """The beats of a stream, a few thousand at a time: as text each takes many times its bytes."""
+    return (stream[start : start + BLOCK] for start in range(0, len(stream), BLOCK))
+
+
 def _write_raw(path: Path, stream: IntArray, packing: Packing) -> None:
-    _file_order(packing.pack(stream), packing).tofile(path)
+    with path.open("wb") as file:
+        for block in _blocks(stream):
+            _file_order(packing.pack(block), packing).tofile(file)
 
 
 def _read_raw(path: Path, packing: Packing, beats: range, remark: Remark) -> IntArray:
@@ -69,9 +77,11 @@ def _file_order(octets: NDArray[np.uint8], packing: Packing) -> NDArray[np.uint8
 
 
 def _write_hex(path: Path, stream: IntArray, packing: Packing) -> None:
-    digits = packing.pack(stream)[:, ::-1].tobytes().hex()
     step = packing.beat // 4
-    path.write_text("".join(f"{digits[i : i + step]}\n" for i in range(0, len(digits), step)), encoding="ascii")
+    with path.open("w", encoding="ascii") as file:
+        for block in _blocks(stream):
+            digits = packing.pack(block)[:, ::-1].tobytes().hex()
+            file.write("".join(f"{digits[i : i + step]}\n" for i in range(0, len(digits), step)))
 
 
 def _read_hex(path: Path, packing: Packing, beats: range, remark: Remark) -> IntArray:
@@ -79,9 +89,11 @@ def _read_hex(path: Path, packing: Packing, beats: range, remark: Remark) -> Int
 
 
 def _write_bits(path: Path, stream: IntArray, packing: Packing) -> None:
-    digits = np.unpackbits(packing.pack(stream)[:, ::-1], axis=-1) + ord("0")
-    lines = np.concatenate([digits, np.full((len(digits), 1), ord("\n"), np.uint8)], axis=1)
-    path.write_bytes(lines.astype(np.uint8).tobytes())
+    with path.open("wb") as file:
+        for block in _blocks(stream):
+            digits = np.unpackbits(packing.pack(block)[:, ::-1], axis=-1) + ord("0")
+            lines = np.concatenate([digits, np.full((len(digits), 1), ord("\n"), np.uint8)], axis=1)
+            file.write(lines.astype(np.uint8).tobytes())
 
 
 def _read_bits(path: Path, packing: Packing, beats: range, remark: Remark) -> IntArray:
@@ -89,7 +101,9 @@ def _read_bits(path: Path, packing: Packing, beats: range, remark: Remark) -> In
 
 
 def _write_text(path: Path, stream: IntArray, packing: Packing) -> None:
-    path.write_text("".join(" ".join(map(str, line)) + "\n" for line in stream.tolist()), encoding="ascii")
+    with path.open("w", encoding="ascii") as file:
+        for block in _blocks(stream):
+            file.write("".join(" ".join(map(str, line)) + "\n" for line in block.tolist()))
 
 
 def _read_text(path: Path, packing: Packing, beats: range, remark: Remark) -> IntArray:

@@ -213,8 +213,9 @@ class Packing:
     def stream(self, values: IntArray, name: str = "the tensor") -> IntArray:
         """The elements in storage order, int64 [beats, lanes], with the last beat padded."""
         flat = self.arrange(values, name).reshape(-1)
-        padding = np.full(self.beats * self.lanes - self.count, self.layout.pad, np.int64)
-        return np.concatenate([flat, padding]).reshape(self.beats, self.lanes)
+        if padding := self.beats * self.lanes - self.count:
+            flat = np.concatenate([flat, np.full(padding, self.layout.pad, np.int64)])
+        return flat.reshape(self.beats, self.lanes)
 
     def pack(self, stream: IntArray) -> NDArray[np.uint8]:
         """Elements [beats, lanes] as the bytes of each beat, lowest first: u8 [beats, beat // 8]."""
