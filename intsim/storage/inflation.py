@@ -1,7 +1,7 @@
 """How much a file may become when it is read: what its compressed parts declare is held against this before any is inflated.
 
 Few bytes can stand for many: deflate writes a thousand zeros as one byte, other filters far more. Each tensor of a file may
-become 64 times the file's size and a MiB, which a black picture's do not reach; all parameters of a model together 16 times,
+become 64 times the file's size and 4 MiB, which a black picture's do not reach; all parameters of a model together 16 times,
 where those of trained networks reach two: they are widened to int64 when bounds are proved.
 """
 
@@ -16,6 +16,7 @@ import h5py
 from ..errors import FileError
 
 TIMES, TIMES_PARAMETERS = 64, 16
+SMALLEST = 4 << 20  # bytes by which a file counts as larger, so that small ones may hold large tensors of one value
 LARGEST_JSON = 16 << 20  # bytes of JSON text, of which every one may become forty in memory
 
 # The filters that h5py or HDF5 has built in, and how many bytes one stored byte can become. LZF copies 264 bytes by 3, n-bit
@@ -37,9 +38,9 @@ UNSEEN = 512 << 20  # bytes that HDF5 may make of a chunk at once: it inflates t
 
 
 def require_bounded(path: Path, declared: int, what: str, times: int = TIMES) -> None:
-    """FileError where `what` of a file declares more bytes than `times` its size and a MiB."""
+    """FileError where `what` of a file declares more bytes than `times` its size and 4 MiB."""
     size = path.stat().st_size
-    if declared > (most := times * (size + (1 << 20))):
+    if declared > (most := times * (size + SMALLEST)):
         raise FileError(
             f"{path}: {what} would become {declared:,} bytes, more than a file of {size:,} bytes may ({most:,}); the file "
             "is damaged, or write it without compression"
