@@ -45,10 +45,11 @@ class Pair(NamedTuple):
 
 
 class Rescaling(NamedTuple):
-    """Multiplier, rounding term and shift of the lanes of a vector; the shift of odd lanes may be less by 32 (`blended`)."""
+    """Multiplier, rounding terms and shift of the lanes of a vector; the shift of odd lanes may be less by 32 (`blended`)."""
 
     m: Pair
     add: Pair
+    bit: Pair  # the lowest bit of the quotient, if a product that has it rounds up by one more; 0 otherwise
     e: Pair
 
 
@@ -92,13 +93,18 @@ class Arithmetic:
         return self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, len(order)), order))
 
     def rescaled(self, value: Pair, by: Rescaling) -> Pair:
-        """``(value * m + add) >> e``."""
-        return Pair(
-            *(
-                self.builder.ashr(self.builder.add(self.builder.mul(lanes, m), add), e)
-                for lanes, m, add, e in zip(value, *by, strict=True)
-            )
-        )
+        """``(value * m + add + 1) >> e`` where the product has `bit`, and ``(value * m + add) >> e`` elsewhere."""
+        builder, halves = self.builder, []
+        for lanes, m, add, bit, e in zip(value, *by, strict=True):
+            product = builder.mul(lanes, m)
+            has = builder.icmp_unsigned("!=", builder.and_(product, bit), ir.Constant(self.wide, [0] * self.wide.count))
+            more = builder.zext(has, self.wide)
+            halves.append(builder.ashr(builder.add(builder.add(product, add), more), e))
+        return Pair(*halves)
+
+    def bits(self, odd: ir.Value, e: Pair) -> Pair:
+        """``odd << e`` with the term `odd` of a scaling, an i64 scalar."""
+        return Pair(*(self.builder.shl(everywhere(self.builder, odd, self.wide.count), shift) for shift in e))
 
     def joined(self, value: Pair) -> ir.Value:
         """The vector of i32 whose lanes fit i32."""
@@ -141,13 +147,9 @@ class Arithmetic:
 class Constants:
     """The constants of a `Scaling`, column by column."""
 
-    def __init__(self, arithmetic: Arithmetic, arrays: dict[str, ir.Value], limits: Pair) -> None:
-        self.arithmetic, self.arrays, self.limits = arithmetic, arrays, limits
-
-    @classmethod
-    def of(cls, arithmetic: Arithmetic, scaling: Value) -> Constants:
-        """Those of a scaling."""
-        return cls(arithmetic, {name: scaling.field(name).start() for name in ("m", "add", "e")}, _limits(scaling))
+    def __init__(self, arithmetic: Arithmetic, scaling: Value) -> None:
+        self.arithmetic, self.odd, self.limits = arithmetic, scaling.field("odd").value, _limits(scaling)
+        self.arrays = {name: scaling.field(name).start() for name in ("m", "add", "e")}
 
     def at(self, index: ir.Value) -> Rescaling:
         """Those of the vector of columns from `index` on; the shifts of odd lanes leave the result in their high halves."""
@@ -155,7 +157,7 @@ class Constants:
         double = ir.VectorType(I64, arithmetic.lanes)
         m = arithmetic.pair(arithmetic.load(self.arrays["m"], index, arithmetic.vector))
         add, e = (arithmetic.split(arithmetic.load(self.arrays[name], index, double)) for name in ("add", "e"))
-        return Rescaling(m, add, Pair(e.even, arithmetic.builder.sub(e.odd, arithmetic.half)))
+        return Rescaling(m, add, arithmetic.bits(self.odd, e), Pair(e.even, arithmetic.builder.sub(e.odd, arithmetic.half)))
 
 
 def _limits(scaling: Value) -> Pair:
@@ -218,7 +220,7 @@ class _Scaled(_Summed):
     """`Scaled`: constants per column."""
 
     def prepare(self) -> None:
-        self.scaling = Constants.of(self.arithmetic, self.epilogue.field("scaling"))
+        self.scaling = Constants(self.arithmetic, self.epilogue.field("scaling"))
         self.limits = self.scaling.limits
 
     def constants(self, index: ir.Value) -> Rescaling:
@@ -240,7 +242,8 @@ class _Biased(_Scaled):
 
     def _arm(self, name: str) -> Rescaling:
         arm = self.epilogue.field(name)
-        return Rescaling(*(self.arithmetic.splat(arm.field(part).item()) for part in ("m", "add", "e")))
+        m, add, e = (self.arithmetic.splat(arm.field(part).item()) for part in ("m", "add", "e"))
+        return Rescaling(m, add, self.arithmetic.bits(arm.field("odd").value, e), e)
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         own = self._rescaled(value, constants, line, index)

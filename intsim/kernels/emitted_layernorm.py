@@ -122,7 +122,7 @@ def _normalise(
         by = [everywhere(builder, builder.sext(factor, I64), lanes // 2) for factor in by]
         narrow, element = ir.VectorType(values["x"].element, lanes), values["out"].element
         starts, ends = ([values[name].at(line) for line in lines] for name in ("x", "out"))
-        constants = Constants.of(arithmetic, values["scaling"])
+        constants = Constants(arithmetic, values["scaling"])
         biases, one = values["bias"].start(), ir.Constant(arithmetic.wide, [1] * (lanes // 2))
         with cgutils.for_range(builder, values["groups"].value, intp=I64) as group:
             first = builder.mul(group.index, ir.Constant(I64, lanes))

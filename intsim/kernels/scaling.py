@@ -29,7 +29,7 @@ class Scaling(NamedTuple):
     hi: int
     signless: bool  # `neg` is 0 in every column: negative products have no extra term
     uniform: bool  # signless, and the same for every column
-    quick: bool  # signless, `odd` is 0, shifts of at least 32, and the result of any i32 fits i32 before it is saturated
+    quick: bool  # signless, shifts of at least 32, and the result of any i32 fits i32 before it is saturated
     quick_words: bool  # the same for any i16, whose result fits 31 bits
 
 
@@ -61,8 +61,8 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
         hi=fmt.hi,
         signless=signless,
         uniform=signless and bool((wide_m == wide_m[0]).all() and (wide_e == wide_e[0]).all()),
-        quick=signless and odd == 0 and _below(wide_m, wide_e, 0) and bool((wide_e >= 32).all()),
-        quick_words=signless and odd == 0 and _below(wide_m, wide_e, 14),
+        quick=signless and _below(wide_m, wide_e, 0) and bool((wide_e >= 32).all()),
+        quick_words=signless and _below(wide_m, wide_e, 14),
     )
 
 
