@@ -66,7 +66,7 @@ def _rows(
     staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
     sums, resumed = np.empty((1, BLOCK, near.columns), np.int32), np.zeros(BLOCK, np.int8)
     near_logits = np.full((BLOCK, whole_chunks(tokens)), np.int8(-128))
-    logits = logits_room(near_logits, room)[:, : whole_vectors(near, tokens)]
+    logits, columns = logits_room(near_logits, room), whole_vectors(near, tokens)
     head, mask = weighting(far, tokens, v.shape[2]), no_mask()
     packed = -1
     row = start
@@ -78,7 +78,7 @@ def _rows(
             pack_values(far, v[h], head)
             packed = h
         stage(near, q[h], first, rows, staged)
-        finished_block(near, staged, rows, k_panels, k_correction, logits_end, resumed, sums, logits, 0)
+        finished_block(near, staged, rows, k_panels, k_correction, logits_end, resumed, sums, columns, logits, 0)
         logits_as_bytes(logits, rows, tokens, 0, mask, near_logits)
         refused = weigh(far, near_logits, rows, tokens, 0, mask, softmax, how, head, context_end, out[h], first)
         if refused >= 0:

@@ -26,8 +26,15 @@ def finish(
     first: ir.Value,
 ) -> None:
     """Emit the epilogue of a tile: `sums` by row and vector, into `out` from row `row` and column `first` on."""
-    emitted = EMITTED[epilogue.kind.instance_class](code, epilogue, out, row, first)
-    emitted.tile(sums, bias.start())
+    emitted = EMITTED[epilogue.kind.instance_class]
+    if emitted is _Summed:
+        emitted(code, epilogue, out, row, first, ties=False).tile(sums, bias.start())
+        return
+    with code.builder.if_else(epilogue.field("ties").value) as (even, up):
+        with even:
+            emitted(code, epilogue, out, row, first, ties=True).tile(sums, bias.start())
+        with up:
+            emitted(code, epilogue, out, row, first, ties=False).tile(sums, bias.start())
 
 
 class TileShape(Protocol):
@@ -45,11 +52,11 @@ class Pair(NamedTuple):
 
 
 class Rescaling(NamedTuple):
-    """Multiplier, rounding terms and shift of the lanes of a vector; the shift of odd lanes may be less by 32 (`blended`)."""
+    """Multiplier, rounding terms and shift of a vector's lanes; the shift of odd lanes may be less by 32 (`blended`)."""
 
     m: Pair
     add: Pair
-    bit: Pair  # the lowest bit of the quotient, if a product that has it rounds up by one more; 0 otherwise
+    bit: Pair | None  # the lowest bit of the quotient: a product that has it rounds up by one more; None where none does
     e: Pair
 
 
@@ -95,16 +102,21 @@ class Arithmetic:
     def rescaled(self, value: Pair, by: Rescaling) -> Pair:
         """``(value * m + add + 1) >> e`` where the product has `bit`, and ``(value * m + add) >> e`` elsewhere."""
         builder, halves = self.builder, []
-        for lanes, m, add, bit, e in zip(value, *by, strict=True):
+        for side, (lanes, m, add, e) in enumerate(zip(value, by.m, by.add, by.e, strict=True)):
             product = builder.mul(lanes, m)
-            has = builder.icmp_unsigned("!=", builder.and_(product, bit), ir.Constant(self.wide, [0] * self.wide.count))
-            more = builder.zext(has, self.wide)
-            halves.append(builder.ashr(builder.add(builder.add(product, add), more), e))
+            rounded = builder.add(product, add)
+            if by.bit is not None:
+                has = builder.icmp_unsigned("!=", builder.and_(product, by.bit[side]), self._all(0))
+                rounded = builder.add(rounded, builder.zext(has, self.wide))
+            halves.append(builder.ashr(rounded, e))
         return Pair(*halves)
 
-    def bits(self, odd: ir.Value, e: Pair) -> Pair:
-        """``odd << e`` with the term `odd` of a scaling, an i64 scalar."""
-        return Pair(*(self.builder.shl(everywhere(self.builder, odd, self.wide.count), shift) for shift in e))
+    def lowest(self, e: Pair) -> Pair:
+        """The lowest bits of quotients by ``2**e``."""
+        return Pair(*(self.builder.shl(self._all(1), shift) for shift in e))
+
+    def _all(self, value: int) -> ir.Value:
+        return ir.Constant(self.wide, [value] * self.wide.count)
 
     def joined(self, value: Pair) -> ir.Value:
         """The vector of i32 whose lanes fit i32."""
@@ -145,10 +157,10 @@ class Arithmetic:
 
 
 class Constants:
-    """The constants of a `Scaling`, column by column."""
+    """The constants of a `Scaling`, column by column; with `ties`, those of ties to even."""
 
-    def __init__(self, arithmetic: Arithmetic, scaling: Value) -> None:
-        self.arithmetic, self.odd, self.limits = arithmetic, scaling.field("odd").value, _limits(scaling)
+    def __init__(self, arithmetic: Arithmetic, scaling: Value, ties: bool) -> None:
+        self.arithmetic, self.ties, self.limits = arithmetic, ties, _limits(scaling)
         self.arrays = {name: scaling.field(name).start() for name in ("m", "add", "e")}
 
     def at(self, index: ir.Value) -> Rescaling:
@@ -157,7 +169,8 @@ class Constants:
         double = ir.VectorType(I64, arithmetic.lanes)
         m = arithmetic.pair(arithmetic.load(self.arrays["m"], index, arithmetic.vector))
         add, e = (arithmetic.split(arithmetic.load(self.arrays[name], index, double)) for name in ("add", "e"))
-        return Rescaling(m, add, arithmetic.bits(self.odd, e), Pair(e.even, arithmetic.builder.sub(e.odd, arithmetic.half)))
+        bit = arithmetic.lowest(e) if self.ties else None
+        return Rescaling(m, add, bit, Pair(e.even, arithmetic.builder.sub(e.odd, arithmetic.half)))
 
 
 def _limits(scaling: Value) -> Pair:
@@ -168,8 +181,8 @@ def _limits(scaling: Value) -> Pair:
 class _Summed:
     """Emits one epilogue, here `Summed`; a subclass computes other values from the sums."""
 
-    def __init__(self, code: TileShape, epilogue: Value, out: Value, row: ir.Value, first: ir.Value) -> None:
-        self.builder, self.lanes, self.epilogue = code.builder, code.lanes, epilogue
+    def __init__(self, code: TileShape, epilogue: Value, out: Value, row: ir.Value, first: ir.Value, ties: bool) -> None:
+        self.builder, self.lanes, self.epilogue, self.ties = code.builder, code.lanes, epilogue, ties
         self.arithmetic = Arithmetic(code.builder, code.lanes)
         self.out, self.row, self.first = out, row, first
         self.prepare()
@@ -220,7 +233,7 @@ class _Scaled(_Summed):
     """`Scaled`: constants per column."""
 
     def prepare(self) -> None:
-        self.scaling = Constants(self.arithmetic, self.epilogue.field("scaling"))
+        self.scaling = Constants(self.arithmetic, self.epilogue.field("scaling"), self.ties)
         self.limits = self.scaling.limits
 
     def constants(self, index: ir.Value) -> Rescaling:
@@ -243,7 +256,7 @@ class _Biased(_Scaled):
     def _arm(self, name: str) -> Rescaling:
         arm = self.epilogue.field(name)
         m, add, e = (self.arithmetic.splat(arm.field(part).item()) for part in ("m", "add", "e"))
-        return Rescaling(m, add, self.arithmetic.bits(arm.field("odd").value, e), e)
+        return Rescaling(m, add, self.arithmetic.lowest(e) if self.ties else None, e)
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         own = self._rescaled(value, constants, line, index)

@@ -122,25 +122,34 @@ def _normalise(
         by = [everywhere(builder, builder.sext(factor, I64), lanes // 2) for factor in by]
         narrow, element = ir.VectorType(values["x"].element, lanes), values["out"].element
         starts, ends = ([values[name].at(line) for line in lines] for name in ("x", "out"))
-        constants = Constants(arithmetic, values["scaling"])
-        biases, one = values["bias"].start(), ir.Constant(arithmetic.wide, [1] * (lanes // 2))
-        with cgutils.for_range(builder, values["groups"].value, intp=I64) as group:
-            first = builder.mul(group.index, ir.Constant(I64, lanes))
-            offset = arithmetic.load(biases, first, vector)
-            odd = builder.lshr(builder.bitcast(offset, arithmetic.wide), arithmetic.half)
-            offsets = (offset, builder.bitcast(odd, vector))
-            loaded = constants.at(first)
-            for start, end, mean, factor in zip(starts, ends, centres, by, strict=True):
-                centred = builder.sub(builder.sext(arithmetic.load(start, first, narrow), vector), mean)
-                halves = (builder.ashr(builder.mul(half, factor), one) for half in arithmetic.pair(centred))
-                # Only the low half of each i64 counts from here on, and there the sum fits.
-                shifted = (
-                    builder.bitcast(builder.add(builder.bitcast(half, vector), more), arithmetic.wide)
-                    for half, more in zip(halves, offsets, strict=True)
-                )
-                value = arithmetic.blended(arithmetic.rescaled(Pair(*map(arithmetic.extended, shifted)), loaded))
-                value = builder.trunc(arithmetic.clamped(value, constants.limits), ir.VectorType(element, lanes))
-                builder.store(value, arithmetic.pointer(end, first, value.type), align=1)
+
+        def emit(ties: bool) -> None:
+            constants = Constants(arithmetic, values["scaling"], ties)
+            biases, one = values["bias"].start(), ir.Constant(arithmetic.wide, [1] * (lanes // 2))
+            with cgutils.for_range(builder, values["groups"].value, intp=I64) as group:
+                first = builder.mul(group.index, ir.Constant(I64, lanes))
+                offset = arithmetic.load(biases, first, vector)
+                odd = builder.lshr(builder.bitcast(offset, arithmetic.wide), arithmetic.half)
+                offsets = (offset, builder.bitcast(odd, vector))
+                loaded = constants.at(first)
+                for start, end, mean, factor in zip(starts, ends, centres, by, strict=True):
+                    centred = builder.sub(builder.sext(arithmetic.load(start, first, narrow), vector), mean)
+                    halves = (builder.ashr(builder.mul(half, factor), one) for half in arithmetic.pair(centred))
+                    # Only the low half of each i64 counts from here on, and there the sum fits.
+                    shifted = (
+                        builder.bitcast(builder.add(builder.bitcast(half, vector), more), arithmetic.wide)
+                        for half, more in zip(halves, offsets, strict=True)
+                    )
+                    value = arithmetic.blended(arithmetic.rescaled(Pair(*map(arithmetic.extended, shifted)), loaded))
+                    value = builder.trunc(arithmetic.clamped(value, constants.limits), ir.VectorType(element, lanes))
+                    builder.store(value, arithmetic.pointer(end, first, value.type), align=1)
+
+        odd_term = builder.icmp_signed("!=", values["scaling"].field("odd").value, ir.Constant(I64, 0))
+        with builder.if_else(odd_term) as (even, up):
+            with even:
+                emit(ties=True)
+            with up:
+                emit(ties=False)
         return context.get_dummy_value()
 
     return types.void(form, count, x, row, means, factors, bias, scaling, out, groups), generate

@@ -26,6 +26,7 @@ class Scaled(NamedTuple):
 
     scaling: Scaling
     quick: bool
+    ties: bool  # whether some scaling rounds ties to even
 
 
 class Added(NamedTuple):
@@ -40,6 +41,7 @@ class Added(NamedTuple):
     other_arm: Scaling
     other: IntArray
     quick: bool
+    ties: bool
 
 
 class Biased(NamedTuple):
@@ -52,6 +54,7 @@ class Biased(NamedTuple):
     arm: Scaling
     other: IntArray
     quick: bool
+    ties: bool
 
 
 Epilogue: TypeAlias = Summed | Scaled | Added | Biased
@@ -59,34 +62,42 @@ Epilogue: TypeAlias = Summed | Scaled | Added | Biased
 
 def scaled_epilogue(scaling: Scaling) -> Scaled:
     """The epilogue that requantizes."""
-    return Scaled(scaling, scaling.quick)
+    return Scaled(scaling, scaling.quick, scaling.odd != 0)
 
 
 def added_epilogue(scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntArray) -> Added:
     """The epilogue that requantizes and adds the other branch of a residual sum."""
     quick = scaling.quick and all(arm.quick_words and arm.uniform for arm in arms)
-    return Added(scaling, *arms, other, quick)
+    return Added(scaling, *arms, other, quick, any(part.odd for part in (scaling, *arms)))
 
 
 def biased_epilogue(scaling: Scaling, arm: Scaling, other: IntArray) -> Biased:
     """The epilogue that requantizes and adds what is scaled already."""
-    return Biased(scaling, arm, other, scaling.quick and arm.quick_words)
+    return Biased(scaling, arm, other, scaling.quick and arm.quick_words, bool(scaling.odd or arm.odd))
 
 
-def finish_rows(epilogue: Epilogue, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
-    """Finish the first rows of a buffer of sums, of the columns from `first` on, into `out` from row `row` on."""
+def finish_rows(
+    epilogue: Epilogue, sums: IntArray, rows: int, first: int, columns: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    """Finish the first rows of a buffer of sums, the columns from `first` on of `columns`, into `out` from row `row` on."""
 
 
 @overload(finish_rows)
-def _finish_rows(epilogue: Any, sums: Any, rows: Any, first: Any, bias: Any, out: Any, row: Any) -> Callable[..., None]:
+def _finish_rows(
+    epilogue: Any, sums: Any, rows: Any, first: Any, columns: Any, bias: Any, out: Any, row: Any
+) -> Callable[..., None]:
     finish: Callable[..., None] = FINISH[epilogue.instance_class]
 
-    return lambda epilogue, sums, rows, first, bias, out, row: finish(epilogue, sums, rows, first, bias, out, row)
+    return lambda epilogue, sums, rows, first, columns, bias, out, row: finish(
+        epilogue, sums, rows, first, columns, bias, out, row
+    )
 
 
 @kernel
-def _sum_rows(epilogue: Summed, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
-    end = min(first + sums.shape[1], out.shape[1])
+def _sum_rows(
+    epilogue: Summed, sums: IntArray, rows: int, first: int, columns: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    end = min(first + sums.shape[1], columns)
     biases = bias[first:end]
     for i in range(rows):
         source, target = sums[i], out[row + i, first:end]
@@ -95,18 +106,22 @@ def _sum_rows(epilogue: Summed, sums: IntArray, rows: int, first: int, bias: Int
 
 
 @kernel
-def _scale_rows(epilogue: Scaled, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
-    scale_rows(sums, rows, first, bias, epilogue.scaling, out, row)
+def _scale_rows(
+    epilogue: Scaled, sums: IntArray, rows: int, first: int, columns: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    scale_rows(sums, rows, first, columns, bias, epilogue.scaling, out, row)
 
 
 @kernel
-def _add_rows(epilogue: Added, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
-    scale_rows(sums, rows, first, bias, epilogue.scaling, out, row)
+def _add_rows(
+    epilogue: Added, sums: IntArray, rows: int, first: int, columns: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    scale_rows(sums, rows, first, columns, bias, epilogue.scaling, out, row)
     arm, other_arm = epilogue.arm, epilogue.other_arm
     lo, hi, odd = arm.lo, arm.hi, arm.odd
     m, e, add = int(arm.m[0]), arm.e[0], arm.add[0]
     other_m, other_e, other_add = int(other_arm.m[0]), other_arm.e[0], other_arm.add[0]
-    end = min(first + sums.shape[1], out.shape[1])
+    end = min(first + sums.shape[1], columns)
     for i in range(row, row + rows):
         total, right = out[i, first:end], epilogue.other[i, first:end]
         if arm.uniform and other_arm.uniform:
@@ -120,11 +135,13 @@ def _add_rows(epilogue: Added, sums: IntArray, rows: int, first: int, bias: IntA
 
 
 @kernel
-def _bias_rows(epilogue: Biased, sums: IntArray, rows: int, first: int, bias: IntArray, out: IntArray, row: int) -> None:
-    scale_rows(sums, rows, first, bias, epilogue.scaling, out, row)
+def _bias_rows(
+    epilogue: Biased, sums: IntArray, rows: int, first: int, columns: int, bias: IntArray, out: IntArray, row: int
+) -> None:
+    scale_rows(sums, rows, first, columns, bias, epilogue.scaling, out, row)
     arm = epilogue.arm
     m, e, add, odd, neg = int(arm.m[0]), arm.e[0], arm.add[0], arm.odd, arm.neg[0]
-    end = min(first + sums.shape[1], out.shape[1])
+    end = min(first + sums.shape[1], columns)
     for i in range(row, row + rows):
         total, right = out[i, first:end], epilogue.other[i, first:end]
         for j in range(end - first):

@@ -124,24 +124,25 @@ def finished_block(
     epilogue: Epilogue,
     resumed: IntArray,
     sums: IntArray,
+    columns: int,
     out: IntArray,
     row: int,
 ) -> None:
-    """Multiply the first `rows` staged rows by all panels, and finish them into the rows of `out` from `row` on.
+    """Multiply the first `rows` staged rows by all panels, and finish `columns` of them into `out` from row `row` on.
 
     `sums`, [1 or panels, rows, columns], is a buffer for the sums, to which the `resumed` tiles add.
     """
     for p in range(panels.shape[0]):
         first = p * form.columns
-        width = min(form.columns, out.shape[1] - first)
+        width = min(form.columns, columns - first)
         vectors = -(-width // form.lanes)
         whole = width == vectors * form.lanes and (vectors <= 2 or width == form.columns)
-        finishing = finishes(form) and epilogue.quick and whole
+        finishing = finishes(form) and epilogue.quick and whole and out.strides[1] == out.itemsize
         panel_sums = sums[p % sums.shape[0]]
         tiles(form, staged, rows, panels, p, vectors, resumed, panel_sums, finishing, epilogue, bias, out, row)
         done = rows // form.rows * form.rows if finishing else 0
         if done < rows:
-            finish_rows(epilogue, panel_sums[done:rows], rows - done, first, bias, out, row + done)
+            finish_rows(epilogue, panel_sums[done:rows], rows - done, first, columns, bias, out, row + done)
 
 
 @kernel
@@ -155,7 +156,9 @@ def _rows(
         batch, first, rows = block_at(row, stop, left.shape[1])
         right = min(batch, panels.shape[0] - 1)
         stage(form, left[batch], first, rows, staged)
-        finished_block(form, staged, rows, panels[right], bias[right], epilogue, resumed, sums, out[batch], first)
+        finished_block(
+            form, staged, rows, panels[right], bias[right], epilogue, resumed, sums, out.shape[2], out[batch], first
+        )
         row += rows
     return -1
 

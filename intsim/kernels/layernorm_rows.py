@@ -54,4 +54,4 @@ def plain_normalise_rows(
     for i in range(row, len(x)):
         for j in range(first, x.shape[1]):
             halves[0, j - first] = (int(x[i, j]) - int(means[i])) * int(factors[i]) >> 1
-        scale_rows(halves, 1, first, bias, scaling, out, i)
+        scale_rows(halves, 1, first, x.shape[1], bias, scaling, out, i)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arith import Format, IntArray, rounding_terms
+from ..arith import Format, IntArray, Rounding, rounding_terms
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 
@@ -33,22 +33,27 @@ class Scaling(NamedTuple):
     quick_words: bool  # the same for any i16, whose result fits 31 bits
 
 
-def scaling(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int) -> Scaling:
-    """The constants for multipliers and shifts that are one value for all columns, or one per column."""
+def scaling(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int, reach: int = 2**31) -> Scaling:
+    """The constants for multipliers and shifts that are one value for all columns, or one per column.
+
+    `reach` is the largest magnitude of what is scaled.
+    """
     if isinstance(m, int) and isinstance(e, int):
-        return _uniform(m, e, rounding, fmt, columns)
-    return _made(m, e, rounding, fmt, columns)
+        return _uniform(m, e, rounding, fmt, columns, reach)
+    return _made(m, e, rounding, fmt, columns, reach)
 
 
 @lru_cache(maxsize=1024)
-def _uniform(m: int, e: int, rounding: str, fmt: Format, columns: int) -> Scaling:
+def _uniform(m: int, e: int, rounding: str, fmt: Format, columns: int, reach: int) -> Scaling:
     """The constants for a single multiplier and shift, cached."""
-    return _made(m, e, rounding, fmt, columns)
+    return _made(m, e, rounding, fmt, columns, reach)
 
 
-def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int) -> Scaling:
+def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int, reach: int) -> Scaling:
     filling = (0, -columns % WIDEST)
     wide_m, wide_e = (np.pad(np.broadcast_to(np.asarray(v, np.int64), columns), filling, "edge") for v in (m, e))
+    if rounding == Rounding.HALF_EVEN and not _ties(wide_m, wide_e, reach):
+        rounding = Rounding.HALF_UP  # which needs no more than an addition
     add, odd, neg = rounding_terms(wide_e, rounding)
     signless = not neg.any()
     return Scaling(
@@ -66,6 +71,14 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
     )
 
 
+def _ties(m: IntArray, e: IntArray, reach: int) -> bool:
+    """Whether some product ``value * m`` with ``|value| <= reach`` can be an odd multiple of ``2**(e - 1)``.
+
+    Then the value is a multiple of ``2**(e - 1)`` divided by the lowest bit of m.
+    """
+    return bool((np.int64(1) << (e - 1).clip(0, 62) <= (m & -m) * min(reach, 1 << 31)).any())
+
+
 def _below(m: IntArray, e: IntArray, bits: int) -> bool:
     """Whether ``|m| < 2**(e + bits)`` in every column."""
     return bool((np.abs(m) >> np.minimum(e + bits, 62) == 0).all())
@@ -79,9 +92,11 @@ def scaled(value: int, scaling: Scaling, column: int) -> int:
 
 
 @kernel
-def scale_rows(sums: IntArray, rows: int, first: int, bias: IntArray, scaling: Scaling, out: IntArray, row: int) -> None:
-    """Requantize the first rows of one tile of sums into `out`, from row `row` and column `first` on."""
-    stop = min(first + sums.shape[1], out.shape[1])
+def scale_rows(
+    sums: IntArray, rows: int, first: int, columns: int, bias: IntArray, scaling: Scaling, out: IntArray, row: int
+) -> None:
+    """Requantize the first rows of one tile of sums into `out`, from row `row` and column `first` on of `columns`."""
+    stop = min(first + sums.shape[1], columns)
     biases, m, e, add = bias[first:stop], scaling.m[first:stop], scaling.e[first:stop], scaling.add[first:stop]
     neg, odd, lo, hi = scaling.neg[first:stop], scaling.odd, scaling.lo, scaling.hi
     one_m, one_e, one_add = int(m[0]), e[0], add[0]

@@ -63,7 +63,7 @@ def _logits_as_bytes(logits: Any, rows: Any, tokens: Any, first: Any, mask: Any,
 
     def narrowed(logits: IntArray, rows: int, tokens: int, first: int, mask: Mask, near: IntArray) -> None:
         if mask.whole:
-            bytes_of_rows(logits[:, :tokens], rows, near)
+            bytes_of_rows(logits, rows, tokens, near)
         else:
             _seen_bytes(logits, rows, tokens, first, mask.regions, near)
 
@@ -84,13 +84,16 @@ def _seen_bytes(x: IntArray, rows: int, tokens: int, first: int, regions: IntArr
 
 
 @kernel
-def bytes_of_rows(x: IntArray, rows: int, out: IntArray) -> None:
-    """Compute ``out = 127 - min(max(x) - x, 255)`` for the first `rows` rows: i8, with the same differences up to 255."""
+def bytes_of_rows(x: IntArray, rows: int, tokens: int, out: IntArray) -> None:
+    """Compute ``out = 127 - min(max(x) - x, 255)`` for the tokens of the first rows: i8, with differences up to 255."""
     for i in range(rows):
         row, target = x[i], out[i]
-        top = maximum(row)
+        largest = row[0]  # kept in its type, so that the loop is vectorized
+        for j in range(tokens):
+            largest = row[j] if row[j] > largest else largest
+        top = int(largest)
         lowest, shift = np.int16(max(top - 255, -32768)), 127 - top
-        for j in range(len(row)):
+        for j in range(tokens):
             value = row[j] if row[j] > lowest else lowest
             target[j] = int(value) + shift
 

@@ -110,7 +110,7 @@ def weigh(
                         high_sums(form, head.high[i], head.panels[p], head.sums[p, i])
                     else:
                         head.sums[p, i] = 0
-    finished_block(form, head.low, rows, head.panels, head.bias, epilogue, head.resumed, head.sums, out, row)
+    finished_block(form, head.low, rows, head.panels, head.bias, epilogue, head.resumed, head.sums, out.shape[1], out, row)
     return -1
 
 

@@ -82,7 +82,7 @@ def _units(
     staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
     sums, resumed = np.empty((1, BLOCK, near.columns), np.int32), np.zeros(BLOCK, np.int8)
     near_logits = np.full((BLOCK, whole_chunks(tokens)), np.int8(-128))
-    logits = logits_room(near_logits, room)[:, : whole_vectors(near, tokens)]
+    logits, columns = logits_room(near_logits, room), whole_vectors(near, tokens)
     head = weighting(far, tokens, depth)
     for unit in range(start, stop):
         w, h = unit // heads, unit % heads
@@ -92,9 +92,11 @@ def _units(
         mask = Mask(seen.regions[w], seen.floor, seen.whole[w])
         for first in range(0, tokens, BLOCK):
             rows = min(BLOCK, tokens - first)
-            end = Biased(logits_end.scaling, logits_end.arm, bias[h, first : first + rows], logits_end.quick)
+            end = Biased(
+                logits_end.scaling, logits_end.arm, bias[h, first : first + rows], logits_end.quick, logits_end.ties
+            )
             stage(near, q[w, h], first, rows, staged)
-            finished_block(near, staged, rows, k_panels, k_correction, end, resumed, sums, logits, 0)
+            finished_block(near, staged, rows, k_panels, k_correction, end, resumed, sums, columns, logits, 0)
             logits_as_bytes(logits, rows, tokens, first, mask, near_logits)
             if weigh(far, near_logits, rows, tokens, first, mask, softmax, how, head, context_end, out[w, h], first) >= 0:
                 return unit

@@ -145,7 +145,7 @@ def _scaled_rows(
         mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, width)
         for j in range(x.shape[1]):
             halves[0, j] = _halved(int(_centred(x[row, j], mean, width)) * int(f), half_mode, wraps)
-        scale_rows(halves, 1, 0, bias, scaling, out, row)
+        scale_rows(halves, 1, 0, x.shape[1], bias, scaling, out, row)
     return -1
 
 

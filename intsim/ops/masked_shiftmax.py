@@ -113,7 +113,7 @@ def _table_rows(
     while row < stop:
         end = min(stop, (row // size + 1) * size)
         if whole[row // size % len(regions)]:
-            bytes_of_rows(x[row:end], end - row, near)
+            bytes_of_rows(x[row:end], end - row, x.shape[1], near)
             refused = shiftmax_rows(near, end - row, softmax, how, out[row:end])
             if refused >= 0:
                 return row + refused

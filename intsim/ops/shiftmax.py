@@ -138,7 +138,7 @@ def normalised_row(e: IntArray, b: int, wraps: bool, wraps_sum: bool, out: IntAr
 def _table_rows(start: int, stop: int, x: IntArray, softmax: Softmax, how: Lookup, out: IntArray) -> int:
     near = np.empty((1, x.shape[1]), np.int8)
     for row in range(start, stop):
-        bytes_of_rows(x[row : row + 1], 1, near)
+        bytes_of_rows(x[row : row + 1], 1, x.shape[1], near)
         if shiftmax_rows(near, 1, softmax, how, out[row : row + 1]) >= 0:
             return row
     return -1

@@ -17,6 +17,8 @@ from ...kernels.scaling import Scaling, scaling
 from ..graph import Node
 from .step import Links, Step
 
+WORDS = 1 << 15  # the largest magnitude of an i16
+
 
 def match(links: Links, node: Node) -> Step | None:
     """A product and the requantization after it, or a linear layer alone."""
@@ -35,7 +37,9 @@ def scaling_of(links: Links, requant: Node) -> Scaling:
         params = requant.params
         columns = links.tensor(requant).shape[-1]
         rounding = links.graph.dialect.requant_rounding
-        return scaling(params["m"], params["e"], rounding, signed(int(params["b"])), columns)
+        value = links.graph.tensors[requant.inputs[0]]
+        reach = max(-value.lo, value.hi)
+        return scaling(params["m"], params["e"], rounding, signed(int(params["b"])), columns, reach)
 
     return links.prepared(requant, "scaling", make)
 
@@ -81,7 +85,7 @@ def _arms(links: Links, residual: Node, product: Node) -> tuple[Scaling, Scaling
     def make() -> tuple[Scaling, Scaling]:
         params, shape = residual.params, links.tensor(residual).shape
         rounding, fmt = links.graph.dialect.requant_rounding, signed(int(params["b"]))
-        a, c = (scaling(params[f"m{arm}"], params[f"e{arm}"], rounding, fmt, shape[-1]) for arm in "ac")
+        a, c = (scaling(params[f"m{arm}"], params[f"e{arm}"], rounding, fmt, shape[-1], WORDS) for arm in "ac")
         return (a, c) if residual.inputs[0] == product.name else (c, a)
 
     return links.prepared(residual, "arms", make)

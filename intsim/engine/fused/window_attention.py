@@ -60,7 +60,7 @@ def match(links: Links, node: Node) -> Step | None:
         # Half of i32, so that the sum with scaled logits of 16 bits fits i32, too.
         fits = scaled.min() >= I32.lo // 2 and scaled.max() <= I32.hi // 2
         filled = np.pad(scaled, ((0, 0), (0, 0), (0, filling)))
-        return (scaling(ma, ea, dialect.requant_rounding, fmt, tokens), filled.astype(np.int32)) if fits else None
+        return (scaling(ma, ea, dialect.requant_rounding, fmt, tokens, 1 << 15), filled.astype(np.int32)) if fits else None
 
     windows, heads, tokens, depth = shapes[0]
     fmt, filling = links.tensor(chain.biased).fmt, -tokens % CHUNK
