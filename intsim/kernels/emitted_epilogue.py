@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from llvmlite import ir
 
-from .emitting import I32, I64, Value, emit_call, everywhere
+from .emitting import I32, I64, Value, choices, emit_call, everywhere
 from .epilogue import Added, Biased, Scaled, Summed
 
 
@@ -30,11 +30,8 @@ def finish(
     if emitted is _Summed:
         emitted(code, epilogue, out, row, first, ties=False).tile(sums, bias.start())
         return
-    with code.builder.if_else(epilogue.field("ties").value) as (even, up):
-        with even:
-            emitted(code, epilogue, out, row, first, ties=True).tile(sums, bias.start())
-        with up:
-            emitted(code, epilogue, out, row, first, ties=False).tile(sums, bias.start())
+    for ties in choices(code.builder, epilogue.field("ties").value):
+        emitted(code, epilogue, out, row, first, ties).tile(sums, bias.start())
 
 
 class TileShape(Protocol):
@@ -85,11 +82,6 @@ class Arithmetic:
     def extended(self, value: ir.Value) -> ir.Value:
         """The low halves of i64 lanes, sign-extended; a multiplication of i32 does it on its own."""
         return self.builder.ashr(self.builder.shl(value, self.half), self.half)
-
-    def split(self, value: ir.Value) -> Pair:
-        """Both halves of a vector of as many i64 lanes."""
-        orders = ([2 * i + half for i in range(self.lanes // 2)] for half in (0, 1))
-        return Pair(*(self._shuffled(value, order) for order in orders))
 
     def splat(self, scalar: ir.Value) -> Pair:
         """One i64 in every lane."""
@@ -161,16 +153,17 @@ class Constants:
 
     def __init__(self, arithmetic: Arithmetic, scaling: Value, ties: bool) -> None:
         self.arithmetic, self.ties, self.limits = arithmetic, ties, _limits(scaling)
-        self.arrays = {name: scaling.field(name).start() for name in ("m", "add", "e")}
+        halves = scaling.field("halves")
+        self.starts = [halves.at(ir.Constant(I64, i)) for i in range(6)]
 
     def at(self, index: ir.Value) -> Rescaling:
         """Those of the vector of columns from `index` on; the shifts of odd lanes leave the result in their high halves."""
-        arithmetic = self.arithmetic
-        double = ir.VectorType(I64, arithmetic.lanes)
-        m = arithmetic.pair(arithmetic.load(self.arrays["m"], index, arithmetic.vector))
-        add, e = (arithmetic.split(arithmetic.load(self.arrays[name], index, double)) for name in ("add", "e"))
+        arithmetic, builder = self.arithmetic, self.arithmetic.builder
+        half = builder.lshr(index, ir.Constant(I64, 1))
+        loaded = [arithmetic.load(start, half, arithmetic.wide) for start in self.starts]
+        m, add, e = (Pair(*loaded[i : i + 2]) for i in (0, 2, 4))
         bit = arithmetic.lowest(e) if self.ties else None
-        return Rescaling(m, add, bit, Pair(e.even, arithmetic.builder.sub(e.odd, arithmetic.half)))
+        return Rescaling(m, add, bit, Pair(e.even, builder.sub(e.odd, arithmetic.half)))
 
 
 def _limits(scaling: Value) -> Pair:

@@ -12,7 +12,7 @@ from numba.core import cgutils as _cgutils
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
 from .emitted_epilogue import Arithmetic, Constants, Pair
-from .emitting import I32, I64, Value, emit_call, everywhere, named, pointer
+from .emitting import I32, I64, Value, choices, emit_call, everywhere, named, pointer
 from .forms import Form, PlainWords
 from .layernorm_rows import moments, normalise_rows, plain_moments, plain_normalise_rows
 from .scaling import Scaling
@@ -145,11 +145,8 @@ def _normalise(
                     builder.store(value, arithmetic.pointer(end, first, value.type), align=1)
 
         odd_term = builder.icmp_signed("!=", values["scaling"].field("odd").value, ir.Constant(I64, 0))
-        with builder.if_else(odd_term) as (even, up):
-            with even:
-                emit(ties=True)
-            with up:
-                emit(ties=False)
+        for ties in choices(builder, odd_term):
+            emit(ties)
         return context.get_dummy_value()
 
     return types.void(form, count, x, row, means, factors, bias, scaling, out, groups), generate

@@ -18,7 +18,7 @@ from numba.core import cgutils as _cgutils
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
 from .emitted_lookup import BYTES, Planes
-from .emitting import I32, I64, Value, emit_call, everywhere, named, pointer
+from .emitting import I32, I64, Value, choices, each, emit_call, everywhere, named, pointer
 from .lookup import CHUNK, Lookup, PlainLookup
 from .shiftmax_rows import (
     Exponentials,
@@ -57,8 +57,8 @@ def _row_exponentials(
         room: Exponentials,
         low: IntArray,
     ) -> None:
-        if len(softmax.planes) == 2:
-            _exponentials(x, start, count, tokens, first, mask, softmax, room, 2, in_order)
+        if len(softmax.planes) == 3:
+            _exponentials(x, start, count, tokens, first, mask, softmax, room, 3, in_order)
         else:
             _exponentials(x, start, count, tokens, first, mask, softmax, room, 4, in_order)
 
@@ -93,10 +93,7 @@ def _row_probabilities(
         high: IntArray,
         counts: IntArray,
     ) -> None:
-        if len(softmax.planes) == 2:
-            _probabilities(room, start, count, softmax.shift, low, high, counts, 2)
-        else:
-            _probabilities(room, start, count, softmax.shift, low, high, counts, 4)
+        _probabilities(room, start, count, softmax.shift, low, high, counts)
 
     return whole
 
@@ -122,11 +119,9 @@ def _exponentials(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values = named(names, signature, arguments, context, builder)
         emitted = _Exponentials(builder, values, wide, ordered)
-        with builder.if_else(values["mask"].field("whole").value) as (whole, masked):
-            with whole:
-                emitted.rows(masked=False)
-            with masked:
-                emitted.rows(masked=True)
+        for single in choices(builder, builder.icmp_signed("==", emitted.chunks, ir.Constant(I64, 1))):
+            for whole in choices(builder, values["mask"].field("whole").value):
+                emitted.rows(masked=not whole, single=single)
         return context.get_dummy_value()
 
     return types.void(x, types.int64, types.int64, types.int64, types.int64, mask, softmax, room, planes, in_order), generate
@@ -143,12 +138,12 @@ class _Exponentials:
         self.e, self.totals = values["room"].field("e"), values["room"].field("totals").start()
         self.regions = values["mask"].field("regions").start()
 
-    def rows(self, masked: bool) -> None:
-        """Emit all rows."""
+    def rows(self, masked: bool, single: bool) -> None:
+        """Emit all rows; `single`: of one chunk each."""
         with cgutils.for_range(self.builder, self.values["count"].value, intp=I64) as row:
-            self._row(row.index, masked)
+            self._row(row.index, masked, None if single else self.chunks)
 
-    def _row(self, row: ir.Value, masked: bool) -> None:
+    def _row(self, row: ir.Value, masked: bool, chunks: ir.Value | None) -> None:
         builder, code = self.builder, self.code
         line = builder.add(self.values["start"].value, row)
         row_at, e_at = self.values["x"].at(line), self.e.at(row)
@@ -159,26 +154,27 @@ class _Exponentials:
         lowest = ir.Constant(BYTES, [-128] * CHUNK)
         tops = cgutils.alloca_once(builder, BYTES)
         builder.store(lowest, tops)
-        with cgutils.for_range(builder, self.chunks, intp=I64) as chunk:
-            value = code.load(row_at, chunk.index)
+        with each(builder, chunks) as chunk:
+            value = code.load(row_at, chunk)
             if own is not None:
-                value = builder.select(self._seen(own, chunk.index), value, lowest)
+                value = builder.select(self._seen(own, chunk), value, lowest)
             builder.store(emit_call(builder, "llvm.smax.v64i8", BYTES, builder.load(tops), value), tops)
         top = builder.sext(emit_call(builder, "llvm.vector.reduce.smax.v64i8", BYTES.element, builder.load(tops)), I64)
         sums = [cgutils.alloca_once(builder, INTS) for _ in range(self.count)]
         for total in sums:
             builder.store(ir.Constant(INTS, [0] * INTS.count), total)
-        with cgutils.for_range(builder, self.chunks, intp=I64) as chunk:
-            index = code.differences(row_at, chunk.index, top)
+        with each(builder, chunks) as chunk:
+            index = code.differences(row_at, chunk, top)
             found = [code.find(plane, index) for plane in range(self.count)]
             if own is not None:
-                found = self._masked(found, own, chunk.index)
+                found = self._masked(found, own, chunk)
             self._add(found, sums)
             if self.ordered:
                 found = [code.spread(entries) for entries in found]
-            for word in range(self.count // 2):
+            found += [ir.Constant(BYTES, [0] * CHUNK)] * (4 - len(found))
+            for word in range(2):
                 for half, pairs in enumerate(code.zipped(found[2 * word], found[2 * word + 1])):
-                    code.store(e_at, _half(builder, chunk.index, self.chunks, word, half), pairs)
+                    code.store(e_at, _half(builder, chunk, self.chunks, word, half), pairs)
         total = self._whole(sums)
         if own is None:
             total = builder.sub(total, self._filling(top))
@@ -213,9 +209,11 @@ class _Exponentials:
     def _whole(self, sums: list[ir.Value]) -> ir.Value:
         """The sum of all lanes, i64; those of two planes together fit i32."""
         builder, whole = self.builder, ir.Constant(I64, 0)
-        for word in range(self.count // 2):
-            low, high = (builder.load(total) for total in sums[2 * word : 2 * word + 2])
-            both = builder.add(low, builder.shl(high, ir.Constant(INTS, [8] * INTS.count)))
+        for word in range(2):
+            both = builder.load(sums[2 * word])
+            if 2 * word + 1 < len(sums):
+                high = builder.load(sums[2 * word + 1])
+                both = builder.add(both, builder.shl(high, ir.Constant(INTS, [8] * INTS.count)))
             lanes = emit_call(builder, "llvm.vector.reduce.add.v16i32", I32, both)
             whole = builder.add(whole, builder.shl(builder.zext(lanes, I64), ir.Constant(I64, 16 * word)))
         return whole
@@ -241,33 +239,31 @@ def _half(builder: Any, chunk: ir.Value, chunks: ir.Value, word: int, half: int)
 
 @intrinsic(prefer_literal=True)
 def _probabilities(
-    typing_context: Any, room: Any, start: Any, count: Any, shift: Any, low: Any, high: Any, counts: Any, planes: Any
+    typing_context: Any, room: Any, start: Any, count: Any, shift: Any, low: Any, high: Any, counts: Any
 ) -> Any:
     """Store the probabilities, or their low bytes and, where a row splits, its high ones, and count them."""
-    names = "room start count shift low high counts planes"
+    names = "room start count shift low high counts"
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values = named(names, signature, arguments, context, builder)
-        emitted = _Probabilities(builder, values, planes.literal_value // 2)
-        with cgutils.for_range(builder, values["count"].value, intp=I64) as row:
-            if low.dtype.bitwidth == 16:
-                emitted.row(row.index, split=False)
-            else:
-                with builder.if_else(emitted.splits(row.index)) as (split, whole):
-                    with split:
-                        emitted.row(row.index, split=True)
-                    with whole:
-                        emitted.row(row.index, split=False)
+        emitted = _Probabilities(builder, values)
+        for single in choices(builder, builder.icmp_signed("==", emitted.chunks, ir.Constant(I64, 1))):
+            with cgutils.for_range(builder, values["count"].value, intp=I64) as row:
+                if low.dtype.bitwidth == 16:
+                    emitted.row(row.index, False, single)
+                else:
+                    for split in choices(builder, emitted.splits(row.index)):
+                        emitted.row(row.index, split, single)
         return context.get_dummy_value()
 
-    return types.void(room, types.int64, types.int64, types.int64, low, high, counts, planes), generate
+    return types.void(room, types.int64, types.int64, types.int64, low, high, counts), generate
 
 
 class _Probabilities:
     """Emits the probabilities of a row."""
 
-    def __init__(self, builder: Any, values: dict[str, Value], words: int) -> None:
-        self.builder, self.values, self.words, self.code = builder, values, words, Planes(builder)
+    def __init__(self, builder: Any, values: dict[str, Value]) -> None:
+        self.builder, self.values, self.code = builder, values, Planes(builder)
         room = values["room"]
         self.e, self.factors, self.split_flags = (room.field(name) for name in ("e", "factors", "splits"))
         self.chunks = builder.udiv(self.e.length(1), ir.Constant(I64, CHUNK))
@@ -279,7 +275,7 @@ class _Probabilities:
         at = pointer(self.builder, self.split_flags.at(row), BYTES.element)
         return self.builder.icmp_unsigned("!=", self.builder.load(at), ir.Constant(BYTES.element, 0))
 
-    def row(self, row: ir.Value, split: bool) -> None:
+    def row(self, row: ir.Value, split: bool, single: bool) -> None:
         builder, code = self.builder, self.code
         line = builder.add(self.values["start"].value, row)
         e_at, low_at, high_at = self.e.at(row), self.values["low"].at(line), self.values["high"].at(line)
@@ -289,18 +285,18 @@ class _Probabilities:
         f_high = everywhere(builder, builder.trunc(builder.lshr(f, ir.Constant(I32, 16)), word), HALF)
         count = cgutils.alloca_once(builder, I64)
         builder.store(ir.Constant(I64, 0), count)
-        with cgutils.for_range(builder, self.chunks, intp=I64) as chunk:
-            halves = [self._shares(e_at, chunk.index, half, f_low, f_high) for half in range(2)]
+        with each(builder, None if single else self.chunks) as chunk:
+            halves = [self._shares(e_at, chunk, half, f_low, f_high) for half in range(2)]
             if self.values["low"].element == word:
                 for half, p in enumerate(halves):
-                    code.store(low_at, _half(builder, chunk.index, self.chunks, 0, half), builder.bitcast(p, BYTES))
+                    code.store(low_at, _half(builder, chunk, self.chunks, 0, half), builder.bitcast(p, BYTES))
             else:
                 lows = (builder.and_(p, ir.Constant(WORDS, [255] * HALF)) for p in halves)
-                code.store(low_at, chunk.index, emit_call(builder, PACK, BYTES, *lows))
+                code.store(low_at, chunk, emit_call(builder, PACK, BYTES, *lows))
             if split:
                 highs = (builder.lshr(p, ir.Constant(WORDS, [8] * HALF)) for p in halves)
                 packed = emit_call(builder, PACK, BYTES, *highs)
-                code.store(high_at, chunk.index, packed)
+                code.store(high_at, chunk, packed)
                 some = builder.bitcast(builder.icmp_unsigned("!=", packed, ir.Constant(BYTES, [0] * CHUNK)), I64)
                 builder.store(builder.add(builder.load(count), emit_call(builder, "llvm.ctpop.i64", I64, some)), count)
         builder.store(builder.load(count), pointer(builder, self.values["counts"].at(line), I64))
@@ -309,12 +305,10 @@ class _Probabilities:
         """The probabilities of half a chunk, as words."""
         builder = self.builder
         e = [
-            builder.bitcast(self.code.load(e_at, _half(builder, chunk, self.chunks, word, half)), WORDS)
-            for word in range(self.words)
+            builder.bitcast(self.code.load(e_at, _half(builder, chunk, self.chunks, word, half)), WORDS) for word in range(2)
         ]
         product = builder.add(_high_words(builder, e[0], f_low), builder.mul(e[0], f_high))
-        if self.words == 2:
-            product = builder.add(product, builder.mul(e[1], f_low))
+        product = builder.add(product, builder.mul(e[1], f_low))
         return builder.ashr(product, self.by)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
+from numba.core import cgutils as _cgutils
+
+cgutils: Any = _cgutils  # its functions have no types
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
@@ -73,3 +78,22 @@ def named(names: str, signature: Any, arguments: Any, context: Any, builder: Any
 def pointer(builder: Any, address: ir.Value, kind: ir.Type) -> ir.Value:
     """The address as a pointer."""
     return builder.inttoptr(address, kind.as_pointer())
+
+
+def choices(builder: Any, condition: ir.Value) -> Iterator[bool]:
+    """True and False in turn: what is emitted meanwhile is executed where the condition is so."""
+    with builder.if_else(condition) as (then, otherwise):
+        with then:
+            yield True
+        with otherwise:
+            yield False
+
+
+@contextmanager
+def each(builder: Any, count: ir.Value | None) -> Iterator[ir.Value]:
+    """The index in a loop over so many; without a loop, if it is None, which stands for one."""
+    if count is None:
+        yield ir.Constant(I64, 0)
+    else:
+        with cgutils.for_range(builder, count, intp=I64) as loop:
+            yield loop.index

@@ -39,9 +39,9 @@ def lookup() -> Lookup:
 
 
 def planes(table: IntArray) -> IntArray:
-    """The bytes of a table of integers >= 0 as planes, lowest byte first: u8 [2 or 4, 256]; 2 where all fit two bytes."""
+    """The bytes of a table of integers as planes, lowest byte first: u8 [., 256]; of i32 three where all fit 24 bits."""
     little = table.astype(table.dtype.newbyteorder("<"))
-    count = 2 if table.itemsize > 2 and int(table.max()) < 1 << 16 and int(table.min()) >= 0 else table.itemsize
+    count = 3 if table.itemsize == 4 and int(table.min()) >= 0 and int(table.max()) < 1 << 24 else table.itemsize
     return np.ascontiguousarray(little.view(np.uint8).reshape(len(table), -1).T[:count])
 
 

@@ -24,6 +24,7 @@ class Scaling(NamedTuple):
     e: IntArray  # int64, like the next two
     add: IntArray
     neg: IntArray
+    halves: IntArray  # i64 [6, columns / 2]: m, add and e, each of the even columns and of the odd ones
     odd: int
     lo: int
     hi: int
@@ -61,6 +62,7 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
         e=np.ascontiguousarray(wide_e),
         add=np.ascontiguousarray(add),
         neg=np.ascontiguousarray(neg),
+        halves=np.array([part[start::2] for part in (wide_m, add, wide_e) for start in (0, 1)], np.int64),
         odd=odd,
         lo=fmt.lo,
         hi=fmt.hi,

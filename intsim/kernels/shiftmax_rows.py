@@ -26,7 +26,7 @@ class Softmax(NamedTuple):
     """The constants of one shiftmax: the exponentials of ``0, -1 .. -255``, i32, in two layouts, and two parameters."""
 
     exponentials: IntArray  # [256]
-    planes: IntArray  # the same by bytes, u8 [2 or 4, 256]
+    planes: IntArray  # the same by bytes, u8 [3 or 4, 256]
     shift: int  # from ``e * f`` to a probability
     wraps_sum: bool  # whether the sum wraps to i32; otherwise it saturates
 
