@@ -107,9 +107,10 @@ class _Export:
         self.reshape(x, [rows * columns, 3 * side * side], node.name)
 
     def linear(self, node: RealNode) -> None:
-        """A vector, such as the mean of all tokens, is multiplied as a matrix of one row: NNCF takes the first axis of a product
-        of fewer than three for the pictures and averages over it, which leaves a vector no channels, and its correction of
-        biases then fails ("iteration over a 0-d tensor").
+        """A vector, such as Swin's mean of all tokens, is multiplied as a matrix of one row.
+
+        To correct biases, NNCF averages a product of fewer than three axes over its first; of a vector's channels that leaves
+        a single number, and NNCF stops with "iteration over a 0-d tensor".
         """
         weight, bias, x = node.params["weight"], node.params["bias"], node.inputs[0]
         vector, biased = len(self.shapes[x]) == 1, bool(np.any(bias))

@@ -46,19 +46,20 @@ def baselines(
     """Runners by name: the network in float32, in bfloat16 where the processor has it, and in int8 by NNCF's post-training
     quantization for transformers, with activation ranges calibrated on `image`.
 
-    What was tried on DeiT-S, Swin-T and Segmenter S/16, with OpenVINO 2026.4.1 and NNCF 3.4.0 on a processor with AVX-512 VNNI
-    and BF16, by processor time in one thread:
+    What was tried on DeiT-S, Swin-T and Segmenter S/16 with OpenVINO 2026.4.1 and NNCF 3.4.0, on a processor with AVX-512
+    VNNI and BF16, and compared by processor time in one thread:
 
     - `read_model`, not `convert_model`, which fuses attention before it is quantized, so that its second product stays in
       floating point: int8 takes 2 to 8 % less, float32 1 to 2 %.
     - bfloat16, OpenVINO's default where there is any, for what int8 leaves in floating point: up to 4 % less than float32.
-    - NNCF's defaults for transformers. Symmetric activations take up to 2 % less; no SmoothQuant takes 3 % less in DeiT-S, 4 %
-      more in Swin-T. Both cost accuracy.
-    - ENABLE_CPU_PINNING, TBB_PARTITIONER and ENABLE_HYPER_THREADING in two threads, by time: no difference was seen.
+    - NNCF's defaults for transformers. Symmetric activations take up to 2 % less; without SmoothQuant DeiT-S takes 3 % less,
+      Swin-T 4 % more.
+    - ENABLE_CPU_PINNING, TBB_PARTITIONER and ENABLE_HYPER_THREADING, in two threads and by time: no difference was seen.
 
-    All products are in int8 but one: NNCF takes what lies between the last layer with weights and an argmax for the processing
-    of results, and leaves it in floating point; in a mask decoder that is the product of patches and classes, less than 1 % of
-    the whole network. Threads are pinned to processors only while a model runs, and spin for about a millisecond afterwards.
+    All products are in int8 but one: NNCF takes what lies between the last layer with weights and an argmax for the
+    processing of results, and leaves it in floating point. In a mask decoder that is the product of patches and classes,
+    below 1 % of the network. Threads are pinned to processors only while a model runs, and spin for about a millisecond
+    afterwards.
 
     Raises IntsimError where the float32 model's scores are not those of the network in float64, the `reference`.
     """
