@@ -109,8 +109,8 @@ class _Export:
     def linear(self, node: RealNode) -> None:
         """A vector, such as Swin's mean of all tokens, is multiplied as a matrix of one row.
 
-        To correct biases, NNCF averages a product of fewer than three axes over its first; of a vector's channels that leaves
-        a single number, and NNCF stops with "iteration over a 0-d tensor".
+        To correct biases, NNCF averages a product of fewer than three axes over its first. Of the channels of a vector that
+        leaves one number, and NNCF stops with "iteration over a 0-d tensor".
         """
         weight, bias, x = node.params["weight"], node.params["bias"], node.inputs[0]
         vector, biased = len(self.shapes[x]) == 1, bool(np.any(bias))
