@@ -38,7 +38,6 @@ def openvino() -> Any:
     return pytest.importorskip(
         "intsim.measurement.baselines.openvino",
         reason="openvino or nncf is not installed: `make bench` runs these",
-        exc_type=ImportError,
     )
 
 
