@@ -54,7 +54,8 @@ def baselines(
     - bfloat16, OpenVINO's default where there is any, for what int8 leaves in floating point: up to 4 % less than float32.
     - NNCF's defaults for transformers. Symmetric activations take up to 2 % less; without SmoothQuant DeiT-S takes 3 % less,
       Swin-T 4 % more.
-    - ENABLE_CPU_PINNING, TBB_PARTITIONER and ENABLE_HYPER_THREADING, in two threads and by time: no difference was seen.
+    - ENABLE_CPU_PINNING, TBB_PARTITIONER and ENABLE_HYPER_THREADING, in two threads and by time: no difference
+      beyond the noise of a busy machine.
 
     All products are in int8 but one: NNCF takes what lies between the last layer with weights and an argmax for the
     processing of results, and leaves it in floating point. In a mask decoder that is the product of patches and classes,
