@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,26 @@ import intsim
 from intsim.engine.graph import Graph
 from intsim.errors import IntsimError
 from intsim.measurement import benchmark as bench
+from intsim.measurement.baselines.expected import expected
 from intsim.measurement.baselines.onnx_model import onnx_model
-from intsim.measurement.baselines.onnxruntime import DYNAMIC, FLOAT32, STATIC, baselines, expected
+from intsim.measurement.baselines.onnxruntime import DYNAMIC, FLOAT32, STATIC, baselines
+from intsim.nets.networks import built
 from intsim.nets.segmenter import SegmenterConfig, segmenter
 from intsim.quantization.synth import random_picture, random_weights
 
-from networks import TINY
+from networks import TINY, TINY_DEIT, TINY_SWIN
 
 Cli = Callable[..., tuple[int, str, str]]
 KEYS = {"median_ms", "min_ms", "gmacs_per_s", "peak_mb", "by_operator", "ratios"}
+
+
+@pytest.fixture
+def openvino() -> Any:
+    """The module of baselines in OpenVINO."""
+    return pytest.importorskip(
+        "intsim.measurement.baselines.openvino",
+        reason="openvino or nncf is not installed: `make bench` runs these",
+    )
 
 
 def test_bench_prints_json(cli: Cli) -> None:
@@ -60,6 +72,20 @@ def test_bench_of_a_model_file_against_onnxruntime_as_text(cli: Cli) -> None:
     assert "1 runs" not in out
     for word in ("model.h5", "GMAC/s", "MB at most", "where the time goes", "onnxruntime int8 static", "over ours"):
         assert word in out
+
+
+def test_bench_against_two_in_one_process(openvino: Any, cli: Cli) -> None:
+    code, out, err = cli(
+        "bench --synth seg-t16-mask@64 --against openvino --against onnxruntime --against openvino --runs 2 --json"
+    )
+    assert code == 0, err
+    record = json.loads(out)  # the quantizer printed nothing
+    theirs = [openvino.FLOAT32, openvino.BFLOAT16, openvino.INT8]
+    assert set(record["rivals_ms"]) - {openvino.BFLOAT16} == {*theirs, FLOAT32, DYNAMIC, STATIC} - {openvino.BFLOAT16}
+    brief = "BF16" in openvino.ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert (openvino.BFLOAT16 in record["rivals_ms"]) == brief
+    assert record["labels_agreeing"].keys() == {"intsim", *record["rivals_ms"]} == {"intsim", *record["ratios"]}
+    assert record["labels_agreeing"][openvino.FLOAT32] > 0.9
 
 
 def test_macs_are_counted(graph: Graph) -> None:
@@ -121,18 +147,83 @@ def test_a_baseline_that_computes_something_else_is_refused(tmp_path: Path) -> N
             baselines(net, image, dataclasses.replace(reference, scores=wrong), tmp_path)
 
 
-def test_without_the_extra_bench_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
+OPENVINO_NETWORKS = {
+    "mask": TINY,
+    "linear": TINY | {"decoder": {"name": "linear"}},
+    "deit": TINY_DEIT | {"img_size": [24, 24]},  # OpenVINO 2026.4.1 crashes in float32 below 8 patches
+    "swin": TINY_SWIN,
+}
 
-    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.partition(".")[0] == "onnxruntime":
-            raise ImportError("no module", name="onnxruntime")
-        return original(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", missing)
-    code, out, err = cli("bench --against onnxruntime")
+@pytest.mark.parametrize("config", OPENVINO_NETWORKS.values(), ids=OPENVINO_NETWORKS)
+def test_openvino_computes_the_same_network(config: dict[str, Any], openvino: Any, tmp_path: Path) -> None:
+    net, image = built(config, random_weights(config, 3)), random_picture(config, 4)
+    reference = expected(net, image)
+    runners = openvino.baselines(net, image, reference, tmp_path, threads=1)  # compares the scores
+    for name, runner in runners.items():
+        assert (name, runner(image).shape) == (name, reference.labels.shape)
+    for runtime in (openvino.FLOAT32, openvino.INT8):  # of logits the error, of labels the share
+        found = runners[runtime](image)
+        if net.classifies:
+            bound = 1e-3 if runtime == openvino.FLOAT32 else 0.3
+            assert abs(found - reference.labels).max() < bound * abs(reference.labels).max()
+        else:
+            assert np.mean(found == reference.labels) > (0.95 if runtime == openvino.FLOAT32 else 0.5)
+    with pytest.raises(IntsimError, match=r"OpenVINO's float32 scores differ by \S+ of the largest; nothing is timed"):
+        openvino.baselines(net, image, dataclasses.replace(reference, scores=1.01 * reference.scores), tmp_path)
+
+
+@pytest.mark.parametrize("config", OPENVINO_NETWORKS.values(), ids=OPENVINO_NETWORKS)
+def test_openvino_multiplies_in_int8(config: dict[str, Any], openvino: Any, tmp_path: Path) -> None:
+    """All products but the one that NNCF takes for the processing of results."""
+    net, image = built(config, random_weights(config, 3)), random_picture(config, 4)
+    onnx.save(onnx_model(net), tmp_path / "net.onnx")
+    model = openvino.quantized(openvino.ov.Core().read_model(tmp_path / "net.onnx"), image)
+    products = [node for node in model.get_ops() if node.get_type_name() == "MatMul"]
+    assert len(products) == sum(node.op in ("linear", "matmul") for node in net.nodes)
+    real = {node.get_friendly_name().partition("/")[0] for node in products if not all(map(in_int8, node.inputs()))}
+    assert real == ({"decoder.masks"} if config is TINY else set())
+
+
+def in_int8(operand: Any) -> bool:
+    """Whether an operand of a product is quantized, before movements and scales of constants."""
+    node = operand.get_source_output().get_node()
+    if node.get_type_name() in ("Transpose", "Reshape", "Slice", "Convert", "Multiply", "Subtract"):
+        return in_int8(node.input(0))
+    return node.get_type_name() == "FakeQuantize" or node.get_element_type().to_string() in ("i8", "u8")
+
+
+def test_openvino_keeps_to_the_threads_it_is_given(openvino: Any, tmp_path: Path) -> None:
+    net = built(TINY, random_weights(TINY, 3))
+    onnx.save(onnx_model(net), tmp_path / "net.onnx")
+    model = openvino.compiled(openvino.ov.Core().read_model(tmp_path / "net.onnx"), "f32", 1)
+    due = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": openvino.ov.Type.f32}
+    assert {name: model.get_property(name) for name in due} == due
+
+
+def test_openvino_sends_nothing_to_its_makers(openvino: Any) -> None:
+    """Where a process imports it without this, it reports that, and what it is asked for."""
+    code = (
+        "import intsim.measurement.baselines.openvino, sys; "
+        "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')]"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("rival", "missing"), [("onnxruntime", "onnxruntime"), ("openvino", "nncf"), ("openvino", "onnx")], ids="-".join
+)
+def test_without_the_extra_bench_says_what_to_install(
+    rival: str, missing: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("openvino", "nncf"):  # installed or not
+        monkeypatch.setitem(sys.modules, name, sys.modules.get(name, sys))
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [name for name in sys.modules if name.startswith("intsim.measurement.baselines.")]:
+        monkeypatch.delitem(sys.modules, name)
+    code, out, err = cli(f"bench --against {rival}")
     assert (code, out) == (2, "")
-    assert "needs onnxruntime; install it with: pip install 'intsim[bench]'" in err
+    assert err == f"intsim: --against {rival} needs {missing}; install it with: pip install 'intsim[bench]'\n"
 
 
 @pytest.mark.parametrize(

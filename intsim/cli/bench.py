@@ -1,7 +1,8 @@
-"""``intsim bench``: how fast a model runs, alone or beside onnxruntime."""
+"""``intsim bench``: how fast a model runs, alone or beside onnxruntime and OpenVINO."""
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 @click.option(
     "--synth", "preset", metavar="PRESET", default=None, help="Random weights instead: seg-s16-mask@512, deit-s@224, ..."
 )
-@click.option("--against", type=click.Choice(["onnxruntime"]), default=None, help="Time this network in turns with it.")
+@click.option(
+    "--against",
+    "rivals",
+    multiple=True,
+    type=click.Choice(["onnxruntime", "openvino"]),
+    help="Time this network in turns with it. May be repeated.",
+)
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, help="Timed runs of each.")
 @dialect_option
 @threads_option
@@ -38,7 +45,7 @@ def command(
     path: Path | None,
     model: Path | None,
     preset: str | None,
-    against: str | None,
+    rivals: tuple[str, ...],
     runs: int,
     dialect: str,
     threads: int | None,
@@ -46,9 +53,10 @@ def command(
 ) -> None:
     """Time MODEL (by default the shipped one) on a random picture, after checking that its result is right.
 
-    --against onnxruntime runs the same network in float32 and in int8 (dynamic and static), one run of each in turn, and
-    shows the ratios of the medians. It needs the extra 'bench'. A model file contains integers only, so that the network
-    beside it has the same dimensions and random weights.
+    --against runs the same network elsewhere, one run of each in turn, and shows the ratios of the medians: onnxruntime in
+    float32 and in int8 (dynamic and static), openvino in float32, in bfloat16 where the processor has it, and in int8 (by
+    NNCF). It needs the extra 'bench'. A model file contains integers only, so that the network beside it has the same
+    dimensions and random weights.
     """
     from ..arith.jit import require_compiler
     from ..engine.inputs import require_picture
@@ -59,8 +67,7 @@ def command(
         raise click.UsageError("give one of MODEL, --model and --synth")
     if preset is None and click.get_current_context().get_parameter_source("dialect") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--dialect goes with --synth; a model file has its own")
-    if against is not None:
-        require_onnxruntime()
+    modules = [baselines_of(rival) for rival in dict.fromkeys(rivals)]
     announce_compiling()
     with status("preparing ...") as shown, tempfile.TemporaryDirectory() as folder:
         baselines: dict[str, Callable[[IntArray], IntArray]] = {}
@@ -70,15 +77,16 @@ def command(
             graph, net, image = random_network(preset, dialect)
         else:
             graph = load_model(path or model)
-            if against is not None:
-                require_picture(graph, f"--against {against}")
+            if rivals:
+                require_picture(graph, f"--against {rivals[0]}")
             image = random_inputs(graph)
-            net = same_network(graph) if against is not None else None
-        if against is not None and net is not None:
-            from ..measurement.baselines import onnxruntime as ort
+            net = same_network(graph) if rivals else None
+        if modules and net is not None:
+            from ..measurement.baselines import expected as float64
 
-            due = ort.expected(net, image)
-            baselines = ort.baselines(net, image, due, Path(folder), threads)
+            due = float64.expected(net, image)
+            for module in modules:
+                baselines |= module.baselines(net, image, due, Path(folder), threads)
             expected = due.labels if preset is not None else None
         name = preset or str(path or model or graph.config.get("name", "the shipped model"))
         result = benchmark(
@@ -90,14 +98,13 @@ def command(
         put_rich(lambda console: tell(console, result), None)
 
 
-def require_onnxruntime() -> None:
-    """Raise an IntsimError that says how to install what a comparison needs, where it is missing."""
+def baselines_of(rival: str) -> Any:
+    """The module of a rival; an IntsimError that says how to install what it needs, where that is missing."""
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
+        return importlib.import_module(f"..measurement.baselines.{rival}", __package__)
     except ImportError as error:
         raise IntsimError(
-            f"--against onnxruntime needs {error.name}; install it with: pip install 'intsim[bench]'"
+            f"--against {rival} needs {error.name or error}; install it with: pip install 'intsim[bench]'"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The speed of a model: results are checked, then timed; alone, or alternating with onnxruntime.
+"""The speed of a model: results are checked, then timed; alone, or alternating with other runtimes.
 
 Times on a shared machine vary, so comparisons run in one process, one run of each in turn, and are reported as ratios of
 medians. Each timed run follows a quarter of a second of untimed runs of the same work.

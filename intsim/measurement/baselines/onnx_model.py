@@ -107,12 +107,22 @@ class _Export:
         self.reshape(x, [rows * columns, 3 * side * side], node.name)
 
     def linear(self, node: RealNode) -> None:
-        weight, bias = node.params["weight"], node.params["bias"]
-        biased = bool(np.any(bias))
-        product = f"{node.name}/product" if biased else node.name
-        self.op("MatMul", [node.inputs[0], self.constant(f"{node.name}/weight", weight.T)], product)
+        """A vector, such as Swin's mean of all tokens, is multiplied as a matrix of one row.
+
+        To correct biases, NNCF averages a product of fewer than three axes over its first. Of the channels of a vector that
+        leaves one number, and NNCF stops with "iteration over a 0-d tensor".
+        """
+        weight, bias, x = node.params["weight"], node.params["bias"], node.inputs[0]
+        vector, biased = len(self.shapes[x]) == 1, bool(np.any(bias))
+        if vector:
+            x = self.reshape(x, [1, *self.shapes[x]], f"{node.name}/row")
+        out = f"{node.name}/out" if vector else node.name
+        product = f"{node.name}/product" if biased else out
+        self.op("MatMul", [x, self.constant(f"{node.name}/weight", weight.T)], product)
         if biased:
-            self.op("Add", [product, self.constant(f"{node.name}/bias", bias)], node.name)
+            self.op("Add", [product, self.constant(f"{node.name}/bias", bias)], out)
+        if vector:
+            self.reshape(out, self.shapes[node.name], node.name)
 
     def matmul(self, node: RealNode) -> None:
         (a, b), gain = node.inputs, node.params["gain"]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +12,13 @@ import onnxruntime as ort
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from ...arith import AnyArray
-from ...errors import IntsimError
 from ...kernels.threads import available
 from ...nets.real import RealGraph
 from ..benchmark import Runner
-from .onnx_model import onnx_model, scores_of
+from .expected import Expected, quiet, require_scores
+from .onnx_model import onnx_model
 
 FLOAT32, DYNAMIC, STATIC = "onnxruntime_float32", "onnxruntime_int8_dynamic", "onnxruntime_int8_static"
-VERSION = ort.__version__
-TOLERANCE = 1e-3  # of float32 against float64, relative to the largest score
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The output of the network in float64: its labels, and the scores from which they were chosen."""
-
-    labels: AnyArray
-    scores: AnyArray
-
-
-def expected(net: RealGraph, image: AnyArray) -> Expected:
-    """Run the network in float64."""
-    labels, scores = net.nodes[-1].name, scores_of(net)
-    seen = net.tensors(image, [labels, scores])
-    return Expected(seen[labels], seen[scores])
 
 
 def baselines(
@@ -51,10 +31,12 @@ def baselines(
     Raises IntsimError where the float32 model's scores are not those of the network in float64, the `reference`.
     """
     threads = threads or available()
-    _check(net, image, reference, folder / "scores.onnx", threads)
+    scores = folder / "scores.onnx"
+    onnx.save(onnx_model(net, reference.scores.shape), scores)
+    require_scores("onnxruntime", _runner(scores, threads)(image), reference)
     paths = {name: folder / f"{name}.onnx" for name in (FLOAT32, DYNAMIC, STATIC)}
     onnx.save(onnx_model(net), paths[FLOAT32])
-    with _quiet():
+    with quiet():
         quantize_dynamic(paths[FLOAT32], paths[DYNAMIC], weight_type=QuantType.QInt8)
         quantize_static(
             paths[FLOAT32],
@@ -66,14 +48,6 @@ def baselines(
             weight_type=QuantType.QInt8,
         )
     return {name: _runner(path, threads) for name, path in paths.items()}
-
-
-def _check(net: RealGraph, image: AnyArray, reference: Expected, path: Path, threads: int) -> None:
-    onnx.save(onnx_model(net, reference.scores.shape), path)
-    error = np.abs(_runner(path, threads)(image) - reference.scores).max() / np.abs(reference.scores).max()
-    path.unlink()
-    if not error <= TOLERANCE:
-        raise IntsimError(f"onnxruntime's float32 scores differ by {error:.2%} of the largest; nothing is timed")
 
 
 class _OnePicture:
@@ -93,14 +67,3 @@ def _runner(path: Path, threads: int) -> Runner:
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda image: np.asarray(session.run(None, {name: image})[0])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the log messages of onnxruntime's quantizer."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
