@@ -21,7 +21,7 @@ from .packing import pack_rows
 from .shiftmax_rows import Exponentials, Mask, Softmax, exponentials_room, weigh_rows
 from .tile import packed_panels, scratch, tiles
 
-DENSE = 0.75  # share of a tile's tokens with a high part, from which a second dense product is faster
+DENSE = 3, 4  # from this share of the tokens on in the high bytes of a tile, a second dense product is faster
 
 
 class Weighting(NamedTuple):
@@ -93,7 +93,7 @@ def weigh(
         for i in range(start, stop):
             count += head.counts[i]
         head.resumed[tile] = count > 0
-        if form.splits and count > DENSE * tokens:
+        if form.splits and DENSE[1] * count > DENSE[0] * tokens:
             for i in range(start, stop):
                 if head.counts[i] == 0:
                     head.high[i] = 0
