@@ -157,7 +157,7 @@ class Chain:
         """Make all calls that were put off."""
         calls, self._calls = self._calls, []
         if calls:
-            over_rows(_one_by_one, self._rows, calls)
+            _distributed(_one_by_one, self._rows, calls)
 
 
 _chain: ContextVar[Chain | None] = ContextVar("intsim_chain", default=None)
@@ -181,6 +181,11 @@ def over_rows(kernel: Callable[[int, int, *Arguments], int], rows: int, *argumen
     if chain is not None:
         chain.add(kernel, rows, arguments)
         return -1
+    return _distributed(kernel, rows, *arguments)
+
+
+def _distributed(kernel: Callable[[int, int, *Arguments], int], rows: int, *arguments: *Arguments) -> int:
+    """`over_rows` at once."""
     parts = min(_threads.get() or available(), rows)
     if parts <= 1:
         return kernel(0, rows, *arguments)
