@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,8 +63,12 @@ class GoldenWriter:
                 chunks[first] = self.pool.submit(hdf5.chunk_of, value, first, chunk[0])
         item = _Pending(name, value, fmt, scale, self.pool.submit(_facts, value), chunks)
         self.waiting.append((value.nbytes, self.scribe.submit(self._write, item)))
-        while sum(size for size, _ in self.waiting) > BACKLOG:
+        while sum(size for size, _ in self.waiting) > BACKLOG or self._ended():
             self.waiting.popleft()[1].result()
+
+    def _ended(self) -> bool:
+        """Whether the longest waiting write has ended; where the disk is full, its error ends the run."""
+        return bool(self.waiting) and self.waiting[0][1].done()
 
     def _write(self, item: _Pending) -> None:
         if not self.values:
@@ -71,7 +76,7 @@ class GoldenWriter:
         elif item.chunks:
             dataset = hdf5.create_chunked(self.file, item.name, item.value)
         else:
-            dataset = hdf5.store(self.file, item.name, item.value)
+            dataset, _ = hdf5.begin(self.file, item.name, item.value)
         last = max(item.chunks, default=None)
         for first, data in item.chunks.items():
             if first != last:
@@ -106,11 +111,15 @@ class GoldenWriter:
 
 
 @contextmanager
-def writing_golden(path: str | Path, graph: Graph, values: bool) -> Iterator[GoldenWriter]:
-    """A writer of the golden file at `path`, which appears there when all is written; without `values`, of hashes alone."""
+def writing_golden(path: str | Path, graph: Graph, nodes: Collection[str], values: bool) -> Iterator[GoldenWriter]:
+    """A writer of the golden file at `path`, which appears there when all is written, with at least the tensors of `nodes`;
+    without `values`, of hashes alone.
+    """
+    tensors = [graph.tensors[name] for name in nodes] if values else []
+    size = sum(math.prod(tensor.shape) * tensor.fmt.dtype.itemsize for tensor in tensors)
     hdf5.deflates_alike()  # asked once, before threads ask: older versions of h5py do not bear files of several at once
     with (
-        hdf5.writing(path, chunk_cache=0) as file,
+        hdf5.writing(path, size=size, datasets=len(nodes)) as file,
         executor(available(), "intsim-golden") as pool,
         executor(1, "intsim-scribe") as scribe,
     ):

@@ -10,7 +10,7 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,8 @@ import numpy as np
 
 from ..arith import FloatArray, IntArray, Scale
 from ..errors import FileError
-from .files import replacing, require_file, require_room
+from .files import require_file, require_room
+from .new_hdf5 import replacing_hdf5
 from .watch import require_finite
 
 Kind = TypeVar("Kind")
@@ -41,22 +42,21 @@ CONSTANT_CHUNK = 16 << 20  # bytes of such a chunk
 CONSTANT_HEADER = 16  # least bytes of its header
 MOST_NAMES = 100_000  # of a file: links can multiply them
 CHUNK_BYTES = 1 << 20
-LEAST_ROOM = 1 << 20  # bytes for what HDF5 writes in addition to the values
+LEAST_DATASET = 256  # bytes that HDF5 writes for any dataset with its attributes, besides its values
 LEVEL = 4  # of gzip; docs/performance.md compares the levels
 FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
 
 
 @contextmanager
-def writing(path: str | Path, chunk_cache: int | None = None, size: int = 0) -> Iterator[h5py.File]:
-    """A new HDF5 file that replaces `path` when complete; FileError if there is no room for `size` bytes.
+def writing(path: str | Path, size: int = 0, datasets: int = 0) -> Iterator[h5py.File]:
+    """A new HDF5 file that replaces `path` when complete. FileError if the disk is full, and before anything is written if
+    `size` bytes of values in so many `datasets` do not fit even where they compress as well as gzip can.
 
-    Creation order is tracked, and no times are written. With a `chunk_cache` of 0 bytes, every chunk is written as soon as
-    it is put, whether or not HDF5 compressed it.
+    Creation order is tracked, and no times are written. What is put into it is written at once.
     """
-    require_room(path, size + LEAST_ROOM)
+    require_room(path, size // BUILT_IN[h5py.h5z.FILTER_DEFLATE] + datasets * LEAST_DATASET)
     # The 1.10 format needs no index for a single chunk; the older one takes kilobytes per dataset.
-    options = {"track_order": True, "libver": ("v110", "v110"), "rdcc_nbytes": chunk_cache}
-    with replacing(path) as temporary, h5py.File(temporary, "w", **options) as file:
+    with replacing_hdf5(path, track_order=True, libver=("v110", "v110")) as file:
         yield file
 
 
@@ -207,12 +207,26 @@ def _unreadable(dataset: h5py.Dataset, path: Path) -> str:
     return ""
 
 
-def store(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
+def store(group: h5py.Group, name: str, array: IntArray) -> None:
     """Write an array with gzip and shuffle, in chunks of at most 1 MiB along the first axis; reproducible byte for byte."""
+    _, finish = begin(group, name, array)
+    finish()
+
+
+def begin(group: h5py.Group, name: str, array: IntArray) -> tuple[h5py.Dataset, Callable[[], None]]:
+    """`store` but for the last chunk, which the function returned with the dataset writes: HDF5's chunk cache would write it
+    when the dataset is closed, and its place in the file depends on what is written before.
+    """
     chunk = chunk_shape(array)
     if chunk is None:
-        return group.create_dataset(name, data=array, track_times=False)
-    return group.create_dataset(name, data=np.ascontiguousarray(array), chunks=chunk, **FILTERS)
+        dataset = group.create_dataset(name, array.shape, array.dtype, track_times=False)
+        dataset[()] = array
+        return dataset, lambda: None
+    dataset = create_chunked(group, name, array)
+    *before, last = range(0, len(array), chunk[0])
+    for first in before:
+        put_chunk(dataset, first, chunk_of(array, first, chunk[0]))
+    return dataset, lambda: put_chunk(dataset, last, chunk_of(array, last, chunk[0]))
 
 
 def chunk_shape(array: IntArray) -> tuple[int, ...] | None:
@@ -257,7 +271,10 @@ def deflates_alike() -> bool:
     """Whether Python's zlib writes the same bytes as the zlib of HDF5, so that chunks can be deflated outside HDF5."""
     sample = np.cumsum(np.arange(1 << 15) % 1009 % 13, dtype=np.int16)
     with h5py.File(io.BytesIO(), "w") as file:  # in memory: several threads may call this at once
-        _, raw = store(file, "probe", sample).id.read_direct_chunk((0,))
+        dataset = create_chunked(file, "probe", sample)
+        put_chunk(dataset, 0, sample)
+        dataset.flush()
+        _, raw = dataset.id.read_direct_chunk((0,))
     return bool(raw == deflated(sample, 0, len(sample)))
 
 
