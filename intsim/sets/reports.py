@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .._version import __version__
+from ..debugging.reports.junit import write_xml
 from ..errors import printable
 from ..storage.files import replacing
 from ..storage.templates import template
@@ -111,9 +112,7 @@ def write_junit(path: str | Path, found: SetDiff) -> None:
             failure.text = "\n".join(lines)
     suites = xml.Element("testsuites", tests=str(len(found.pictures)), failures=str(bad))
     suites.append(suite)
-    xml.indent(suites)
-    with replacing(path) as temporary:
-        xml.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
+    write_xml(path, suites)
 
 
 def _message(picture: PictureDiff) -> str:

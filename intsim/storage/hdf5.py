@@ -288,9 +288,21 @@ def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) ->
     if name not in datasets:
         raise FileError(f"{path}: its dataset {name!r} is missing")
     try:
-        return json.loads(np.asarray(datasets[name][()]).tobytes())
+        return plain_json(np.asarray(datasets[name][()]).tobytes())
     except (ValueError, TypeError, RecursionError):
         raise FileError(f"{path}: its dataset {name!r} is not JSON text; the file is damaged") from None
+
+
+def plain_json(content: str | bytes) -> Any:
+    """What JSON text says; a ValueError where it has numbers that are not finite, which JSON does not have."""
+    return json.loads(content, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is not a finite number")
+    return value
 
 
 def text_attribute(file: h5py.File, name: str, path: str | Path) -> str:
@@ -314,7 +326,7 @@ def json_attribute(file: h5py.File, name: str, path: str | Path, kind: type[Kind
     """A root attribute that is a JSON value of one type; FileError if it is missing or anything else."""
     text = text_attribute(file, name, path)
     try:
-        value = json.loads(text)
+        value = plain_json(text)
     except (ValueError, RecursionError):
         value = None
     return _of_type(value, kind, name, path)
@@ -330,4 +342,6 @@ def scale_of(value: FloatArray) -> Scale:
     """A stored scale: a float if there is one per tensor, an array if there is one per channel."""
     if value.ndim > 1 or not value.size:
         raise ValueError(f"a scale of shape {list(value.shape)}")
+    if not np.isfinite(value).all():
+        raise ValueError("a scale that is not finite")
     return value if value.ndim else float(value)
