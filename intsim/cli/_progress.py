@@ -58,9 +58,13 @@ def status(text: str) -> Status:
 
 
 def announce_compiling() -> None:
-    """Print a note when the first kernel has to be compiled, which takes seconds once."""
+    """Print a note when the first kernel has to be compiled, which takes seconds once. MemoryError where a limit leaves too
+    little for that and for threads.
+    """
+    from .. import memory
     from ..arith.jit import before_compiling, cache_remark
 
+    memory.require(memory.SHORT)
     if _only_json():
         return
 

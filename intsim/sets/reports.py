@@ -18,7 +18,7 @@ from .._version import __version__
 from ..debugging.reports.junit import write_xml
 from ..errors import printable
 from ..storage.files import replacing
-from ..storage.templates import template
+from ..storage.templates import template, with_policy
 from .comparing import Culprit, PictureDiff, SetDiff
 
 TEMPLATE = "matrix.html.j2"
@@ -143,7 +143,7 @@ def write_html(path: str | Path, found: SetDiff) -> None:
         version=__version__,
     )
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(with_policy(page), encoding="utf-8", errors="backslashreplace")
 
 
 def _matrix(found: SetDiff, nodes: list[str]) -> dict[str, Any]:
