@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from intsim.errors import FileError
 from intsim.quantization.synth import random_weights
-from intsim.storage import files, hdf5
+from intsim.storage import files, new_hdf5
 from intsim.storage.new_hdf5 import replacing_hdf5
 
 from networks import TINY
@@ -149,7 +149,7 @@ def test_the_library_is_left_in_order(tmp_path: Path) -> None:
 
     def failing() -> None:
         with replacing_hdf5(tmp_path / "x.h5", track_order=True) as file:
-            hdf5.store(file, "values", np.arange(5000))
+            new_hdf5.store(file, "values", np.arange(5000))
             raise KeyError
 
     for _ in range(3):
