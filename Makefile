@@ -11,7 +11,7 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch clusters rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium
+.PHONY: help demo test quick properties fuzz coverage torch clusters rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium locked
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
@@ -44,6 +44,7 @@ help:
 	@echo "make stimuli  choose the pictures of examples/stimuli anew"
 	@echo "make model    quantize the shipped checkpoint and make its golden file anew"
 	@echo "make train    train the shipped checkpoints anew, and measure them"
+	@echo "make locked   renew the hashes of what make demo and make test install"
 	@echo "make clean    remove .venv, caches and results"
 
 demo: $(VENV)/.core
@@ -241,10 +242,18 @@ $(VENV)/bin/python:
 	    { echo "intsim needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable .
+# With the hashes in locked/ where they fit this Python and system, and by constraints.txt alone elsewhere.
+$(VENV)/.core $(VENV)/.test: $(VENV)/.%: pyproject.toml constraints.txt locked/%.txt | $(VENV)/bin/python
+	@if $(BIN)/python tools/locked.py --covers; then \
+	    $(PIP) --require-hashes --only-binary :all: --requirement locked/$*.txt && \
+	    $(PIP) --no-index --no-deps --no-build-isolation --editable .; \
+	else $(PIP) --editable '.$(if $(filter test,$*),[test])'; fi
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl $(VENV)/.page $(VENV)/.clusters: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+# The hashes anew, after a change of pyproject.toml or constraints.txt.
+locked: $(VENV)/bin/python
+	$(BIN)/python tools/locked.py
+
+$(VENV)/.dev $(VENV)/.docs $(VENV)/.train $(VENV)/.bench $(VENV)/.rtl $(VENV)/.page $(VENV)/.clusters: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
 	@touch $@

@@ -133,6 +133,8 @@ def from_choices(choices: dict[str, Any], name: str) -> Dialect:
 
 def load(path: str | Path) -> Dialect:
     """A dialect from a TOML file with every key of `CHOICES` and optionally ``name`` (default: the stem of the file)."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise IntsimError(f"{path}: is not a regular file; expected a dialect, TOML")
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

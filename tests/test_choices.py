@@ -297,7 +297,7 @@ def test_recipes_by_name_file_and_model(tmp_path: Path, monkeypatch: pytest.Monk
 
 WRONG = {
     "nothing": "is not one of default, published, nor a .toml, .json or .h5 file",
-    "missing.toml": "missing.toml: cannot be read (No such file",
+    "missing.toml": "missing.toml: no such file",
     "bad.toml": "bad.toml: not a TOML file",
     "list.json": "list.json: expected a table of choices",
     "key.toml": "key.toml: recipe: unknown key 'gelus'; the keys are observer",

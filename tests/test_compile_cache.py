@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from intsim.arith import jit
+from intsim import memory
+from intsim.arith import compile_cache, jit
 
 SOURCE = """
 from intsim.arith.jit import kernel
@@ -99,10 +100,23 @@ def removed(suffix: str) -> Callable[[Path], None]:
     return lambda folder: [path.unlink() for path in files(folder, suffix)] and None
 
 
-def folders(folder: Path) -> None:
-    for path in files(folder, ".nbc"):
-        path.unlink()
-        path.mkdir()
+def folders(suffix: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        for path in files(folder, suffix):
+            path.unlink()
+            path.mkdir()
+            (path / "inside").write_text("")
+
+    return damage
+
+
+def pipes(suffix: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        for path in files(folder, suffix):
+            path.unlink()
+            os.mkfifo(path)
+
+    return damage
 
 
 class Bomb:
@@ -125,6 +139,10 @@ DAMAGE = {
     "index empty": each(".nbi", lambda b: b""),
     "index of another function": exchanged(".nbi"),
     "no index": removed(".nbi"),
+    "folders for code": folders(".nbc"),
+    "folders for indices": folders(".nbi"),
+    "pipes for code": pipes(".nbc"),
+    "pipes for indices": pipes(".nbi"),
     "a pickle that calls a function": each("", lambda b: pickle.dumps(Bomb())),
 }
 
@@ -150,11 +168,22 @@ def test_damage_is_logged(cache: Path, caplog: pytest.LogCaptureFixture) -> None
     assert all(record.getMessage().endswith(".nbc is damaged; its kernel is compiled again") for record in caplog.records)
 
 
-def test_entries_that_cannot_be_read_or_replaced_cost_only_time(cache: Path) -> None:
+def test_entries_that_cannot_be_read_or_replaced_cost_only_time(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError("not yours")
+
     compiled(cache)
-    folders(cache)
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(compile_cache.VerifiedFiles, "_open_for_write", refused)
     assert compiled(cache) >= 1
     assert compiled(cache) >= 1
+
+
+def test_without_memory_for_the_compiler_it_is_not_begun(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLVM ends the process where it gets none."""
+    monkeypatch.setattr(memory, "limit", lambda: memory._status("VmSize") + (1 << 20))
+    with pytest.raises(MemoryError):
+        compiled(cache)
 
 
 def test_the_first_folder_that_can_be_written_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

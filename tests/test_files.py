@@ -10,6 +10,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,7 +21,7 @@ import intsim
 from intsim import dialects
 from intsim.engine.graph import Graph
 from intsim.errors import FileError
-from intsim.storage import files, hdf5
+from intsim.storage import files, new_hdf5
 from intsim.storage.golden_file import LEVELS, open_golden
 from intsim.storage.pictures import read_picture
 
@@ -115,7 +116,7 @@ def test_content_hash_is_independent_of_packing(
     def contiguous(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
         return group.create_dataset(name, data=array)
 
-    monkeypatch.setattr(hdf5, "store", contiguous)
+    monkeypatch.setattr(new_hdf5, "store", contiguous)
     plain = intsim.golden(graph, image, tmp_path / "plain.h5", "full")
     assert (tmp_path / "packed.h5").read_bytes() != (tmp_path / "plain.h5").read_bytes()
     assert packed == plain
@@ -257,7 +258,7 @@ def test_files_written_by_threads_equal_those_of_hdf5_alone(
     """Deflated in other threads, or by HDF5's own filters if the two zlibs differ: the same bytes."""
     written = []
     for alike in (True, False):
-        monkeypatch.setattr(hdf5, "deflates_alike", lambda alike=alike: alike)
+        monkeypatch.setattr(new_hdf5, "deflates_alike", lambda alike=alike: alike)
         path = tmp_path / f"{alike}.h5"
         intsim.golden(graph, image, path, level)
         written.append(path.read_bytes())
@@ -265,9 +266,9 @@ def test_files_written_by_threads_equal_those_of_hdf5_alone(
 
 
 def test_comparing_zlibs_is_thread_safe() -> None:
-    hdf5.deflates_alike.cache_clear()
+    new_hdf5.deflates_alike.cache_clear()
     with ThreadPoolExecutor(8) as pool:
-        answers = {answer.result() for answer in [pool.submit(hdf5.deflates_alike.__wrapped__) for _ in range(64)]}
+        answers = {answer.result() for answer in [pool.submit(new_hdf5.deflates_alike.__wrapped__) for _ in range(64)]}
     assert len(answers) == 1
 
 
@@ -277,12 +278,13 @@ def test_chunks_deflated_outside_hdf5_are_read_back(shape: tuple[int, ...], dtyp
     array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
 
     with h5py.File(tmp_path / "inside.h5", "w") as inside, h5py.File(tmp_path / "outside.h5", "w") as outside:
-        theirs, ours = hdf5.store(inside, "x", array), hdf5.create_chunked(outside, "x", array)
+        theirs, ours = new_hdf5.create_chunked(inside, "x", array), new_hdf5.create_chunked(outside, "x", array)
+        theirs[...] = array
         rows = ours.chunks[0]
         for first in range(0, len(array), rows):
-            hdf5.put_chunk(ours, first, hdf5.deflated(array, first, rows))
+            new_hdf5.put_chunk(ours, first, new_hdf5.deflated(array, first, rows))
             place = (first, *[0] * (array.ndim - 1))
-            if hdf5.deflates_alike():
+            if new_hdf5.deflates_alike():
                 assert ours.id.read_direct_chunk(place) == theirs.id.read_direct_chunk(place)
         np.testing.assert_array_equal(ours[()], array)
 
@@ -302,16 +304,16 @@ def test_a_failed_save_keeps_the_old_model(
     shutil.copy(model_file, target)
     before = contents(tmp_path)
     calls = 0
-    store = hdf5.store
+    begin = new_hdf5.begin
 
-    def failing(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
+    def failing(group: h5py.Group, name: str, array: np.ndarray) -> Any:
         nonlocal calls
         calls += 1
         if calls == 10:
             raise OSError("no space left")
-        return store(group, name, array)
+        return begin(group, name, array)
 
-    monkeypatch.setattr(hdf5, "store", failing)
+    monkeypatch.setattr(new_hdf5, "begin", failing)
     with pytest.raises(OSError, match="no space left"):
         intsim.save(graph, target)
     assert contents(tmp_path) == before
@@ -331,7 +333,7 @@ def test_a_failed_save_keeps_the_old_model(
 )
 def test_store_writes_chunks_of_one_mebibyte(array: np.ndarray, chunks: tuple[int, ...] | None, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
-        dataset = hdf5.store(file, "x", array)
+        dataset = new_hdf5.store(file, "x", array)
         assert dataset.chunks == chunks
         assert dataset.dtype == array.dtype
         assert np.array_equal(dataset[()], array)

@@ -378,7 +378,7 @@ def test_model_and_report_are_both_written_or_neither(cli: Cli, monkeypatch: pyt
     monkeypatch.setattr("shutil.disk_usage", lambda path: free)
     code, out, err = cli("quantize c.safetensors --calibrate picture.png --report r.html -o q.h5")
     assert (code, out) == (2, "")
-    assert "q.h5: needs up to" in err
+    assert "q.h5: needs at least" in err
     assert "bytes, but only 1,000 are free; nothing was changed" in err
     assert not Path("q.h5").exists()
     assert not Path("r.html").exists()

@@ -28,7 +28,7 @@ import intsim
 from intsim.engine.graph import digest
 from intsim.kernels.threads import available
 from intsim.sets import golden_set, read_index
-from intsim.storage import hdf5
+from intsim.storage import new_hdf5
 from intsim.storage.golden_file import chosen_nodes, golden, open_golden
 
 from scenes import EVAL_SEED, render
@@ -110,10 +110,10 @@ def deflated(tensors: dict[str, np.ndarray]) -> None:
     """Deflate all tensors on all processors, in the chunks of a golden file."""
     with ThreadPoolExecutor(available()) as pool:
         for value in tensors.values():
-            chunk = hdf5.chunk_shape(value)
+            chunk = new_hdf5.chunk_shape(value)
             if chunk is not None:
                 for first in range(0, len(value), chunk[0]):
-                    pool.submit(hdf5.chunk_of, value, first, chunk[0])
+                    pool.submit(new_hdf5.chunk_of, value, first, chunk[0])
 
 
 @main.command("loop")

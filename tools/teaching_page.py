@@ -23,6 +23,7 @@ from intsim.languages.js_library import arithmetic
 from intsim.languages.js_stages import REFUSALS, JsStages, Stage
 from intsim.ops import REGISTRY
 from intsim.storage.files import replacing
+from intsim.storage.templates import with_policy
 
 from choice_pictures import CHOICE_PICTURES
 from operator_text import Description
@@ -149,7 +150,7 @@ def page() -> str:
     environment = Environment(
         loader=FileSystemLoader(PARTS), autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("page.html.j2").render(
+    text = environment.get_template("page.html.j2").render(
         version=intsim.__version__,
         operators=list(OPERATORS),
         style=(PARTS / "style.css").read_text(encoding="utf-8"),
@@ -161,6 +162,7 @@ def page() -> str:
         data=inlined(data(stages)),
         scripts="\n".join((PARTS / name).read_text(encoding="utf-8") for name in SCRIPTS),
     )
+    return with_policy(text)
 
 
 def main() -> None:

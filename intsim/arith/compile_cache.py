@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
 from numba.core import caching
 
+from .. import memory
+
 LOG = logging.getLogger(__name__)
 DIGEST = hashlib.sha256().digest_size
+COMPILING = 64 << 20  # bytes that LLVM may need: it ends the process where it gets none
 Base: Any = caching.IndexDataCacheFile  # a module without types
 
 
@@ -31,6 +35,7 @@ class VerifiedFiles(Base):  # type: ignore[misc]
             LOG.info("a compiled kernel was not stored, and will be compiled again: %s", error)
 
     def _load_index(self) -> dict[Any, str]:
+        memory.require(COMPILING)
         try:
             version, stamp, names = pickle.loads(_verified(Path(self._index_path)))
         except (OSError, ValueError):
@@ -47,6 +52,8 @@ class VerifiedFiles(Base):  # type: ignore[misc]
         self._write(Path(self._data_path(name)), self._dump(data))
 
     def _write(self, path: Path, content: bytes) -> None:
+        if path.is_dir() and not path.is_symlink():  # in whose place a file cannot be put
+            shutil.rmtree(path)
         with self._open_for_write(str(path)) as file:
             file.write(_digest(path, content) + content)
 
@@ -58,6 +65,8 @@ def _digest(path: Path, content: bytes) -> bytes:
 
 def _verified(path: Path) -> bytes:
     """The content of a file; an OSError where it is not what was written."""
+    if not path.is_file():  # a pipe would be waited for
+        raise OSError(f"{path}: is not a file")
     stored = path.read_bytes()
     content = stored[DIGEST:]
     if _digest(path, content) != stored[:DIGEST]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,10 +11,9 @@ import click
 
 from .. import resources
 from ..errors import FileError, IntsimError, printable
+from ._output import say
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..dialects import Dialect
     from ..engine.graph import Graph
     from ..reproduction import Reproduction
@@ -25,7 +23,6 @@ UNUSABLE = 2  # exit code: bad input, or nothing could be compared
 Command = TypeVar("Command", bound=Callable[..., object])
 
 SHOWN = 5  # names of folders, at most
-PLAIN_WIDTH = 240  # of tables in files and pipes; lines are not padded to it
 EXPORT_FORMATS = ("hex", "bits", "raw", "text", "c", "npy", "npz")
 PACKAGE_LANGUAGES = ("sv", "vhdl", "c")
 BUILT_IN_LAYOUTS = "plain, beats32, beats64, axi128, axi256, axi512, tiles16x16"
@@ -215,44 +212,13 @@ def shown(path: Path | str | None) -> str:
     return printable(str(path))
 
 
-def put_json(record: Any, output: Path | None) -> None:
-    """Write JSON to the screen or to a file."""
-    put_text(json.dumps(record, indent=2), output)
-
-
 def put_reproductions(found: Iterable[tuple[str, Reproduction | str]], folder: Path) -> None:
     """Write reproductions as folders in a folder, and say on the error stream what was written and what was not."""
     from ..reproduction.others import write_all
 
     written, left = write_all(found, folder)
     for line in left:
-        click.echo(f"intsim: no bench for {printable(line)}", err=True)
+        say(f"intsim: no bench for {printable(line)}", err=True)
     if written:
         names = ", ".join(written[:SHOWN]) + (", ..." if len(written) > SHOWN else "")
-        click.echo(f"{shown(folder)}: {len(written)} bench{'es' if len(written) > 1 else ''}: {printable(names)}", err=True)
-
-
-def put_text(text: str, output: Path | None) -> None:
-    """Write text to the screen or to a file."""
-    if output is None:
-        click.echo(text)
-        return
-    from ..storage.files import replacing
-
-    with replacing(output) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-
-
-def put_rich(render: Callable[[Console], None], output: Path | None) -> None:
-    """Write a rich rendering to the screen, or as plain text to a file."""
-    import io
-
-    from rich.console import Console
-
-    if output is None:
-        console = Console()
-        render(console if console.is_terminal else Console(width=PLAIN_WIDTH))
-        return
-    text = io.StringIO()
-    render(Console(file=text, width=PLAIN_WIDTH, force_terminal=False, color_system=None))
-    put_text(text.getvalue().rstrip("\n"), output)
+        say(f"{shown(folder)}: {len(written)} bench{'es' if len(written) > 1 else ''}: {printable(names)}", err=True)

@@ -9,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from ..errors import IntsimError
-from ._common import check_target, load_dialect, load_model, put_json, require_extra, shown
+from ._common import check_target, load_dialect, load_model, require_extra, shown
+from ._output import put_json, say
 
 
 def require_only(form: str, *names: str) -> None:
@@ -33,7 +34,7 @@ def as_tosa(source: Path, target: Path, layers: tuple[str, ...]) -> None:
         temporary.write_text(model.mlir(), encoding="utf-8")
     parts = (("tensor", model.results), ("argument", model.arguments))
     count = " of ".join(_counted(what, len(found)) for what, found in parts)
-    click.echo(f"{shown(target)}: {count}, {len(model.text.lines):,} operations, integers only")
+    say(f"{shown(target)}: {count}, {len(model.text.lines):,} operations, integers only")
 
 
 def as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: bool, width: int) -> None:
@@ -59,7 +60,7 @@ def as_onnx(source: Path, target: Path | None, layers: tuple[str, ...], inline: 
         what = f"{len(model.functions)} functions" if model.functions else "standard operators"
         what += f", no value beyond {width} bits" if width != 64 else ""
         size = f"{file.stat().st_size / 1e6:.2f} MB"
-        click.echo(f"{shown(file)}: {len(model.graph.node):,} nodes, {what}, opset {OPSET}, integers only, {size}")
+        say(f"{shown(file)}: {len(model.graph.node):,} nodes, {what}, opset {OPSET}, integers only, {size}")
 
 
 def as_reference(
@@ -95,12 +96,12 @@ def as_reference(
         return
     what = _counted("operator", len(found.ops))
     if graph is not None:
-        click.echo(
+        say(
             f"{shown(output)}: {graph.config.get('name', 'network')} in C, {what}, {_counted('file', len(found.files))}; "
             f"an arena of {found.arena:,} bytes, {found.weights:,} bytes of weights"
         )
     else:
-        click.echo(f"{shown(output)}: {what} in {', '.join(found.dialects)}, {_counted('file', len(found.files))}")
+        say(f"{shown(output)}: {what} in {', '.join(found.dialects)}, {_counted('file', len(found.files))}")
 
 
 def _counted(what: str, count: int) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._output import say
+
 if TYPE_CHECKING:
     from rich.status import Status
 
@@ -56,18 +58,22 @@ def status(text: str) -> Status:
 
 
 def announce_compiling() -> None:
-    """Print a note when the first kernel has to be compiled, which takes seconds once."""
+    """Print a note when the first kernel has to be compiled, which takes seconds once. MemoryError where a limit leaves too
+    little for that and for threads.
+    """
+    from .. import memory
     from ..arith.jit import before_compiling, cache_remark
 
+    memory.require(memory.SHORT)
     if _only_json():
         return
 
-    def say(first: str) -> None:
-        click.echo(COMPILING.format(first), err=True)
+    def tell(first: str) -> None:
+        say(COMPILING.format(first), err=True)
         if remark := cache_remark():
-            click.echo(f"intsim: {remark}", err=True)
+            say(f"intsim: {remark}", err=True)
 
-    before_compiling(say)
+    before_compiling(tell)
 
 
 class _Remarks(logging.Handler):
@@ -75,7 +81,7 @@ class _Remarks(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if not _only_json():
-            click.echo(f"intsim: {record.getMessage()}", err=True)
+            say(f"intsim: {record.getMessage()}", err=True)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from ..errors import IntsimError
-from ._common import dialect_option, json_option, load_dialect, load_model, model_option, put_json, put_rich, threads_option
+from ._common import dialect_option, json_option, load_dialect, load_model, model_option, threads_option
+from ._output import put_json, put_rich
 from ._progress import announce_compiling, status
 
 if TYPE_CHECKING:

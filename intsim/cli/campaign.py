@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ._common import DIFFERENT, cluster_option, json_option, put_json, require_extra, shown
+from ._common import DIFFERENT, cluster_option, json_option, require_extra, shown
+from ._output import put_json, say
 from ._progress import announce_compiling, progress
 
 
@@ -62,8 +63,8 @@ def command(
         return DIFFERENT if found.failures else 0
     for failure in found.failures:
         where = f" in {failure.dialect}" if failure.dialect else ""
-        click.echo(f"{failure.what}{where}, seed {failure.seed}: {shown(failure.file)}")
+        say(f"{failure.what}{where}, seed {failure.seed}: {shown(failure.file)}")
     left = f", {found.unsupported:,} not supported by the device" if found.unsupported else ""
     graphs = f" and {found.graphs:,} graphs" if found.graphs else ""
-    click.echo(f"{found.calls:,} calls{graphs} computed twice{left}: {len(found.failures):,} failures")
+    say(f"{found.calls:,} calls{graphs} computed twice{left}: {len(found.failures):,} failures")
     return DIFFERENT if found.failures else 0

@@ -8,16 +8,8 @@ from pathlib import Path
 import click
 
 from ..errors import IntsimError
-from ._common import (
-    dialect_option,
-    json_option,
-    load_dialect,
-    put_json,
-    put_reproductions,
-    put_rich,
-    reproduce_option,
-    require_extra,
-)
+from ._common import dialect_option, json_option, load_dialect, put_reproductions, reproduce_option, require_extra
+from ._output import put_json, put_rich, say
 from ._progress import progress
 
 CASES = 8  # of each operator
@@ -82,7 +74,7 @@ def command(
         chosen += islice(operator_cases(generate(op, rules, 1, 0), int(width)), cases)
     if write is not None:
         count = write_cases(iter(chosen), write)
-        click.echo(f"{write}: {count} case{'' if count == 1 else 's'}, each with model.onnx and test_data_set_0")
+        say(f"{write}: {count} case{'' if count == 1 else 's'}, each with model.onnx and test_data_set_0")
         return 0
     installed, absent = [], []
     for name in runtimes or names():
@@ -135,7 +127,7 @@ def _show(installed: list[tuple[str, str]], found: list, why: dict[str, str], ab
     for verdict in found:
         if verdict.outcome != EXACT and (verdict.runtime, verdict.subject) not in told:
             told.add((verdict.runtime, verdict.subject))
-            click.echo(f"\n{verdict.runtime} {verdict.outcome}: {verdict.subject}, case {verdict.case}\n  {verdict.detail}")
-            click.echo(f"  {why[verdict.case]}")
+            say(f"\n{verdict.runtime} {verdict.outcome}: {verdict.subject}, case {verdict.case}\n  {verdict.detail}")
+            say(f"  {why[verdict.case]}")
     for line in absent:
-        click.echo(f"skipped: {line}")
+        say(f"skipped: {line}")

@@ -12,6 +12,7 @@ from .. import resources
 from .._version import __version__
 from ..errors import FileError
 from ._common import DIFFERENT, load_segmenter, model_option, output_option, read_picture, threads_option
+from ._output import safe_console
 from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
 
     With another --model the picture is scaled to that model's size, and there is no shipped golden file to compare with.
     """
-    from rich.console import Console
 
     from ..debugging.core import diff
     from ..engine.classes import class_names
@@ -66,7 +66,7 @@ def command(model: Path | None, output: Path, threads: int | None) -> int:
     write_labels(output / "labels.png", labels, palette)
     write_overlay(output / "overlay.png", image, labels, palette, names)
 
-    console = Console()
+    console = safe_console()
     _tell(console, graph, model, output, seconds)
     _classes(console, labels, names, palette)
     if reference is None:

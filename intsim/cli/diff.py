@@ -15,10 +15,9 @@ from ._common import (
     json_option,
     model_behind_option,
     output_option,
-    put_json,
-    put_rich,
     shown,
 )
+from ._output import put_json, put_rich, say
 from ._progress import announce_compiling, progress
 
 
@@ -107,7 +106,7 @@ def command(
             progress=step,
         )
     for warning in result.warnings:
-        click.echo(f"intsim: warning: {warning}", err=True)
+        say(f"intsim: warning: {warning}", err=True)
     if junit is not None or html is not None:
         from ..debugging.reports import write_html, write_junit
 
@@ -119,7 +118,7 @@ def command(
         from ..debugging.suggest import write_map
 
         if not write_map(suggest_map, result):
-            click.echo(f"intsim: {shown(dut)} needs no map; {shown(suggest_map)} was not written", err=True)
+            say(f"intsim: {shown(dut)} needs no map; {shown(suggest_map)} was not written", err=True)
     if as_json:
         put_json(result.record(), output)
     else:

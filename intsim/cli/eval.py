@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import resources
-from ._common import (
-    check_target,
-    height_and_width,
-    json_option,
-    load_segmenter,
-    model_option,
-    output_option,
-    put_json,
-    put_rich,
-    threads_option,
-)
+from ._common import check_target, height_and_width, json_option, load_segmenter, model_option, output_option, threads_option
+from ._output import put_json, put_rich, say
 from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
@@ -102,7 +93,7 @@ def command(
         share, accuracy = result.shifted_accuracy(shift), result.confusions["int"].pixel_accuracy
         direction, way_out = ("lower", "missing") if shift < 0 else ("higher", "wrong here")
         fits = f"pixel accuracy would be {share:.2f} instead of {accuracy:.2f} if all labels were one {direction}"
-        click.echo(f"intsim: warning: {fits}; --reduce-zero-label may be {way_out}", err=True)
+        say(f"intsim: warning: {fits}; --reduce-zero-label may be {way_out}", err=True)
     if as_json:
         put_json({"model_sha256": graph.content_hash, **result.record()}, output)
     else:

@@ -8,6 +8,7 @@ import click
 
 from ..errors import IntsimError
 from ._common import check_target, files_of, input_option, output_option, picture_argument, require_extra, shown
+from ._output import say
 
 RUNTIMES = ("onnxruntime", "onnx", "openvino", "tvm", "iree")
 
@@ -55,4 +56,4 @@ def command(network: Path, picture: Path | None, arrays: tuple[str, ...], runtim
         executed = execute(network, read_named(takes, arrays), runtime)
     save_dump(executed, output)
     count = len(executed.tensors) - len(takes)
-    click.echo(f"{shown(output)}: {count} tensor{'s' if count > 1 else ''} by {executed.runtime}")
+    say(f"{shown(output)}: {count} tensor{'s' if count > 1 else ''} by {executed.runtime}")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, PACKAGE_LANGUAGES, put_json, put_rich, shown
+from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, PACKAGE_LANGUAGES, shown
 from ._network_forms import as_onnx, as_reference, as_tosa, need_source
+from ._output import put_json, put_rich, say
 from ._progress import progress
 
 DRAWN = 4  # tensors whose first beats are drawn
@@ -148,4 +149,4 @@ def command(
     if packages:
         count = exported.packages
         written.append(f"{count} package{'' if count == 1 else 's'}{'' if count else ' (inputs and constants have none)'}")
-    click.echo(f"{shown(output)}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")
+    say(f"{shown(output)}: {'; '.join(written)}; manifest.json lists every file with its SHA-256")

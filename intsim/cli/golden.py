@@ -15,12 +15,12 @@ from ._common import (
     json_option,
     load_model,
     model_option,
-    put_json,
     read_given,
     resize_option,
     shown,
     threads_option,
 )
+from ._output import put_json, say
 from ._progress import announce_compiling, progress
 
 
@@ -93,8 +93,8 @@ def command(
         record = {"path": str(output), "level": level, "tensors": tensors, "left_out": left_out, "bytes": size}
         put_json({**record, "content_sha256": content}, None)
         return 0
-    click.echo(f"{shown(output)}: {tensors} tensors at level {level}, {left_out} nodes left out, {size / 1e6:.2f} MB")
-    click.echo(f"content hash {content}")
+    say(f"{shown(output)}: {tensors} tensors at level {level}, {left_out} nodes left out, {size / 1e6:.2f} MB")
+    say(f"content hash {content}")
     return 0
 
 
@@ -125,7 +125,7 @@ def _set(
 
         def seen(entry: Entry) -> None:
             if entry.error:
-                click.echo(f"intsim: {entry.error}", err=True)
+                say(f"intsim: {entry.error}", err=True)
             step()
 
         made = golden_set(
@@ -155,8 +155,8 @@ def _set(
         )
     else:
         there = f", {made.found:,} of them there already" if made.found else ""
-        click.echo(f"{shown(made.path)}: {len(index.pictures) - failed:,} golden files at level {level}{there}")
+        say(f"{shown(made.path)}: {len(index.pictures) - failed:,} golden files at level {level}{there}")
         if failed:
-            click.echo(f"{failed:,} picture{'s' if failed > 1 else ''} could not be used; the index says why")
-        click.echo(f"index hash {index.sha256}")
+            say(f"{failed:,} picture{'s' if failed > 1 else ''} could not be used; the index says why")
+        say(f"index hash {index.sha256}")
     return DIFFERENT if failed else 0

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ._common import BUILT_IN_LAYOUTS, EXPORT_FORMATS, check_target, require_extra, shown
+from ._output import say
 from ._progress import progress
 
 MODEL = Path("model.h5")  # that an ONNX model becomes by default
@@ -83,11 +84,11 @@ def command(
         tensors, missing = dump.tensors(step, converted.append)
     write_tensors(output, tensors)
     elements = sum(value.size for value in tensors.values())
-    click.echo(f"{shown(output)}: {len(tensors)} tensor{'s' if len(tensors) > 1 else ''}, {elements:,} elements")
+    say(f"{shown(output)}: {len(tensors)} tensor{'s' if len(tensors) > 1 else ''}, {elements:,} elements")
     for sentence in converted:
-        click.echo(f"converted: {sentence}")
+        say(f"converted: {sentence}")
     if missing and manifest_path is not None:
-        click.echo(f"not in {folder}: {', '.join(missing[:5])}{f' and {len(missing) - 5} more' if len(missing) > 5 else ''}")
+        say(f"not in {folder}: {', '.join(missing[:5])}{f' and {len(missing) - 5} more' if len(missing) > 5 else ''}")
 
 
 def _import_onnx(path: Path, output: Path) -> None:
@@ -107,5 +108,5 @@ def _import_onnx(path: Path, output: Path) -> None:
     save(graph, target)
     edited = EDITED in graph.provenance
     same = f"edited from {str(graph.provenance[EDITED])[:12]}" if edited else "the model that was exported"
-    click.echo(f"{shown(target)}: {len(graph.nodes)} nodes, dialect {shown(graph.dialect.name)}, {same}")
-    click.echo(f"content hash {graph.content_hash}")
+    say(f"{shown(target)}: {len(graph.nodes)} nodes, dialect {shown(graph.dialect.name)}, {same}")
+    say(f"content hash {graph.content_hash}")

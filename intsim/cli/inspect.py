@@ -11,7 +11,8 @@ import click
 
 from .. import resources
 from ..errors import IntsimError
-from ._common import check_target, json_option, load_model, model_option, output_option, put_json, put_rich
+from ._common import check_target, json_option, load_model, model_option, output_option
+from ._output import put_json, put_rich
 
 if TYPE_CHECKING:
     from rich.console import Console

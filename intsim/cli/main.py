@@ -12,16 +12,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any
 
 import click
 
+from .. import memory
 from .._version import __version__
 from ..errors import IntsimError, printable
 from ._common import UNUSABLE
+from ._output import say
 from ._progress import remarks_shown
 from .hints import with_hint
 
@@ -73,28 +75,35 @@ class Commands(click.Group):
         with _written_to_nobody(), _killed_by_closed_pipes(), _ended_by_sigterm(), remarks_shown():
             try:
                 code = super().main(args, **extra) or 0
-            except click.ClickException as error:
-                where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "intsim"
-                click.echo(f"intsim: {printable(error.format_message().rstrip('.'))}; see '{where} --help'", err=True)
-                code = UNUSABLE
-            except (click.Abort, KeyboardInterrupt):
-                click.echo("intsim: interrupted", err=True)
-                code = INTERRUPTED
-            except IntsimError as error:
-                click.echo(f"intsim: {with_hint(error)}", err=True)
-                code = UNUSABLE
-            except OSError as error:
-                where = f"{error.filename}: " if error.filename else ""
-                click.echo(f"intsim: {printable(f'{where}{error.strerror or error}')}", err=True)
-                code = UNUSABLE
-            except MemoryError:
-                click.echo("intsim: not enough memory for a model or picture of this size", err=True)
-                code = UNUSABLE
-            except Exception:  # noqa: BLE001  exit code 1 means "difference found": a bug must not look like one
-                traceback.print_exc()
-                click.echo("intsim: this is a bug in intsim; please report it with the lines above", err=True)
-                code = INTERNAL
+                sys.stdout.flush()
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  exit code 1 means "difference found"
+                code = _told(error)
         sys.exit(code)
+
+
+def _told(error: BaseException) -> int:
+    """Say on the error stream what went wrong, as far as it takes lines, and return the exit code."""
+    code, line = UNUSABLE, ""
+    if isinstance(error, click.ClickException):
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "intsim"
+        line = f"{error.format_message().rstrip('.')}; see '{where} --help'"
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
+        code, line = INTERRUPTED, "interrupted"
+    elif isinstance(error, IntsimError):
+        line = with_hint(error)
+    elif isinstance(error, MemoryError):
+        line = "not enough memory for a model or picture of this size"
+    elif memory.was_short() and not (isinstance(error, OSError) and error.filename):
+        line = f"not enough memory: the address space is limited to {(memory.limit() or 0) >> 20:,} MiB"
+    elif isinstance(error, OSError):
+        line = f"{error.filename or 'standard output'}: {error.strerror or error}" if error.errno else str(error)
+    else:
+        code, line = INTERNAL, "this is a bug in intsim; please report it with the lines above"
+    with suppress(OSError):
+        if code == INTERNAL:
+            traceback.print_exception(error)
+        say(f"intsim: {printable(line)}", err=True)
+    return code
 
 
 @contextmanager

@@ -18,10 +18,9 @@ from ._common import (
     load_model,
     model_option,
     output_option,
-    put_json,
-    put_rich,
     require_extra,
 )
+from ._output import put_json, put_rich
 from ._progress import progress
 
 if TYPE_CHECKING:

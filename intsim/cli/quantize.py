@@ -24,6 +24,7 @@ from ._common import (
     seconds,
     shown,
 )
+from ._output import say
 from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
@@ -234,32 +235,32 @@ def _tell(result: Quantized, output: Path, page: Path | None) -> None:
     if result.pictures:
         norm = ", L2 class norm folded in" if result.class_norm_folded else ""
         taken = f"calibrated on {result.pictures} picture(s){norm}"
-    click.echo(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {graph.dialect.name}, {taken}")
-    click.echo(f"content hash {graph.content_hash}")
+    say(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {graph.dialect.name}, {taken}")
+    say(f"content hash {graph.content_hash}")
     if result.agreement is not None:
         same, over = ("top class", "pictures") if result.classifies else ("labels", "pixels")
         share = f"{result.agreement:.0%}" if result.classifies else f"{result.agreement:.1%}"
-        click.echo(f"{same} as in the float network on {share} of the calibration {over}")
+        say(f"{same} as in the float network on {share} of the calibration {over}")
     if result.features is not None:
-        click.echo(f"signal to noise of the features on the calibration pictures: {result.features:.1f} dB")
-    click.echo(f"configuration: {result.origin}")
+        say(f"signal to noise of the features on the calibration pictures: {result.features:.1f} dB")
+    say(f"configuration: {result.origin}")
     if result.trials:
         _tell_search(result.trials)
     for remark in result.remarks:
-        click.echo(remark + ("; --weights takes another" if "left out" in remark else ""))
+        say(remark + ("; --weights takes another" if "left out" in remark else ""))
     if result.not_compared:
-        click.echo("recorded modules: not compared, they use dialect ivit")
+        say("recorded modules: not compared, they use dialect ivit")
     if result.modules:
         _tell_recorded(result.modules, result.unknown_modules)
     if page is not None:
         what = "scores, and labels as in the float network" if result.agreement is not None else "features"
-        click.echo(f"report: {page}; signal to noise of the {what}:")
+        say(f"report: {page}; signal to noise of the {what}:")
         for trial in result.choices:
             labels = "" if trial.agreement is None else f", {trial.agreement:7.2%} of the labels"
-            click.echo(f"  {_decibels(trial.sqnr)} dB{labels}: {trial.choice}")
-        click.echo(f"signal to noise of each layer by itself, the {NOISIEST} lowest:")
+            say(f"  {_decibels(trial.sqnr)} dB{labels}: {trial.choice}")
+        say(f"signal to noise of each layer by itself, the {NOISIEST} lowest:")
         for tensor in sorted(result.noise, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
-            click.echo(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
+            say(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
 
 
 def _read_with(checkpoint: Path) -> list[Path]:
@@ -279,7 +280,7 @@ def _tell_search(trials: list[Trial]) -> None:
     found = json.dumps(best.recipe.departures()) if best.recipe.departures() else "the default"
     before, after = (_decibels(trial.sqnr).strip() for trial in (given, best))
     count = f"{len(trials)} recipe{'s' if len(trials) > 1 else ''}"
-    click.echo(f"searched {count}: {before} dB as given, {after} dB by {found}")
+    say(f"searched {count}: {before} dB as given, {after} dB by {found}")
 
 
 RECIPE = {"--recipe", "--choose", "--observer", "--bits", "--lam", "--class-norm", "--fold-norm"}
@@ -306,7 +307,7 @@ def _tell_recorded(modules: list[ModuleComparison], unknown: list[str]) -> None:
     """How much of a recording is reproduced."""
     same = [module for module in modules if module.same]
     size = sum(module.total for module in modules if module.differing is not None)
-    click.echo(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
+    say(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
     if wrong := next((module for module in modules if not module.same), None):
         here = "" if wrong.node == wrong.module else f" ({wrong.node} here)"
         how = (
@@ -314,9 +315,9 @@ def _tell_recorded(modules: list[ModuleComparison], unknown: list[str]) -> None:
             if wrong.differing is None
             else f"differs in {wrong.differing:,} of {wrong.total:,} elements"
         )
-        click.echo(f"first module that differs: {wrong.module}{here} {how}")
+        say(f"first module that differs: {wrong.module}{here} {how}")
     if unknown:
-        click.echo(f"not compared, because this network has no such modules: {', '.join(unknown)}")
+        say(f"not compared, because this network has no such modules: {', '.join(unknown)}")
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:

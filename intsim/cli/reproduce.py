@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ..errors import IntsimError
-from ._common import BUILT_IN_LAYOUTS, json_option, model_behind_option, put_json, shown
+from ._common import BUILT_IN_LAYOUTS, json_option, model_behind_option, shown
+from ._output import put_json, say
 from ._progress import announce_compiling, progress
 
 
@@ -57,14 +58,14 @@ def command(
         put_json(written.record, None)
         return
     shapes = ", ".join(f"{name} {' x '.join(map(str, x.shape)) or '1'}" for name, x in made.arrays().items())
-    click.echo(f"{shown(output)}: {made.node}, {made.call.op} of {shapes}")
+    say(f"{shown(output)}: {made.node}, {made.call.op} of {shapes}")
     if made.why:
-        click.echo(f"  rule   {made.why}")
-    click.echo(f"  wrong  {made.wrong} of {made.found.size}, first {first(made)}")
+        say(f"  rule   {made.why}")
+    say(f"  wrong  {made.wrong} of {made.found.size}, first {first(made)}")
     for line in (source(made), *made.notes):
-        click.echo(f"  {line}")
+        say(f"  {line}")
     for line in written.left_out:
-        click.echo(f"  left out: {line}")
+        say(f"  left out: {line}")
     benches = [part for part in ("sv", "c") if (output / part).is_dir()]
     runs = [f"sh {shown(output)}/{part}/run.sh device" for part in benches]
-    click.echo(f"  run    {'; '.join([*runs, f'python -m pytest {shown(output)}'])}")
+    say(f"  run    {'; '.join([*runs, f'python -m pytest {shown(output)}'])}")

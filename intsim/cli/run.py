@@ -19,7 +19,6 @@ from ._common import (
     model_option,
     output_option,
     picture_argument,
-    put_json,
     read_given,
     read_picture,
     require_labels,
@@ -27,6 +26,7 @@ from ._common import (
     shown,
     threads_option,
 )
+from ._output import put_json, say
 from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
@@ -143,9 +143,9 @@ def _tensor(
         record = {"output": name, "shape": list(value.shape), "format": fmt, "min": low, "max": high, "sha256": sha256}
         put_json({**record, "file": str(output) if asked else None}, None)
         return
-    click.echo(f"{name}: {fmt} {' x '.join(map(str, value.shape)) or '1'}, {low:,} to {high:,}, SHA-256 {sha256}")
+    say(f"{name}: {fmt} {' x '.join(map(str, value.shape)) or '1'}, {low:,} to {high:,}, SHA-256 {sha256}")
     if asked:
-        click.echo(f"output: {shown(output)}")
+        say(f"output: {shown(output)}")
 
 
 def _refuse(why: str, *keys: str) -> None:
@@ -179,8 +179,8 @@ def _labels(
         put_json({"labels": str(output), "overlay": str(overlay), "classes": classes}, None)
         return
     shares = ", ".join(f"{c['name']} {c['share']:.1%}" for c in sorted(classes, key=lambda c: -c["pixels"]))
-    click.echo(f"{shown(picture)}: {shares}")
-    click.echo(f"labels: {output}   overlay: {overlay}")
+    say(f"{shown(picture)}: {shares}")
+    say(f"labels: {output}   overlay: {overlay}")
 
 
 def _classes(graph: Graph, picture: Path, logits: IntArray, top: int, as_json: bool) -> None:
@@ -191,9 +191,9 @@ def _classes(graph: Graph, picture: Path, logits: IntArray, top: int, as_json: b
     if as_json:
         put_json({"picture": str(picture), "classes": [asdict(ranked) for ranked in found]}, None)
         return
-    click.echo(f"{shown(picture)}: {found[0].name}\n")
+    say(f"{shown(picture)}: {found[0].name}\n")
     width = max(len(ranked.name) for ranked in found)
-    click.echo(f"  {'class':<{width}}  {'index':>5}  {'logit (i32)':>12}  {'real value':>15}  {'softmax':>7}")
+    say(f"  {'class':<{width}}  {'index':>5}  {'logit (i32)':>12}  {'real value':>15}  {'softmax':>7}")
     for ranked in found:
         name = f"{ranked.name:<{width}}"
-        click.echo(f"  {name}  {ranked.index:>5}  {ranked.logit:>12,}  {ranked.value:>15.4f}  {ranked.probability:>7.1%}")
+        say(f"  {name}  {ranked.index:>5}  {ranked.logit:>12,}  {ranked.value:>15.4f}  {ranked.probability:>7.1%}")

@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import (
-    check_target,
-    inputs_of,
-    json_option,
-    model_behind_option,
-    output_option,
-    put_json,
-    put_rich,
-    read_picture,
-)
+from ._common import check_target, inputs_of, json_option, model_behind_option, output_option, read_picture
 from ._common import shown as printed
+from ._output import put_json, put_rich, say
 from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
@@ -111,7 +103,7 @@ def command(
     what = "this picture" if graph.takes_picture else "these inputs"
     put_rich(lambda console: _render(console, found, what), output)
     for one in chosen:
-        click.echo(f"{printed(places[one.name])}: exposes {one.exposes:,} more")
+        say(f"{printed(places[one.name])}: exposes {one.exposes:,} more")
 
 
 def _pictures_in(folder: Path | None) -> list[Path]:

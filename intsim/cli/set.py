@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ._common import DIFFERENT, cluster_option, json_option, put_json, shown
+from ._common import DIFFERENT, cluster_option, json_option, shown
+from ._output import put_json, say
 from ._progress import progress
 
 
@@ -31,10 +32,8 @@ def merge_command(folder: Path, as_json: bool) -> int:
     if as_json:
         put_json({"pictures": len(index.pictures), "failed": failed, "index_sha256": index.sha256}, None)
     else:
-        click.echo(
-            f"{shown(folder)}: {len(index.pictures):,} pictures" + (f", {failed:,} without a golden file" if failed else "")
-        )
-        click.echo(f"index hash {index.sha256}")
+        say(f"{shown(folder)}: {len(index.pictures):,} pictures" + (f", {failed:,} without a golden file" if failed else ""))
+        say(f"index hash {index.sha256}")
     return DIFFERENT if failed else 0
 
 
@@ -55,9 +54,7 @@ def verify_command(folder: Path, cluster: str, as_json: bool) -> int:
         put_json({"pictures": len(index.pictures), "failed": len(index.failed), "faults": [vars(f) for f in faults]}, None)
         return DIFFERENT if faults else 0
     for fault in faults:
-        click.echo(f"{shown(fault.name)}: {fault.reason}")
+        say(f"{shown(fault.name)}: {fault.reason}")
     good = len(index.pictures) - len(index.failed)
-    click.echo(
-        f"{shown(folder)}: {good:,} golden files" + (f", {len(faults):,} wrong" if faults else ", all as the index says")
-    )
+    say(f"{shown(folder)}: {good:,} golden files" + (f", {len(faults):,} wrong" if faults else ", all as the index says"))
     return DIFFERENT if faults else 0

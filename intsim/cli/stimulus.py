@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import json_option, model_behind_option, put_json, put_rich
+from ._common import json_option, model_behind_option
 from ._common import shown as printed
+from ._output import put_json, put_rich, say
 from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
@@ -61,14 +62,14 @@ def command(golden: Path, nodes: tuple[str, ...], model: Path | None, output: Pa
     before = {path.name for path in output.iterdir()} if output.exists() else set()
     paths = save(graph, found, output)
     if others := sorted(before - {path.name for path in paths}):
-        click.echo(f"intsim: {printed(output)} also holds {len(others)} files of before, such as {others[0]}", err=True)
+        say(f"intsim: {printed(output)} also holds {len(others)} files of before, such as {others[0]}", err=True)
     if as_json:
         put_json({**found.record(), "folder": str(output)}, None)
         return
     what = "the picture shows" if graph.takes_picture else "the inputs show"
     put_rich(lambda console: _render(console, found, what), None)
     if paths:
-        click.echo(f"{printed(output)}: {len(paths)} files, one per stimulus, such as {printed(paths[0].name)}")
+        say(f"{printed(output)}: {len(paths)} files, one per stimulus, such as {printed(paths[0].name)}")
 
 
 def _render(console: Console, found: Stimuli, what: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ._common import check_target, dialect_option, load_dialect, load_model, model_option, output_option, shown
+from ._output import say
 from ._progress import announce_compiling, status
 
 
@@ -44,5 +45,5 @@ def command(
     with status("making and calibrating random weights ..."):
         graph = synth(settings, classes=classes, seed=seed, dialect=rules)
         save(graph, output)
-    click.echo(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {rules.name}, random weights of seed {seed}")
-    click.echo(f"content hash {graph.content_hash}")
+    say(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {rules.name}, random weights of seed {seed}")
+    say(f"content hash {graph.content_hash}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ._common import check_target, model_behind, model_behind_option, output_option, shown
+from ._output import say
 from ._progress import announce_compiling, progress
 
 
@@ -53,10 +54,10 @@ def command(
             raise UnknownNode(name)
     if listing:
         for name in nodes:
-            click.echo(name)
+            say(name)
             for rule in catalogue(graph, graph.by_name[name]):
-                click.echo(f"  {rule.name:<40}" + (f"instead of {rule.instead}" if rule.instead else ""))
-            click.echo("  bitflip:BIT, bitflip:BIT@INDEX, stuck-at-0:BIT, stuck-at-1:BIT")
+                say(f"  {rule.name:<40}" + (f"instead of {rule.instead}" if rule.instead else ""))
+            say("  bitflip:BIT, bitflip:BIT@INDEX, stuck-at-0:BIT, stuck-at-1:BIT")
         return
     if len(nodes) == 1 and rules:
         nodes *= len(rules)
@@ -69,7 +70,7 @@ def command(
     announce_compiling()
     with open_golden(golden) as reference, progress("running", len(graph.nodes)) as step:
         wrong = inject(graph, reference, faults, output, level=level, progress=step)
-    click.echo(f"{shown(output)}: the dump of a device with {len(wrong)} faulty node{'s' if len(wrong) > 1 else ''}")
+    say(f"{shown(output)}: the dump of a device with {len(wrong)} faulty node{'s' if len(wrong) > 1 else ''}")
     for name, count in wrong.items():
         said = " and ".join(rule.name for rule in faults[name])
         total = graph.tensors[name].shape
@@ -77,4 +78,4 @@ def command(
         effect = (
             f"{count:,} elements of {shape} wrong" if count else f"has no effect here: all elements of {shape} are right"
         )
-        click.echo(f"  {name}: {said}: {effect}")
+        say(f"  {name}: {said}: {effect}")

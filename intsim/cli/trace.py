@@ -6,15 +6,8 @@ from pathlib import Path
 
 import click
 
-from ._common import (
-    DIFFERENT,
-    check_target,
-    json_option,
-    model_behind_option,
-    output_option,
-    put_json,
-    put_rich,
-)
+from ._common import DIFFERENT, check_target, json_option, model_behind_option, output_option
+from ._output import put_json, put_rich
 
 
 @click.command("trace", epilog="Example: intsim trace golden.h5 encoder.blocks.0.attn.softmax --at 0,3,17")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._common import require_extra, shown
+from ._output import say
 from ._progress import announce_compiling, progress
 
 if TYPE_CHECKING:
@@ -49,5 +50,5 @@ def command(config: Path, folder: Path, resume: bool, device: str) -> None:
     if rows:
         few = max(1, len(rows) // 10)
         first, last = (sum(row.loss for row in part) / few for part in (rows[:few], rows[-few:]))
-        click.echo(f"{len(rows)} steps in {rows[-1].seconds:.0f} s, loss {first:.4f} at first, {last:.4f} at last")
-    click.echo(f"{shown(path)}: the network as trained; 'intsim eval' measures it")
+        say(f"{len(rows)} steps in {rows[-1].seconds:.0f} s, loss {first:.4f} at first, {last:.4f} at last")
+    say(f"{shown(path)}: the network as trained; 'intsim eval' measures it")

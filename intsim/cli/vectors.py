@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import FileError
+from ..storage.files import require_file
 from ._common import (
     BUILT_IN_DIALECTS,
     DIFFERENT,
@@ -17,14 +18,12 @@ from ._common import (
     load_dialect,
     load_model,
     output_option,
-    put_json,
     put_reproductions,
-    put_rich,
-    put_text,
     reproduce_option,
     require_extra,
     shown,
 )
+from ._output import put_json, put_rich, put_text, say
 from ._progress import announce_compiling
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def generate_command(
 
     count = write_cases(operator_cases(document), folder)
     left = len(document.cases) - count
-    click.echo(f"{shown(folder)}: {count} cases; {left} are left out, which the operator refuses or 64 bits do not hold")
+    say(f"{shown(folder)}: {count} cases; {left} are left out, which the operator refuses or 64 bits do not hold")
 
 
 @command.command("check", epilog="Example: intsim vectors gen requant | my-device | intsim vectors check")
@@ -172,6 +171,8 @@ def score_command(files: tuple[Path, ...], cluster: str, output: Path | None, as
 def _read(path: Path) -> tuple[str, str]:
     """The text of a file or of standard input, and its name in messages."""
     name = "standard input" if path == STANDARD_INPUT else str(path)
+    if path != STANDARD_INPUT and not str(path).startswith("/dev/"):  # as a shell's <(command) is
+        require_file(path, "vectors (- is standard input)")
     try:
         return (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8-sig"), name
     except UnicodeDecodeError as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
@@ -17,7 +16,8 @@ from onnx import ModelProto, ValueInfoProto
 from ..arith import AnyArray, TensorBound, format_named
 from ..engine.inputs import FORMATS, Inputs, checked_by, checked_input, input_bound
 from ..errors import FileError, IntsimError
-from ..storage.files import replacing, require_file, require_room
+from ..storage.files import require_file, require_room
+from ..storage.new_hdf5 import replacing_hdf5
 from .executors import executor, last_line
 from .limbs import WIDTHS, Limbs, digit_names
 from .onnx_model import METADATA, onnx_type, require_integers
@@ -61,8 +61,8 @@ def execute(path: str | Path, inputs: Inputs, runtime: str) -> Executed:
 
 def save_dump(executed: Executed, path: str | Path) -> None:
     """Write what a runtime computed as HDF5, a dataset per tensor, whole or not at all."""
-    require_room(path, sum(value.nbytes + 4096 for value in executed.tensors.values()) + (1 << 16))
-    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    require_room(path, sum(value.nbytes for value in executed.tensors.values()))
+    with replacing_hdf5(path, track_order=True) as file:
         file.attrs["runtime"] = executed.runtime
         file.attrs["model_sha256"] = str(executed.record.get("model_sha256", ""))
         for name, value in executed.tensors.items():

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import FileError, IntsimError
 from ..nets.networks import dimensions_of, network_of
 from ..nets.segmenter import LINEAR
+from ..storage.files import require_file
 from ..storage.pictures import check_presentation
 from .recipe import parsed
 
@@ -94,6 +95,7 @@ def at_size(config: dict[str, Any], height: int, width: int) -> dict[str, Any]:
 
 
 def _read_text(path: Path) -> str:
+    require_file(path, "a configuration, JSON or YAML")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

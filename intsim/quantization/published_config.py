@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import FileError, IntsimError
 from ..nets.networks import dimensions_of
 from ..nets.vit import MEAN, TOKEN
+from ..storage.files import require_file
 from .containers import CheckpointTensor
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -32,7 +33,7 @@ def configuration_beside(
 def is_configuration(file: Path) -> bool:
     """Whether a file is a configuration of transformers, by its ``model_type``."""
     try:
-        return file.suffix == ".json" and "model_type" in json.loads(file.read_text(encoding="utf-8"))
+        return file.suffix == ".json" and file.is_file() and "model_type" in json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 
@@ -195,6 +196,7 @@ def _normalization(file: Path) -> tuple[dict[str, list[float]] | None, str]:
 
 def json_table(path: Path) -> dict[str, Any]:
     """The table in a JSON file; FileError for any other content."""
+    require_file(path, "a configuration, JSON")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from ..errors import FileError, IntsimError
+from ..storage.files import require_file
 from ..storage.model_file import load
 from .recipe import PUBLISHED, RECIPES, Recipe, from_table
 
@@ -25,6 +26,7 @@ def recipe_named(name: str) -> Recipe:
         return from_table(load(path).provenance.get("recipe", {}), PUBLISHED)  # what older models leave out is published
     if path.suffix not in SUFFIXES:
         raise IntsimError(f"recipe {name!r} is not one of {', '.join(RECIPES)}, nor a {', '.join(SUFFIXES)} or .h5 file")
+    require_file(path, "a recipe")
     try:
         table = SUFFIXES[path.suffix](path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from .._version import __version__
 from ..engine.graph import CONSTANT, Graph
 from ..errors import FileError
-from ..storage.templates import template
+from ..storage.templates import template, with_policy
 from .recipe import from_table
 from .sensitivity import Noise
 from .trials import Trial
@@ -39,7 +39,7 @@ def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise], choices: Seque
         text = picture
         if suffix.lower() == ".html":
             rows = [_row(noise) for noise in tensors]
-            text = template(__package__, "sensitivity.html.j2", markup=True).render(
+            page = template(__package__, "sensitivity.html.j2", markup=True).render(
                 picture=Markup(picture),
                 rows=rows,
                 choices=[{"name": t.choice, "sqnr": _formatted(t.sqnr), "same": _share(t.agreement)} for t in choices],
@@ -49,6 +49,7 @@ def rendered(suffix: str, graph: Graph, tensors: Sequence[Noise], choices: Seque
                 content=graph.content_hash[:16],
                 version=__version__,
             )
+            text = with_policy(page)
     return text + "\n"
 
 

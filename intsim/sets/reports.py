@@ -15,9 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from .._version import __version__
+from ..debugging.reports.junit import write_xml
 from ..errors import printable
 from ..storage.files import replacing
-from ..storage.templates import template
+from ..storage.templates import template, with_policy
 from .comparing import Culprit, PictureDiff, SetDiff
 
 TEMPLATE = "matrix.html.j2"
@@ -111,9 +112,7 @@ def write_junit(path: str | Path, found: SetDiff) -> None:
             failure.text = "\n".join(lines)
     suites = xml.Element("testsuites", tests=str(len(found.pictures)), failures=str(bad))
     suites.append(suite)
-    xml.indent(suites)
-    with replacing(path) as temporary:
-        xml.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
+    write_xml(path, suites)
 
 
 def _message(picture: PictureDiff) -> str:
@@ -144,7 +143,7 @@ def write_html(path: str | Path, found: SetDiff) -> None:
         version=__version__,
     )
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(with_policy(page), encoding="utf-8", errors="backslashreplace")
 
 
 def _matrix(found: SetDiff, nodes: list[str]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def golden(
         nodes = chosen_nodes(graph, "boundary", layers)
         return digest_file.write_digests(graph, given, inputs_sha256(given), Path(path), nodes, layers, threads, hashes)
     chosen = chosen_nodes(graph, level, layers)
-    with writing_golden(path, graph, level != "digest") as writer:
+    with writing_golden(path, graph, chosen, level != "digest") as writer:
 
         def write_steps(name: str, steps: dict[str, IntArray]) -> None:
             if name in chosen:
@@ -111,7 +111,7 @@ def store_stimulus(graph: Graph, name: str, tensors: Mapping[str, IntArray], pat
     ``full`` with the other nodes left out. Returns its content hash.
     """
     chosen = [node.name for node in graph.nodes if node.name in tensors]
-    with writing_golden(path, graph, True) as writer:
+    with writing_golden(path, graph, chosen, True) as writer:
         writer.file.attrs["stimulus"] = name
         for tensor in chosen:
             writer.tensor(tensor, np.asarray(tensors[tensor]))

@@ -1,4 +1,4 @@
-"""Defensive HDF5 reading and reproducible writing, shared by model and golden files.
+"""Defensive HDF5 reading, shared by model and golden files; `new_hdf5` writes.
 
 Files are not trusted: soft and external links are not followed, filter plugins are never loaded, and declared sizes are
 checked against the file's size before any value is read (`inflation`). Text attributes may be strings or bytes, of any or of
@@ -7,12 +7,10 @@ fixed length.
 
 from __future__ import annotations
 
-import io
 import json
-import zlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,30 +20,12 @@ import numpy as np
 from ..arith import FloatArray, IntArray, Scale
 from ..errors import FileError
 from . import inflation
-from .files import replacing, require_file, require_room
+from .files import require_file
 from .watch import require_finite
 
 Kind = TypeVar("Kind")
 
 MOST_NAMES = 100_000  # of a file: links can multiply them
-CHUNK_BYTES = 1 << 20
-LEAST_ROOM = 1 << 20  # bytes for what HDF5 writes in addition to the values
-LEVEL = 4  # of gzip; docs/performance.md compares the levels
-FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "track_times": False}
-
-
-@contextmanager
-def writing(path: str | Path, chunk_cache: int | None = None, size: int = 0) -> Iterator[h5py.File]:
-    """A new HDF5 file that replaces `path` when complete; FileError if there is no room for `size` bytes.
-
-    Creation order is tracked, and no times are written. With a `chunk_cache` of 0 bytes, every chunk is written as soon as
-    it is put, whether or not HDF5 compressed it.
-    """
-    require_room(path, size + LEAST_ROOM)
-    # The 1.10 format needs no index for a single chunk; the older one takes kilobytes per dataset.
-    options = {"track_order": True, "libver": ("v110", "v110"), "rdcc_nbytes": chunk_cache}
-    with replacing(path) as temporary, h5py.File(temporary, "w", **options) as file:
-        yield file
 
 
 @contextmanager
@@ -175,77 +155,30 @@ def _found(
             yield from _found(item, path, deepest - 1, f"{where}/", seen | {here}, count)
 
 
-def store(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
-    """Write an array with gzip and shuffle, in chunks of at most 1 MiB along the first axis; reproducible byte for byte."""
-    chunk = chunk_shape(array)
-    if chunk is None:
-        return group.create_dataset(name, data=array, track_times=False)
-    return group.create_dataset(name, data=np.ascontiguousarray(array), chunks=chunk, **FILTERS)
-
-
-def chunk_shape(array: IntArray) -> tuple[int, ...] | None:
-    """The shape of the chunks in which `store` writes an array; None for small arrays, which are written contiguously."""
-    if array.ndim == 0 or array.nbytes < 512:
-        return None
-    row_bytes = max(array.nbytes // len(array), 1)
-    return (min(max(CHUNK_BYTES // row_bytes, 1), len(array)), *array.shape[1:])
-
-
-def create_chunked(group: h5py.Group, name: str, array: IntArray) -> h5py.Dataset:
-    """The dataset that `store` would create, without its chunks; `put_chunk` writes them."""
-    return group.create_dataset(name, array.shape, array.dtype, chunks=chunk_shape(array), **FILTERS)
-
-
-def put_chunk(dataset: h5py.Dataset, first: int, data: bytes | IntArray) -> None:
-    """Write the chunk that starts at row `first`: deflated bytes, or the rows themselves."""
-    if isinstance(data, bytes):
-        dataset.id.write_direct_chunk((first, *[0] * (dataset.ndim - 1)), data)
-    else:
-        dataset[first : first + len(data)] = data
-
-
-def chunk_of(array: IntArray, first: int, rows: int) -> bytes | IntArray:
-    """Rows of an array as one chunk for `put_chunk`: deflated if that gives the same bytes as HDF5 would write.
-
-    This runs in the caller's thread and can therefore run in parallel; HDF5 itself deflates in one thread only.
-    """
-    return deflated(array, first, rows) if deflates_alike() else np.ascontiguousarray(array[first : first + rows])
-
-
-def deflated(array: IntArray, first: int, rows: int) -> bytes:
-    """One chunk of an array as HDF5's own filters would write it: shuffled and deflated; a last one is zero-padded."""
-    part = np.ascontiguousarray(array[first : first + rows])
-    octets = np.zeros((rows * part[0].size, part.itemsize), np.uint8)
-    octets[: part.size] = part.reshape(-1, 1).view(np.uint8)
-    return zlib.compress(octets.T.tobytes(), LEVEL)
-
-
-@cache
-def deflates_alike() -> bool:
-    """Whether Python's zlib writes the same bytes as the zlib of HDF5, so that chunks can be deflated outside HDF5."""
-    sample = np.cumsum(np.arange(1 << 15) % 1009 % 13, dtype=np.int16)
-    with h5py.File(io.BytesIO(), "w") as file:  # in memory: several threads may call this at once
-        _, raw = store(file, "probe", sample).id.read_direct_chunk((0,))
-    return bool(raw == deflated(sample, 0, len(sample)))
-
-
-def store_json(group: h5py.Group, name: str, content: Any) -> None:
-    """Write plain data as a dataset of JSON text."""
-    store(group, name, np.frombuffer(json.dumps(content).encode(), np.uint8))
-
-
 def load_json(datasets: dict[str, h5py.Dataset], name: str, path: str | Path) -> Any:
-    """Read what `store_json` wrote; FileError if it is missing, not JSON, or too long to be parsed."""
+    """Read what `new_hdf5.store_json` wrote; FileError if it is missing, not JSON, or too long to be parsed."""
     if name not in datasets:
         raise FileError(f"{path}: its dataset {name!r} is missing")
     if (size := inflation.declared_bytes(datasets[name])) > inflation.LARGEST_JSON:
         raise FileError(f"{path}: its dataset {name!r} is {size:,} bytes of text, more than {inflation.LARGEST_JSON:,}")
     try:
-        return json.loads(Values(datasets[name], Path(path), name)[()].tobytes())
+        return plain_json(Values(datasets[name], Path(path), name)[()].tobytes())
     except FileError:
         raise
     except (ValueError, TypeError, RecursionError):
         raise FileError(f"{path}: its dataset {name!r} is not JSON text; the file is damaged") from None
+
+
+def plain_json(content: str | bytes) -> Any:
+    """What JSON text says; a ValueError where it has numbers that are not finite, which JSON does not have."""
+    return json.loads(content, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is not a finite number")
+    return value
 
 
 def text_attribute(file: h5py.File, name: str, path: str | Path) -> str:
@@ -269,7 +202,7 @@ def json_attribute(file: h5py.File, name: str, path: str | Path, kind: type[Kind
     """A root attribute that is a JSON value of one type; FileError if it is missing or anything else."""
     text = text_attribute(file, name, path)
     try:
-        value = json.loads(text)
+        value = plain_json(text)
     except (ValueError, RecursionError):
         value = None
     return _of_type(value, kind, name, path)
@@ -285,4 +218,6 @@ def scale_of(value: FloatArray) -> Scale:
     """A stored scale: a float if there is one per tensor, an array if there is one per channel."""
     if value.ndim > 1 or not value.size:
         raise ValueError(f"a scale of shape {list(value.shape)}")
+    if not np.isfinite(value).all():
+        raise ValueError("a scale that is not finite")
     return value if value.ndim else float(value)

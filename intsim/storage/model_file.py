@@ -8,7 +8,7 @@ its ``scale`` as an attribute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
 from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
 from ..ops import REGISTRY
-from . import hdf5, inflation
+from . import hdf5, inflation, new_hdf5
 from .golden_file import GoldenFile
 from .watch import require_finite
 
@@ -30,19 +30,23 @@ FORMAT, VERSION = "intsim-model", 1
 
 def save(graph: Graph, path: str | Path) -> None:
     """Write `graph` to `path` atomically."""
-    size = sum(array.nbytes for node in graph.nodes for array in node.arrays().values())
-    with hdf5.writing(path, size=size) as file:
+    arrays = [array for node in graph.nodes for array in node.arrays().values()]
+    with new_hdf5.writing(path, size=sum(array.nbytes for array in arrays), datasets=len(arrays)) as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = np.int64(VERSION)
         file.attrs["content_sha256"] = graph.content_hash
         file.attrs.update(graph.origin())
-        hdf5.store_json(file, "graph", graph.record())
+        new_hdf5.store_json(file, "graph", graph.record())
+        finish: Callable[[], None] = lambda: None  # noqa: E731
         for node in graph.nodes:
             for key, array in sorted(node.arrays().items()):
-                dataset = hdf5.store(file.require_group(node.name), key, array)
+                before = finish
+                dataset, finish = new_hdf5.begin(file.require_group(node.name), key, array)
+                before()  # after the next one has begun: the order of bytes that model files have always had
                 scale = node.scales.get(key)
                 if scale is not None:
                     dataset.attrs["scale"] = scale
+        finish()
 
 
 def load(path: str | Path) -> Graph:

@@ -9,6 +9,7 @@ Files are not trusted: sizes are checked before memory is allocated, and errors 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -217,3 +218,15 @@ ENCODINGS = {
     )
 }
 FORMATS = (*ENCODINGS, "npz")
+
+
+def least_bytes(encoding: str, packing: Packing) -> int:
+    """The bytes that the files of a tensor have at least in an encoding, a member of `FORMATS`."""
+    elements = math.prod(packing.arranged)
+    return {
+        "hex": packing.beats * (packing.beat // 4 + 1),
+        "bits": packing.beats * (packing.beat + 1),
+        "raw": packing.beats * packing.beat // 8,
+        "text": 2 * elements,  # a digit, and what separates it from the next
+        "c": 2 * elements,
+    }.get(encoding, elements * packing.dtype.itemsize)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FileError, IntsimError
+from ..storage.files import require_file
 
 ENDS, ENDIANS = ("low", "high"), ("little", "big")
 WIDEST_BEAT = 1 << 16
@@ -78,6 +79,7 @@ class BeatLayout:
     def load(cls, path: str | Path) -> BeatLayout:
         """A layout from a TOML file; its default name is the file's name."""
         path = Path(path)
+        require_file(path, "a layout, TOML")
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:

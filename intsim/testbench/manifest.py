@@ -10,7 +10,7 @@ from typing import Any
 from .. import resources
 from ..arith import format_named
 from ..errors import FileError, IntsimError
-from ..storage.files import file_sha256
+from ..storage.files import file_sha256, require_file
 from .encodings import ENCODINGS, NPZ_NAME
 from .layout import BeatLayout
 from .packing import Packing
@@ -57,6 +57,8 @@ def read(path: str | Path) -> Manifest:
     if path.suffix != ".json":
         problem = "is a file; name the folder it is in" if path.exists() else "no such folder; name a folder"
         raise FileError(f"{path}: {problem}, or its {NAME}")
+    if path.exists():
+        require_file(path, "a manifest")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ..storage.golden_file import GoldenTensor, open_golden
 from ..storage.golden_writer import FORMAT as GOLDEN_FORMAT
 
 GOLDEN, MODEL = "golden", "model"
+TENSOR = re.compile(r"[A-Za-z0-9_.]+([:/][A-Za-z0-9_]+)?")  # as in the schema of the manifest
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def _recorded(record: GoldenTensor, path: Path) -> ExportTensor:
             raise IntsimError(f"{path}: has only the hash of {record.name} (level digest); make a golden file with values")
         return array
 
+    if not TENSOR.fullmatch(record.name):
+        raise FileError(f"{path}: {record.name!r} is not the name of a tensor; intsim did not write this file")
     node = TensorName(record.name).node
     return ExportTensor(record.name, node, record.shape, record.fmt, record.scale, record.sha256, values)
 

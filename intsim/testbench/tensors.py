@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..errors import FileError
-from ..storage import hdf5
+from ..storage import new_hdf5
 from ..storage.files import replacing
 
 
@@ -22,8 +22,8 @@ def write_tensors(path: str | Path, tensors: Mapping[str, IntArray]) -> None:
             arrays: dict[str, Any] = dict(tensors)
             np.savez(file, **arrays)
     elif path.suffix in (".h5", ".hdf5"):
-        with hdf5.writing(path, size=sum(value.nbytes for value in tensors.values())) as file:
+        with new_hdf5.writing(path, size=sum(value.nbytes for value in tensors.values())) as file:
             for name, value in tensors.items():
-                hdf5.store(file, name, value)
+                new_hdf5.store(file, name, value)
     else:
         raise FileError(f"{path}: tensors are written as .npz or .h5; name one of these")

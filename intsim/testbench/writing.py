@@ -15,12 +15,12 @@ from ..engine.graph import CONSTANT, INPUT, Graph
 from ..engine.interpreter import Progress
 from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
-from ..storage.files import file_sha256, folder_replacing
+from ..storage.files import file_sha256, folder_replacing, require_room_for_files
 from ..storage.golden_file import open_golden
 from ..storage.model_file import model_behind
 from . import manifest, sources
 from .constants import LANGUAGES, package
-from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, npz_value
+from .encodings import ENCODINGS, FORMATS, NPZ_NAME, identifier, least_bytes, npz_value
 from .layout import BeatLayout, layout_named
 from .manifest import file_names
 from .packing import Packing
@@ -80,7 +80,9 @@ def export(
         packings = {tensor.name: packing_of(tensor, layout) for tensor in tensors}
         if "c" in formats:
             _require_distinct_identifiers(tensors)
+        least = sum(least_bytes(name, packing) for packing in packings.values() for name in formats)
         with folder_replacing(folder, manifest.NAME, _own_files) as target:
+            require_room_for_files(target, least)
             records = []
             for tensor in tensors:
                 progress(tensor.name)

@@ -14,7 +14,7 @@ from PIL import Image
 from ..._version import __version__
 from ...arith import IntArray
 from ...storage.files import replacing
-from ...storage.templates import template
+from ...storage.templates import template, with_policy
 from ..compare import Comparison, axis_names
 from ..result import MATCH, Diff, NodeDiff
 from . import words
@@ -48,7 +48,7 @@ def write_html(path: str | Path, diff: Diff) -> None:
         version=__version__,
     )
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # file names need not be text
+        temporary.write_text(with_policy(page), encoding="utf-8", errors="backslashreplace")  # file names need not be text
 
 
 LEGEND = {

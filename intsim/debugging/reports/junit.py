@@ -15,7 +15,7 @@ def write_junit(path: str | Path, diff: Diff) -> None:
     """Write the report to `path`. Tensors that the dump lacks are skipped cases, or failures if the diff is `complete`."""
     suite = xml.Element("testsuite", name="intsim diff", tests=str(len(diff.nodes)), errors="0")
     properties = xml.SubElement(suite, "properties")
-    xml.SubElement(properties, "property", name="golden", value=printable(str(diff.golden)))
+    xml.SubElement(properties, "property", name="golden", value=str(diff.golden))
     for text in words.unfollowed(diff):
         xml.SubElement(properties, "property", name="unfollowed", value=text)
     failed = skipped = 0
@@ -37,9 +37,17 @@ def write_junit(path: str | Path, diff: Diff) -> None:
     suite.set("skipped", str(skipped))
     suites = xml.Element("testsuites", tests=str(len(diff.nodes)), failures=str(failed))
     suites.append(suite)
-    xml.indent(suites)
+    write_xml(path, suites)
+
+
+def write_xml(path: str | Path, root: xml.Element) -> None:
+    """Write elements to `path`, with what XML does not have as escapes: names in files may be of any characters."""
+    for element in root.iter():
+        element.attrib = {key: printable(value) for key, value in element.attrib.items()}
+        element.text = element.text and "\n".join(map(printable, element.text.split("\n")))
+    xml.indent(root)
     with replacing(path) as temporary:
-        xml.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
+        xml.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
 
 
 def _message(node: NodeDiff) -> str:
