@@ -20,7 +20,7 @@ import pytest
 
 from intsim.engine.graph import digest
 from intsim.errors import FileError
-from intsim.storage import hdf5, inflation, npy, zips
+from intsim.storage import hdf5, inflation, new_hdf5, npy, zips
 
 from checking import with_its_own_hash
 
@@ -173,7 +173,7 @@ def test_large_chunks_are_read(tmp_path: Path) -> None:
     value = np.random.default_rng(1).integers(-128, 128, (3, 1 << 20), np.int8)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", data=value, chunks=(2, 1 << 20), compression="gzip", fletcher32=True, shuffle=True)
-        hdf5.store(file, "y", value)
+        new_hdf5.store(file, "y", value)
     with hdf5.reading_any(tmp_path / "a.h5") as (_, datasets):
         for name in "xy":
             np.testing.assert_array_equal(hdf5.Values(datasets[name], tmp_path / "a.h5", name)[1:], value[1:])

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..arith import IntArray
 from .files import replacing, require_room
-from .hdf5 import BUILT_IN
+from .inflation import BUILT_IN
 
 LEAST_DATASET = 256  # bytes that HDF5 writes for any dataset with its attributes, besides its values
 CHUNK_BYTES = 1 << 20
