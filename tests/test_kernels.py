@@ -28,7 +28,9 @@ from intsim.kernels import forms, gemm, isa
 from intsim.kernels.attention import attention
 from intsim.kernels.row_table import look_up
 from intsim.kernels.scaling import scaling
-from intsim.ops import shiftmax
+from intsim.kernels.threads import Chain, limited_to, over_rows
+from intsim.kernels.window_attention import Seen, window_attention
+from intsim.ops import masked_shiftmax, shiftmax
 from intsim.ops.shiftmax import tables
 
 from emitted import compiled
@@ -148,6 +150,97 @@ def test_fused_attention_equals_its_operators(variant: isa.Isa, tokens: int, bit
         assert attention(q, k, v, near, np.dtype(np.int8), constants, far, out.swapaxes(0, 1))
         np.testing.assert_array_equal(out.swapaxes(0, 1), expected)
         np.testing.assert_array_equal(shiftmax(logits, **params), p)
+
+
+EXPONENTS = [(-11, 9), (-24, 15), (-1600, 15)]  # exponentials of two, of three and of four bytes
+
+
+@VARIANTS
+@pytest.mark.parametrize("tokens", [5, 64, 130, 197, 300])
+@pytest.mark.parametrize(("x0", "n"), EXPONENTS, ids=str)
+@pytest.mark.parametrize("logit_bits", [8, 16])
+def test_attention_with_flat_and_peaked_rows(variant: isa.Isa, tokens: int, x0: int, n: int, logit_bits: int) -> None:
+    """Rows of which few, many, one or all probabilities pass a byte, and tiles with several kinds of rows."""
+    rng = np.random.default_rng(tokens)
+    q, k, v = (rng.integers(-128, 128, (2, tokens, 32)).astype(np.int8) for _ in range(3))
+    q[:, ::3] //= 64  # almost flat
+    q[:, 1::7] = 0  # entirely flat
+    k[:, :2] = 127
+    fmt, dialect = signed(logit_bits), dialects.ISEGMENTER
+    shift = 40 if logit_bits == 8 else 34
+    logits = saturate(round_shift(sums(q, k, np.zeros(tokens, np.int64)) * 2**30, shift, "half_even"), fmt)
+    p = shiftmax.ref(logits, x0, n, 16, dialect)
+    expected = saturate(round_shift((p.astype(np.int64) @ v.astype(np.int64)) * 1518500249, 45, "half_even"), I8)
+    near = scaling(1 << 30, shift, "half_even", fmt, tokens)
+    far = scaling(1518500249, 45, "half_even", I8, 32)
+    out = np.empty((tokens, 2, 32), np.int8)
+    with isa.using(variant):
+        constants = tables(x0, n, 16, dialect, np.dtype(fmt.dtype))
+        if constants is None:  # of wider rows whose exponentials go on after 255
+            assert logit_bits == 16
+            assert -x0 * n > 255
+            return
+        assert attention(q, k, v, near, np.dtype(fmt.dtype), constants, far, out.swapaxes(0, 1))
+    np.testing.assert_array_equal(out.swapaxes(0, 1), expected)
+
+
+@VARIANTS
+@pytest.mark.parametrize("tokens", [1, 9, 49, 64, 70])
+@pytest.mark.parametrize("logit_bits", [8, 16])
+def test_attention_within_windows(variant: isa.Isa, tokens: int, logit_bits: int) -> None:
+    """With a bias, and windows in one region or in several, one of which may hold a single token."""
+    rng = np.random.default_rng(tokens)
+    windows, heads, depth = 3, 2, 8
+    q, k, v = (rng.integers(-128, 128, (windows, heads, tokens, depth)).astype(np.int8) for _ in range(3))
+    fmt, dialect, x0, n = signed(logit_bits), dialects.ISEGMENTER, -12, 15
+    bias = rng.integers(-200, 200, (heads, tokens, tokens)).astype(np.int32)
+    regions = np.zeros((windows, tokens), np.int64)
+    regions[1] = np.arange(tokens) * 3 // tokens
+    regions[2, 0] = 1
+    logits = saturate(round_shift((q.astype(np.int64) @ k.astype(np.int64).swapaxes(-1, -2)) * 2**30, 37, "half_even"), fmt)
+    biased = saturate(round_shift(logits * 1610612736, 31, "half_even") + bias, fmt)
+    p = masked_shiftmax.ref(biased, regions=regions, x0=x0, n=n, b=16, dialect=dialect)
+    expected = saturate(round_shift((p.astype(np.int64) @ v.astype(np.int64)) * 2**30, 45, "half_even"), I8)
+    chunked = ((0, 0), (0, -tokens % 64))
+    seen = Seen(np.pad(regions, chunked).astype(np.int8), np.array([True, tokens == 1, tokens == 1]), -x0)
+    out = np.empty((windows, tokens, heads, depth), np.int8)
+    with isa.using(variant):
+        assert window_attention(
+            *(q, k, v, scaling(1 << 30, 37, "half_even", fmt, tokens), np.dtype(fmt.dtype)),
+            *(scaling(1610612736, 31, "half_even", fmt, tokens), np.pad(bias, ((0, 0), *chunked))),
+            *(tables(x0, n, 16, dialect, np.dtype(fmt.dtype)), seen, scaling(1 << 30, 45, "half_even", I8, depth)),
+            out.swapaxes(1, 2),
+        )
+    np.testing.assert_array_equal(out.swapaxes(1, 2), expected)
+
+
+def test_rounding_to_even_is_rounding_up_where_no_product_can_tie() -> None:
+    """A tie needs a value that is a multiple of 2**(e - 1) divided by the lowest bit of m."""
+    assert scaling(3, 33, Rounding.HALF_EVEN, I8, 4, 2**32 - 1).odd == 0  # values are i32
+    assert scaling(1 << 30, 38, Rounding.HALF_EVEN, I8, 4, 127).odd == 0
+    assert scaling(1 << 30, 38, Rounding.HALF_EVEN, I8, 4, 128).odd == 1
+    assert scaling(np.array([3, 1 << 30]), np.array([38, 38]), Rounding.HALF_EVEN, I8, 2, 1000).odd == 1
+
+
+def test_put_off_calls_of_any_number_of_rows() -> None:
+    """Each call sees what those before it computed, whether their rows are as many or not."""
+    chain, seen = Chain(), []
+
+    def call(start: int, stop: int, name: str) -> int:
+        seen.append((name, start, stop))
+        return -1
+
+    with limited_to(1):
+        with chain.collecting():
+            for name, rows in (("a", 4), ("b", 4), ("c", 7), ("d", 4)):
+                assert over_rows(call, rows, name) == -1
+        assert seen == [("a", 0, 4), ("b", 0, 4), ("c", 0, 7)]
+        chain.finish()
+    assert seen[3:] == [("d", 0, 4)]
+    with chain.collecting():
+        over_rows(lambda start, stop: start, 1)
+    with pytest.raises(AssertionError, match="a row of a chain was not computed"):
+        chain.finish()
 
 
 @VARIANTS
