@@ -110,7 +110,8 @@ page: $(VENV)/.page | chromium
 
 chromium:
 	@{ command -v chromium && command -v chromedriver; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
-	    apt-get update -qq && apt-get install -y -qq chromium chromium-driver npm > /dev/null; } || \
+	    apt-get update -qq && \
+	    apt-get install -y -qq chromium chromium-driver $$(command -v npm > /dev/null || echo npm) > /dev/null; } || \
 	    { echo "make page needs Chromium and its driver; install the packages chromium and chromium-driver of your system" >&2; exit 2; }
 
 lint: $(VENV)/.dev $(VENV)/.test  # types of pytest, Hypothesis and ONNX are read, too

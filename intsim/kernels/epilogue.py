@@ -80,6 +80,7 @@ def finish_rows(
     epilogue: Epilogue, sums: IntArray, rows: int, first: int, columns: int, bias: IntArray, out: IntArray, row: int
 ) -> None:
     """Finish the first rows of a buffer of sums, the columns from `first` on of `columns`, into `out` from row `row` on."""
+    FINISH[type(epilogue)](epilogue, sums, rows, first, columns, bias, out, row)
 
 
 @overload(finish_rows)

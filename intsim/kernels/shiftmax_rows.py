@@ -33,7 +33,7 @@ class Softmax(NamedTuple):
 
 def logits_room(near: IntArray, room: IntArray) -> IntArray:
     """A buffer for logits of the type of `room`: `near`, if that is i8, or another of its shape."""
-    return near
+    return near if near.dtype == room.dtype else np.empty(near.shape, room.dtype)
 
 
 @overload(logits_room)
@@ -48,6 +48,12 @@ def logits_as_bytes(logits: IntArray, rows: int, tokens: int, first: int, mask: 
 
     The rows belong to the tokens from `first` on.
     """
+    if logits.dtype == near.dtype:
+        near[:rows, tokens:] = -128
+    elif mask.whole:
+        bytes_of_rows(logits, rows, tokens, near)
+    else:
+        _seen_bytes(logits, rows, tokens, first, mask.regions, near)
 
 
 @overload(logits_as_bytes)
@@ -241,6 +247,7 @@ def row_exponentials(
     Row i belongs to token ``first + i``. The layout of the exponentials depends on `how` and the type of `low`, the
     buffer that `row_probabilities` gets.
     """
+    plain_exponentials(x, start, count, tokens, first, mask, softmax, room)
 
 
 def row_probabilities(
@@ -259,6 +266,7 @@ def row_probabilities(
     Of a row that splits, `low` and `high` (u8) get the bytes; `counts` gets the high bytes that are not 0, also among what
     fills the last chunk.
     """
+    plain_probabilities(room, start, count, tokens, softmax, low, high, counts)
 
 
 @kernel
