@@ -57,7 +57,7 @@ def test_bytes_of_a_row_keep_differences_up_to_255(values: list[int], near: int)
     for row in (np.array(values), np.array(values) % 600 + near):
         x = row.astype(np.int16)[None]
         out = np.empty(x.shape, np.int8)
-        bytes_of_rows(x, 1, out)
+        bytes_of_rows(x, 1, x.shape[1], out)
         assert (127 - out.astype(int) == np.minimum(row.max() - row, 255)).all()
 
 

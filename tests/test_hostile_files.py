@@ -181,11 +181,13 @@ def test_a_look_that_is_interrupted_leaves_no_child(golden_file: Path, monkeypat
 
     monkeypatch.setattr(watch.selectors.DefaultSelector, "select", interrupted)
     monkeypatch.setattr(watch, "_look", lambda *_: time.sleep(60))
+    children, fork = list[int](), os.fork
+    monkeypatch.setattr(watch.os, "fork", lambda: children.append(child := fork()) or child)
     watch._looked.cache_clear()
     with pytest.raises(KeyboardInterrupt):
         watch.require_finite(golden_file)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    with pytest.raises(ChildProcessError):  # it has ended, and was waited for
+        os.waitpid(children[-1], os.WNOHANG)
 
 
 def test_a_file_is_looked_at_once_as_long_as_it_is_the_same(golden_file: Path, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def _add_rows(
 ) -> None:
     scale_rows(sums, rows, first, columns, bias, epilogue.scaling, out, row)
     arm, other_arm = epilogue.arm, epilogue.other_arm
-    lo, hi, odd = arm.lo, arm.hi, arm.odd
+    lo, hi, odd, other_odd = arm.lo, arm.hi, arm.odd, other_arm.odd
     m, e, add = int(arm.m[0]), arm.e[0], arm.add[0]
     other_m, other_e, other_add = int(other_arm.m[0]), other_arm.e[0], other_arm.add[0]
     end = min(first + sums.shape[1], columns)
@@ -128,7 +128,7 @@ def _add_rows(
         if arm.uniform and other_arm.uniform:
             for j in range(end - first):
                 own = c.round_terms(int(total[j]) * m, e, add, odd, 0)
-                total[j] = c.saturate(own + c.round_terms(int(right[j]) * other_m, other_e, other_add, odd, 0), lo, hi)
+                total[j] = c.saturate(own + c.round_terms(int(right[j]) * other_m, other_e, other_add, other_odd, 0), lo, hi)
         else:
             for j in range(end - first):
                 own = scaled(int(total[j]), arm, first + j)

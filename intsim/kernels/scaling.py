@@ -125,15 +125,15 @@ def sum_rows(start: int, stop: int, a: IntArray, c: IntArray, arm_a: Scaling, ar
 
     If `c` has fewer rows than `a`, they repeat.
     """
-    lo, hi, odd = arm_a.lo, arm_a.hi, arm_a.odd
+    lo, hi, odd_a, odd_c = arm_a.lo, arm_a.hi, arm_a.odd, arm_c.odd
     ma, ea, add_a = int(arm_a.m[0]), arm_a.e[0], arm_a.add[0]
     mc, ec, add_c = int(arm_c.m[0]), arm_c.e[0], arm_c.add[0]
     for row in range(start, stop):
         left, right, total = a[row], c[row % len(c)], out[row]
         if arm_a.uniform and arm_c.uniform:
             for j in range(len(total)):
-                scaled_a = c_.round_terms(int(left[j]) * ma, ea, add_a, odd, 0)
-                total[j] = c_.saturate(scaled_a + c_.round_terms(int(right[j]) * mc, ec, add_c, odd, 0), lo, hi)
+                scaled_a = c_.round_terms(int(left[j]) * ma, ea, add_a, odd_a, 0)
+                total[j] = c_.saturate(scaled_a + c_.round_terms(int(right[j]) * mc, ec, add_c, odd_c, 0), lo, hi)
         else:
             for j in range(len(total)):
                 total[j] = c_.saturate(scaled(int(left[j]), arm_a, j) + scaled(int(right[j]), arm_c, j), lo, hi)
