@@ -222,6 +222,28 @@ def test_rounding_to_even_is_rounding_up_where_no_product_can_tie() -> None:
     assert scaling(np.array([3, 1 << 30]), np.array([38, 38]), Rounding.HALF_EVEN, I8, 2, 1000).odd == 1
 
 
+@VARIANTS
+@pytest.mark.parametrize("kinds", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1), (0, 1, 1)], ids=str)
+def test_each_scaling_of_a_residual_sum_has_its_own_ties(variant: isa.Isa, kinds: tuple[int, int, int]) -> None:
+    """Multipliers of which products can tie (1), or cannot (0), in any combination."""
+    rng = np.random.default_rng(sum(kinds))
+    left = rng.integers(-128, 128, (1, 13, 40)).astype(np.int8)
+    right = rng.integers(-128, 128, (1, 70, 40)).astype(np.int8)
+    other = rng.integers(-9000, 9000, (1, 13, 70)).astype(np.int16)
+    first, *arms = ((1 << 30, 36 - 6 * arm) if kind else (1518500249, 37 - 6 * arm) for arm, kind in enumerate(kinds))
+    wide, total = signed(16), sums(left, right, np.zeros(70, np.int64))
+    scaled = saturate(round_shift(total * first[0], first[1], "half_even"), wide)
+    parts = [round_shift(x * m, e, "half_even") for x, (m, e) in zip((scaled, other.astype(np.int64)), arms, strict=True)]
+    constants = [scaling(*arm, "half_even", wide, 70, 1 << 15) for arm in arms]
+    assert [c.odd for c in constants] == list(kinds[1:])
+    out = np.empty(other.shape, np.int16)
+    with isa.using(variant):
+        packed = gemm.pack(right, left.dtype)
+        reach = int(abs(total).max())
+        gemm.added_product(left, packed, scaling(*first, "half_even", wide, 70, reach), tuple(constants), other, out)
+    np.testing.assert_array_equal(out, saturate(sum(parts), wide))
+
+
 def test_put_off_calls_of_any_number_of_rows() -> None:
     """Each call sees what those before it computed, whether their rows are as many or not."""
     chain, seen = Chain(), []

@@ -103,9 +103,10 @@ class Arithmetic:
             halves.append(builder.ashr(rounded, e))
         return Pair(*halves)
 
-    def lowest(self, e: Pair) -> Pair:
-        """The lowest bits of quotients by ``2**e``."""
-        return Pair(*(self.builder.shl(self._all(1), shift) for shift in e))
+    def lowest(self, scaling: Value, e: Pair) -> Pair:
+        """The lowest bits of quotients by ``2**e``; 0 for a scaling that rounds no ties to even."""
+        odd = everywhere(self.builder, scaling.field("odd").value, self.wide.count)
+        return Pair(*(self.builder.shl(odd, shift) for shift in e))
 
     def _all(self, value: int) -> ir.Value:
         return ir.Constant(self.wide, [value] * self.wide.count)
@@ -152,7 +153,7 @@ class Constants:
     """The constants of a `Scaling`, column by column; with `ties`, those of ties to even."""
 
     def __init__(self, arithmetic: Arithmetic, scaling: Value, ties: bool) -> None:
-        self.arithmetic, self.ties, self.limits = arithmetic, ties, _limits(scaling)
+        self.arithmetic, self.scaling, self.ties, self.limits = arithmetic, scaling, ties, _limits(scaling)
         halves = scaling.field("halves")
         self.starts = [halves.at(ir.Constant(I64, i)) for i in range(6)]
 
@@ -162,7 +163,7 @@ class Constants:
         half = builder.lshr(index, ir.Constant(I64, 1))
         loaded = [arithmetic.load(start, half, arithmetic.wide) for start in self.starts]
         m, add, e = (Pair(*loaded[i : i + 2]) for i in (0, 2, 4))
-        bit = arithmetic.lowest(e) if self.ties else None
+        bit = arithmetic.lowest(self.scaling, e) if self.ties else None
         return Rescaling(m, add, bit, Pair(e.even, builder.sub(e.odd, arithmetic.half)))
 
 
@@ -249,7 +250,7 @@ class _Biased(_Scaled):
     def _arm(self, name: str) -> Rescaling:
         arm = self.epilogue.field(name)
         m, add, e = (self.arithmetic.splat(arm.field(part).item()) for part in ("m", "add", "e"))
-        return Rescaling(m, add, self.arithmetic.lowest(e) if self.ties else None, e)
+        return Rescaling(m, add, self.arithmetic.lowest(arm, e) if self.ties else None, e)
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         own = self._rescaled(value, constants, line, index)
