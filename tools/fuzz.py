@@ -116,12 +116,12 @@ class Cases:
         return problem
 
 
-def outcome(command: str, folder: Path, seconds: float = PROCESSOR_SECONDS) -> str:
+def outcome(command: str, folder: Path, limited: bool = True) -> str:
     """What is wrong with a command's end; "" where it ended as it should. A process over its time is killed by a signal."""
     os.chdir(folder)
     os.ftruncate(2, 0)
     os.lseek(2, 0, os.SEEK_SET)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS if limited else 0)
     signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     code = 70
     try:
@@ -237,7 +237,7 @@ def whole_files_do(whole: Path, folder: Path) -> None:
         child = os.fork()
         if child == 0:
             _redirect(said)
-            os._exit(bool(outcome(command, work, seconds=0)))  # kernels may have to be compiled
+            os._exit(bool(outcome(command, work, limited=False)))  # kernels may have to be compiled
         if os.waitpid(child, 0)[1]:
             raise click.ClickException(f"{command} on whole files: {said.read_text()[-300:]}")
         shutil.rmtree(work)
