@@ -28,6 +28,7 @@ NEED_NUMBA = [
     "test_compile_cache.py",
     "test_integer_only.py",
     "test_kernels.py",
+    "test_threads.py",
     "emitted.py",
     "test_bench.py",
 ]  # whole files

@@ -28,7 +28,6 @@ from intsim.kernels import forms, gemm, isa
 from intsim.kernels.attention import attention
 from intsim.kernels.row_table import look_up
 from intsim.kernels.scaling import scaling
-from intsim.kernels.threads import Chain, limited_to, over_rows
 from intsim.kernels.window_attention import Seen, window_attention
 from intsim.ops import masked_shiftmax, shiftmax
 from intsim.ops.shiftmax import tables
@@ -242,27 +241,6 @@ def test_each_scaling_of_a_residual_sum_has_its_own_ties(variant: isa.Isa, kinds
         reach = int(abs(total).max())
         gemm.added_product(left, packed, scaling(*first, "half_even", wide, 70, reach), tuple(constants), other, out)
     np.testing.assert_array_equal(out, saturate(sum(parts), wide))
-
-
-def test_put_off_calls_of_any_number_of_rows() -> None:
-    """Each call sees what those before it computed, whether their rows are as many or not."""
-    chain, seen = Chain(), []
-
-    def call(start: int, stop: int, name: str) -> int:
-        seen.append((name, start, stop))
-        return -1
-
-    with limited_to(1):
-        with chain.collecting():
-            for name, rows in (("a", 4), ("b", 4), ("c", 7), ("d", 4)):
-                assert over_rows(call, rows, name) == -1
-        assert seen == [("a", 0, 4), ("b", 0, 4), ("c", 0, 7)]
-        chain.finish()
-    assert seen[3:] == [("d", 0, 4)]
-    with chain.collecting():
-        over_rows(lambda start, stop: start, 1)
-    with pytest.raises(AssertionError, match="a row of a chain was not computed"):
-        chain.finish()
 
 
 @VARIANTS

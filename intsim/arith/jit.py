@@ -33,7 +33,7 @@ else:
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 
-KERNEL_ROOMS, KERNEL_MODULES = ("arith", "kernels", "ops", "symbols"), ("dialects", "errors", "plugins")
+KERNEL_ROOMS, KERNEL_MODULES = ("arith", "kernels", "ops", "symbols"), ("dialects", "errors", "memory", "plugins")
 KERNELS: list[Any] = []  # every compiled function (a Numba dispatcher), for tests that read the compiled code
 HAS_COMPILER = not ABSENT  # whether kernels are compiled; also with NUMBA_DISABLE_JIT=1, which runs them as Python
 LOGGER = logging.getLogger("intsim")
@@ -109,9 +109,9 @@ def kernel(function: F) -> F:
     return compiled
 
 
-def overload(function: Callable[..., Any]) -> Callable[[F], F]:
+def overload(function: Callable[..., Any], inline: str = "never") -> Callable[[F], F]:
     """Decorate a function that makes what kernels call for `function`; see `numba.extending.overload`."""
-    decorator: Callable[[F], F] = numba_.overload(function) if HAS_COMPILER else _unchanged
+    decorator: Callable[[F], F] = numba_.overload(function, inline) if HAS_COMPILER else _unchanged
     return decorator
 
 
@@ -119,6 +119,11 @@ def intrinsic(*, prefer_literal: bool = False) -> Callable[[Callable[Concatenate
     """`numba.extending.intrinsic`, typed as kernels call the result: without the typing context."""
     decorator: Callable[[Callable[Concatenate[Any, P], Any]], Callable[P, Any]] = numba_.intrinsic(prefer_literal)
     return decorator
+
+
+def compiles() -> bool:
+    """Whether kernels are compiled: neither is Numba missing nor is NUMBA_DISABLE_JIT set."""
+    return HAS_COMPILER and not numba_.disabled()
 
 
 def features() -> frozenset[str]:

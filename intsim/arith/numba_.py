@@ -31,10 +31,15 @@ def compiled(function: Callable[..., Any], folder: str, cached: bool) -> Any:
     return dispatcher
 
 
-def overload(function: Callable[..., Any]) -> Any:
+def disabled() -> bool:
+    """Whether kernels run as Python functions."""
+    return bool(_config.DISABLE_JIT)
+
+
+def overload(function: Callable[..., Any], inline: str) -> Any:
     """`numba.extending.overload` without the check of argument names, which would require equal annotations, too."""
     untyped: Any = numba.extending.overload
-    return untyped(function, strict=False)
+    return untyped(function, strict=False, inline=inline)
 
 
 def intrinsic(prefer_literal: bool) -> Any:

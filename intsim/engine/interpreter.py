@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..errors import GraphError, UnknownNode
-from ..kernels.threads import Chain, limited_to
+from ..kernels.threads import limited_to
 from .fused import Step
 from .graph import CONSTANT, INPUT, Graph, Node, Operation, operator
 from .inputs import Inputs, checked_inputs
@@ -79,16 +79,9 @@ def run(
     given = checked_inputs(graph, inputs)
     steps = unfused(graph) if separately else fused(graph, observed if observe is not None else ())
 
-    chain = Chain()
-
     def visit(step: Step, sources: list[IntArray]) -> IntArray:
         node = step.nodes[-1]
-        if step.by_rows and observe is None and all(source.flags.c_contiguous for source in sources):
-            with chain.collecting():
-                value = computed(graph, step, sources, given, face)
-        else:
-            chain.finish()
-            value = computed(graph, step, sources, given, face)
+        value = computed(graph, step, sources, given, face)
         if alter is not None:
             value = alter(node, sources, value)
         if observe is not None and node.name in observed:
@@ -101,9 +94,7 @@ def run(
         return value
 
     with limited_to(threads):
-        output = walk(steps, visit)
-        chain.finish()
-        return output
+        return walk(steps, visit)
 
 
 def computed(

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import kernel
+from .crew import own_rows
 from .epilogue import Scaled, scaled_epilogue
 from .forms import Form, form_for, form_of_weights
 from .gemm import BLOCK, block_at, finished_block
@@ -47,6 +48,7 @@ def attention(
 
 @kernel
 def _rows(
+    crew: int,
     start: int,
     stop: int,
     near: Form,
@@ -61,6 +63,7 @@ def _rows(
     context_end: Scaled,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     queries, tokens, depth = q.shape[1], k.shape[1], q.shape[2]
     k_panels, k_correction = packed_panels(near, tokens, depth), np.zeros(whole_chunks(tokens), np.int32)
     staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import kernel
+from .crew import own_rows
 from .epilogue import Epilogue, Summed, added_epilogue, finish_rows, scaled_epilogue
 from .forms import Form, form_for
 from .packing import pack_panel, stage
@@ -99,7 +100,8 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> IntArray:
 
 
 @kernel
-def _pack_rows(start: int, stop: int, form: Form, right: IntArray, panels: IntArray, correction: IntArray) -> int:
+def _pack_rows(crew: int, start: int, stop: int, form: Form, right: IntArray, panels: IntArray, correction: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     count = panels.shape[1]
     for row in range(start, stop):
         batch, p = row // count, row % count
@@ -147,8 +149,17 @@ def finished_block(
 
 @kernel
 def _rows(
-    start: int, stop: int, form: Form, left: IntArray, panels: IntArray, bias: IntArray, epilogue: Epilogue, out: IntArray
+    crew: int,
+    start: int,
+    stop: int,
+    form: Form,
+    left: IntArray,
+    panels: IntArray,
+    bias: IntArray,
+    epilogue: Epilogue,
+    out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     staged = scratch(form, BLOCK, panels.shape[2] * form.group)
     sums, resumed = np.empty((1, BLOCK, form.columns), np.int32), np.zeros(BLOCK, np.int8)
     row = start
@@ -164,7 +175,8 @@ def _rows(
 
 
 @kernel
-def _plain_rows(start: int, stop: int, a: IntArray, b: IntArray, bias: IntArray, out: IntArray) -> int:
+def _plain_rows(crew: int, start: int, stop: int, a: IntArray, b: IntArray, bias: IntArray, out: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     rows, depth, columns = a.shape[1], a.shape[2], b.shape[2]
     for row in range(start, stop):
         batch, i = row // rows, row % rows

@@ -6,12 +6,14 @@ import numpy as np
 
 from ..arith import IntArray
 from ..arith.jit import kernel
+from .crew import own_rows
 from .lookup import Lookup, lookup, map_chunks
 from .threads import over_rows
 
 
 @kernel
-def _rows(start: int, stop: int, x: IntArray, table: IntArray, how: Lookup, out: IntArray) -> int:
+def _rows(crew: int, start: int, stop: int, x: IntArray, table: IntArray, how: Lookup, out: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         top = int(x[row, 0])
         for j in range(1, x.shape[1]):

@@ -2,7 +2,8 @@
 
 Every kernel computes the rows ``[start, stop)`` of its output. No row depends on another, so the result does not depend on
 the number of threads. The threads are Python threads: kernels release the interpreter lock, any number of callers may run
-at once, and no kernel needs a separate parallel version.
+at once, and no kernel needs a separate parallel version. Between two calls that follow each other closely, workers wait in
+compiled code (`emitted_crew`): waking one that sleeps takes longer than many a kernel.
 """
 
 from __future__ import annotations
@@ -10,18 +11,24 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
-from itertools import cycle, pairwise
+from itertools import cycle, islice
 from queue import SimpleQueue
-from typing import Any, TypeAlias, TypeVarTuple
+from typing import Any, TypeVarTuple
+
+import numpy as np
+
+from ..arith import IntArray
+from ..arith.jit import compiles
+from . import crew as c
 
 Arguments = TypeVarTuple("Arguments")
-Result: TypeAlias = int | BaseException  # what a kernel returned or raised
-Call: TypeAlias = tuple[Callable[..., int], int, int, tuple[object, ...], SimpleQueue[Result]]
+AWAKE = 300e-6  # seconds for which a worker waits for the next call before it sleeps
 
 _threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
 
@@ -70,136 +77,129 @@ def limited_to(threads: int | None) -> Iterator[None]:
         _threads.reset(token)
 
 
-class _Team:
-    """One worker thread per processor, pinned to it: unpinned, two workers may share a processor for milliseconds."""
+class _Worker:
+    """A thread that computes what comes into its mailbox, pinned: unpinned, two may share a processor for milliseconds."""
 
-    def __init__(self) -> None:
-        homes = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None] * available()
-        self.queues: list[SimpleQueue[Call]] = [SimpleQueue() for _ in homes]
-        for home, queue in zip(homes, self.queues, strict=True):
-            threading.Thread(target=_serve, args=(home, queue), name=f"intsim-{home}", daemon=True).start()
-        self.by_home: dict[int | None, SimpleQueue[Call]] = dict(zip(homes, self.queues, strict=True))
+    def __init__(self, home: int | None) -> None:
+        self.home = home
+        self.memory = np.zeros(2 * c.BLOCK // c.WORD, np.int64)
+        self.mailbox = _aligned(self.memory)
+        self.asleep = False
+        self._calls: SimpleQueue[None] = SimpleQueue()
+        threading.Thread(target=self._serve, name=f"intsim-{home}", daemon=True).start()
 
-    def helping(self) -> Iterator[SimpleQueue[Call]]:
-        """The queues of the workers, cyclically; last the worker on the caller's processor, as it would wait."""
-        here = self.by_home.get(_running_on())
-        others = [queue for queue in self.queues if queue is not here]
-        return cycle([*others, here] if here is not None else others)
+    def wake(self) -> None:
+        """Let it look into its mailbox again."""
+        self.asleep = False  # further callers need not wake it, too
+        self._calls.put(None)
+
+    def _serve(self) -> None:
+        from .emitted_crew import serve
+
+        if self.home is not None:
+            with suppress(OSError):  # where the system forbids it, the worker stays unpinned
+                os.sched_setaffinity(0, {self.home})  # 0: the calling thread
+        turns = 1000
+        serve(self.mailbox, 1)
+        start = time.perf_counter()
+        serve(self.mailbox, turns)
+        turns = int(turns * AWAKE / (time.perf_counter() - start)) + 1
+        while True:
+            serve(self.mailbox, turns)
+            self.asleep = True  # what is posted before a caller sees this is computed by the caller
+            self._calls.get()
 
 
-def _running_on() -> int | None:
-    """The processor that runs the calling thread; None where the system does not report it."""
-    return _GETCPU() if _GETCPU is not None else None
+class _Crew:
+    """The memory of one calling thread, as `crew` describes it, and the workers of its parts."""
+
+    def __init__(self, workers: list[_Worker]) -> None:
+        from .emitted_crew import gather
+
+        self.gather = gather
+        self.workers = workers
+        self.memory = np.zeros(((len(workers) + 2) * c.BLOCK + c.LARGEST) // c.WORD, np.int64)
+        self.address = _aligned(self.memory)
+        room = self.address + (len(workers) + 1) * c.BLOCK
+        self._set(self.address, {c.PARTS: len(workers) + 1, c.YIELD: _YIELD, c.ROOM: room})
+        for part, worker in enumerate(workers, 1):
+            self._set(self.address + part * c.BLOCK, {c.MAILBOX: worker.mailbox, c.ARGUMENTS: room})
+
+    def _set(self, address: int, words: dict[int, int]) -> None:
+        for at, value in words.items():
+            self.memory[(address + at - self.memory.ctypes.data) // c.WORD] = value
+
+    def wake(self) -> None:
+        """Wake those who sleep."""
+        for worker in self.workers:
+            if worker.asleep:
+                worker.wake()
 
 
-def _getcpu() -> Callable[[], int] | None:
+def _aligned(memory: IntArray) -> int:
+    """The first address in it that begins a cache line."""
+    return -(-memory.ctypes.data // c.BLOCK) * c.BLOCK
+
+
+class _Team(threading.local):
+    """The workers of this process, one per processor, and the crews of the calling thread."""
+
+    def __init__(self, workers: list[_Worker]) -> None:
+        self._workers, self._by_home = workers, {worker.home: worker for worker in workers}
+        self._crews: dict[tuple[int, int | None], _Crew] = {}
+
+    def crew(self, parts: int) -> _Crew:
+        """A crew for so many parts; the worker on the caller's processor comes last, as it would wait."""
+        here = _GETCPU() if _GETCPU is not None else None
+        crew = self._crews.get((parts, here))
+        if crew is None:
+            own = self._by_home.get(here)
+            others = [worker for worker in self._workers if worker is not own]
+            workers = list(islice(cycle([*others, own] if own is not None else others), parts - 1))
+            crew = self._crews[parts, here] = _Crew(workers)
+        return crew
+
+
+def _function(name: str) -> Any:
+    """A function of the C library, without arguments; None where there is none."""
     try:
-        getcpu: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
-    except (OSError, AttributeError, TypeError):  # not Linux
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError, TypeError):  # not Linux, not Unix
         return None
-    return getcpu
 
 
-_GETCPU = _getcpu()
-
-
-def _serve(home: int | None, queue: SimpleQueue[Call]) -> None:
-    """The loop of a worker: execute calls one by one and put the result or exception into the queue given with the call."""
-    if home is not None:
-        with suppress(OSError):  # where the system forbids it, the worker stays unpinned
-            os.sched_setaffinity(0, {home})  # 0: the calling thread
-    while True:
-        kernel, start, stop, arguments, results = queue.get()
-        try:
-            results.put(kernel(start, stop, *arguments))
-        except BaseException as error:  # noqa: BLE001 - raised again by the caller
-            results.put(error)
-        del kernel, arguments, results  # keep no array alive while waiting
+_GETCPU: Callable[[], int] | None = _function("sched_getcpu")  # the processor that runs the calling thread
+_YIELD: int = ctypes.cast(_function("sched_yield"), ctypes.c_void_p).value or 0 if _function("sched_yield") else 0
 
 
 @cache
 def _team() -> _Team:
     """The team of this process. Two simultaneous first callers may create two; the one that is not cached stays idle."""
-    return _Team()
+    homes = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None] * available()
+    return _Team([_Worker(home) for home in homes])
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_team.cache_clear)  # a forked child does not have its parent's threads
 
 
-class Chain:
-    """Calls of `over_rows` that are put off, and then made one after the other by each thread on its own rows.
+def over_rows(kernel: Callable[[int, int, int, *Arguments], int], rows: int, *arguments: *Arguments) -> int:
+    """Call ``kernel(crew, start, stop, *arguments)`` over all rows; the first row that could not be computed, or -1.
 
-    For calls in which row i of a result depends on row i of earlier results alone: between them no thread waits for another,
-    and its rows stay in its cache. The values of results are undefined until `finish`.
+    A kernel begins with ``stop = own_rows(crew, start, stop)`` and returns the first row of its range that it could not
+    compute, or -1. The calling thread computes the first part itself, and whatever no worker has taken by then. Any number
+    of threads may call at once: they share the workers. Raises RuntimeError if a kernel raises an exception elsewhere.
     """
-
-    def __init__(self) -> None:
-        self._rows, self._calls = 0, list[tuple[Callable[..., int], tuple[Any, ...]]]()
-
-    @contextmanager
-    def collecting(self) -> Iterator[None]:
-        """In this context, calls of `over_rows` are put off; they must be of such kind, and compute every row."""
-        token = _chain.set(self)
-        try:
-            yield
-        finally:
-            _chain.reset(token)
-
-    def add(self, kernel: Callable[..., int], rows: int, arguments: tuple[Any, ...]) -> None:
-        """Put off one call; those of another number of rows are made first."""
-        if rows != self._rows:
-            self.finish()
-        self._rows = rows
-        self._calls.append((kernel, arguments))
-
-    def finish(self) -> None:
-        """Make all calls that were put off."""
-        calls, self._calls = self._calls, []
-        if calls:
-            _distributed(_one_by_one, self._rows, calls)
-
-
-_chain: ContextVar[Chain | None] = ContextVar("intsim_chain", default=None)
-
-
-def _one_by_one(start: int, stop: int, calls: list[tuple[Callable[..., int], tuple[Any, ...]]]) -> int:
-    for kernel, arguments in calls:
-        if kernel(start, stop, *arguments) >= 0:
-            raise AssertionError(f"{kernel}: a row of a chain was not computed")
-    return -1
-
-
-def over_rows(kernel: Callable[[int, int, *Arguments], int], rows: int, *arguments: *Arguments) -> int:
-    """Call ``kernel(start, stop, *arguments)`` over all rows; the first row that could not be computed, or -1.
-
-    Where a `Chain` is collecting, the call is put off, and -1 returned. A kernel returns the first row of its range that it
-    could not compute, or -1. The calling thread computes the first part itself, which halves the time spent waiting for
-    threads to wake. Any number of threads may call at once: they share the workers, and each call has its own results.
-    """
-    chain = _chain.get()
-    if chain is not None:
-        chain.add(kernel, rows, arguments)
-        return -1
-    return _distributed(kernel, rows, *arguments)
-
-
-def _distributed(kernel: Callable[[int, int, *Arguments], int], rows: int, *arguments: *Arguments) -> int:
-    """`over_rows` at once."""
     parts = min(_threads.get() or available(), rows)
-    if parts <= 1:
-        return kernel(0, rows, *arguments)
-    cuts = [rows * part // parts for part in range(parts + 1)]
-    results: SimpleQueue[Result] = SimpleQueue()
-    for queue, (start, stop) in zip(_team().helping(), pairwise(cuts[1:]), strict=False):
-        queue.put((kernel, start, stop, arguments, results))
+    if parts <= 1 or not compiles():
+        return kernel(c.ALONE, 0, rows, *arguments)
+    crew = _team().crew(parts)
+    crew.wake()
+    first = -1
     try:
-        own = kernel(0, cuts[1], *arguments)
+        first = kernel(crew.address, 0, rows, *arguments)
     finally:  # no worker writes to the arrays after this returns
-        outcomes = [results.get() for _ in range(parts - 1)]
-    returned = [own]
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        returned.append(outcome)
-    return min((row for row in returned if row >= 0), default=-1)
+        others = crew.gather(crew.address)
+    if others == c.FAILED:
+        raise RuntimeError(f"{kernel}: an exception in another thread")
+    return first if first >= 0 else others

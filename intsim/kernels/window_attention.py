@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..arith import IntArray
 from ..arith.jit import kernel
+from .crew import own_rows
 from .epilogue import Biased, Scaled, biased_epilogue, scaled_epilogue
 from .forms import Form, form_for
 from .gemm import BLOCK, finished_block
@@ -61,6 +62,7 @@ def window_attention(
 
 @kernel
 def _units(
+    crew: int,
     start: int,
     stop: int,
     near: Form,
@@ -77,6 +79,7 @@ def _units(
     context_end: Scaled,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     heads, tokens, depth = q.shape[1], q.shape[2], q.shape[3]
     k_panels, k_correction = packed_panels(near, tokens, depth), np.zeros(whole_chunks(tokens), np.int32)
     staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)

@@ -18,6 +18,7 @@ import numpy as np
 from ..arith import I16, I64, U8, IntArray, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
 from ._op import Op
@@ -29,7 +30,8 @@ def steps(x: IntArray, dialect: Dialect | None = None) -> dict[str, IntArray]:
 
 
 @kernel
-def _rows(start: int, stop: int, x: IntArray, out: IntArray) -> int:
+def _rows(crew: int, start: int, stop: int, x: IntArray, out: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         best = 0
         for j in range(1, x.shape[1]):

@@ -18,6 +18,7 @@ from __future__ import annotations
 from ..arith import I8, U8, FloatArray, IntArray, TensorBound, counting
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
 from ._op import Op
@@ -30,7 +31,8 @@ def steps(image: IntArray, table: IntArray, dialect: Dialect | None = None) -> d
 
 
 @kernel
-def _rows(start: int, stop: int, image: IntArray, table: IntArray, out: IntArray) -> int:
+def _rows(crew: int, start: int, stop: int, image: IntArray, table: IntArray, out: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         for channel in range(image.shape[1]):
             out[row, channel] = table[channel, image[row, channel]]

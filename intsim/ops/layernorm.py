@@ -46,6 +46,7 @@ from ..arith import (
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.forms import Form, form_for
 from ..kernels.layernorm_rows import moments, normalise_rows
 from ..kernels.scaling import Scaling, scale_rows
@@ -107,6 +108,7 @@ def _halved(product: int, half_mode: int, wraps: bool) -> int:
 
 @kernel
 def _rows(
+    crew: int,
     start: int,
     stop: int,
     x: IntArray,
@@ -118,6 +120,7 @@ def _rows(
     wraps: bool,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, width)
         for j in range(x.shape[1]):
@@ -128,6 +131,7 @@ def _rows(
 
 @kernel
 def _scaled_rows(
+    crew: int,
     start: int,
     stop: int,
     x: IntArray,
@@ -140,6 +144,7 @@ def _scaled_rows(
     scaling: Scaling,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     halves = np.empty((1, x.shape[1]), np.int32)
     for row in range(start, stop):
         mean, f = _mean_and_factor(x[row], mean_mode, sqrt_mode, width)
@@ -151,6 +156,7 @@ def _scaled_rows(
 
 @kernel
 def _exact_rows(
+    crew: int,
     start: int,
     stop: int,
     form: Form,
@@ -162,6 +168,7 @@ def _exact_rows(
     out: IntArray,
 ) -> int:
     """`_scaled_rows` with exact sums, and halves that round down: the variance follows from the sums of a single pass."""
+    stop = own_rows(crew, start, stop)
     n = x.shape[1]
     means, factors = np.empty(stop - start, np.int32), np.empty(stop - start, np.int32)
     for row in range(start, stop):

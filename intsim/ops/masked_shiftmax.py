@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from ..arith import I8, I16, ExpSum, FloatArray, IntArray, Overflow, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.lookup import Lookup, lookup
 from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
@@ -66,6 +67,7 @@ def undivided(regions: IntArray) -> NDArray[np.bool_]:
 
 @kernel
 def _rows(
+    crew: int,
     start: int,
     stop: int,
     x: IntArray,
@@ -78,6 +80,7 @@ def _rows(
     wraps_sum: bool,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     tokens = x.shape[1]
     e = np.empty(tokens, np.int64)
     for row in range(start, stop):
@@ -96,6 +99,7 @@ def _rows(
 
 @kernel
 def _table_rows(
+    crew: int,
     start: int,
     stop: int,
     x: IntArray,
@@ -107,6 +111,7 @@ def _table_rows(
     floor: int,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     size = heads * x.shape[1]
     near = np.empty((size, x.shape[1]), np.int8)
     row = start

@@ -20,6 +20,7 @@ from ..arith import I16, IntArray, TensorBound, round_divide
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
 from ._op import Op
@@ -34,7 +35,8 @@ def steps(x: IntArray, dialect: Dialect) -> dict[str, IntArray]:
 
 
 @kernel
-def _rows(start: int, stop: int, x: IntArray, mode: int, out: IntArray) -> int:
+def _rows(crew: int, start: int, stop: int, x: IntArray, mode: int, out: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         total = np.zeros(x.shape[2], np.int64)
         for token in range(x.shape[1]):

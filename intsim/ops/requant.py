@@ -21,6 +21,7 @@ from ..arith import I32, Format, IntArray, TensorBound, round_shift, saturate, s
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.scaling import Scaling, scaled, scaling
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
@@ -39,7 +40,10 @@ def steps(acc: IntArray, m: IntArray, e: IntArray, b: int, dialect: Dialect) -> 
 
 
 @kernel
-def _rows(start: int, stop: int, acc: IntArray, m: IntArray, e: IntArray, mode: int, lo: int, hi: int, out: IntArray) -> int:
+def _rows(
+    crew: int, start: int, stop: int, acc: IntArray, m: IntArray, e: IntArray, mode: int, lo: int, hi: int, out: IntArray
+) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         for j in range(acc.shape[1]):
             scaled = c.round_shift(int(acc[row, j]) * int(m[j]), int(e[j]), mode)
@@ -48,7 +52,8 @@ def _rows(start: int, stop: int, acc: IntArray, m: IntArray, e: IntArray, mode: 
 
 
 @kernel
-def _narrow_rows(start: int, stop: int, acc: IntArray, scaling: Scaling, out: IntArray) -> int:
+def _narrow_rows(crew: int, start: int, stop: int, acc: IntArray, scaling: Scaling, out: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         for j in range(acc.shape[1]):
             out[row, j] = c.saturate(scaled(int(acc[row, j]), scaling, j), scaling.lo, scaling.hi)

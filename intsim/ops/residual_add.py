@@ -24,6 +24,7 @@ from ..arith import I32, I64, IntArray, TensorBound, round_shift, saturate, sign
 from ..arith import compiled as c_
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.scaling import Scaling, scaling, sum_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
@@ -42,6 +43,7 @@ def steps(
 
 @kernel
 def _rows(
+    crew: int,
     start: int,
     stop: int,
     a: IntArray,
@@ -55,6 +57,7 @@ def _rows(
     hi: int,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         for j in range(a.shape[1]):
             arm_a = c_.round_shift(int(a[row, j]) * int(ma[j]), int(ea[j]), mode)
@@ -64,7 +67,10 @@ def _rows(
 
 
 @kernel
-def _narrow_rows(start: int, stop: int, a: IntArray, c: IntArray, arm_a: Scaling, arm_c: Scaling, out: IntArray) -> int:
+def _narrow_rows(
+    crew: int, start: int, stop: int, a: IntArray, c: IntArray, arm_a: Scaling, arm_c: Scaling, out: IntArray
+) -> int:
+    stop = own_rows(crew, start, stop)
     sum_rows(start, stop, a, c, arm_a, arm_c, out)
     return -1
 

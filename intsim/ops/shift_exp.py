@@ -27,6 +27,7 @@ from ..arith import I16, I32, I64, HalfBit, IntArray, Overflow, TensorBound, div
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
 from ._op import Op
@@ -69,8 +70,9 @@ def _shifted(k: IntArray, shift: IntArray, wraps: bool) -> IntArray:
 
 @kernel
 def _rows(
-    start: int, stop: int, x: IntArray, x0: int, n: int, quotient: int, half_bit: int, wraps: bool, out: IntArray
+    crew: int, start: int, stop: int, x: IntArray, x0: int, n: int, quotient: int, half_bit: int, wraps: bool, out: IntArray
 ) -> int:
+    stop = own_rows(crew, start, stop)
     for row in range(start, stop):
         for j in range(x.shape[1]):
             out[row, j] = c.shift_exp(int(x[row, j]), x0, n, quotient, half_bit, wraps)

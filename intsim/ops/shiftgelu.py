@@ -30,6 +30,7 @@ from ..arith import I8, I32, INT32_MAX, ExpSum, FloatArray, IntArray, Overflow, 
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.threads import over_rows
 from ._op import Op
 from ._param import require, rows_of
@@ -60,6 +61,7 @@ def gelu_steps(x: IntArray, g: IntArray, x0: int, n: int, b: int, dialect: Diale
 
 @kernel
 def _rows(
+    crew: int,
     start: int,
     stop: int,
     x: IntArray,
@@ -73,6 +75,7 @@ def _rows(
     wraps_sum: bool,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     columns = x.shape[1]
     for row in range(start, stop):
         top = -lam

@@ -41,6 +41,7 @@ from ..arith import (
 from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
+from ..kernels.crew import own_rows
 from ..kernels.lookup import Lookup, lookup, planes
 from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, shiftmax_rows
 from ..kernels.threads import over_rows
@@ -88,6 +89,7 @@ def probability(e: IntArray, f: IntArray, b: int, dialect: Dialect) -> IntArray:
 
 @kernel
 def _rows(
+    crew: int,
     start: int,
     stop: int,
     x: IntArray,
@@ -100,6 +102,7 @@ def _rows(
     wraps_sum: bool,
     out: IntArray,
 ) -> int:
+    stop = own_rows(crew, start, stop)
     columns = x.shape[1]
     e = np.empty(columns, np.int64)
     for row in range(start, stop):
@@ -135,7 +138,8 @@ def normalised_row(e: IntArray, b: int, wraps: bool, wraps_sum: bool, out: IntAr
 
 
 @kernel
-def _table_rows(start: int, stop: int, x: IntArray, softmax: Softmax, how: Lookup, out: IntArray) -> int:
+def _table_rows(crew: int, start: int, stop: int, x: IntArray, softmax: Softmax, how: Lookup, out: IntArray) -> int:
+    stop = own_rows(crew, start, stop)
     near = np.empty((1, x.shape[1]), np.int8)
     for row in range(start, stop):
         bytes_of_rows(x[row : row + 1], 1, x.shape[1], near)

@@ -34,7 +34,7 @@ def match(links: Links, node: Node) -> Step | None:
         look_up(inputs[0], table, out)
         return out
 
-    return Step((node, requant), node.inputs, compute, by_rows=True)
+    return Step((node, requant), node.inputs, compute)
 
 
 def _table(links: Links, node: Node, requant: Node) -> IntArray | None:

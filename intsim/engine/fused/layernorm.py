@@ -27,4 +27,4 @@ def match(links: Links, node: Node) -> Step | None:
         scaled_rows(inputs[0], bias, dialect, constants, out)
         return out
 
-    return Step((node, requant), node.inputs, compute, by_rows=True)
+    return Step((node, requant), node.inputs, compute)

@@ -67,7 +67,7 @@ def _linear(links: Links, node: Node, requant: Node | None) -> Step:
         return out
 
     others = () if residual is None else tuple(name for name in residual.inputs if name != nodes[-2].name)
-    return Step(nodes, (*node.inputs, *others), compute, by_rows=True)
+    return Step(nodes, (*node.inputs, *others), compute)
 
 
 def _residual(links: Links, requant: Node) -> Node | None:

@@ -30,7 +30,6 @@ class Step:
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     compute: Callable[[Sequence[IntArray]], IntArray | None] = separately
-    by_rows: bool = False  # row by row, only by kernels, and always with a result: as `threads.Chain` requires
 
     @property
     def name(self) -> str:
