@@ -22,6 +22,7 @@ array([-1073741823,  -536870912,           0,   536870911], dtype=int32)
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,7 @@ def _exact_rows(
     return -1
 
 
+@cache
 def _codes(dialect: Dialect) -> tuple[int, int, int, int, bool]:
     """The choices of the dialect as the kernels take them."""
     wraps = dialect.overflow is Overflow.WRAP32

@@ -6,7 +6,7 @@ must neither be used by other nodes nor be observed. It prepares constants (pack
 
 from __future__ import annotations
 
-from . import attention, gelu, heads, labels, layernorm, product, window_attention
+from . import attention, gelu, heads, labels, layernorm, moves, product, window_attention
 from .step import Links, Pattern, Step
 
 __all__ = ["PATTERNS", "Links", "Step"]
@@ -19,4 +19,5 @@ PATTERNS: tuple[Pattern, ...] = (
     layernorm.match,
     gelu.match,
     labels.match,
+    moves.match,
 )

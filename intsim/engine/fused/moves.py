@@ -1,0 +1,60 @@
+"""Operators that only move values, one after the other, as one copy of pieces of memory by an index made once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arith import IntArray
+from ...kernels.moves import NOTHING, move_pieces
+from ..graph import CONSTANT, INPUT, Node, operator
+from .step import Links, Step
+
+SMALLEST = 8  # bytes of a piece, below which NumPy moves elements as fast
+
+
+def match(links: Links, node: Node) -> Step | None:
+    """As many such operators of one input as follow each other, if they move pieces, and the result is no part as it stands."""
+    if not _moves(node):
+        return None
+    nodes = [node]
+    while (following := _following(links, nodes[-1])) is not None:
+        nodes.append(following)
+    shape, dtype = links.tensor(nodes[-1]).shape, links.tensor(node).fmt.dtype
+    before = links.graph.tensors[node.inputs[0]]
+    index = links.prepared(nodes[-1], f"pieces after {node.name}", lambda: pieces(nodes, before.shape))
+    size = math.prod(shape) // len(index)
+    if (np.diff(index) == 1).all() or size * before.fmt.dtype.itemsize < SMALLEST or dtype != before.fmt.dtype:
+        return None
+
+    def compute(inputs: Sequence[IntArray]) -> IntArray:
+        x = np.ascontiguousarray(inputs[0])
+        out = np.empty(shape, x.dtype)
+        move_pieces(x, index, size, out)
+        return out
+
+    return Step(tuple(nodes), node.inputs, compute)
+
+
+def pieces(nodes: Sequence[Node], shape: tuple[int, ...]) -> IntArray:
+    """Where each piece of the result comes from, in the largest pieces that stay whole; NOTHING for zeros."""
+    positions: IntArray = np.arange(1, math.prod(shape) + 1).reshape(shape)
+    for node in nodes:
+        positions = operator(node).steps(positions, **node.params)["out"]
+    source = positions.reshape(-1) - 1  # NOTHING, where an operator put a zero
+    follows = (np.diff(source) == 1) | ((source[1:] == NOTHING) & (source[:-1] == NOTHING))
+    starts = np.concatenate(([0], np.flatnonzero(~follows) + 1))
+    begins = source[starts]
+    size = math.gcd(math.prod(shape), source.size, int(np.gcd.reduce(starts)), int(np.gcd.reduce(begins[begins != NOTHING])))
+    return np.where(source[::size] == NOTHING, NOTHING, source[::size] // size)
+
+
+def _moves(node: Node) -> bool:
+    return node.op not in (INPUT, CONSTANT) and operator(node).moves and len(node.inputs) == 1
+
+
+def _following(links: Links, node: Node) -> Node | None:
+    users = links.users.get(node.name, [])
+    return users[0] if len(users) == 1 and node.name not in links.kept and _moves(users[0]) else None
