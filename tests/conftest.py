@@ -25,6 +25,7 @@ from intsim.quantization.synth import random_picture
 from networks import TINY, tiny_graph
 
 NEED_NUMBA = [
+    "test_amx.py",
     "test_compile_cache.py",
     "test_integer_only.py",
     "test_kernels.py",

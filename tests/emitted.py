@@ -21,7 +21,9 @@ def tile_module(form: type[Form], vectors: int) -> str:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     code = tile_code(form, vectors, builder)
     *_, sums, stride = function.args
+    code.begin()
     code.store(code.sums(*function.args, ir.Constant(ir.IntType(1), 0)), sums, stride)
+    code.end()
     builder.ret_void()
     return str(module)
 

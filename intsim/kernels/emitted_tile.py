@@ -5,7 +5,7 @@ It takes the place of `tile.tiles` in forms with a dot-product instruction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from llvmlite import ir
@@ -74,6 +74,7 @@ def _tiles(
         out: IntArray,
         row: int,
     ) -> None:
+        _begun(form)
         for i in range(0, rows, form.rows):
             again, whole = resumed[i // form.rows] != 0, finishing and i + form.rows <= rows
             if vectors == 1:
@@ -82,8 +83,31 @@ def _tiles(
                 _emitted(form, half, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
             else:
                 _emitted(form, full, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
+        _ended(form)
 
     return dispatch
+
+
+@intrinsic()
+def _begun(typing_context: Any, form: Any) -> Any:
+    """What comes before the tiles of a block."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile_code(form.instance_class, 1, builder).begin()
+        return context.get_dummy_value()
+
+    return types.void(form), generate
+
+
+@intrinsic()
+def _ended(typing_context: Any, form: Any) -> Any:
+    """What comes after them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile_code(form.instance_class, 1, builder).end()
+        return context.get_dummy_value()
+
+    return types.void(form), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -117,8 +141,10 @@ def _emitted(
         )
         with builder.if_else(values["finishing"].value) as (finished, stored):
             with finished:
-                first = builder.mul(panel, ir.Constant(I64, code.columns))
-                finish(code, registers, values["epilogue"], values["bias"], values["out"], values["row"].value, first)
+                first, row = builder.mul(panel, ir.Constant(I64, code.columns)), values["row"].value
+                for line, part in code.parts(registers):
+                    at = builder.add(row, ir.Constant(I64, line))
+                    finish(code, part, values["epilogue"], values["bias"], values["out"], at, first)
             with stored:
                 code.store(registers, sums_at, c.stride())
         return context.get_dummy_value()
@@ -137,6 +163,16 @@ class TileCode:
         self.form, self.builder, self.vectors = form, builder, vectors
         self.rows, self.columns, self.lanes, *_ = form.SIZES
         self.vector = ir.VectorType(I32, self.lanes)
+
+    def begin(self) -> None:
+        """Emit what must come before any tile."""
+
+    def end(self) -> None:
+        """Emit what must come after the last."""
+
+    def parts(self, sums: Sums) -> Iterable[tuple[int, Sums]]:
+        """The sums in as many rows as are finished at once, with the index of the first."""
+        return [(0, sums)]
 
     def at(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         """The address as a pointer to `kind`."""
@@ -261,4 +297,7 @@ class MatrixTileCode(TileCode):
 
 def tile_code(form: type[Form], vectors: int, builder: Any) -> TileCode:
     """The emitter of a form's tiles."""
-    return (MatrixTileCode if form.SIZES[3] == 8 else TileCode)(form, vectors, builder)
+    from .emitted_amx import AmxTileCode
+
+    kind = AmxTileCode if form.MATRICES else MatrixTileCode if form.SIZES[3] == 8 else TileCode
+    return kind(form, vectors, builder)

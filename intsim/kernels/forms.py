@@ -43,6 +43,7 @@ class Form(_Fields):
     OPERAND: ClassVar[int] = 32  # bits of the lanes of its operands, as LLVM declares them
     SUMS: ClassVar[bool] = True  # whether it adds the products to the sums
     SPLITS: ClassVar[bool] = False
+    MATRICES: ClassVar[str] = ""  # LLVM's name of an intrinsic that multiplies matrices in registers of their own
 
     @classmethod
     def made(cls) -> Form:
@@ -69,6 +70,19 @@ class VnniWeights(VnniBytes):
     """Low bytes of probabilities by i8: unsigned as they are."""
 
     SIZES, SPLITS = (6, 64, 16, 4, 0), True
+
+
+class AmxBytes(VnniBytes):
+    """i8 by i8, AMX: ``tdpbusd``, sixteen rows by sixteen columns, 64 bytes deep; the rest of a depth as `VnniBytes`."""
+
+    SIZES = (16, 64, 16, 4, 128)
+    MATRICES = "llvm.x86.tdpbusd"
+
+
+class AmxWeights(AmxBytes):
+    """Low bytes of probabilities by i8: unsigned as they are."""
+
+    SIZES, SPLITS = (16, 64, 16, 4, 0), True
 
 
 class AvxVnniBytes(Form):
@@ -138,6 +152,7 @@ class PlainWords(Form):
 
 
 BYTES: dict[Isa, type[Form]] = {
+    Isa.AMX: AmxBytes,
     Isa.VNNI: VnniBytes,
     Isa.AVXVNNIINT8: AvxVnniInt8Bytes,
     Isa.AVXVNNI: AvxVnniBytes,
@@ -147,6 +162,7 @@ BYTES: dict[Isa, type[Form]] = {
     Isa.GENERIC: PlainWords,
 }
 WORDS: dict[Isa, type[Form]] = {
+    Isa.AMX: VnniWords,
     Isa.VNNI: VnniWords,
     Isa.AVXVNNIINT8: AvxVnniWords,
     Isa.AVXVNNI: AvxVnniWords,
@@ -156,6 +172,7 @@ WORDS: dict[Isa, type[Form]] = {
     Isa.GENERIC: PlainWords,
 }
 WEIGHTS: dict[Isa, type[Form]] = {
+    Isa.AMX: AmxWeights,
     Isa.VNNI: VnniWeights,
     Isa.AVXVNNIINT8: AvxVnniWeights,
     Isa.AVXVNNI: AvxVnniWeights,

@@ -1,12 +1,14 @@
 """Instruction sets: those that this machine supports, and the one that kernels use.
 
 All variants compute identical results, so the choice affects speed alone. The fastest available variant is used, unless the
-environment variable ``INTSIM_ISA`` or `using` selects another.
+environment variable ``INTSIM_ISA`` or `using` selects another; one that no machine has tried is used on request alone.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +22,7 @@ from ..errors import IntsimError
 class Isa(StrEnum):
     """A variant of the kernels, by the instructions it uses, fastest first."""
 
+    AMX = "amx"  # x86: products of matrices of bytes in registers of their own, with VNNI
     VNNI = "vnni"  # x86: AVX-512 with dot products of bytes and of words
     AVXVNNIINT8 = "avxvnniint8"  # x86: dot products of signed bytes, too, 256 bits
     AVXVNNI = "avxvnni"  # x86: the same dot products on 256-bit vectors
@@ -30,6 +33,7 @@ class Isa(StrEnum):
 
 
 NEEDS = {
+    Isa.AMX: {"amx-tile", "amx-int8", "avx512f", "avx512bw", "avx512vnni"},
     Isa.VNNI: {"avx512f", "avx512bw", "avx512vnni"},
     Isa.AVXVNNIINT8: {"avx2", "avxvnni", "avxvnniint8"},
     Isa.AVXVNNI: {"avx2", "avxvnni"},
@@ -38,6 +42,7 @@ NEEDS = {
     Isa.DOTPROD: {"neon", "dotprod"},
     Isa.GENERIC: set(),
 }
+ON_REQUEST = {Isa.AMX}  # no machine of ours has it: only its emulation is tested
 VARIABLE = "INTSIM_ISA"
 
 _forced: ContextVar[Isa | None] = ContextVar("intsim_isa", default=None)
@@ -52,7 +57,15 @@ def features() -> frozenset[str]:
 @cache
 def available() -> tuple[Isa, ...]:
     """The variants that this machine supports, fastest first."""
-    return tuple(isa for isa in Isa if NEEDS[isa] <= features())
+    return tuple(isa for isa in Isa if NEEDS[isa] <= features() and (isa is not Isa.AMX or _amx_permitted()))
+
+
+def _amx_permitted() -> bool:
+    """Whether this process may use the registers of AMX, which Linux gives to those who ask, threads included."""
+    request, permission, registers = 158, 0x1023, 18  # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).syscall(request, permission, registers) == 0)
 
 
 def chosen() -> Isa:
@@ -63,7 +76,7 @@ def chosen() -> Isa:
     wanted = os.environ.get(VARIABLE, "")
     if wanted and wanted not in available():
         raise IntsimError(f"{VARIABLE}={wanted}: this machine supports {', '.join(available())}; choose one of them")
-    return Isa(wanted) if wanted else available()[0]
+    return Isa(wanted) if wanted else next(isa for isa in available() if isa not in ON_REQUEST)
 
 
 @contextmanager

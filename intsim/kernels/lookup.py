@@ -34,7 +34,7 @@ class VbmiLookup(Lookup):
 
 def lookup() -> Lookup:
     """The lookup method of the chosen instruction set."""
-    vbmi = chosen() is Isa.VNNI and "avx512vbmi" in features()
+    vbmi = chosen() in (Isa.AMX, Isa.VNNI) and "avx512vbmi" in features()
     return VbmiLookup(CHUNK) if vbmi else PlainLookup(1)
 
 

@@ -16,7 +16,7 @@ SMALLEST = 8  # bytes of a piece, below which NumPy moves elements as fast
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """As many such operators of one input as follow each other, if they move pieces, and the result is no part as it stands."""
+    """As many such operators of one input as follow each other, if they move pieces and the result is no part as it lies."""
     if not _moves(node):
         return None
     nodes = [node]
