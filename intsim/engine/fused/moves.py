@@ -10,6 +10,7 @@ import numpy as np
 from ...arith import IntArray
 from ...kernels.moves import NOTHING, move_pieces
 from ..graph import CONSTANT, INPUT, Node, operator
+from . import heads, labels
 from .step import Links, Step
 
 SMALLEST = 8  # bytes of a piece, below which NumPy moves elements as fast
@@ -56,5 +57,8 @@ def _moves(node: Node) -> bool:
 
 
 def _following(links: Links, node: Node) -> Node | None:
+    """The only user of a value that is not observed, if it moves values and no other pattern begins with it."""
     users = links.users.get(node.name, [])
-    return users[0] if len(users) == 1 and node.name not in links.kept and _moves(users[0]) else None
+    if len(users) != 1 or node.name in links.kept or not _moves(users[0]):
+        return None
+    return None if heads.match(links, users[0]) or labels.match(links, users[0]) else users[0]
