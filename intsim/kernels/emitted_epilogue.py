@@ -14,6 +14,7 @@ from llvmlite import ir
 
 from .emitting import I32, I64, Value, choices, emit_call, everywhere
 from .epilogue import Added, Biased, Scaled, Summed
+from .scaling import WORD_SHIFT
 
 
 def finish(
@@ -28,10 +29,10 @@ def finish(
     """Emit the epilogue of a tile: `sums` by row and vector, into `out` from row `row` and column `first` on."""
     emitted = EMITTED[epilogue.kind.instance_class]
     if emitted is _Summed:
-        emitted(code, epilogue, out, row, first, ties=False).tile(sums, bias.start())
+        emitted(code, epilogue, out, row, first, high=False).tile(sums, bias.start())
         return
-    for ties in choices(code.builder, epilogue.field("ties").value):
-        emitted(code, epilogue, out, row, first, ties).tile(sums, bias.start())
+    for high in choices(code.builder, epilogue.field("high").value):
+        emitted(code, epilogue, out, row, first, high).tile(sums, bias.start())
 
 
 class TileShape(Protocol):
@@ -49,12 +50,22 @@ class Pair(NamedTuple):
 
 
 class Rescaling(NamedTuple):
-    """Multiplier, rounding terms and shift of a vector's lanes; the shift of odd lanes may be less by 32 (`blended`)."""
+    """Multiplier, rounding terms and shift of a vector's lanes; a result needs all bits of its product."""
 
     m: Pair
     add: Pair
-    bit: Pair | None  # the lowest bit of the quotient: a product that has it rounds up by one more; None where none does
+    bit: Pair  # the lowest bit of the quotient, for ties to even: a product that has it rounds up by one more
     e: Pair
+    lifted: bool  # whether the shifts of odd lanes are less by 32
+
+
+class HighRescaling(NamedTuple):
+    """The same where the high words of products suffice, of values shifted left first."""
+
+    m: Pair
+    add: ir.Value
+    e: ir.Value
+    shift: int
 
 
 class Arithmetic:
@@ -80,7 +91,10 @@ class Arithmetic:
         return Pair(self.extended(both), self.builder.ashr(both, self.half))
 
     def extended(self, value: ir.Value) -> ir.Value:
-        """The low halves of i64 lanes, sign-extended; a multiplication of i32 does it on its own."""
+        """The low halves of i64 lanes, sign-extended.
+
+        Where both factors are, LLVM multiplies by ``vpmuldq``, which extends them itself, and no shift remains.
+        """
         return self.builder.ashr(self.builder.shl(value, self.half), self.half)
 
     def splat(self, scalar: ir.Value) -> Pair:
@@ -91,17 +105,33 @@ class Arithmetic:
     def _shuffled(self, value: ir.Value, order: list[int]) -> ir.Value:
         return self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, len(order)), order))
 
-    def rescaled(self, value: Pair, by: Rescaling) -> Pair:
-        """``(value * m + add + 1) >> e`` where the product has `bit`, and ``(value * m + add) >> e`` elsewhere."""
+    def rescaled(self, value: ir.Value, by: Rescaling | HighRescaling) -> ir.Value:
+        """``round(value * m / 2**e)`` of a vector of i32, whose results fit i32."""
+        if isinstance(by, HighRescaling):
+            value = self.builder.shl(value, ir.Constant(self.vector, [by.shift] * self.lanes))
+        return self.rescaled_pair(self.pair(value), by)
+
+    def rescaled_pair(self, value: Pair, by: Rescaling | HighRescaling) -> ir.Value:
+        """The same of the halves of a vector, which are shifted already: ``(value * m + add) >> e``, in `Rescaling` with one
+        more where the product has `bit`.
+        """
+        if isinstance(by, HighRescaling):
+            return self._high(value, by)
         builder, halves = self.builder, []
-        for side, (lanes, m, add, e) in enumerate(zip(value, by.m, by.add, by.e, strict=True)):
-            product = builder.mul(lanes, m)
-            rounded = builder.add(product, add)
-            if by.bit is not None:
-                has = builder.icmp_unsigned("!=", builder.and_(product, by.bit[side]), self._all(0))
-                rounded = builder.add(rounded, builder.zext(has, self.wide))
-            halves.append(builder.ashr(rounded, e))
-        return Pair(*halves)
+        for lanes, m, add, bit, e in zip(value, by.m, by.add, by.bit, by.e, strict=True):
+            product = builder.mul(lanes, self.extended(m))
+            has = builder.icmp_unsigned("!=", builder.and_(product, bit), self._all(0))
+            halves.append(builder.ashr(builder.add(builder.add(product, add), builder.zext(has, self.wide)), e))
+        even, odd = halves
+        return self.blended(Pair(even, odd if by.lifted else builder.shl(odd, self.half)))
+
+    def _high(self, value: Pair, by: HighRescaling) -> ir.Value:
+        """The high words of products, to which `add` and the shift are applied: the low words take no part in a carry."""
+        products = [self.builder.mul(lanes, self.extended(m)) for lanes, m in zip(value, by.m, strict=True)]
+        even, odd = (self.builder.bitcast(product, self.vector) for product in products)
+        order = [i + 1 if i % 2 == 0 else i + self.lanes for i in range(self.lanes)]
+        high = self.builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(I32, self.lanes), order))
+        return self.builder.ashr(self.builder.add(high, by.add), by.e)
 
     def lowest(self, scaling: Value, e: Pair) -> Pair:
         """The lowest bits of quotients by ``2**e``; 0 for a scaling that rounds no ties to even."""
@@ -110,10 +140,6 @@ class Arithmetic:
 
     def _all(self, value: int) -> ir.Value:
         return ir.Constant(self.wide, [value] * self.wide.count)
-
-    def joined(self, value: Pair) -> ir.Value:
-        """The vector of i32 whose lanes fit i32."""
-        return self.blended(Pair(value.even, self.builder.shl(value.odd, self.half)))
 
     def blended(self, value: Pair) -> ir.Value:
         """The low halves of the even lanes and the high halves of the odd ones as a vector of i32."""
@@ -150,21 +176,26 @@ class Arithmetic:
 
 
 class Constants:
-    """The constants of a `Scaling`, column by column; with `ties`, those of ties to even."""
+    """The constants of a `Scaling`, column by column; those of `HighRescaling` if it is `high`."""
 
-    def __init__(self, arithmetic: Arithmetic, scaling: Value, ties: bool) -> None:
-        self.arithmetic, self.scaling, self.ties, self.limits = arithmetic, scaling, ties, _limits(scaling)
-        halves = scaling.field("halves")
+    def __init__(self, arithmetic: Arithmetic, scaling: Value, high: bool) -> None:
+        self.arithmetic, self.scaling, self.high, self.limits = arithmetic, scaling, high, _limits(scaling)
+        halves, words = scaling.field("halves"), scaling.field("high_words")
         self.starts = [halves.at(ir.Constant(I64, i)) for i in range(6)]
+        self.words = [words.at(ir.Constant(I64, i)) for i in range(2)]
 
-    def at(self, index: ir.Value) -> Rescaling:
-        """Those of the vector of columns from `index` on; the shifts of odd lanes leave the result in their high halves."""
+    def at(self, index: ir.Value) -> Rescaling | HighRescaling:
+        """Those of the vector of columns from `index` on."""
         arithmetic, builder = self.arithmetic, self.arithmetic.builder
         half = builder.lshr(index, ir.Constant(I64, 1))
-        loaded = [arithmetic.load(start, half, arithmetic.wide) for start in self.starts]
-        m, add, e = (Pair(*loaded[i : i + 2]) for i in (0, 2, 4))
-        bit = arithmetic.lowest(self.scaling, e) if self.ties else None
-        return Rescaling(m, add, bit, Pair(e.even, builder.sub(e.odd, arithmetic.half)))
+        m = Pair(*(arithmetic.load(start, half, arithmetic.wide) for start in self.starts[:2]))
+        if self.high:
+            add, e = (arithmetic.load(start, index, arithmetic.vector) for start in self.words)
+            return HighRescaling(m, add, e, 0)
+        loaded = [arithmetic.load(start, half, arithmetic.wide) for start in self.starts[2:]]
+        add, shifts = Pair(*loaded[:2]), Pair(*loaded[2:])
+        lifted = Pair(shifts.even, builder.sub(shifts.odd, arithmetic.half))
+        return Rescaling(m, add, arithmetic.lowest(self.scaling, shifts), lifted, lifted=True)
 
 
 def _limits(scaling: Value) -> Pair:
@@ -175,8 +206,8 @@ def _limits(scaling: Value) -> Pair:
 class _Summed:
     """Emits one epilogue, here `Summed`; a subclass computes other values from the sums."""
 
-    def __init__(self, code: TileShape, epilogue: Value, out: Value, row: ir.Value, first: ir.Value, ties: bool) -> None:
-        self.builder, self.lanes, self.epilogue, self.ties = code.builder, code.lanes, epilogue, ties
+    def __init__(self, code: TileShape, epilogue: Value, out: Value, row: ir.Value, first: ir.Value, high: bool) -> None:
+        self.builder, self.lanes, self.epilogue, self.high = code.builder, code.lanes, epilogue, high
         self.arithmetic = Arithmetic(code.builder, code.lanes)
         self.out, self.row, self.first = out, row, first
         self.prepare()
@@ -227,15 +258,14 @@ class _Scaled(_Summed):
     """`Scaled`: constants per column."""
 
     def prepare(self) -> None:
-        self.scaling = Constants(self.arithmetic, self.epilogue.field("scaling"), self.ties)
+        self.scaling = Constants(self.arithmetic, self.epilogue.field("scaling"), self.high)
         self.limits = self.scaling.limits
 
-    def constants(self, index: ir.Value) -> Rescaling:
+    def constants(self, index: ir.Value) -> Rescaling | HighRescaling:
         return self.scaling.at(index)
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
-        arithmetic = self.arithmetic
-        return arithmetic.blended(arithmetic.rescaled(arithmetic.pair(value), constants))
+        return self.arithmetic.rescaled(value, constants)
 
 
 class _Biased(_Scaled):
@@ -247,18 +277,22 @@ class _Biased(_Scaled):
         self.limits = _limits(self.epilogue.field("arm"))
         self.other = self.epilogue.field("other")
 
-    def _arm(self, name: str) -> Rescaling:
-        arm = self.epilogue.field(name)
-        m, add, e = (self.arithmetic.splat(arm.field(part).item()) for part in ("m", "add", "e"))
-        return Rescaling(m, add, self.arithmetic.lowest(arm, e) if self.ties else None, e)
+    def _arm(self, name: str) -> Rescaling | HighRescaling:
+        arm, arithmetic, builder = self.epilogue.field(name), self.arithmetic, self.builder
+        m, add, e = (arm.field(part).item() for part in ("m", "add", "e"))
+        if self.high:
+            words = builder.ashr(add, I64(32 - WORD_SHIFT)), builder.sub(e, I64(32 - WORD_SHIFT))
+            add, e = (everywhere(builder, builder.trunc(word, I32), self.lanes) for word in words)
+            return HighRescaling(arithmetic.splat(m), add, e, WORD_SHIFT)
+        m, add, e = (arithmetic.splat(value) for value in (m, add, e))
+        return Rescaling(m, add, arithmetic.lowest(arm, e), e, lifted=False)
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
-        own = self._rescaled(value, constants, line, index)
-        return self.builder.add(self.arithmetic.joined(own), self._other(line, index))
+        return self.builder.add(self._rescaled(value, constants, line, index), self._other(line, index))
 
-    def _rescaled(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> Pair:
+    def _rescaled(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         scaled = self.arithmetic.clamped(super().finished(value, constants, line, index), self.inner)
-        return self.arithmetic.rescaled(self.arithmetic.pair(scaled), self.own)
+        return self.arithmetic.rescaled(scaled, self.own)
 
     def _other(self, line: ir.Value, index: ir.Value) -> ir.Value:
         """The other branch as i32."""
@@ -274,9 +308,8 @@ class _Added(_Biased):
         self.others = self._arm("other_arm")
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
-        own = self._rescaled(value, constants, line, index)
-        other = self.arithmetic.rescaled(self.arithmetic.pair(self._other(line, index)), self.others)
-        return self.arithmetic.joined(Pair(*(self.builder.add(a, b) for a, b in zip(own, other, strict=True))))
+        other = self.arithmetic.rescaled(self._other(line, index), self.others)
+        return self.builder.add(self._rescaled(value, constants, line, index), other)
 
 
 EMITTED: dict[type, type[_Summed]] = {Summed: _Summed, Scaled: _Scaled, Added: _Added, Biased: _Biased}

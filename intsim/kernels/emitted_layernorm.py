@@ -123,8 +123,8 @@ def _normalise(
         narrow, element = ir.VectorType(values["x"].element, lanes), values["out"].element
         starts, ends = ([values[name].at(line) for line in lines] for name in ("x", "out"))
 
-        def emit(ties: bool) -> None:
-            constants = Constants(arithmetic, values["scaling"], ties)
+        def emit(high: bool) -> None:
+            constants = Constants(arithmetic, values["scaling"], high)
             biases, one = values["bias"].start(), ir.Constant(arithmetic.wide, [1] * (lanes // 2))
             with cgutils.for_range(builder, values["groups"].value, intp=I64) as group:
                 first = builder.mul(group.index, ir.Constant(I64, lanes))
@@ -140,13 +140,12 @@ def _normalise(
                         builder.bitcast(builder.add(builder.bitcast(half, vector), more), arithmetic.wide)
                         for half, more in zip(halves, offsets, strict=True)
                     )
-                    value = arithmetic.blended(arithmetic.rescaled(Pair(*map(arithmetic.extended, shifted)), loaded))
+                    value = arithmetic.rescaled_pair(Pair(*map(arithmetic.extended, shifted)), loaded)
                     value = builder.trunc(arithmetic.clamped(value, constants.limits), ir.VectorType(element, lanes))
                     builder.store(value, arithmetic.pointer(end, first, value.type), align=1)
 
-        odd_term = builder.icmp_signed("!=", values["scaling"].field("odd").value, ir.Constant(I64, 0))
-        for ties in choices(builder, odd_term):
-            emit(ties)
+        for high in choices(builder, values["scaling"].field("high").value):
+            emit(high)
         return context.get_dummy_value()
 
     return types.void(form, count, x, row, means, factors, bias, scaling, out, groups), generate

@@ -26,7 +26,7 @@ class Scaled(NamedTuple):
 
     scaling: Scaling
     quick: bool
-    ties: bool  # whether some scaling rounds ties to even
+    high: bool  # whether the high words of its products suffice
 
 
 class Added(NamedTuple):
@@ -41,7 +41,7 @@ class Added(NamedTuple):
     other_arm: Scaling
     other: IntArray
     quick: bool
-    ties: bool
+    high: bool
 
 
 class Biased(NamedTuple):
@@ -54,7 +54,7 @@ class Biased(NamedTuple):
     arm: Scaling
     other: IntArray
     quick: bool
-    ties: bool
+    high: bool
 
 
 Epilogue: TypeAlias = Summed | Scaled | Added | Biased
@@ -62,18 +62,18 @@ Epilogue: TypeAlias = Summed | Scaled | Added | Biased
 
 def scaled_epilogue(scaling: Scaling) -> Scaled:
     """The epilogue that requantizes."""
-    return Scaled(scaling, scaling.quick, scaling.odd != 0)
+    return Scaled(scaling, scaling.quick, scaling.high)
 
 
 def added_epilogue(scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntArray) -> Added:
     """The epilogue that requantizes and adds the other branch of a residual sum."""
     quick = scaling.quick and all(arm.quick_words and arm.uniform for arm in arms)
-    return Added(scaling, *arms, other, quick, any(part.odd for part in (scaling, *arms)))
+    return Added(scaling, *arms, other, quick, scaling.high and all(arm.high_shifted for arm in arms))
 
 
 def biased_epilogue(scaling: Scaling, arm: Scaling, other: IntArray) -> Biased:
     """The epilogue that requantizes and adds what is scaled already."""
-    return Biased(scaling, arm, other, scaling.quick and arm.quick_words, bool(scaling.odd or arm.odd))
+    return Biased(scaling, arm, other, scaling.quick and arm.quick_words, scaling.high and arm.high_shifted)
 
 
 def finish_rows(

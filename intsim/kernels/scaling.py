@@ -12,6 +12,7 @@ from ..arith import compiled as c_
 from ..arith.jit import kernel
 
 WIDEST = 64  # columns of the widest panel
+WORD_SHIFT = 15  # by which a value of 16 bits is shifted left, so that the high words of its products suffice
 
 
 class Scaling(NamedTuple):
@@ -25,6 +26,7 @@ class Scaling(NamedTuple):
     add: IntArray
     neg: IntArray
     halves: IntArray  # i64 [6, columns / 2]: m, add and e, each of the even columns and of the odd ones
+    high_words: IntArray  # i32 [2, columns]: add and e for the high words of products, without their low 32 bits
     odd: int
     lo: int
     hi: int
@@ -32,6 +34,8 @@ class Scaling(NamedTuple):
     uniform: bool  # signless, and the same for every column
     quick: bool  # signless, shifts of at least 32, and the result of any i32 fits i32 before it is saturated
     quick_words: bool  # the same for any i16, whose result fits 31 bits
+    high: bool  # quick, and the high words of products suffice: rounding adds nothing to the low ones
+    high_shifted: bool  # the same for any i16 shifted left by WORD_SHIFT
 
 
 def scaling(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, columns: int, reach: int = 2**31) -> Scaling:
@@ -57,19 +61,28 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
         rounding = Rounding.HALF_UP  # which needs no more than an addition
     add, odd, neg = rounding_terms(wide_e, rounding)
     signless = not neg.any()
+    quick = signless and _below(wide_m, wide_e, 0) and bool((wide_e >= 32).all())
+    quick_words = signless and _below(wide_m, wide_e, 14)
+    high, high_shifted = (
+        ready and not odd and bool((e >= 1).all() and (e < 31).all() and (add & low == 0).all())
+        for ready, e, low in ((quick, wide_e - 32, 2**32 - 1), (quick_words, wide_e + WORD_SHIFT - 32, 2**17 - 1))
+    )
     return Scaling(
         m=np.ascontiguousarray(wide_m.astype(np.int32)),
         e=np.ascontiguousarray(wide_e),
         add=np.ascontiguousarray(add),
         neg=np.ascontiguousarray(neg),
         halves=np.array([part[start::2] for part in (wide_m, add, wide_e) for start in (0, 1)], np.int64),
+        high_words=np.array([add >> 32, wide_e - 32]).astype(np.int32),
         odd=odd,
         lo=fmt.lo,
         hi=fmt.hi,
         signless=signless,
         uniform=signless and bool((wide_m == wide_m[0]).all() and (wide_e == wide_e[0]).all()),
-        quick=signless and _below(wide_m, wide_e, 0) and bool((wide_e >= 32).all()),
-        quick_words=signless and _below(wide_m, wide_e, 14),
+        quick=quick,
+        quick_words=quick_words,
+        high=high,
+        high_shifted=high_shifted,
     )
 
 

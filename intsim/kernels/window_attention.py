@@ -96,7 +96,7 @@ def _units(
         for first in range(0, tokens, BLOCK):
             rows = min(BLOCK, tokens - first)
             end = Biased(
-                logits_end.scaling, logits_end.arm, bias[h, first : first + rows], logits_end.quick, logits_end.ties
+                logits_end.scaling, logits_end.arm, bias[h, first : first + rows], logits_end.quick, logits_end.high
             )
             stage(near, q[w, h], first, rows, staged)
             finished_block(near, staged, rows, k_panels, k_correction, end, resumed, sums, columns, logits, 0)
