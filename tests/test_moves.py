@@ -13,6 +13,8 @@ from intsim.engine.interpreter import run
 from intsim.engine.plan import fused
 from intsim.kernels.moves import NOTHING, move_pieces
 
+from networks import tiny_graph
+
 FORMATS = {"i8": np.int8, "i16": np.int16, "i32": np.int32}
 
 
@@ -70,6 +72,14 @@ def test_windows_of_a_rolled_grid_are_one_copy_of_rows() -> None:
     index = moves.pieces(step.nodes, (12, 12, 24))
     assert len(index) == 12 * 12 // 2  # a row of a window is four tokens, of which some are split after two
     assert sorted(index) == list(range(len(index)))
+
+
+def test_a_large_tensor_and_the_labels_of_pixels_are_left_to_others() -> None:
+    net = intsim.Builder("isegmenter")
+    net.windows(net.input("x", "i8", (2048, 2, 1024), scale=0.1), size=2)
+    assert fused(net.graph(), ()).nodes[-1].compute([np.zeros((2048, 2, 1024), np.int8)]) is None
+    steps = fused(tiny_graph(), ()).nodes
+    assert [node.op for node in steps[-1].nodes] == ["upsample_nearest", "argmax"]
 
 
 @pytest.mark.parametrize("shape", [(10, 3), (1, 40)])

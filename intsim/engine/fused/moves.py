@@ -14,6 +14,7 @@ from . import heads, labels
 from .step import Links, Step
 
 SMALLEST = 8  # bytes of a piece, below which NumPy moves elements as fast
+LARGEST = 1 << 21  # elements of a tensor whose movement is looked into, which takes a few words of memory each
 
 
 def match(links: Links, node: Node) -> Step | None:
@@ -25,6 +26,8 @@ def match(links: Links, node: Node) -> Step | None:
         nodes.append(following)
     shape, dtype = links.tensor(nodes[-1]).shape, links.tensor(node).fmt.dtype
     before = links.graph.tensors[node.inputs[0]]
+    if max(math.prod(before.shape), math.prod(shape)) > LARGEST:
+        return None
     index = links.prepared(nodes[-1], f"pieces after {node.name}", lambda: pieces(nodes, before.shape))
     size = math.prod(shape) // len(index)
     if (np.diff(index) == 1).all() or size * before.fmt.dtype.itemsize < SMALLEST or dtype != before.fmt.dtype:
@@ -41,7 +44,7 @@ def match(links: Links, node: Node) -> Step | None:
 
 def pieces(nodes: Sequence[Node], shape: tuple[int, ...]) -> IntArray:
     """Where each piece of the result comes from, in the largest pieces that stay whole; NOTHING for zeros."""
-    positions: IntArray = np.arange(1, math.prod(shape) + 1).reshape(shape)
+    positions: IntArray = np.arange(1, math.prod(shape) + 1, dtype=np.int32).reshape(shape)
     for node in nodes:
         positions = operator(node).steps(positions, **node.params)["out"]
     source = positions.reshape(-1) - 1  # NOTHING, where an operator put a zero
@@ -49,11 +52,12 @@ def pieces(nodes: Sequence[Node], shape: tuple[int, ...]) -> IntArray:
     starts = np.concatenate(([0], np.flatnonzero(~follows) + 1))
     begins = source[starts]
     size = math.gcd(math.prod(shape), source.size, int(np.gcd.reduce(starts)), int(np.gcd.reduce(begins[begins != NOTHING])))
-    return np.where(source[::size] == NOTHING, NOTHING, source[::size] // size)
+    return np.where(source[::size] == NOTHING, NOTHING, source[::size] // size).astype(np.int64)
 
 
 def _moves(node: Node) -> bool:
-    return node.op not in (INPUT, CONSTANT) and operator(node).moves and len(node.inputs) == 1
+    """Whether a node moves values in pieces; patches put the channels of a picture apart, element by element."""
+    return node.op not in (INPUT, CONSTANT, "patches") and operator(node).moves and len(node.inputs) == 1
 
 
 def _following(links: Links, node: Node) -> Node | None:
