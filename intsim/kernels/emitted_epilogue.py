@@ -12,27 +12,47 @@ from typing import Any, NamedTuple, Protocol
 
 from llvmlite import ir
 
-from .emitting import I32, I64, Value, choices, emit_call, everywhere
+from .emitting import I32, I64, Value, cgutils, choices, emit_call, everywhere
 from .epilogue import Added, Biased, Scaled, Summed
 from .scaling import WORD_SHIFT
 
 
 def finish(
     code: TileShape,
-    sums: Sequence[Sequence[ir.Value]],
+    registers: Sequence[Sequence[ir.Value]],
     epilogue: Value,
     bias: Value,
     out: Value,
     row: ir.Value,
     first: ir.Value,
+    room: Room,
 ) -> None:
-    """Emit the epilogue of a tile: `sums` by row and vector, into `out` from row `row` and column `first` on."""
-    emitted = EMITTED[epilogue.kind.instance_class]
-    if emitted is _Summed:
-        emitted(code, epilogue, out, row, first, high=False).tile(sums, bias.start())
+    """Emit the epilogue of a tile: sums by row and vector, into `out` from row `row` and column `first` on.
+
+    Where the high words of products do not suffice, the sums go through `room`: that is rare, and code in a loop is short.
+    """
+    kind = EMITTED[epilogue.kind.instance_class]
+    if kind is _Summed:
+        kind(code, epilogue, out, row, first, high=False).tile(registers, bias.start())
         return
     for high in choices(code.builder, epilogue.field("high").value):
-        emitted(code, epilogue, out, row, first, high).tile(sums, bias.start())
+        emitted = kind(code, epilogue, out, row, first, high)
+        if high:
+            emitted.tile(registers, bias.start())
+            continue
+        code.store(registers, room.start, room.stride)
+        with (
+            cgutils.for_range(code.builder, I64(len(registers[0])), intp=I64) as vector,
+            cgutils.for_range(code.builder, I64(len(registers)), intp=I64) as line,
+        ):
+            emitted.vector(room, line.index, vector.index, bias.start())
+
+
+class Room(NamedTuple):
+    """Where sums can be stored: an address, and the stride of rows in bytes."""
+
+    start: ir.Value
+    stride: ir.Value
 
 
 class TileShape(Protocol):
@@ -40,6 +60,9 @@ class TileShape(Protocol):
 
     builder: Any
     lanes: int
+
+    def store(self, sums: Any, c: ir.Value, c_stride: ir.Value) -> None:
+        """Store all sums."""
 
 
 class Pair(NamedTuple):
@@ -234,6 +257,15 @@ class _Summed:
         for result, line in zip(results, lines, strict=True):
             for v in range(0, len(indices), step):
                 self._store(result[v : v + step], line, indices[v])
+
+    def vector(self, room: Room, row: ir.Value, vector: ir.Value, biases: ir.Value) -> None:
+        """Finish and store one vector of the stored sums."""
+        builder, arithmetic = self.builder, self.arithmetic
+        offset = builder.mul(vector, I64(self.lanes))
+        index, line = builder.add(self.first, offset), builder.add(self.row, row)
+        sums = arithmetic.load(builder.add(room.start, builder.mul(row, room.stride)), offset, arithmetic.vector)
+        value = builder.add(sums, arithmetic.load(biases, index, arithmetic.vector))
+        self._store([self.finished(value, self.constants(index), line, index)], line, index)
 
     def _store(self, results: Sequence[ir.Value], line: ir.Value, index: ir.Value) -> None:
         element, arithmetic = self.out.element, self.arithmetic

@@ -13,7 +13,7 @@ from numba import types
 
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
-from .emitted_epilogue import finish
+from .emitted_epilogue import Room, finish
 from .emitting import I32, I64, emit_call, everywhere, named
 from .epilogue import Epilogue
 from .forms import Form, PlainWords
@@ -143,8 +143,8 @@ def _emitted(
             with finished:
                 first, row = builder.mul(panel, ir.Constant(I64, code.columns)), values["row"].value
                 for line, part in code.parts(registers):
-                    at = builder.add(row, ir.Constant(I64, line))
-                    finish(code, part, values["epilogue"], values["bias"], values["out"], at, first)
+                    at, start = builder.add(row, I64(line)), builder.add(sums_at, builder.mul(c.stride(), I64(line)))
+                    finish(code, part, values["epilogue"], values["bias"], values["out"], at, first, Room(start, c.stride()))
             with stored:
                 code.store(registers, sums_at, c.stride())
         return context.get_dummy_value()

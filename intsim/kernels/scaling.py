@@ -117,15 +117,11 @@ def scale_rows(
     one_m, one_e, one_add = int(m[0]), e[0], add[0]
     for i in range(rows):
         source, target = sums[i], out[row + i, first:stop]
-        # One formula in three versions, so that each loop reads only the constants it needs.
+        # One formula in two versions: most often all columns have the same constants, which are then read once.
         if scaling.uniform:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
                 target[j] = c_.saturate(c_.round_terms(int(acc) * one_m, one_e, one_add, odd, 0), lo, hi)
-        elif scaling.signless:
-            for j in range(stop - first):
-                acc = np.int32(int(source[j]) + int(biases[j]))
-                target[j] = c_.saturate(c_.round_terms(int(acc) * int(m[j]), e[j], add[j], odd, 0), lo, hi)
         else:
             for j in range(stop - first):
                 acc = np.int32(int(source[j]) + int(biases[j]))
