@@ -15,14 +15,18 @@ from hypothesis import strategies as st
 
 import intsim
 from intsim import dialects
+from intsim.engine.fused import Step
+from intsim.engine.fused.step import separately
 from intsim.engine.graph import Graph
+from intsim.engine.interpreter import computed, walk
 from intsim.engine.plan import CACHES, PLANS, fused
 from intsim.errors import GraphError, IntsimError
 from intsim.kernels import isa
 from intsim.testing.strategies import graphs
 
-from networks import TINY, tiny_graph
+from networks import TINY, TINY_DEIT, TINY_SWIN, tiny_classifier, tiny_graph
 
+CLASSIFIERS = {"deit": TINY_DEIT, "swin": TINY_SWIN}
 EXAMPLES = int(os.environ.get("EXAMPLES", "20"))  # random graphs; make properties tries many
 FEW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -63,6 +67,26 @@ def test_fused_and_unfused_runs_agree_on_random_graphs(data: st.DataObject) -> N
         assert value.dtype == expected[name].dtype, name
     for result in (output, alone):
         np.testing.assert_array_equal(result, expected[graph.output.name])
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("variant", isa.available(), ids=str)
+@pytest.mark.parametrize("network", ["segmenter", *CLASSIFIERS])
+def test_no_step_is_given_up(network: str, variant: isa.Isa) -> None:
+    """A step that cannot be computed together falls back to its nodes, which would hide what its kernel does wrong."""
+    graph = tiny_graph() if network == "segmenter" else tiny_classifier(CLASSIFIERS[network])
+    image = np.random.default_rng(1).integers(0, 256, graph.tensors["image"].shape, np.uint8)
+    together = []
+
+    def visit(step: Step, sources: list[np.ndarray]) -> np.ndarray:
+        if step.compute is not separately:
+            together.append(step.name)
+            assert step.compute(sources) is not None, step.name
+        return computed(graph, step, sources, {"image": image})
+
+    with isa.using(variant):
+        walk(fused(graph, ()), visit)
+    assert len(together) > 5
 
 
 @pytest.mark.kernels
