@@ -222,6 +222,39 @@ def test_rounding_to_even_is_rounding_up_where_no_product_can_tie() -> None:
 
 
 @VARIANTS
+@pytest.mark.parametrize("rounding", [Rounding.HALF_UP, Rounding.FLOOR, Rounding.HALF_EVEN])
+def test_shifts_at_the_ends_of_what_high_words_allow(variant: isa.Isa, rounding: Rounding) -> None:
+    """Sums at the ends of i32, through the bias; shifts around 32 and 62, arms around 18 and 48."""
+    ends = [-(2**31), -(2**31) + 1, -(2**30), -(2**16) - 1, -1, 0, 1, 2**15, 2**30, 2**31 - 1]
+    bias = np.array((ends * 14)[:130])
+    left, right = np.zeros((1, 13, 8), np.int8), np.zeros((1, 130, 8), np.int8)
+    left[0, :, 0], right[0, ::2, 0] = np.arange(13) - 6, 1
+    total = np.clip(sums(left, right, bias), -(2**31), 2**31 - 1)
+    bias = bias - (sums(left, right, bias) - total).max(axis=(0, 1)) - (sums(left, right, bias) - total).min(axis=(0, 1))
+    total = sums(left, right, bias)
+    assert total.min() >= -(2**31)
+    assert total.max() < 2**31
+    wide, other = (
+        signed(16),
+        np.random.default_rng(1).choice([-32768, -32767, -1, 0, 1, 32767], (1, 13, 130)).astype(np.int16),
+    )
+    with isa.using(variant):
+        packed = gemm.pack(right, left.dtype, bias)
+        for m in (1 << 30, (1 << 31) - 1, -(1 << 30) - 1):
+            for e in (32, 33, 34, 46, 61, 62):
+                out, constants = np.empty(total.shape, np.int16), scaling(m, e, rounding, wide, 130)
+                gemm.scaled_product(left, packed, constants, out)
+                scaled = saturate(round_shift(total * m, e, rounding), wide)
+                np.testing.assert_array_equal(out, scaled, err_msg=f"{m} {e}")
+            for arm in (17, 18, 30, 31, 47, 48, 49):
+                arms = tuple(scaling(m, e, rounding, wide, 130, 1 << 15) for e in (arm, 30))
+                gemm.added_product(left, packed, scaling(m, 46, rounding, wide, 130), arms, other, out)
+                scaled = saturate(round_shift(total * m, 46, rounding), wide)
+                parts = [round_shift(x * m, e, rounding) for x, e in ((scaled, arm), (other.astype(np.int64), 30))]
+                np.testing.assert_array_equal(out, saturate(sum(parts), wide), err_msg=f"{m} {arm}")
+
+
+@VARIANTS
 @pytest.mark.parametrize("kinds", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1), (0, 1, 1)], ids=str)
 def test_each_scaling_of_a_residual_sum_has_its_own_ties(variant: isa.Isa, kinds: tuple[int, int, int]) -> None:
     """Multipliers of which products can tie (1), or cannot (0), in any combination."""

@@ -11,7 +11,7 @@ from numba.core import cgutils as _cgutils
 
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
-from .emitted_epilogue import Arithmetic, Constants, Pair
+from .emitted_scaling import Arithmetic, Constants, Pair
 from .emitting import I32, I64, Value, choices, emit_call, everywhere, named, pointer
 from .forms import Form, PlainWords
 from .layernorm_rows import moments, normalise_rows, plain_moments, plain_normalise_rows
