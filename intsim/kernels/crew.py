@@ -13,7 +13,7 @@ from ..arith.jit import overload
 
 WORD = 8
 BLOCK = 8 * WORD  # a cache line, so that no two threads write to one
-PARTS, PENDING, YIELD, ROOM = (i * WORD for i in range(4))  # of the call: how many, whether some may be taken, two addresses
+PARTS, PENDING, SLEEP, ROOM = (i * WORD for i in range(4))  # of the call: how many, whether some may be taken, two addresses
 MAILBOX, ARGUMENTS, FUNCTION, FIRST, LAST, RESULT, POSTED, DONE = (i * WORD for i in range(8))  # of a part
 FREE, TAKEN = 0, 1  # of a mailbox, which otherwise holds the address of a part
 LARGEST = 512 * WORD  # bytes of a kernel's arguments

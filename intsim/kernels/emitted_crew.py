@@ -16,7 +16,8 @@ from ..arith.jit import intrinsic, kernel
 from . import crew as c
 from .emitting import I32, I64, emit_call, pointer
 
-PATIENCE = 1 << 12  # turns after which a caller that waits offers its processor to others
+PATIENCE = 1 << 11  # turns after which a caller that waits sleeps between them: the worker may have no processor
+NAP = 50  # microseconds
 ORDER = "seq_cst"
 BYTES = ir.IntType(8).as_pointer()
 
@@ -54,7 +55,7 @@ def gather(crew: int) -> int:
         if load(part + c.POSTED) == 0 or exchange(load(part + c.MAILBOX), part, c.FREE):
             _compute(part)
         else:
-            _wait(part, load(crew + c.YIELD))
+            _wait(part, load(crew + c.SLEEP))
         result = load(part + c.RESULT)
         if result == c.FAILED or first == c.FAILED:
             first = c.FAILED
@@ -87,13 +88,14 @@ def _compute(part: int) -> None:
 
 
 @kernel
-def _wait(part: int, yield_at: int) -> None:
+def _wait(part: int, sleep: int) -> None:
     turns = 0
     while load(part + c.DONE) == 0:
-        _pause()
-        turns += 1
-        if turns % PATIENCE == 0 and yield_at != 0:
-            _yield(yield_at)
+        if turns < PATIENCE or sleep == 0:
+            _pause()
+            turns += 1
+        else:
+            _nap(sleep, NAP)
 
 
 @intrinsic()
@@ -207,11 +209,13 @@ def _pause(typing_context: Any) -> Any:
 
 
 @intrinsic()
-def _yield(typing_context: Any, address: Any) -> Any:
-    """Call the system's function that offers the processor to other threads, which has no arguments."""
+def _nap(typing_context: Any, address: Any, microseconds: Any) -> Any:
+    """Call the system's function that sleeps, ``usleep``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.call(pointer(builder, arguments[0], ir.FunctionType(I32, [])), [])
+        address, microseconds = arguments
+        function = pointer(builder, address, ir.FunctionType(I32, [I32]))
+        builder.call(function, [builder.trunc(microseconds, I32)])
         return context.get_dummy_value()
 
-    return types.void(types.int64), generate
+    return types.void(types.int64, types.int64), generate

@@ -28,7 +28,7 @@ from ..arith.jit import compiles
 from . import crew as c
 
 Arguments = TypeVarTuple("Arguments")
-AWAKE = 300e-6  # seconds for which a worker waits for the next call before it sleeps
+AWAKE = 100e-6  # seconds for which a worker waits for the next call before it sleeps
 
 _threads: ContextVar[int] = ContextVar("intsim_threads", default=0)
 
@@ -132,7 +132,7 @@ class _Crew:
         self.memory = np.zeros(((len(workers) + 2) * c.BLOCK + c.LARGEST) // c.WORD, np.int64)
         self.address = _aligned(self.memory)
         room = self.address + (len(workers) + 1) * c.BLOCK
-        self._set(self.address, {c.PARTS: len(workers) + 1, c.YIELD: _YIELD, c.ROOM: room})
+        self._set(self.address, {c.PARTS: len(workers) + 1, c.SLEEP: _SLEEP, c.ROOM: room})
         for part, worker in enumerate(workers, 1):
             self._set(self.address + part * c.BLOCK, {c.MAILBOX: worker.mailbox, c.ARGUMENTS: room})
 
@@ -172,7 +172,7 @@ class _Team(threading.local):
 
 
 def _function(name: str) -> Any:
-    """A function of the C library, without arguments; None where there is none."""
+    """A function of the C library; None where there is none."""
     try:
         return getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError, TypeError):  # not Linux, not Unix
@@ -180,7 +180,7 @@ def _function(name: str) -> Any:
 
 
 _GETCPU: Callable[[], int] | None = _function("sched_getcpu")  # the processor that runs the calling thread
-_YIELD: int = ctypes.cast(_function("sched_yield"), ctypes.c_void_p).value or 0 if _function("sched_yield") else 0
+_SLEEP: int = ctypes.cast(_function("usleep"), ctypes.c_void_p).value or 0 if _function("usleep") else 0
 
 
 @cache
