@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -130,6 +133,39 @@ def test_the_code_for_such_a_processor(form: type[forms.Form]) -> None:
     assert found.count("ldtilecfg") == found.count("tilerelease") == 1
     assert {"tilezero", "tileloadd", "tilestored", "vpdpbusd"} <= set(found)
     assert not {"vpmaddubsw", "vpdpbusds"} & set(found)
+
+
+COMPILED = """if True:
+    import numba, numpy as np
+    from intsim.arith import I8, signed
+    from intsim.kernels import gemm, isa
+    from intsim.kernels.epilogue import Summed, added_epilogue, scaled_epilogue
+    from intsim.kernels.forms import form_for
+    from intsim.kernels.scaling import scaling
+    left = np.ones((1, 20, 96), np.int8)
+    other, sums = np.ones((20, 70), np.int16), np.empty((1, 20, 70), np.int32)
+    m = scaling(2**30 + 1, 46, "half_up", I8, 70)
+    ends = [(Summed(True), np.int32), (scaled_epilogue(m), np.int8), (added_epilogue(m, (m, m), other), np.int16)]
+    with isa.using("amx"):
+        form, panels = form_for(left.dtype), np.empty((1, 2, 24, 256), np.int8)
+        for end, kind in ends:
+            kernel = numba.njit(nogil=True, error_model="numpy")(gemm._rows.py_func)
+            arguments = (0, 0, 20, form, left, panels, np.zeros((1, 70), np.int32), end, sums.astype(kind))
+            kernel.compile(tuple(numba.typeof(a) for a in arguments))
+            (code,) = kernel.inspect_asm().values()
+            print(*{line.split()[0] for line in code.splitlines() if line.startswith(chr(9))})
+"""
+
+
+def test_products_are_compiled_for_such_a_processor() -> None:
+    """Whole kernels with their epilogues, by Numba for a processor that need not be this one; nothing is executed."""
+    environment = os.environ | {"NUMBA_CPU_NAME": "sapphirerapids", "NUMBA_CPU_FEATURES": AMX}
+    done = subprocess.run([sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert {"tdpbusd", "ldtilecfg", "tilerelease"} <= set(line.split())
 
 
 def test_it_is_used_on_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:

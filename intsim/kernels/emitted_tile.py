@@ -74,7 +74,7 @@ def _tiles(
         out: IntArray,
         row: int,
     ) -> None:
-        _begun(form)
+        _around(form, 1)
         for i in range(0, rows, form.rows):
             again, whole = resumed[i // form.rows] != 0, finishing and i + form.rows <= rows
             if vectors == 1:
@@ -83,31 +83,21 @@ def _tiles(
                 _emitted(form, half, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
             else:
                 _emitted(form, full, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
-        _ended(form)
+        _around(form, 0)
 
     return dispatch
 
 
-@intrinsic()
-def _begun(typing_context: Any, form: Any) -> Any:
-    """What comes before the tiles of a block."""
+@intrinsic(prefer_literal=True)
+def _around(typing_context: Any, form: Any, begins: Any) -> Any:
+    """What comes before the tiles of a block, or after them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tile_code(form.instance_class, 1, builder).begin()
+        code = tile_code(form.instance_class, 1, builder)
+        (code.begin if begins.literal_value else code.end)()
         return context.get_dummy_value()
 
-    return types.void(form), generate
-
-
-@intrinsic()
-def _ended(typing_context: Any, form: Any) -> Any:
-    """What comes after them."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tile_code(form.instance_class, 1, builder).end()
-        return context.get_dummy_value()
-
-    return types.void(form), generate
+    return types.void(form, begins), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -241,8 +231,8 @@ class TileCode:
         return after
 
     def store(self, sums: Sums, c: ir.Value, c_stride: ir.Value) -> None:
-        """Store all sums."""
-        for row, targets in zip(sums, self._sums_at(c, c_stride), strict=True):
+        """Store sums, all of them or those of the first rows."""
+        for row, targets in zip(sums, self._sums_at(c, c_stride), strict=False):
             for value, at in zip(row, targets, strict=True):
                 self.builder.store(value, at, align=1)
 
