@@ -155,13 +155,34 @@ def test_chunks_far_larger_than_their_dataset(cli: Cli) -> None:
     assert reason == "has chunks of [1073741824], of which each would be inflated whole; write it in smaller ones"
 
 
+@pytest.mark.parametrize(
+    ("where", "shape", "words"),
+    [
+        ("encoder.patch_embed.proj/weight", (32, 60 * MIB // 32), "x has 192 channels, weight [32, 1966080] takes 1966080"),
+        ("encoder.blocks.0.attn.qkv/weight", (60 * MIB, 1), "x has 32 channels, weight [62914560, 1] takes 1"),
+        ("encoder.blocks.0.attn.qkv/weight", (1, 6, 10 * MIB), "weight has 3 axes, expected 2"),
+        ("encoder.blocks.0.attn.qkv/bias", (14 * MIB,), "bias has 14680064 values for 96 output channels"),
+        ("encoder.norm/bias", (14 * MIB,), "bias has 14680064 values for 32 channels"),
+        ("encoder.blocks.0.norm1.requant/m", (14 * MIB,), "m has 14680064 values"),
+    ],
+)
+def test_parameters_of_other_shapes_are_not_read(where: str, shape: tuple[int, ...], words: str, cli: Cli) -> None:
+    """What a node needs is known from its inputs and the shapes of its parameters: the values, which are damaged, stay."""
+    with h5py.File("model.h5", "r+") as file:
+        about = dict(file[where].attrs)
+        del file[where]
+        dataset = file.create_dataset(where, shape, np.int8, chunks=shape, compression="gzip")
+        dataset.id.write_direct_chunk((0,) * len(shape), bytes(1000 << 10))  # which no inflater takes
+        dataset.attrs.update(about)
+    refused("inspect -m model.h5", words)
+
+
 @pytest.mark.parametrize("line", ["inspect -m model.h5", "export model.h5 -o tb"])
 def test_a_chunk_that_holds_far_more_than_its_bytes(line: str, cli: Cli) -> None:
     """HDF5 inflates the stream of a chunk to its end, and only then looks at how long it is."""
     where = "encoder.blocks.0.attn.qkv/weight"
     with h5py.File("model.h5", "r+") as file:
-        shape = (1 << 10, 1 << 10)
-        about = dict(file[where].attrs)
+        shape, about = file[where].shape, dict(file[where].attrs)
         del file[where]
         dataset = file.create_dataset(where, shape, np.int8, chunks=shape, compression="gzip")
         dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(GIB), 1))

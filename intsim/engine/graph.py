@@ -19,7 +19,7 @@ import numpy as np
 
 from ..arith import I8, I16, I32, I64, IntArray, Overflow, Scale, TensorBound
 from ..dialects import Dialect
-from ..errors import BoundError, GraphError, UnknownOperator
+from ..errors import BoundError, FileError, GraphError, UnknownOperator
 from ..ops import REGISTRY, Op
 from .inputs import checked_input, input_bound, is_picture
 
@@ -87,9 +87,12 @@ class CheckedNodes:
             if source not in self.by_name:
                 raise GraphError(f"{node.name}: its input {source!r} is not an earlier node")
         try:
+            sources = self._sources(node)
+            if sources:
+                operator(node).require_shapes(sources, node.params, self.dialect)
             node = replace(node, params=_checked_params(node))
-            tensor = self._infer(node)
-        except GraphError:
+            tensor = self._infer(node, sources)
+        except (GraphError, FileError):
             raise
         except (ValueError, TypeError) as error:
             raise GraphError(f"{node.name}: {error}") from None
@@ -97,13 +100,10 @@ class CheckedNodes:
         self.tensors[node.name] = tensor
         self.scales[node.name] = self._scale(node)
 
-    def _infer(self, node: Node) -> TensorBound:
-        params: Any = node.params
-        if node.op == INPUT:
-            return input_bound(params)
-        if node.op == CONSTANT:
-            value = params["value"]
-            return TensorBound(value.shape, CONSTANT_FORMATS[value.dtype.itemsize], int(value.min()), int(value.max()))
+    def _sources(self, node: Node) -> list[TensorBound]:
+        """What the operator of a node takes; none for an input or a constant."""
+        if node.op in (INPUT, CONSTANT):
+            return []
         op = operator(node)
         sources = [self.tensors[name] for name in node.inputs]
         if not op.variadic and len(sources) != len(op.inputs):
@@ -113,6 +113,16 @@ class CheckedNodes:
             widened = port is I32 and source.fmt is I64 and self.dialect.overflow is Overflow.EXACT
             if not (source.fmt.within(port.lo, port.hi) or widened):
                 raise GraphError(f"{node.name}: {op.name} takes {port}, but {name} is {source.fmt}")
+        return sources
+
+    def _infer(self, node: Node, sources: list[TensorBound]) -> TensorBound:
+        params: Any = node.params
+        if node.op == INPUT:
+            return input_bound(params)
+        if node.op == CONSTANT:
+            value = params["value"]
+            return TensorBound(value.shape, CONSTANT_FORMATS[value.dtype.itemsize], int(value.min()), int(value.max()))
+        op = operator(node)
         tensor = op.output(sources, params, self.dialect)
         if min(tensor.shape, default=1) < 1:
             raise GraphError(f"{node.name}: its output {list(tensor.shape)} would be empty")

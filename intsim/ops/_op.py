@@ -33,7 +33,7 @@ from ..arith import (
 from ..arith.jit import HAS_COMPILER, remark_absence
 from ..dialects import CHOICES, Dialect, resolve
 from ..errors import IntsimError
-from ..symbols.shapes import Form, rows_form
+from ..symbols.shapes import Form, form_of_call, rows_form
 from ..symbols.trace import inferred, require_steps
 from ._guard import guarded
 from ._param import FLAG, Param, own_format
@@ -151,6 +151,21 @@ class Op:
             raise ValueError(text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}") from None
         return self.compute(face, arrays, params, dialect, out)
 
+    def require_shapes(self, inputs: list[TensorBound], params: Mapping[str, Any], dialect: Dialect | None) -> None:
+        """ValueError where arrays among `params` do not go with the inputs by their shapes. No value of them is read."""
+        arrays = {key: np.shape(value) for key, value in params.items() if np.ndim(value)}
+        if not arrays or params.keys() != self.params.keys():
+            return  # nothing to be read, or what is missing is said elsewhere
+        plain = {key: self.checked_param(key, value) for key, value in params.items() if key not in arrays}
+        for key, shape in arrays.items():
+            self._require_axes(key, len(shape))
+        try:
+            form_of_call(self, [source.shape for source in inputs], {**params, **plain})
+        except ValueError:  # the operator says it in its own words, or takes shapes that its functions do not
+            fmts = {key: self.params[key].fmt for key in arrays}
+            blank = {key: np.broadcast_to(np.array(max(fmts[key].lo, 0), fmts[key].dtype), arrays[key]) for key in arrays}
+            self.output(inputs, {**plain, **blank}, dialect)
+
     def overflow(self, dialect: Dialect | None) -> Overflow:
         """The rule for results outside their format: the dialect's where that is a choice of this operator, else forbid."""
         return dialect.overflow if dialect is not None and "overflow" in self.choices else Overflow.FORBID
@@ -251,6 +266,10 @@ class Op:
         array = self._checked(value, name, param.fmt, param.ndim)
         return int(array) if array.ndim == 0 else array.astype(param.fmt.dtype, copy=False)
 
+    def _require_axes(self, name: str, axes: int) -> None:
+        if axes not in (allowed := self.params[name].ndim):
+            raise ValueError(f"{self.name}: {name} has {axes} axes, expected {' or '.join(map(str, allowed))}")
+
     def _checked(self, value: ArrayLike, name: str, fmt: Format, ndim: tuple[int, ...] | None) -> IntArray:
         try:
             array = integers(value, name)
@@ -262,8 +281,8 @@ class Op:
             where = str(index) if index else ""
             allowed = f"[{fmt.lo}, {fmt.hi}]" if fmt.name == "integer" else f"{fmt} [{fmt.lo}, {fmt.hi}]"
             raise ValueError(f"{self.name}: {name}{where} = {int(array[tuple(index)])} is outside {allowed}")
-        if ndim is not None and array.ndim not in ndim:
-            raise ValueError(f"{self.name}: {name} has {array.ndim} axes, expected {' or '.join(map(str, ndim))}")
+        if ndim is not None:
+            self._require_axes(name, array.ndim)
         if ndim is None and array.ndim == 0:
             raise ValueError(f"{self.name}: {name} needs at least one axis")
         if ndim is None and array.shape[-1] == 0:

@@ -91,11 +91,12 @@ def _damaged(what: str, error: Exception) -> FileError:
 
 
 class Values:
-    """A dataset that is read part by part; if that fails, a FileError names the file and the tensor."""
+    """A dataset that is read part by part, or whole by `np.asarray`; if that fails, a FileError names file and tensor."""
 
     def __init__(self, dataset: h5py.Dataset, path: Path, name: str) -> None:
         self.dataset, self.path, self.name = dataset, path, name
         self.shape: tuple[int, ...] = dataset.shape
+        self.ndim = len(self.shape)
         self.dtype: np.dtype = dataset.dtype
         self.chunks: tuple[int, ...] | None = dataset.chunks
         self.looked_at = False
@@ -108,6 +109,9 @@ class Values:
             return np.asarray(self.dataset[part])
         except (OSError, RuntimeError, KeyError) as error:
             raise _damaged(f"{self.path}: {self.name} is", error) from None
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> IntArray:
+        return self[()].astype(dtype or self.dtype, copy=False)
 
 
 def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:

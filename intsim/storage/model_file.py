@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from .. import resources
-from ..arith import I8, I32, Format, IntArray, Scale
+from ..arith import I8, I32, Format, Scale
 from ..dialects import from_choices
 from ..engine.graph import CONSTANT, Graph, Node
 from ..errors import FileError, IntsimError, ModelMismatch, ModelNotFound
@@ -61,11 +61,13 @@ def load(path: str | Path) -> Graph:
         provenance = hdf5.json_attribute(file, "provenance", path, dict)
         content = hdf5.text_attribute(file, "content_sha256", path)
         nodes = [_node(record, datasets, path) for record in _records(records, path)]
-    try:
-        dialect = from_choices({k: v for k, v in choices.items() if k != "name"}, str(choices.get("name")))
-        graph = Graph(nodes, dialect, config, provenance)
-    except IntsimError as error:
-        raise type(error)(f"{path}: {error}") from None
+        try:
+            dialect = from_choices({k: v for k, v in choices.items() if k != "name"}, str(choices.get("name")))
+            graph = Graph(nodes, dialect, config, provenance)
+        except FileError:
+            raise
+        except IntsimError as error:
+            raise type(error)(f"{path}: {error}") from None
     if graph.content_hash != content:
         raise FileError(f"{path}: its contents do not match its content hash; the file was altered, make it again")
     return graph
@@ -132,7 +134,8 @@ def _node(record: dict[str, Any], datasets: dict[str, h5py.Dataset], path: Path)
         dataset = datasets.get(f"{name}/{key}")
         if dataset is None:
             raise FileError(f"{path}: {name}: its parameter {key!r} is missing; quantize the checkpoint again")
-        params[key] = _integers(dataset, op, name, key, path)
+        values = _integers(dataset, op, name, key, path)
+        params[key] = values[()] if op == CONSTANT else values
         if "scale" in dataset.attrs:
             scales[key] = _scale(dataset.attrs["scale"], f"{path}: {name}: the scale of its parameter {key!r}")
     scale = scales.get("value") if op == CONSTANT else record.get("scale")
@@ -149,13 +152,14 @@ def _scale(value: Any, what: str) -> Scale:
     raise FileError(f"{what} is not a real number, or one per channel; the file is damaged")
 
 
-def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> IntArray:
+def _integers(dataset: h5py.Dataset, op: str, name: str, key: str, path: Path) -> hdf5.Values:
+    """A parameter that is read when its shape is known to be the one that its node needs."""
     if dataset.shape is None or dataset.dtype.kind not in "iu":
         raise FileError(
             f"{path}: {name}: its parameter {key!r} is {dataset.dtype}, expected {_expected(op, key)}; "
             "quantize the weights first"
         )
-    return hdf5.Values(dataset, path, f"{name}/{key}")[()]
+    return hdf5.Values(dataset, path, f"{name}/{key}")
 
 
 def _expected(op: str, key: str) -> Format:
