@@ -70,7 +70,7 @@ def _rows(
     sums, resumed = np.empty((1, BLOCK, near.columns), np.int32), np.zeros(BLOCK, np.int8)
     near_logits = np.full((BLOCK, whole_chunks(tokens)), np.int8(-128))
     logits, columns = logits_room(near_logits, room), whole_vectors(near, tokens)
-    head, mask = weighting(far, tokens, v.shape[2]), no_mask()
+    head, mask = weighting(far, BLOCK, tokens, v.shape[2]), no_mask()
     packed = -1
     row = start
     while row < stop:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from llvmlite import ir
 
 from .emitted_scaling import Arithmetic, Constants, HighRescaling, Pair, Rescaling, limits_of
-from .emitting import I32, I64, Value, cgutils, choices, everywhere
+from .emitting import I32, I64, Value, cgutils, choices, emit_call, everywhere
 from .epilogue import Added, Biased, Scaled, Summed
 from .scaling import WORD_SHIFT
 
@@ -22,20 +22,20 @@ def finish(
     epilogue: Value,
     bias: Value,
     out: Value,
-    row: ir.Value,
+    rows: Rows,
     first: ir.Value,
     room: Room,
 ) -> None:
-    """Emit the epilogue of a tile: sums by row and vector, into `out` from row `row` and column `first` on.
+    """Emit the epilogue of a tile: sums by row and vector, into `rows` of `out` from column `first` on.
 
     Where the high words of products do not suffice, the sums go through `room`: that is rare, and code in a loop is short.
     """
     kind = EMITTED[epilogue.kind.instance_class]
     if kind is _Summed:
-        kind(code, epilogue, out, row, first, high=False).tile(registers, bias.start())
+        kind(code, epilogue, out, rows, first, high=False).tile(registers, bias.start())
         return
     for high in choices(code.builder, epilogue.field("high").value):
-        emitted = kind(code, epilogue, out, row, first, high)
+        emitted = kind(code, epilogue, out, rows, first, high)
         if high:
             emitted.tile(registers, bias.start())
             continue
@@ -45,6 +45,17 @@ def finish(
             cgutils.for_range(code.builder, I64(len(registers)), intp=I64) as line,
         ):
             emitted.vector(room, line.index, vector.index, bias.start())
+
+
+class Rows(NamedTuple):
+    """The rows that a tile is stored in, from `first` on; rows of a tile behind the `last` repeat it, and are stored there."""
+
+    first: ir.Value
+    last: ir.Value
+
+    def at(self, builder: Any, index: ir.Value) -> ir.Value:
+        """Row `index` of the tile."""
+        return emit_call(builder, "llvm.smin.i64", I64, builder.add(self.first, index), self.last)
 
 
 class Room(NamedTuple):
@@ -67,10 +78,10 @@ class TileShape(Protocol):
 class _Summed:
     """Emits one epilogue, here `Summed`; a subclass computes other values from the sums."""
 
-    def __init__(self, code: TileShape, epilogue: Value, out: Value, row: ir.Value, first: ir.Value, high: bool) -> None:
+    def __init__(self, code: TileShape, epilogue: Value, out: Value, rows: Rows, first: ir.Value, high: bool) -> None:
         self.builder, self.lanes, self.epilogue, self.high = code.builder, code.lanes, epilogue, high
         self.arithmetic = Arithmetic(code.builder, code.lanes)
-        self.out, self.row, self.first = out, row, first
+        self.out, self.rows, self.first = out, rows, first
         self.prepare()
 
     limits: Pair  # of the results, unless they are i32
@@ -83,7 +94,7 @@ class _Summed:
 
         Vector after vector, so that its constants stay in registers for all rows; results take the registers of the sums.
         """
-        lines = [self.builder.add(self.row, ir.Constant(I64, i)) for i in range(len(sums))]
+        lines = [self.rows.at(self.builder, I64(i)) for i in range(len(sums))]
         indices = [self.builder.add(self.first, ir.Constant(I64, v * self.lanes)) for v in range(len(sums[0]))]
         results: list[list[ir.Value]] = [[] for _ in sums]
         for v, index in enumerate(indices):
@@ -100,7 +111,7 @@ class _Summed:
         """Finish and store one vector of the stored sums."""
         builder, arithmetic = self.builder, self.arithmetic
         offset = builder.mul(vector, I64(self.lanes))
-        index, line = builder.add(self.first, offset), builder.add(self.row, row)
+        index, line = builder.add(self.first, offset), self.rows.at(builder, row)
         sums = arithmetic.load(builder.add(room.start, builder.mul(row, room.stride)), offset, arithmetic.vector)
         value = builder.add(sums, arithmetic.load(biases, index, arithmetic.vector))
         self._store([self.finished(value, self.constants(index), line, index)], line, index)

@@ -13,7 +13,7 @@ from numba import types
 
 from ..arith import IntArray
 from ..arith.jit import intrinsic, overload
-from .emitted_epilogue import Room, finish
+from .emitted_epilogue import Room, Rows, finish
 from .emitting import I32, I64, emit_call, everywhere, named
 from .epilogue import Epilogue
 from .forms import Form, PlainWords
@@ -76,13 +76,13 @@ def _tiles(
     ) -> None:
         _around(form, 1)
         for i in range(0, rows, form.rows):
-            again, whole = resumed[i // form.rows] != 0, finishing and i + form.rows <= rows
+            again, end = resumed[i // form.rows] != 0, row + rows - 1
             if vectors == 1:
-                _emitted(form, 1, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
+                _emitted(form, 1, left, i, panels, panel, again, sums, finishing, epilogue, bias, out, row + i, end)
             elif vectors == 2:
-                _emitted(form, half, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
+                _emitted(form, half, left, i, panels, panel, again, sums, finishing, epilogue, bias, out, row + i, end)
             else:
-                _emitted(form, full, left, i, panels, panel, again, sums, whole, epilogue, bias, out, row + i)
+                _emitted(form, full, left, i, panels, panel, again, sums, finishing, epilogue, bias, out, row + i, end)
         _around(form, 0)
 
     return dispatch
@@ -116,6 +116,7 @@ def _emitted(
     bias: Any,
     out: Any,
     row: Any,
+    last: Any,
 ) -> Any:
     """The tile as LLVM vectors: ``rows x vectors`` registers of sums, one loop over the groups of the depth."""
     wide = vectors.literal_value
@@ -131,19 +132,20 @@ def _emitted(
         )
         with builder.if_else(values["finishing"].value) as (finished, stored):
             with finished:
-                first, row = builder.mul(panel, ir.Constant(I64, code.columns)), values["row"].value
+                first, row, last = builder.mul(panel, I64(code.columns)), values["row"].value, values["last"].value
                 for line, part in code.parts(registers):
-                    at, start = builder.add(row, I64(line)), builder.add(sums_at, builder.mul(c.stride(), I64(line)))
-                    finish(code, part, values["epilogue"], values["bias"], values["out"], at, first, Room(start, c.stride()))
+                    rows = Rows(builder.add(row, I64(line)), last)
+                    start = builder.add(sums_at, builder.mul(c.stride(), I64(line)))
+                    finish(code, part, values["epilogue"], values["bias"], values["out"], rows, first, Room(start, c.stride()))
             with stored:
                 code.store(registers, sums_at, c.stride())
         return context.get_dummy_value()
 
-    arguments = (form, vectors, left, tile_row, panels, panel, resumed, sums, finishing, epilogue, bias, out, row)
+    arguments = (form, vectors, left, tile_row, panels, panel, resumed, sums, finishing, epilogue, bias, out, row, last)
     return types.void(*arguments), generate
 
 
-NAMES = "form vectors left tile_row panels panel resumed sums finishing epilogue bias out row"
+NAMES = "form vectors left tile_row panels panel resumed sums finishing epilogue bias out row last"
 
 
 class TileCode:

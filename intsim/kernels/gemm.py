@@ -132,6 +132,7 @@ def finished_block(
 ) -> None:
     """Multiply the first `rows` staged rows by all panels, and finish `columns` of them into `out` from row `row` on.
 
+    The last staged row fills its tile (`fill_tile`).
     `sums`, [1 or panels, rows, columns], is a buffer for the sums, to which the `resumed` tiles add.
     """
     for p in range(panels.shape[0]):
@@ -142,9 +143,8 @@ def finished_block(
         finishing = finishes(form) and epilogue.quick and whole and out.strides[1] == out.itemsize
         panel_sums = sums[p % sums.shape[0]]
         tiles(form, staged, rows, panels, p, vectors, resumed, panel_sums, finishing, epilogue, bias, out, row)
-        done = rows // form.rows * form.rows if finishing else 0
-        if done < rows:
-            finish_rows(epilogue, panel_sums[done:rows], rows - done, first, columns, bias, out, row + done)
+        if not finishing:
+            finish_rows(epilogue, panel_sums, rows, first, columns, bias, out, row)
 
 
 @kernel

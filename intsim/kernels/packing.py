@@ -72,10 +72,19 @@ def _interleave_rows(form: Any, rows: Any, panel: Any) -> Callable[..., int]:
 
 @kernel
 def stage(form: Form, source: IntArray, first: int, rows: int, left: IntArray) -> None:
-    """Copy rows of the left-hand matrix from `first` on into `left`, in the layout of the form."""
+    """Copy rows of the left-hand matrix from `first` on into `left`, in the layout of the form; the last fills its tile."""
     depth = source.shape[1]
     for i in range(rows):
         for k in range(depth):
             left[i, k] = int(source[first + i, k]) + form.offset
         for k in range(depth, left.shape[1]):
             left[i, k] = 0
+    fill_tile(form, left, rows)
+
+
+@kernel
+def fill_tile(form: Form, left: IntArray, rows: int) -> None:
+    """Repeat the last of `rows` rows, so that every tile is whole: its result is computed and stored as often."""
+    for i in range(rows, -(-rows // form.rows) * form.rows):
+        for k in range(left.shape[1]):
+            left[i, k] = left[rows - 1, k]

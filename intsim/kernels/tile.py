@@ -69,8 +69,8 @@ def tiles(
 
     `left` is [rows, depth], `panels` [panels, groups, columns * group], `sums` [rows, columns]. Only the first `vectors`
     vectors of the panel's columns are needed: 1, 2, or all. Where `resumed`, which has one element per tile, is not 0, the
-    sums are added to those that are there. If `finishing` (which only a form that `finishes` may be asked for), the sums of
-    whole tiles are not stored, but finished by `epilogue` into the rows of `out` from `row` on.
+    sums are added to those that are there. If `finishing` (which only a form that `finishes` may be asked for), the sums are
+    not stored, but finished by `epilogue` into the rows of `out` from `row` on; the last row must fill its tile then.
     """
     columns = form.columns
     for i in range(rows):

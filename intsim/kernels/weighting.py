@@ -15,9 +15,9 @@ from ..arith import IntArray
 from ..arith.jit import kernel
 from .epilogue import Epilogue
 from .forms import Form
-from .gemm import BLOCK, finished_block
+from .gemm import finished_block
 from .lookup import Lookup, whole_chunks
-from .packing import pack_rows
+from .packing import fill_tile, pack_rows
 from .shiftmax_rows import Exponentials, Mask, Softmax, exponentials_room, weigh_rows
 from .tile import packed_panels, scratch, tiles
 
@@ -32,26 +32,28 @@ class Weighting(NamedTuple):
     low: IntArray
     high: IntArray
     counts: IntArray  # of high bytes that are not 0, by row
-    resumed: IntArray  # by tile, and one more that never is
-    sums: IntArray  # [panels, BLOCK, columns]
+    resumed: IntArray  # by tile
+    anew: IntArray  # 0
+    sums: IntArray  # [panels, rows, columns]
     exponentials: Exponentials
 
 
 @kernel
-def weighting(form: Form, tokens: int, depth: int) -> Weighting:
-    """Room for a head of `tokens` values of `depth` elements."""
+def weighting(form: Form, rows: int, tokens: int, depth: int) -> Weighting:
+    """Room for `rows` rows of a head of `tokens` values of `depth` elements."""
     width = whole_chunks(tokens)
     panels = packed_panels(form, depth, tokens)
-    low = scratch(form, BLOCK, width)
+    low = scratch(form, rows, width)
     low[:] = 0
     return Weighting(
         panels,
         np.zeros(depth, np.int32),
         low,
-        np.zeros((BLOCK, width), np.uint8),
-        np.zeros(BLOCK, np.int64),
-        np.zeros(BLOCK + 1, np.int8),
-        np.empty((panels.shape[0], BLOCK, form.columns), np.int32),
+        np.zeros((rows, width), np.uint8),
+        np.zeros(rows, np.int64),
+        np.zeros(rows, np.int8),
+        np.zeros(rows, np.int8),
+        np.empty((panels.shape[0], rows, form.columns), np.int32),
         exponentials_room(tokens),
     )
 
@@ -87,8 +89,11 @@ def weigh(
     )
     if refused >= 0:
         return refused
+    fill_tile(form, head.low, rows)
+    for i in range(rows, -(-rows // form.rows) * form.rows):
+        head.high[i], head.counts[i] = head.high[rows - 1], head.counts[rows - 1]
     for tile in range(-(-rows // form.rows)):
-        start, stop = tile * form.rows, min((tile + 1) * form.rows, rows)
+        start, stop = tile * form.rows, (tile + 1) * form.rows
         count = 0
         for i in range(start, stop):
             count += head.counts[i]
@@ -100,8 +105,8 @@ def weigh(
             for p in range(head.sums.shape[0]):
                 high, sums = head.high[start : start + form.rows], head.sums[p, start : start + form.rows]
                 columns = min(form.columns, out.shape[1] - p * form.columns)
-                vectors, none = -(-columns // form.lanes), head.resumed[BLOCK:]
-                tiles(form, high, form.rows, head.panels, p, vectors, none, sums, False, epilogue, head.bias, out, row)
+                vectors = -(-columns // form.lanes)
+                tiles(form, high, form.rows, head.panels, p, vectors, head.anew, sums, False, epilogue, head.bias, out, row)
                 sums <<= 8
         elif count > 0:
             for i in range(start, stop):

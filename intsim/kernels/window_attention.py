@@ -25,6 +25,8 @@ from .threads import over_rows
 from .tile import packed_panels, scratch, whole_vectors
 from .weighting import pack_values, weigh, weighting
 
+WHOLE = 2 * BLOCK  # tokens of a window that is one block
+
 
 class Seen(NamedTuple):
     """Which tokens see each other: only those of the same region."""
@@ -82,19 +84,21 @@ def _units(
     stop = own_rows(crew, start, stop)
     heads, tokens, depth = q.shape[1], q.shape[2], q.shape[3]
     k_panels, k_correction = packed_panels(near, tokens, depth), np.zeros(whole_chunks(tokens), np.int32)
-    staged = scratch(near, BLOCK, k_panels.shape[1] * near.group)
-    sums, resumed = np.empty((1, BLOCK, near.columns), np.int32), np.zeros(BLOCK, np.int8)
-    near_logits = np.full((BLOCK, whole_chunks(tokens)), np.int8(-128))
+    block = tokens if tokens <= WHOLE else BLOCK
+    room_rows = -(-block // BLOCK) * BLOCK  # whole tiles
+    staged = scratch(near, room_rows, k_panels.shape[1] * near.group)
+    sums, resumed = np.empty((1, room_rows, near.columns), np.int32), np.zeros(room_rows, np.int8)
+    near_logits = np.full((room_rows, whole_chunks(tokens)), np.int8(-128))
     logits, columns = logits_room(near_logits, room), whole_vectors(near, tokens)
-    head = weighting(far, tokens, depth)
+    head = weighting(far, room_rows, tokens, depth)
     for unit in range(start, stop):
         w, h = unit // heads, unit % heads
         for panel in range(k_panels.shape[0]):
             pack_panel(near, k[w, h], panel * near.columns, k_panels[panel], k_correction[:tokens])
         pack_values(far, v[w, h], head)
         mask = Mask(seen.regions[w], seen.floor, seen.whole[w])
-        for first in range(0, tokens, BLOCK):
-            rows = min(BLOCK, tokens - first)
+        for first in range(0, tokens, block):
+            rows = min(block, tokens - first)
             end = Biased(
                 logits_end.scaling, logits_end.arm, bias[h, first : first + rows], logits_end.quick, logits_end.high
             )
