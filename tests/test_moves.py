@@ -11,6 +11,7 @@ import intsim
 from intsim.engine.fused import moves
 from intsim.engine.interpreter import run
 from intsim.engine.plan import fused
+from intsim.kernels import isa
 from intsim.kernels.moves import NOTHING, move_pieces
 
 from networks import tiny_graph
@@ -72,6 +73,38 @@ def test_windows_of_a_rolled_grid_are_one_copy_of_rows() -> None:
     index = moves.pieces(step.nodes, (12, 12, 24))
     assert len(index) == 12 * 12 // 2  # a row of a window is four tokens, of which some are split after two
     assert sorted(index) == list(range(len(index)))
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("variant", isa.available(), ids=str)
+@settings(deadline=None, max_examples=15)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_a_product_takes_its_rows_in_the_order_of_moves(variant: isa.Isa, data: st.DataObject, seed: int) -> None:
+    """Moves of whole rows before a linear layer and behind it, where the residual sum follows, are part of its step."""
+    rng, size = np.random.default_rng(seed), data.draw(st.sampled_from([1, 2, 4]))
+    rows, columns = (size * data.draw(st.integers(1, 5)) for _ in range(2))
+    channels, wide = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 70))
+    net = intsim.Builder("isegmenter")
+    x = net.input("x", "i8", (rows, columns, channels), scale=0.1)
+    other = net.input("other", "i8", (rows, columns, wide), scale=0.1)
+    y = net.roll(x, rows=data.draw(st.integers(-9, 9)), columns=data.draw(st.integers(-9, 9)))
+    y = net.windows(y, size=size)
+    y = net.linear(y, weight=rng.integers(-128, 128, (wide, channels)), bias=rng.integers(-99, 99, wide))
+    y = net.requant(y, m=1518500249, e=40, b=8)
+    y = net.merge_windows(y, height=rows)
+    if data.draw(st.booleans()):
+        y = net.roll(y, rows=1, columns=2)
+    net.residual_add(y, other, ma=1 << 30, ea=30, mc=1518500249, ec=31, b=8)
+    graph = net.graph()
+    inputs = {"x": rng.integers(-128, 128, (rows, columns, channels), np.int8)}
+    inputs["other"] = rng.integers(-128, 128, (rows, columns, wide), np.int8)
+    with isa.using(variant):
+        (step,) = (step for step in fused(graph, ()).nodes if len(step.nodes) > 1)
+        assert len(step.nodes) >= 6
+        assert step.compute([inputs[name] for name in step.inputs]) is not None
+        expected = run(graph, inputs, face="ref")
+        for threads in (1, 2, 5):
+            np.testing.assert_array_equal(run(graph, inputs, threads=threads), expected)
 
 
 def test_a_large_tensor_and_the_labels_of_pixels_are_left_to_others() -> None:

@@ -101,6 +101,18 @@ def test_steps_of_a_segmenter(dialect: dialects.Dialect) -> None:
 
 
 @pytest.mark.kernels
+def test_steps_of_attention_within_windows() -> None:
+    """Products take the rows of their inputs in the order of windows, and put them back in that of the picture."""
+    steps = kinds(tiny_classifier(TINY_SWIN))
+    blocks = sum("masked_shiftmax" in kind or "+shiftmax" in kind for kind in steps)
+    assert blocks > 1
+    windows, back = ("windows+linear+requant", "linear+requant+merge_windows"), ("+residual_add", "+roll+residual_add")
+    assert sum(kind.removeprefix("roll+") == windows[0] for kind in steps) == blocks
+    assert sum(kind in {windows[1] + end for end in back} for kind in steps) == blocks
+    assert steps.count("linear+requant+residual_add") == blocks
+
+
+@pytest.mark.kernels
 def test_observed_nodes_are_computed(graph: Graph) -> None:
     softmax = "encoder.blocks.0.attn.softmax"
     assert softmax not in [step.name for step in fused(graph, ()).nodes]

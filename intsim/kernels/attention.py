@@ -70,7 +70,7 @@ def _rows(
     sums, resumed = np.empty((1, BLOCK, near.columns), np.int32), np.zeros(BLOCK, np.int8)
     near_logits = np.full((BLOCK, whole_chunks(tokens)), np.int8(-128))
     logits, columns = logits_room(near_logits, room), whole_vectors(near, tokens)
-    head, mask = weighting(far, BLOCK, tokens, v.shape[2]), no_mask()
+    head, mask, order = weighting(far, BLOCK, tokens, v.shape[2]), no_mask(), np.empty(0, np.int64)
     packed = -1
     row = start
     while row < stop:
@@ -80,7 +80,7 @@ def _rows(
                 pack_panel(near, k[h], p * near.columns, k_panels[p], k_correction[:tokens])
             pack_values(far, v[h], head)
             packed = h
-        stage(near, q[h], first, rows, staged)
+        stage(near, q[h], order, first, rows, staged)
         finished_block(near, staged, rows, k_panels, k_correction, logits_end, resumed, sums, columns, logits, 0)
         logits_as_bytes(logits, rows, tokens, 0, mask, near_logits)
         refused = weigh(far, near_logits, rows, tokens, 0, mask, softmax, how, head, context_end, out[h], first)

@@ -136,7 +136,9 @@ def _emitted(
                 for line, part in code.parts(registers):
                     rows = Rows(builder.add(row, I64(line)), last)
                     start = builder.add(sums_at, builder.mul(c.stride(), I64(line)))
-                    finish(code, part, values["epilogue"], values["bias"], values["out"], rows, first, Room(start, c.stride()))
+                    finish(
+                        code, part, values["epilogue"], values["bias"], values["out"], rows, first, Room(start, c.stride())
+                    )
             with stored:
                 code.store(registers, sums_at, c.stride())
         return context.get_dummy_value()

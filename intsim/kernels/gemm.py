@@ -22,6 +22,7 @@ from .tile import finishes, scratch, tiles
 
 BLOCK = 48  # rows staged at a time: a multiple of every form's tile
 ALIGNMENT = 64  # bytes of the widest vector
+IN_ORDER: IntArray = np.empty(0, np.int64)
 
 
 class Packed(NamedTuple):
@@ -70,25 +71,34 @@ def packed_product(left: IntArray, packed: Packed, out: IntArray) -> None:
     _finished(left, packed, Summed(True), out)
 
 
-def scaled_product(left: IntArray, packed: Packed, scaling: Scaling, out: IntArray) -> None:
-    """``out[i] = requant(left[i] @ right[i].T + bias)`` into the i8 or i16 `out`."""
-    _finished(left, packed, scaled_epilogue(scaling), out)
+def scaled_product(left: IntArray, packed: Packed, scaling: Scaling, out: IntArray, order: IntArray = IN_ORDER) -> None:
+    """``out[i] = requant(left[i] @ right[i].T + bias)`` into the i8 or i16 `out`.
+
+    With `order`, i64 [rows], the rows of `left`, of one batch, are taken in this order.
+    """
+    _finished(left, packed, scaled_epilogue(scaling), out, order)
 
 
 def added_product(
-    left: IntArray, packed: Packed, scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntArray, out: IntArray
+    left: IntArray,
+    packed: Packed,
+    scaling: Scaling,
+    arms: tuple[Scaling, Scaling],
+    other: IntArray,
+    out: IntArray,
+    order: IntArray = IN_ORDER,
 ) -> None:
     """`scaled_product` of one batch followed by a residual sum, the usual end of a linear layer.
 
     Each result is scaled by the first arm, added to `other` [1, rows, columns] scaled by the second arm, and saturated to
     the format of the first arm.
     """
-    _finished(left, packed, added_epilogue(scaling, arms, other[0]), out)
+    _finished(left, packed, added_epilogue(scaling, arms, other[0]), out, order)
 
 
-def _finished(left: IntArray, packed: Packed, epilogue: Epilogue, out: IntArray) -> None:
-    rows = left.shape[0] * left.shape[1]
-    over_rows(_rows, rows, packed.form, left, packed.panels, packed.bias, epilogue, out)
+def _finished(left: IntArray, packed: Packed, epilogue: Epilogue, out: IntArray, order: IntArray = IN_ORDER) -> None:
+    rows = out.shape[0] * out.shape[1]
+    over_rows(_rows, rows, packed.form, left, order, packed.panels, packed.bias, epilogue, out)
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> IntArray:
@@ -154,6 +164,7 @@ def _rows(
     stop: int,
     form: Form,
     left: IntArray,
+    order: IntArray,
     panels: IntArray,
     bias: IntArray,
     epilogue: Epilogue,
@@ -164,9 +175,9 @@ def _rows(
     sums, resumed = np.empty((1, BLOCK, form.columns), np.int32), np.zeros(BLOCK, np.int8)
     row = start
     while row < stop:
-        batch, first, rows = block_at(row, stop, left.shape[1])
+        batch, first, rows = block_at(row, stop, out.shape[1])
         right = min(batch, panels.shape[0] - 1)
-        stage(form, left[batch], first, rows, staged)
+        stage(form, left[batch], order, first, rows, staged)
         finished_block(
             form, staged, rows, panels[right], bias[right], epilogue, resumed, sums, out.shape[2], out[batch], first
         )

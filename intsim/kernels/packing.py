@@ -71,12 +71,18 @@ def _interleave_rows(form: Any, rows: Any, panel: Any) -> Callable[..., int]:
 
 
 @kernel
-def stage(form: Form, source: IntArray, first: int, rows: int, left: IntArray) -> None:
-    """Copy rows of the left-hand matrix from `first` on into `left`, in the layout of the form; the last fills its tile."""
+def stage(form: Form, source: IntArray, order: IntArray, first: int, rows: int, left: IntArray) -> None:
+    """Copy rows of the left-hand matrix from `first` on into `left`, in the layout of the form; the last fills its tile.
+
+    `order`, i64, has the row of `source` that is meant for each; if it is empty, they are in order.
+    """
     depth = source.shape[1]
     for i in range(rows):
+        at = first + i
+        if len(order) > 0:
+            at = order[at]
         for k in range(depth):
-            left[i, k] = int(source[first + i, k]) + form.offset
+            left[i, k] = int(source[at, k]) + form.offset
         for k in range(depth, left.shape[1]):
             left[i, k] = 0
     fill_tile(form, left, rows)

@@ -19,7 +19,7 @@ from .lookup import Lookup, whole_chunks
 DIFFERENCES = 256
 
 
-TOGETHER = 4  # rows whose exponentials are kept at once, which stay in the L1 cache
+TOGETHER, EXPONENTIALS = 4, 2048  # rows whose exponentials are kept at once, at least, and of short rows how many of them
 
 
 class Softmax(NamedTuple):
@@ -152,9 +152,9 @@ def weigh_rows(
     is undefined. The rows belong to the tokens from `first` on. `counts` gets the number of high bytes of a row that are not
     0; where it is 0, `high` is undefined. Returns the first row whose wrapped sum is 0, or -1.
     """
-    largest = softmax.exponentials[0]
-    for start in range(0, rows, TOGETHER):
-        count = min(TOGETHER, rows - start)
+    largest, together = softmax.exponentials[0], len(room.factors)
+    for start in range(0, rows, together):
+        count = min(together, rows - start)
         refused = _factors(x, start, count, tokens, first, mask, softmax, how, room, low)
         if refused >= 0:
             return start + refused
@@ -196,22 +196,23 @@ class Mask(NamedTuple):
 
 
 class Exponentials(NamedTuple):
-    """Buffers for the exponentials of a few rows, of which the sum is known before their probabilities."""
+    """Buffers for the exponentials of a few rows, at least TOGETHER, of which the sum is known before the probabilities."""
 
-    e: IntArray  # i32 [TOGETHER, whole chunks]; `row_exponentials` decides its layout
-    totals: IntArray  # i64 [TOGETHER]
-    factors: IntArray  # i32 [TOGETHER]
+    e: IntArray  # i32 [rows, whole chunks]; `row_exponentials` decides its layout
+    totals: IntArray  # i64 [rows]
+    factors: IntArray  # i32 [rows]
     splits: IntArray  # i8: whether some probability of the row passes a byte
 
 
 @kernel
 def exponentials_room(tokens: int) -> Exponentials:
     """Room for rows of so many tokens."""
+    rows = max(TOGETHER, EXPONENTIALS // whole_chunks(tokens))
     return Exponentials(
-        np.empty((TOGETHER, whole_chunks(tokens)), np.int32),
-        np.zeros(TOGETHER, np.int64),
-        np.zeros(TOGETHER, np.int32),
-        np.zeros(TOGETHER, np.int8),
+        np.empty((rows, whole_chunks(tokens)), np.int32),
+        np.zeros(rows, np.int64),
+        np.zeros(rows, np.int32),
+        np.zeros(rows, np.int8),
     )
 
 

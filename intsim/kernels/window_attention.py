@@ -90,7 +90,7 @@ def _units(
     sums, resumed = np.empty((1, room_rows, near.columns), np.int32), np.zeros(room_rows, np.int8)
     near_logits = np.full((room_rows, whole_chunks(tokens)), np.int8(-128))
     logits, columns = logits_room(near_logits, room), whole_vectors(near, tokens)
-    head = weighting(far, room_rows, tokens, depth)
+    head, order = weighting(far, room_rows, tokens, depth), np.empty(0, np.int64)
     for unit in range(start, stop):
         w, h = unit // heads, unit % heads
         for panel in range(k_panels.shape[0]):
@@ -102,7 +102,7 @@ def _units(
             end = Biased(
                 logits_end.scaling, logits_end.arm, bias[h, first : first + rows], logits_end.quick, logits_end.high
             )
-            stage(near, q[w, h], first, rows, staged)
+            stage(near, q[w, h], order, first, rows, staged)
             finished_block(near, staged, rows, k_panels, k_correction, end, resumed, sums, columns, logits, 0)
             logits_as_bytes(logits, rows, tokens, first, mask, near_logits)
             if weigh(far, near_logits, rows, tokens, first, mask, softmax, how, head, context_end, out[w, h], first) >= 0:

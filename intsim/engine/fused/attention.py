@@ -13,7 +13,7 @@ from ...arith import IntArray
 from ...kernels.attention import attention
 from ...ops.shiftmax import tables
 from ..graph import Node
-from .product import scaling_of
+from .scalings import scaling_of
 from .step import Links, Step
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...arith import I32, IntArray
 from ...ops.layernorm import scaled_rows
 from ..graph import Node
-from .product import scaling_of
+from .scalings import scaling_of
 from .step import Links, Step
 
 

@@ -19,11 +19,9 @@ LARGEST = 1 << 21  # elements of a tensor whose movement is looked into, which t
 
 def match(links: Links, node: Node) -> Step | None:
     """As many such operators of one input as follow each other, if they move pieces and the result is no part as it lies."""
-    if not _moves(node):
+    nodes = chain(links, node)
+    if not nodes:
         return None
-    nodes = [node]
-    while (following := _following(links, nodes[-1])) is not None:
-        nodes.append(following)
     shape, dtype = links.tensor(nodes[-1]).shape, links.tensor(node).fmt.dtype
     before = links.graph.tensors[node.inputs[0]]
     if max(math.prod(before.shape), math.prod(shape)) > LARGEST:
@@ -40,6 +38,27 @@ def match(links: Links, node: Node) -> Step | None:
         return out
 
     return Step(tuple(nodes), node.inputs, compute)
+
+
+def chain(links: Links, node: Node) -> list[Node]:
+    """The node and those after it, as long as they move values; none if it does not."""
+    nodes = [node] if _moves(node) else []
+    while nodes and (following := _following(links, nodes[-1])) is not None:
+        nodes.append(following)
+    return nodes
+
+
+def order_of_rows(links: Links, nodes: Sequence[Node]) -> IntArray | None:
+    """The row of the last axis that each row of the result of moves is, i64; None where these do not move whole rows."""
+    before, after = links.graph.tensors[nodes[0].inputs[0]].shape, links.tensor(nodes[-1]).shape
+    if max(math.prod(before), math.prod(after)) > LARGEST or before[-1] != after[-1]:
+        return None
+    index = links.prepared(nodes[-1], f"pieces after {nodes[0].name}", lambda: pieces(nodes, before))
+    size = math.prod(after) // len(index)
+    if size % after[-1] or (index == NOTHING).any():
+        return None
+    each = size // after[-1]
+    return (index[:, None] * each + np.arange(each)).reshape(-1)
 
 
 def pieces(nodes: Sequence[Node], shape: tuple[int, ...]) -> IntArray:

@@ -15,40 +15,34 @@ from ...arith import IntArray, signed
 from ...kernels import gemm
 from ...kernels.scaling import Scaling, scaling
 from ..graph import Node
+from . import moves
+from .scalings import scaling_of
 from .step import Links, Step
 
 WORDS = 1 << 15  # the largest magnitude of an i16
 
 
 def match(links: Links, node: Node) -> Step | None:
-    """A product and the requantization after it, or a linear layer alone."""
-    if node.op not in ("linear", "matmul"):
-        return None
-    requant = links.after(node, "requant")
+    """A product and the requantization after it, or a linear layer alone, and movements of whole rows around it."""
     if node.op == "matmul":
+        requant = links.after(node, "requant")
         return None if requant is None else _matmul(links, node, requant)
-    return _linear(links, node, requant)
+    before = moves.chain(links, node)
+    linear = links.after(before[-1], "linear") if before else node if node.op == "linear" else None
+    order = moves.order_of_rows(links, before) if linear and before else gemm.IN_ORDER
+    return None if linear is None or order is None else _linear(links, before, linear, order)
 
 
-def scaling_of(links: Links, requant: Node) -> Scaling:
-    """The constants of a requantization."""
-
-    def make() -> Scaling:
-        params = requant.params
-        columns = links.tensor(requant).shape[-1]
-        rounding = links.graph.dialect.requant_rounding
-        value = links.graph.tensors[requant.inputs[0]]
-        reach = max(-value.lo, value.hi)
-        return scaling(params["m"], params["e"], rounding, signed(int(params["b"])), columns, reach)
-
-    return links.prepared(requant, "scaling", make)
-
-
-def _linear(links: Links, node: Node, requant: Node | None) -> Step:
+def _linear(links: Links, before: Sequence[Node], node: Node, order: IntArray) -> Step | None:
+    requant = links.after(node, "requant")
+    if requant is None and before:
+        return None
     weight, bias = np.asarray(node.params["weight"]), np.asarray(node.params["bias"])
     packed = links.prepared(node, "packed", lambda: gemm.pack(weight[None], np.dtype(np.int8), bias))
-    residual = None if requant is None else _residual(links, requant)
-    nodes = tuple(part for part in (node, requant, residual) if part is not None)
+    after, residual = ([], None) if requant is None else _residual(links, requant)
+    if after and (moved := moves.order_of_rows(links, after)) is not None:
+        order = order[moved] if len(order) else moved
+    nodes = (*before, *(part for part in (node, requant, *after, residual) if part is not None))
     shape, dtype = links.tensor(nodes[-1]).shape, links.tensor(nodes[-1]).fmt.dtype
     rows = (1, math.prod(shape[:-1]), shape[-1])
     constants = scaling_of(links, requant) if requant is not None else None
@@ -60,23 +54,30 @@ def _linear(links: Links, node: Node, requant: Node | None) -> Step:
         if constants is None:
             gemm.packed_product(left, packed, out.reshape(rows))
         elif arms is None:
-            gemm.scaled_product(left, packed, constants, out.reshape(rows))
+            gemm.scaled_product(left, packed, constants, out.reshape(rows), order)
         else:
             other = np.ascontiguousarray(inputs[1]).reshape(rows)
-            gemm.added_product(left, packed, constants, arms, other, out.reshape(rows))
+            gemm.added_product(left, packed, constants, arms, other, out.reshape(rows), order)
         return out
 
     others = () if residual is None else tuple(name for name in residual.inputs if name != nodes[-2].name)
-    return Step(nodes, (*node.inputs, *others), compute)
+    return Step(nodes, (*nodes[0].inputs, *others), compute)
 
 
-def _residual(links: Links, requant: Node) -> Node | None:
-    """The residual sum after a requantization, if both have at most 16 bits and the sum is not the narrower one."""
-    residual = links.after(requant, "residual_add")
+def _residual(links: Links, requant: Node) -> tuple[list[Node], Node | None]:
+    """The residual sum after a requantization, if both have at most 16 bits and the sum is not the narrower one.
+
+    Before it, movements of whole rows.
+    """
+    users = links.users.get(requant.name, [])
+    after = moves.chain(links, users[0]) if len(users) == 1 and requant.name not in links.kept else []
+    residual = links.after(after[-1] if after else requant, "residual_add")
     if residual is None or len({links.graph.tensors[name].shape for name in residual.inputs}) > 1:
-        return None
+        return [], None
+    if after and moves.order_of_rows(links, after) is None:
+        return [], None
     sizes = [links.graph.tensors[name].fmt.dtype.itemsize for name in (*residual.inputs, residual.name, requant.name)]
-    return residual if max(sizes) <= 2 and sizes[2] >= sizes[3] else None
+    return (after, residual) if max(sizes) <= 2 and sizes[2] >= sizes[3] else ([], None)
 
 
 def _arms(links: Links, residual: Node, product: Node) -> tuple[Scaling, Scaling]:

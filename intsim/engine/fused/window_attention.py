@@ -18,7 +18,7 @@ from ...kernels.window_attention import Seen, window_attention
 from ...ops.masked_shiftmax import undivided
 from ...ops.shiftmax import tables
 from ..graph import CONSTANT, Node, operator
-from .product import scaling_of
+from .scalings import scaling_of
 from .step import Links, Step
 
 
