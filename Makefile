@@ -11,12 +11,13 @@ LEFT_OUT := *.attn.heads *.attn.[qkv] *.attn.merged *.tokens *_tokens encoder.pa
 # Their dependencies exclude each other's versions in constraints.txt, so that they have an environment of their own.
 COMPILERS ?= apache-tvm==0.27.0.post1 tosa-tools==2026.8.0 iree-base-compiler==3.13.0 iree-base-runtime==3.13.0 openvino==2026.4.1
 
-.PHONY: help demo test quick properties fuzz coverage torch clusters rtl iverilog lint generated wheel jit-off without-numba bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium locked
+.PHONY: help demo test quick properties fuzz coverage torch clusters rtl iverilog lint generated wheel jit-off without-numba numbas bits32 compilers runtimes cross dpi formal docs bench accuracy vectors stimuli model train clean pythons lowest site page chromium locked
 
 help:
 	@echo "make demo     run the shipped model on the shipped picture"
 	@echo "make test     run the tests, on all processors"
 	@echo "make quick    the inner loop: under a minute"
+	@echo "make numbas   the kernels of every instruction set in one process, with every minor release of Numba from the lower bound"
 	@echo "make pythons  the inner loop with every Python from 3.11 that this machine has; says which it has not"
 	@echo "make lowest   the inner loop with the lowest versions that pyproject.toml allows"
 	@echo "make properties  every operator on 500 calls in each dialect, and 500 graphs, found by Hypothesis"
@@ -64,6 +65,10 @@ quick: $(VENV)/.test
 # Each in an environment of its own in build/pythons.
 pythons: $(VENV)/bin/python
 	$(BIN)/python tools/pythons.py build/pythons -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+
+# All instruction sets of this machine in one process, with every minor release of Numba.
+numbas: $(VENV)/bin/python
+	$(BIN)/python tools/numbas.py build/numbas tests/test_kernels.py
 
 lowest: $(VENV)/bin/python
 	rm -rf build/lowest && mkdir -p build/lowest

@@ -26,6 +26,7 @@ from intsim.arith.jit import KERNELS, kernel, kernel_sources
 from intsim.errors import IntsimError
 from intsim.kernels import forms, gemm, isa
 from intsim.kernels.attention import attention
+from intsim.kernels.layernorm_rows import moments
 from intsim.kernels.row_table import look_up
 from intsim.kernels.scaling import scaling
 from intsim.kernels.window_attention import Seen, window_attention
@@ -274,6 +275,23 @@ def test_each_scaling_of_a_residual_sum_has_its_own_ties(variant: isa.Isa, kinds
         reach = int(abs(total).max())
         gemm.added_product(left, packed, scaling(*first, "half_even", wide, 70, reach), tuple(constants), other, out)
     np.testing.assert_array_equal(out, saturate(sum(parts), wide))
+
+
+@kernel
+def row_moments(form: forms.Form, x: np.ndarray) -> tuple[int, int]:
+    return moments(form, x)
+
+
+@VARIANTS
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_sums_and_sums_of_squares(variant: isa.Isa, dtype: type) -> None:
+    rng, ends = np.random.default_rng(1), np.iinfo(dtype)
+    with isa.using(variant):
+        form = forms.form_for(np.dtype(np.int8))
+        for n in (1, 7, 8, 15, 16, 31, 32, 33, 63, 64, 65, 96, 1000, 1 << 16):
+            for x in (np.full(n, ends.min), np.full(n, ends.max), rng.integers(ends.min, ends.max + 1, n)):
+                expected = sum(map(int, x)), sum(int(v) ** 2 for v in x)
+                assert row_moments(form, x.astype(dtype)) == expected, n
 
 
 @VARIANTS

@@ -29,6 +29,7 @@ from intsim.cli.main import main as intsim_command
 from fuzz_files import COMMANDS, NODE, PYTORCH, seeds
 
 PROCESSOR_SECONDS, WALL_SECONDS, MEMORY = 5, 120, 1 << 30
+BEGUN_WITH = 0  # bytes of memory that a worker has from its parent, which is large where this is run among tests
 MEMORY_FOLDER = Path("/dev/shm")  # files in memory, where the system has such a folder
 RENEWED = 2000  # cases, after which a worker is replaced by a new process
 LONG = [b"9" * 5000, b"1e999999", b"-", b"\x00", b"\xff\xff\xff\xff", b"[" * 5000, b"inf", b"18446744073709551616"]
@@ -136,14 +137,19 @@ def outcome(command: str, folder: Path, limited: bool = True) -> str:
     text = os.pread(2, 1 << 20, 0).decode(errors="replace")
     if code not in (0, 1, 2):
         return f"exit code {code}: {text[-300:]}"
-    if (used := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024 > MEMORY:
-        return f"{used >> 10:,} MB of memory"
+    if (used := _most_memory()) > max(MEMORY, 2 * BEGUN_WITH):
+        return f"{used >> 20:,} MB of memory"
     lines = [line for line in text.splitlines() if "Compiling integer kernels" not in line]
     if code == 2 and len([line for line in lines if line.startswith("intsim: ")]) > 1:
         return f"more than one line: {text[:300]}"
     if left := [path.name for path in folder.rglob("*.part")]:
         return f"left behind: {left[0]}"
     return ""
+
+
+def _most_memory() -> int:
+    """The most bytes that this process had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -169,6 +175,8 @@ class Worker:
         self._at(self.remaining.start)
         self.process = os.fork()
         if self.process == 0:
+            global BEGUN_WITH
+            BEGUN_WITH = _most_memory()
             _redirect(self.said)
             self._work()
             os._exit(0)

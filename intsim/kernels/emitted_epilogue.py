@@ -48,7 +48,7 @@ def finish(
 
 
 class Rows(NamedTuple):
-    """The rows that a tile is stored in, from `first` on; rows of a tile behind the `last` repeat it, and are stored there."""
+    """The rows that a tile is stored in, from `first` on; rows behind the `last` repeat it, and are stored there, too."""
 
     first: ir.Value
     last: ir.Value

@@ -18,6 +18,8 @@ from .layernorm_rows import moments, normalise_rows, plain_moments, plain_normal
 from .scaling import Scaling
 
 cgutils: Any = _cgutils  # its functions have no types
+I16 = ir.IntType(16)
+PAIRED = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd"}  # by lanes, where an instruction does it
 ROWS = 4  # normalised at once, so that constants are read once for them
 
 
@@ -25,14 +27,15 @@ ROWS = 4  # normalised at once, so that constants are read once for them
 def _moments(form: Any, x: Any) -> Callable[[Form, IntArray], tuple[int, int]]:
     if form.instance_class is PlainWords:
         return lambda form, x: plain_moments(x, 0)
-    lanes = form.instance_class.SIZES[2]
+    words = 2 * form.instance_class.SIZES[2]
 
     def whole(form: Form, x: IntArray) -> tuple[int, int]:
-        groups = len(x) // lanes
-        total, squares = plain_moments(x, groups * lanes)
+        groups = len(x) // words
+        total, squares = plain_moments(x, groups * words)
         if groups == 0:
             return total, squares
-        return total + _sum(form, x, groups, False), squares + _sum(form, x, groups, True)
+        first, second = _moments_of(form, x, groups)
+        return total + first, squares + second
 
     return whole
 
@@ -65,33 +68,46 @@ def _normalise_rows(
     return whole
 
 
-@intrinsic(prefer_literal=True)
-def _sum(typing_context: Any, form: Any, x: Any, groups: Any, squared: Any) -> Any:
-    """The sum of elements, or of their squares, over whole vectors."""
-    lanes, square = form.instance_class.SIZES[2], squared.literal_value
-    vector, wide = ir.VectorType(I32, lanes), ir.VectorType(I64, lanes // 2)
+@intrinsic()
+def _moments_of(typing_context: Any, form: Any, x: Any, groups: Any) -> Any:
+    """The sum of elements and that of their squares, over pairs of vectors: two elements make one lane."""
+    lanes = form.instance_class.SIZES[2]
+    vector, wide, words = ir.VectorType(I32, lanes), ir.VectorType(I64, lanes // 2), ir.VectorType(I16, 2 * lanes)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
         row = Value(signature.args[1], arguments[1], context, builder)
-        arithmetic, narrow = Arithmetic(builder, lanes), ir.VectorType(row.element, lanes)
-        kind = wide if square else vector
-        total = cgutils.alloca_once(builder, kind)
-        builder.store(ir.Constant(kind, [0] * kind.count), total)
-        start = row.start()
+        arithmetic, narrow = Arithmetic(builder, lanes), ir.VectorType(row.element, 2 * lanes)
+        total, squares = cgutils.alloca_once(builder, vector), cgutils.alloca_once(builder, wide)
+        for room in (total, squares):
+            builder.store(ir.Constant(room.type.pointee, [0] * room.type.pointee.count), room)
+        start, low = row.start(), ir.Constant(wide, [(1 << 32) - 1] * wide.count)
         with cgutils.for_range(builder, arguments[2], intp=I64) as group:
-            first = builder.mul(group.index, ir.Constant(I64, lanes))
-            value = builder.sext(arithmetic.load(start, first, narrow), vector)
-            if square:  # below 2**31 each, or 2**30 exactly
-                pair = arithmetic.pair(builder.mul(value, value))
-                more = builder.add(pair.even, pair.odd)
-            else:
-                more = value
-            builder.store(builder.add(builder.load(total), more), total)
-        name = f"llvm.vector.reduce.add.v{kind.count}i{kind.element.width}"
-        result = emit_call(builder, name, kind.element, builder.load(total))
-        return result if square else builder.sext(result, I64)
+            value = arithmetic.load(start, builder.mul(group.index, I64(2 * lanes)), narrow)
+            value = value if narrow == words else builder.sext(value, words)
+            sums = _paired(builder, value, ir.Constant(words, [1] * words.count))
+            builder.store(builder.add(builder.load(total), sums), total)
+            both = builder.bitcast(_paired(builder, value, value), wide)  # at most 2**31, without a sign
+            more = builder.add(builder.and_(both, low), builder.lshr(both, arithmetic.half))
+            builder.store(builder.add(builder.load(squares), more), squares)
+        first = emit_call(builder, f"llvm.vector.reduce.add.v{lanes}i32", I32, builder.load(total))
+        second = emit_call(builder, f"llvm.vector.reduce.add.v{lanes // 2}i64", I64, builder.load(squares))
+        return context.make_tuple(builder, signature.return_type, (builder.sext(first, I64), second))
 
-    return types.int64(form, x, types.int64, squared), generate
+    return types.UniTuple(types.int64, 2)(form, x, types.int64), generate
+
+
+def _paired(builder: Any, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Products of words, each even one plus the odd one that follows, as i32 modulo 2**32."""
+    lanes = a.type.count // 2
+    vector = ir.VectorType(I32, lanes)
+    if lanes in PAIRED:
+        return emit_call(builder, PAIRED[lanes], vector, a, b)
+    sixteen = ir.Constant(vector, [16] * lanes)
+    even, odd = [], []
+    for value in (builder.bitcast(a, vector), builder.bitcast(b, vector)):
+        even.append(builder.ashr(builder.shl(value, sixteen), sixteen))
+        odd.append(builder.ashr(value, sixteen))
+    return builder.add(builder.mul(*even), builder.mul(*odd))
 
 
 @intrinsic(prefer_literal=True)
