@@ -150,7 +150,7 @@ COMPILED = """if True:
         form, panels = form_for(left.dtype), np.empty((1, 2, 24, 256), np.int8)
         for end, kind in ends:
             kernel = numba.njit(nogil=True, error_model="numpy")(gemm._rows.py_func)
-            arguments = (0, 0, 20, form, left, panels, np.zeros((1, 70), np.int32), end, sums.astype(kind))
+            arguments = (0, 0, 20, form, left, gemm.IN_ORDER, panels, np.zeros((1, 70), np.int32), end, sums.astype(kind))
             kernel.compile(tuple(numba.typeof(a) for a in arguments))
             (code,) = kernel.inspect_asm().values()
             print(*{line.split()[0] for line in code.splitlines() if line.startswith(chr(9))})

@@ -14,6 +14,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from types import CodeType
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -186,9 +187,9 @@ def test_attention_with_flat_and_peaked_rows(variant: isa.Isa, tokens: int, x0: 
 
 @VARIANTS
 @pytest.mark.parametrize("tokens", [1, 9, 49, 64, 70])
-@pytest.mark.parametrize("logit_bits", [8, 16])
-def test_attention_within_windows(variant: isa.Isa, tokens: int, logit_bits: int) -> None:
-    """With a bias, and windows in one region or in several, one of which may hold a single token."""
+@pytest.mark.parametrize(("logit_bits", "m", "e"), [(8, 1 << 30, 37), (16, 1 << 30, 37), (16, 1271487247, 30), (16, 5, 1)])
+def test_attention_within_windows(variant: isa.Isa, tokens: int, logit_bits: int, m: int, e: int) -> None:
+    """With a bias, logits that become smaller or larger, and windows in one region or in several, one of a single token."""
     rng = np.random.default_rng(tokens)
     windows, heads, depth = 3, 2, 8
     q, k, v = (rng.integers(-128, 128, (windows, heads, tokens, depth)).astype(np.int8) for _ in range(3))
@@ -197,7 +198,7 @@ def test_attention_within_windows(variant: isa.Isa, tokens: int, logit_bits: int
     regions = np.zeros((windows, tokens), np.int64)
     regions[1] = np.arange(tokens) * 3 // tokens
     regions[2, 0] = 1
-    logits = saturate(round_shift((q.astype(np.int64) @ k.astype(np.int64).swapaxes(-1, -2)) * 2**30, 37, "half_even"), fmt)
+    logits = saturate(round_shift((q.astype(np.int64) @ k.astype(np.int64).swapaxes(-1, -2)) * m, e, "half_even"), fmt)
     biased = saturate(round_shift(logits * 1610612736, 31, "half_even") + bias, fmt)
     p = masked_shiftmax.ref(biased, regions=regions, x0=x0, n=n, b=16, dialect=dialect)
     expected = saturate(round_shift((p.astype(np.int64) @ v.astype(np.int64)) * 2**30, 45, "half_even"), I8)
@@ -206,7 +207,7 @@ def test_attention_within_windows(variant: isa.Isa, tokens: int, logit_bits: int
     out = np.empty((windows, tokens, heads, depth), np.int8)
     with isa.using(variant):
         assert window_attention(
-            *(q, k, v, scaling(1 << 30, 37, "half_even", fmt, tokens), np.dtype(fmt.dtype)),
+            *(q, k, v, scaling(m, e, "half_even", fmt, tokens, depth << 14), np.dtype(fmt.dtype)),
             *(scaling(1610612736, 31, "half_even", fmt, tokens), np.pad(bias, ((0, 0), *chunked))),
             *(tables(x0, n, 16, dialect, np.dtype(fmt.dtype)), seen, scaling(1 << 30, 45, "half_even", I8, depth)),
             out.swapaxes(1, 2),
@@ -256,6 +257,26 @@ def test_shifts_at_the_ends_of_what_high_words_allow(variant: isa.Isa, rounding:
 
 
 @VARIANTS
+@pytest.mark.parametrize("rounding", [Rounding.HALF_UP, Rounding.FLOOR, Rounding.HALF_EVEN, Rounding.HALF_AWAY])
+def test_results_that_fit_because_sums_are_small(variant: isa.Isa, rounding: Rounding) -> None:
+    """Shifts from 1 on, and results around the ends of i32: whether these can be reached depends on the largest sum."""
+    left, right = np.zeros((1, 13, 8), np.int8), np.zeros((1, 130, 8), np.int8)
+    left[0, :, 0], right[0, :, 0] = np.arange(13) - 6, 1
+    for reach in (14, 133, 4099, 1 << 20):
+        bias = np.resize([6 - reach, reach - 6, 0, 1 - reach // 2], 130)
+        total = sums(left, right, bias)
+        assert abs(total).max() == reach
+        with isa.using(variant):
+            packed = gemm.pack(right, left.dtype, bias)
+            for m in (1, 3, 1 << 15, 1 << 30, (1 << 31) - 1, -(1 << 31)):
+                for e in (1, 2, 9, 15, 20, 28, 31, 32, 33, 45, 62):
+                    out = np.empty(total.shape, np.int16)
+                    gemm.scaled_product(left, packed, scaling(m, e, rounding, signed(16), 130, reach), out)
+                    expected = saturate(round_shift(total * m, e, rounding), signed(16))
+                    np.testing.assert_array_equal(out, expected, err_msg=f"{reach} {m} {e}")
+
+
+@VARIANTS
 @pytest.mark.parametrize("kinds", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1), (0, 1, 1)], ids=str)
 def test_each_scaling_of_a_residual_sum_has_its_own_ties(variant: isa.Isa, kinds: tuple[int, int, int]) -> None:
     """Multipliers of which products can tie (1), or cannot (0), in any combination."""
@@ -277,7 +298,7 @@ def test_each_scaling_of_a_residual_sum_has_its_own_ties(variant: isa.Isa, kinds
     np.testing.assert_array_equal(out, saturate(sum(parts), wide))
 
 
-@kernel
+@numba.njit(error_model="numpy")
 def row_moments(form: forms.Form, x: np.ndarray) -> tuple[int, int]:
     return moments(form, x)
 

@@ -49,7 +49,7 @@ def interpreter(version: str) -> Path | None:
     return None
 
 
-def tested(python: Path, folder: Path, arguments: list[str], constraints: Path = ROOT / "constraints.txt") -> str:
+def tested(python: Path, folder: Path, arguments: list[str], constraints: Path) -> str:
     """How the tests end in an environment of an interpreter."""
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([python, "-m", "venv", folder], check=True)
@@ -69,7 +69,9 @@ def main() -> None:
     ends = {}
     for version in versions():
         python = interpreter(version)
-        ends[version] = "not found" if python is None else tested(python, folder / version, arguments)
+        ends[version] = (
+            "not found" if python is None else tested(python, folder / version, arguments, ROOT / "constraints.txt")
+        )
         print(f"Python {version}: {ends[version]}", flush=True)
     print("\n" + "\n".join(f"Python {version}: {end}" for version, end in ends.items()))
     sys.exit(2 if set(ends.values()) == {"not found"} else any(end.startswith("FAILED") for end in ends.values()))

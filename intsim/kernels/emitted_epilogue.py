@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from llvmlite import ir
 
 from .emitted_scaling import Arithmetic, Constants, HighRescaling, Pair, Rescaling, limits_of
-from .emitting import I32, I64, Value, cgutils, choices, emit_call, everywhere
+from .emitting import I32, I64, Value, cgutils, choices, emit_call
 from .epilogue import Added, Biased, Scaled, Summed
 from .scaling import WORD_SHIFT
 
@@ -138,8 +138,10 @@ class _Summed:
 class _Scaled(_Summed):
     """`Scaled`: constants per column."""
 
+    LIFTED = False  # whether values may be shifted left, so that the high words of their products suffice
+
     def prepare(self) -> None:
-        self.scaling = Constants(self.arithmetic, self.epilogue.field("scaling"), self.high)
+        self.scaling = Constants(self.arithmetic, self.epilogue.field("scaling"), self.high, self.LIFTED)
         self.limits = self.scaling.limits
 
     def constants(self, index: ir.Value) -> Rescaling | HighRescaling:
@@ -152,6 +154,8 @@ class _Scaled(_Summed):
 class _Biased(_Scaled):
     """`Biased`: the arm has one multiplier for all columns, what is added is scaled."""
 
+    LIFTED = True
+
     def prepare(self) -> None:
         super().prepare()
         self.own, self.inner = self._arm("arm"), self.limits
@@ -163,10 +167,10 @@ class _Biased(_Scaled):
         m, add, e = (arm.field(part).item() for part in ("m", "add", "e"))
         if self.high:
             words = builder.ashr(add, I64(32 - WORD_SHIFT)), builder.sub(e, I64(32 - WORD_SHIFT))
-            add, e = (everywhere(builder, builder.trunc(word, I32), self.lanes) for word in words)
-            return HighRescaling(arithmetic.splat(m), add, e, WORD_SHIFT)
+            add, e = map(arithmetic.everywhere, words)
+            return HighRescaling(arithmetic.splat(m), add, e, arithmetic.everywhere(I64(WORD_SHIFT)))
         m, add, e = (arithmetic.splat(value) for value in (m, add, e))
-        return Rescaling(m, add, arithmetic.lowest(arm, e), e, lifted=False)
+        return Rescaling(m, add, arithmetic.lowest(arm, e), e)
 
     def finished(self, value: ir.Value, constants: Any, line: ir.Value, index: ir.Value) -> ir.Value:
         return self.builder.add(self._rescaled(value, constants, line, index), self._other(line, index))
@@ -183,6 +187,8 @@ class _Biased(_Scaled):
 
 class _Added(_Biased):
     """`Added`: both arms have one multiplier for all columns."""
+
+    LIFTED = False
 
     def prepare(self) -> None:
         super().prepare()

@@ -28,7 +28,6 @@ class Rescaling(NamedTuple):
     add: Pair
     bit: Pair  # the lowest bit of the quotient, for ties to even: a product that has it rounds up by one more
     e: Pair
-    lifted: bool  # whether the shifts of odd lanes are less by 32
 
 
 class HighRescaling(NamedTuple):
@@ -37,7 +36,7 @@ class HighRescaling(NamedTuple):
     m: Pair
     add: ir.Value
     e: ir.Value
-    shift: int
+    shift: ir.Value | None  # by which values are shifted left first
 
 
 class Arithmetic:
@@ -69,6 +68,10 @@ class Arithmetic:
         """
         return self.builder.ashr(self.builder.shl(value, self.half), self.half)
 
+    def everywhere(self, scalar: ir.Value) -> ir.Value:
+        """One i64, whose value fits i32, in every lane."""
+        return everywhere(self.builder, self.builder.trunc(scalar, I32), self.lanes)
+
     def splat(self, scalar: ir.Value) -> Pair:
         """One i64 in every lane."""
         lanes = everywhere(self.builder, scalar, self.lanes // 2)
@@ -79,8 +82,8 @@ class Arithmetic:
 
     def rescaled(self, value: ir.Value, by: Rescaling | HighRescaling) -> ir.Value:
         """``round(value * m / 2**e)`` of a vector of i32, whose results fit i32."""
-        if isinstance(by, HighRescaling):
-            value = self.builder.shl(value, ir.Constant(self.vector, [by.shift] * self.lanes))
+        if isinstance(by, HighRescaling) and by.shift is not None:
+            value = self.builder.shl(value, by.shift)
         return self.rescaled_pair(self.pair(value), by)
 
     def rescaled_pair(self, value: Pair, by: Rescaling | HighRescaling) -> ir.Value:
@@ -95,7 +98,7 @@ class Arithmetic:
             has = builder.icmp_unsigned("!=", builder.and_(product, bit), self._all(0))
             halves.append(builder.ashr(builder.add(builder.add(product, add), builder.zext(has, self.wide)), e))
         even, odd = halves
-        return self.blended(Pair(even, odd if by.lifted else builder.shl(odd, self.half)))
+        return self.blended(Pair(even, builder.shl(odd, self.half)))
 
     def _high(self, value: Pair, by: HighRescaling) -> ir.Value:
         """The high words of products, to which `add` and the shift are applied: the low words take no part in a carry."""
@@ -148,9 +151,10 @@ class Arithmetic:
 
 
 class Constants:
-    """The constants of a `Scaling`, column by column; those of `HighRescaling` if it is `high`."""
+    """The constants of a `Scaling`, column by column; those of `HighRescaling` if it is `high`, which may be `lifted`."""
 
-    def __init__(self, arithmetic: Arithmetic, scaling: Value, high: bool) -> None:
+    def __init__(self, arithmetic: Arithmetic, scaling: Value, high: bool, lifted: bool = False) -> None:
+        self.shift = arithmetic.everywhere(scaling.field("lift").value) if lifted else None
         self.arithmetic, self.scaling, self.high, self.limits = arithmetic, scaling, high, limits_of(scaling)
         halves, words = scaling.field("halves"), scaling.field("high_words")
         self.starts = [halves.at(ir.Constant(I64, i)) for i in range(6)]
@@ -163,11 +167,10 @@ class Constants:
         m = Pair(*(arithmetic.load(start, half, arithmetic.wide) for start in self.starts[:2]))
         if self.high:
             add, e = (arithmetic.load(start, index, arithmetic.vector) for start in self.words)
-            return HighRescaling(m, add, e, 0)
+            return HighRescaling(m, add, e, self.shift)
         loaded = [arithmetic.load(start, half, arithmetic.wide) for start in self.starts[2:]]
         add, shifts = Pair(*loaded[:2]), Pair(*loaded[2:])
-        lifted = Pair(shifts.even, builder.sub(shifts.odd, arithmetic.half))
-        return Rescaling(m, add, arithmetic.lowest(self.scaling, shifts), lifted, lifted=True)
+        return Rescaling(m, add, arithmetic.lowest(self.scaling, shifts), shifts)
 
 
 def limits_of(scaling: Value) -> Pair:

@@ -73,7 +73,8 @@ def added_epilogue(scaling: Scaling, arms: tuple[Scaling, Scaling], other: IntAr
 
 def biased_epilogue(scaling: Scaling, arm: Scaling, other: IntArray) -> Biased:
     """The epilogue that requantizes and adds what is scaled already."""
-    return Biased(scaling, arm, other, scaling.quick and arm.quick_words, scaling.high and arm.high_shifted)
+    high = scaling.high_lifted and arm.high_shifted
+    return Biased(scaling, arm, other, scaling.quick and arm.quick_words, high)
 
 
 def finish_rows(

@@ -26,15 +26,17 @@ class Scaling(NamedTuple):
     add: IntArray
     neg: IntArray
     halves: IntArray  # i64 [6, columns / 2]: m, add and e, each of the even columns and of the odd ones
-    high_words: IntArray  # i32 [2, columns]: add and e for the high words of products, without their low 32 bits
+    high_words: IntArray  # i32 [2, columns]: add and e for the high words of products of values shifted left by `lift`
+    lift: int  # 0 if it is `high`
     odd: int
     lo: int
     hi: int
     signless: bool  # `neg` is 0 in every column: negative products have no extra term
     uniform: bool  # signless, and the same for every column
-    quick: bool  # signless, shifts of at least 32, and the result of any i32 fits i32 before it is saturated
+    quick: bool  # signless, and the result of any value within reach fits i32 before it is saturated
     quick_words: bool  # the same for any i16, whose result fits 31 bits
     high: bool  # quick, and the high words of products suffice: rounding adds nothing to the low ones
+    high_lifted: bool  # the same for values shifted left by `lift`
     high_shifted: bool  # the same for any i16 shifted left by WORD_SHIFT
 
 
@@ -61,19 +63,17 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
         rounding = Rounding.HALF_UP  # which needs no more than an addition
     add, odd, neg = rounding_terms(wide_e, rounding)
     signless = not neg.any()
-    quick = signless and _below(wide_m, wide_e, 0) and bool((wide_e >= 32).all())
-    quick_words = signless and _below(wide_m, wide_e, 14)
-    high, high_shifted = (
-        ready and not odd and bool((e >= 1).all() and (e < 31).all() and (add & low == 0).all())
-        for ready, e, low in ((quick, wide_e - 32, 2**32 - 1), (quick_words, wide_e + WORD_SHIFT - 32, 2**17 - 1))
-    )
+    quick, quick_words = signless and _fits(wide_m, wide_e, reach), signless and _below(wide_m, wide_e, 14)
+    high = quick and _by_high_words(wide_e, add, odd, 0)
+    lift = 0 if high else max(0, min(31 - reach.bit_length(), 62 - int(wide_e.max())))
     return Scaling(
         m=np.ascontiguousarray(wide_m.astype(np.int32)),
         e=np.ascontiguousarray(wide_e),
         add=np.ascontiguousarray(add),
         neg=np.ascontiguousarray(neg),
         halves=np.array([part[start::2] for part in (wide_m, add, wide_e) for start in (0, 1)], np.int64),
-        high_words=np.array([add >> 32, wide_e - 32]).astype(np.int32),
+        high_words=np.array([add >> 32 - lift, wide_e + lift - 32]).astype(np.int32),
+        lift=lift,
         odd=odd,
         lo=fmt.lo,
         hi=fmt.hi,
@@ -82,7 +82,8 @@ def _made(m: int | IntArray, e: int | IntArray, rounding: str, fmt: Format, colu
         quick=quick,
         quick_words=quick_words,
         high=high,
-        high_shifted=high_shifted,
+        high_lifted=quick and _by_high_words(wide_e, add, odd, lift),
+        high_shifted=quick_words and _by_high_words(wide_e, add, odd, WORD_SHIFT),
     )
 
 
@@ -92,6 +93,19 @@ def _ties(m: IntArray, e: IntArray, reach: int) -> bool:
     Then the value is a multiple of ``2**(e - 1)`` divided by the lowest bit of m.
     """
     return bool((np.int64(1) << (e - 1).clip(0, 62) <= (m & -m) * min(reach, 1 << 31)).any())
+
+
+def _fits(m: IntArray, e: IntArray, reach: int) -> bool:
+    """Whether all results fit i32, rounded in any way: those of values within reach, or of any i32."""
+    within = (np.abs(m) * min(reach, 1 << 31) >> e) < 2**31 - 1
+    return bool((within | (np.abs(m) >> e == 0) & (e >= 32)).all())
+
+
+def _by_high_words(e: IntArray, add: IntArray, odd: int, lift: int) -> bool:
+    """Whether values shifted left by `lift` need no more than the high words of their products: no low bit is added."""
+    left = e + lift - 32
+    low = (1 << 32 - lift) - 1
+    return not odd and bool((left >= 1).all() and (left < 31).all() and (add & low == 0).all())
 
 
 def _below(m: IntArray, e: IntArray, bits: int) -> bool:
