@@ -107,6 +107,22 @@ def test_a_product_takes_its_rows_in_the_order_of_moves(variant: isa.Isa, data: 
             np.testing.assert_array_equal(run(graph, inputs, threads=threads), expected)
 
 
+@pytest.mark.kernels
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_pixels_are_looked_up_where_patches_need_them(data: st.DataObject, seed: int) -> None:
+    """Sides that are no multiple of the patch, and patches larger than the picture, are filled with zeros."""
+    rng, shape = np.random.default_rng(seed), data.draw(st.tuples(*[st.integers(1, 20)] * 2, st.sampled_from([1, 3])))
+    net = intsim.Builder("isegmenter")
+    table = rng.integers(-128, 128, (shape[2], 256))
+    net.patches(net.input_lut(net.input("x", "u8", shape), table=table), size=data.draw(st.integers(1, 9)))
+    graph, picture = net.graph(), rng.integers(0, 256, shape, np.uint8)
+    assert [node.op for node in fused(graph, ()).nodes[-1].nodes] == ["input_lut", "patches"]
+    expected = run(graph, {"x": picture}, face="ref")
+    for threads in (1, 3):
+        np.testing.assert_array_equal(run(graph, {"x": picture}, threads=threads), expected)
+
+
 def test_a_large_tensor_and_the_labels_of_pixels_are_left_to_others() -> None:
     net = intsim.Builder("isegmenter")
     net.windows(net.input("x", "i8", (2048, 2, 1024), scale=0.1), size=2)

@@ -6,7 +6,7 @@ must neither be used by other nodes nor be observed. It prepares constants (pack
 
 from __future__ import annotations
 
-from . import attention, gelu, heads, labels, layernorm, moves, product, window_attention
+from . import attention, gelu, heads, labels, layernorm, moves, pixels, product, window_attention
 from .step import Links, Pattern, Step
 
 __all__ = ["PATTERNS", "Links", "Step"]
@@ -15,6 +15,7 @@ PATTERNS: tuple[Pattern, ...] = (
     heads.match,
     attention.match,
     window_attention.match,
+    pixels.match,
     product.match,
     layernorm.match,
     gelu.match,
