@@ -93,7 +93,8 @@ def _moments_of(typing_context: Any, form: Any, x: Any, groups: Any) -> Any:
         second = emit_call(builder, f"llvm.vector.reduce.add.v{lanes // 2}i64", I64, builder.load(squares))
         return context.make_tuple(builder, signature.return_type, (builder.sext(first, I64), second))
 
-    return types.UniTuple(types.int64, 2)(form, x, types.int64), generate
+    both: Any = types.Tuple
+    return both((types.int64, types.int64))(form, x, types.int64), generate
 
 
 def _paired(builder: Any, a: ir.Value, b: ir.Value) -> ir.Value:
