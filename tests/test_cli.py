@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from safetensors.numpy import save_file
 
 import intsim
 from intsim import dialects
+from intsim.cli import _ahead
 from intsim.cli.main import COMMANDS
 from intsim.debugging.reports.words import BLIND
 from intsim.engine.graph import Graph
@@ -99,8 +101,23 @@ def test_compiling_is_said_when_it_happens_and_only_then(
     assert second.stderr == ""
     assert first.stdout == second.stdout
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "another"))
-    third = fresh(*command, "--json")
-    assert (third.returncode, third.stderr) == (0, ""), "whoever reads both streams expects JSON"
+    subprocess.run([sys.executable, "-m", _ahead.__name__, str(model_file)], check=True, timeout=300)
+    third = fresh(*command)
+    assert (third.stderr, third.stdout) == ("", first.stdout), "everything was compiled ahead"
+    golden = fresh("golden", str(picture_file), "-m", str(model_file), "-o", str(tmp_path / "golden.h5"), "--json")
+    assert (golden.returncode, golden.stderr) == (0, ""), "whoever reads both streams expects JSON, while more is compiled"
+
+
+def test_a_second_process_is_started_for_compiling_alone_and_ended(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intsim.kernels.threads.available", lambda: 2)
+    with _ahead.CompiledAhead(None) as ahead:
+        ahead.start()
+        process = ahead._process
+        assert process is not None
+    assert process.returncode in (0, -signal.SIGKILL)
+    done(cli, "demo")
+    monkeypatch.setattr(_ahead.CompiledAhead, "start", lambda _: pytest.fail("nothing is left to be compiled"))
+    assert "bit-exact" in done(cli, "demo")
 
 
 @pytest.mark.parametrize(

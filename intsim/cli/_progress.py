@@ -57,9 +57,10 @@ def status(text: str) -> Status:
     return Console(stderr=True).status(text)
 
 
-def announce_compiling() -> None:
-    """Print a note when the first kernel has to be compiled, which takes seconds once. MemoryError where a limit leaves too
-    little for that and for threads.
+def announce_compiling(begin: Callable[[], None] = lambda: None) -> None:
+    """Print a note when the first kernel has to be compiled, which takes seconds once, and call `begin` then.
+
+    MemoryError where a limit leaves too little for that and for threads.
     """
     from .. import memory
     from ..arith.jit import before_compiling, cache_remark
@@ -72,6 +73,7 @@ def announce_compiling() -> None:
         say(COMPILING.format(first), err=True)
         if remark := cache_remark():
             say(f"intsim: {remark}", err=True)
+        begin()
 
     before_compiling(tell)
 

@@ -35,4 +35,6 @@ def pixels_in_patches(image: IntArray, table: IntArray, size: int, out: IntArray
 
     `image` is u8 [H, W, C], `table` i8 [C, 256], `out` i8 [h * w, C, size, size] with ``w = ceil(W / size)``.
     """
-    over_rows(_rows, len(out), image, table, size, -(-image.shape[1] // size), out)
+    pixels = image.view()
+    pixels.flags.writeable = False  # as some pictures are: the kernel is compiled for such arrays alone
+    over_rows(_rows, len(out), pixels, table, size, -(-image.shape[1] // size), out)
