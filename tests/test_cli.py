@@ -109,7 +109,7 @@ def test_compiling_is_said_when_it_happens_and_only_then(
 
 
 def test_a_second_process_is_started_for_compiling_alone_and_ended(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intsim.kernels.threads.available", lambda: 2)
+    monkeypatch.setattr(_ahead, "_processors", lambda: {0, 1})
     with _ahead.CompiledAhead(None) as ahead:
         ahead.start()
         process = ahead._process

@@ -8,6 +8,7 @@ least likely to be needed before. Compiled kernels go to the disk, where the fir
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -22,16 +23,17 @@ class CompiledAhead:
 
     def __init__(self, model: Path | None) -> None:
         self._command = [sys.executable, "-m", __name__, *([] if model is None else [str(model.resolve())])]
+        self._processors = _processors()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, if there is a processor for it."""
-        from ..kernels.threads import available
-
-        nothing = subprocess.DEVNULL
-        if available() > 1:
+        """Start it, if there is a processor for it. It may run on all that this block began with, not on the thread's alone."""
+        nothing, own = subprocess.DEVNULL, _processors()
+        if len(self._processors) > 1:
+            _stay_on(self._processors)
             with suppress(OSError):  # then this process compiles everything
                 self._process = subprocess.Popen(self._command, stdin=nothing, stdout=nothing, stderr=nothing)
+            _stay_on(own)
 
     def end(self) -> None:
         """End it, whatever it is doing: what it has not stored is compiled again."""
@@ -44,6 +46,17 @@ class CompiledAhead:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+
+def _processors() -> set[int]:
+    """Those that this thread may use."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+def _stay_on(processors: set[int]) -> None:
+    """Let this thread, and what it starts, use these alone."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, processors)
 
 
 def main(arguments: list[str]) -> None:
