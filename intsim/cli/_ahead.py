@@ -27,7 +27,7 @@ class CompiledAhead:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, if there is a processor for it. It may run on all that this block began with, not on the thread's alone."""
+        """Start it, if there is a processor for it: it may run on all that this block began with."""
         nothing, own = subprocess.DEVNULL, _processors()
         if len(self._processors) > 1:
             _stay_on(self._processors)
@@ -36,7 +36,8 @@ class CompiledAhead:
             _stay_on(own)
 
     def end(self) -> None:
-        """End it, whatever it is doing: what it has not stored is compiled again."""
+        """End it, whatever it is doing: what it has not stored is compiled again. None is started later."""
+        self._processors = set()
         if self._process is not None:
             self._process.kill()
             self._process.wait()

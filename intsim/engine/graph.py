@@ -87,6 +87,7 @@ class CheckedNodes:
             if source not in self.by_name:
                 raise GraphError(f"{node.name}: its input {source!r} is not an earlier node")
         try:
+            _require_params(node)
             sources = self._sources(node)
             if sources:
                 operator(node).require_shapes(sources, node.params, self.dialect)
@@ -273,6 +274,18 @@ def hash_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _require_params(node: Node) -> None:
+    """Raise GraphError unless a node of an operator has the parameters of that, and no other."""
+    if node.op in (INPUT, CONSTANT):
+        return
+    op = operator(node)
+    if unknown := node.params.keys() - op.params.keys():
+        known = f"it has {', '.join(op.params)}" if op.params else "it has none"
+        raise GraphError(f"{node.name}: {op.name} has no parameter {min(unknown)!r}; {known}")
+    for key in op.params:
+        _param(node, key)
+
+
 def _checked_params(node: Node) -> dict[str, Any]:
     """The parameters of the node, each checked against its range and converted to its type. Raises GraphError."""
     if node.op == INPUT:
@@ -280,10 +293,7 @@ def _checked_params(node: Node) -> dict[str, Any]:
     if node.op == CONSTANT:
         return {"value": _constant(_param(node, "value"))}
     op = operator(node)
-    if unknown := node.params.keys() - op.params.keys():
-        known = f"it has {', '.join(op.params)}" if op.params else "it has none"
-        raise GraphError(f"{node.name}: {op.name} has no parameter {min(unknown)!r}; {known}")
-    return {key: op.checked_param(key, _param(node, key)) for key in op.params}
+    return {key: op.checked_param(key, node.params[key]) for key in op.params}
 
 
 def _param(node: Node, key: str) -> Any:
