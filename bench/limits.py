@@ -75,7 +75,7 @@ def kind_of(step: Step) -> str:
     ops = [node.op for node in step.nodes]
     if "matmul" in ops and ({"shiftmax", "masked_shiftmax"} & set(ops)):
         return "attention"
-    if ops[0] in ("linear", "matmul"):
+    if {"linear", "matmul"} & set(ops):
         return "products and sums" if "residual_add" in ops else "products"
     if ops[0] == "layernorm":
         return "layer norm"
