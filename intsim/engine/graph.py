@@ -275,15 +275,14 @@ def hash_of(content: Any) -> str:
 
 
 def _require_params(node: Node) -> None:
-    """Raise GraphError unless a node of an operator has the parameters of that, and no other."""
-    if node.op in (INPUT, CONSTANT):
-        return
-    op = operator(node)
-    if unknown := node.params.keys() - op.params.keys():
+    """Raise GraphError unless a constant has its value, and a node of an operator the parameters of that and no other."""
+    op = None if node.op in (INPUT, CONSTANT) else operator(node)
+    if op is not None and (unknown := node.params.keys() - op.params.keys()):
         known = f"it has {', '.join(op.params)}" if op.params else "it has none"
         raise GraphError(f"{node.name}: {op.name} has no parameter {min(unknown)!r}; {known}")
-    for key in op.params:
-        _param(node, key)
+    for key in op.params if op is not None else ["value"] * (node.op == CONSTANT):
+        if key not in node.params:
+            raise GraphError(f"{node.name}: its parameter {key!r} is missing")
 
 
 def _checked_params(node: Node) -> dict[str, Any]:
@@ -291,15 +290,9 @@ def _checked_params(node: Node) -> dict[str, Any]:
     if node.op == INPUT:
         return checked_input(node.params)
     if node.op == CONSTANT:
-        return {"value": _constant(_param(node, "value"))}
+        return {"value": _constant(node.params["value"])}
     op = operator(node)
     return {key: op.checked_param(key, node.params[key]) for key in op.params}
-
-
-def _param(node: Node, key: str) -> Any:
-    if key not in node.params:
-        raise GraphError(f"{node.name}: its parameter {key!r} is missing")
-    return node.params[key]
 
 
 def _constant(value: Any) -> IntArray:
