@@ -20,7 +20,7 @@ from intsim.arith import I8, I16
 from intsim.engine.graph import Graph
 from intsim.engine.interpreter import run
 from intsim.errors import FileError, IntsimError
-from intsim.kernels.shiftmax_rows import bytes_of_rows
+from intsim.kernels.logits import bytes_of_rows
 from intsim.nets.networks import built
 from intsim.quantization import Recipe, calibrated, integer_form, quantize_weights
 from intsim.quantization.equalization import equalized

@@ -14,12 +14,13 @@ from ..arith import IntArray
 from ..arith.jit import kernel
 from .crew import own_rows
 from .epilogue import Scaled, scaled_epilogue
+from .exponentials import Softmax
 from .forms import Form, form_for, form_of_weights
 from .gemm import BLOCK, block_at, finished_block
+from .logits import logits_as_bytes, logits_room, no_mask
 from .lookup import Lookup, lookup, whole_chunks
 from .packing import pack_panel, stage
 from .scaling import Scaling
-from .shiftmax_rows import Softmax, logits_as_bytes, logits_room, no_mask
 from .threads import over_rows
 from .tile import packed_panels, scratch, whole_vectors
 from .weighting import pack_values, weigh, weighting

@@ -14,11 +14,13 @@ import numpy as np
 from ..arith import IntArray
 from ..arith.jit import kernel
 from .epilogue import Epilogue
+from .exponentials import Exponentials, Softmax, exponentials_room
 from .forms import Form
 from .gemm import finished_block
+from .logits import Mask
 from .lookup import Lookup, whole_chunks
 from .packing import fill_tile, pack_rows
-from .shiftmax_rows import Exponentials, Mask, Softmax, exponentials_room, weigh_rows
+from .shiftmax_rows import weigh_rows
 from .tile import packed_panels, scratch, tiles
 
 DENSE = 3, 4  # from this share of the tokens on in the high bytes of a tile, a second dense product is faster

@@ -15,12 +15,13 @@ from ..arith import IntArray
 from ..arith.jit import kernel
 from .crew import own_rows
 from .epilogue import Biased, Scaled, biased_epilogue, scaled_epilogue
+from .exponentials import Softmax
 from .forms import Form, form_for
 from .gemm import BLOCK, finished_block
+from .logits import Mask, logits_as_bytes, logits_room
 from .lookup import Lookup, lookup, whole_chunks
 from .packing import pack_panel, stage
 from .scaling import Scaling
-from .shiftmax_rows import Mask, Softmax, logits_as_bytes, logits_room
 from .threads import over_rows
 from .tile import packed_panels, scratch, whole_vectors
 from .weighting import pack_values, weigh, weighting

@@ -31,8 +31,10 @@ from ..arith import I8, I16, ExpSum, FloatArray, IntArray, Overflow, TensorBound
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.crew import own_rows
+from ..kernels.exponentials import DIFFERENCES, Softmax
+from ..kernels.logits import bytes_of_rows
 from ..kernels.lookup import Lookup, lookup
-from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, masked_rows, shiftmax_rows
+from ..kernels.shiftmax_rows import masked_rows, shiftmax_rows
 from ..kernels.threads import over_rows
 from ..symbols.shapes import form
 from ._op import Op

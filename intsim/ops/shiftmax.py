@@ -42,8 +42,10 @@ from ..arith import compiled as c
 from ..arith.jit import kernel
 from ..dialects import Dialect
 from ..kernels.crew import own_rows
+from ..kernels.exponentials import DIFFERENCES, Softmax
+from ..kernels.logits import bytes_of_rows
 from ..kernels.lookup import Lookup, lookup, planes
-from ..kernels.shiftmax_rows import DIFFERENCES, Softmax, bytes_of_rows, shiftmax_rows
+from ..kernels.shiftmax_rows import shiftmax_rows
 from ..kernels.threads import over_rows
 from ._op import Op
 from ._param import Param, require, rows_of
