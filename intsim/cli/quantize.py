@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -22,19 +20,30 @@ from ._common import (
     output_option,
     resize_option,
     seconds,
-    shown,
 )
-from ._output import say
 from ._progress import announce_compiling, progress
-
-if TYPE_CHECKING:
-    from ..quantization.ivit_records import ModuleComparison
-    from ..quantization.pipeline import Quantized
-    from ..quantization.trials import Trial
+from ._quantized import tell
 
 BESIDE = "<beside the model>"
 SEARCH_SECONDS = "600"
-NOISIEST = 5  # tensors that are printed when there is a report
+RECIPE = {"--recipe", "--choose", "--observer", "--bits", "--lam", "--class-norm", "--fold-norm"}
+
+# The options that a quantized checkpoint leaves no choice in: they say how a network is quantized, or quantized again.
+_CHOICES = {
+    "calibrate": "--calibrate",
+    "size": "--size",
+    "observers": "--observer",
+    "widths": "--bits",
+    "recipe_name": "--recipe",
+    "choices": "--choose",
+    "search": "--search",
+    "lam": "--lam",
+    "class_norm": "--class-norm",
+    "fold_norm": "--fold-norm",
+    "report": "--report",
+    "report_on": "--report-on",
+    "resize": "--resize",
+}
 
 
 @click.command(
@@ -224,43 +233,8 @@ def command(
     except AlreadyQuantized as error:
         raise AlreadyQuantized(error.checkpoint, "--calibrate" if pictures else chosen[0]) from None
     result.save(output, page)
-    _tell(result, output, page)
+    tell(result, output, page)
     return 0 if result.reproduced else DIFFERENT
-
-
-def _tell(result: Quantized, output: Path, page: Path | None) -> None:
-    """Print what was made, and how well it agrees with the network it was made from."""
-    graph = result.graph
-    taken = "integers and scales as stored in the checkpoint"
-    if result.pictures:
-        norm = ", L2 class norm folded in" if result.class_norm_folded else ""
-        taken = f"calibrated on {result.pictures} picture(s){norm}"
-    say(f"{shown(output)}: {len(graph.nodes)} nodes, dialect {graph.dialect.name}, {taken}")
-    say(f"content hash {graph.content_hash}")
-    if result.agreement is not None:
-        same, over = ("top class", "pictures") if result.classifies else ("labels", "pixels")
-        share = f"{result.agreement:.0%}" if result.classifies else f"{result.agreement:.1%}"
-        say(f"{same} as in the float network on {share} of the calibration {over}")
-    if result.features is not None:
-        say(f"signal to noise of the features on the calibration pictures: {result.features:.1f} dB")
-    say(f"configuration: {result.origin}")
-    if result.trials:
-        _tell_search(result.trials)
-    for remark in result.remarks:
-        say(remark + ("; --weights takes another" if "left out" in remark else ""))
-    if result.not_compared:
-        say("recorded modules: not compared, they use dialect ivit")
-    if result.modules:
-        _tell_recorded(result.modules, result.unknown_modules)
-    if page is not None:
-        what = "scores, and labels as in the float network" if result.agreement is not None else "features"
-        say(f"report: {page}; signal to noise of the {what}:")
-        for trial in result.choices:
-            labels = "" if trial.agreement is None else f", {trial.agreement:7.2%} of the labels"
-            say(f"  {_decibels(trial.sqnr)} dB{labels}: {trial.choice}")
-        say(f"signal to noise of each layer by itself, the {NOISIEST} lowest:")
-        for tensor in sorted(result.noise, key=lambda tensor: math.inf if tensor.own is None else tensor.own)[:NOISIEST]:
-            say(f"  {tensor.own or 0:5.1f} dB  {tensor.name}")
 
 
 def _read_with(checkpoint: Path) -> list[Path]:
@@ -268,56 +242,6 @@ def _read_with(checkpoint: Path) -> list[Path]:
     if checkpoint.is_dir():
         return [checkpoint, *checkpoint.iterdir()]
     return [checkpoint, *(checkpoint.with_name(name) for name in ("config.json", "preprocessor_config.json", "variant.yml"))]
-
-
-def _decibels(sqnr: float | None) -> str:
-    return "exact" if sqnr is None else f"{sqnr:5.1f}"
-
-
-def _tell_search(trials: list[Trial]) -> None:
-    """What a search found, and the recipe it began with."""
-    best, given = trials[0], next(trial for trial in trials if trial.choice == "as given")
-    found = json.dumps(best.recipe.departures()) if best.recipe.departures() else "the default"
-    before, after = (_decibels(trial.sqnr).strip() for trial in (given, best))
-    count = f"{len(trials)} recipe{'s' if len(trials) > 1 else ''}"
-    say(f"searched {count}: {before} dB as given, {after} dB by {found}")
-
-
-RECIPE = {"--recipe", "--choose", "--observer", "--bits", "--lam", "--class-norm", "--fold-norm"}
-
-# The options that a quantized checkpoint leaves no choice in: they say how a network is quantized, or quantized again.
-_CHOICES = {
-    "calibrate": "--calibrate",
-    "size": "--size",
-    "observers": "--observer",
-    "widths": "--bits",
-    "recipe_name": "--recipe",
-    "choices": "--choose",
-    "search": "--search",
-    "lam": "--lam",
-    "class_norm": "--class-norm",
-    "fold_norm": "--fold-norm",
-    "report": "--report",
-    "report_on": "--report-on",
-    "resize": "--resize",
-}
-
-
-def _tell_recorded(modules: list[ModuleComparison], unknown: list[str]) -> None:
-    """How much of a recording is reproduced."""
-    same = [module for module in modules if module.same]
-    size = sum(module.total for module in modules if module.differing is not None)
-    say(f"recorded modules: {len(same)} of {len(modules)} bit-exact, {size:,} integers compared")
-    if wrong := next((module for module in modules if not module.same), None):
-        here = "" if wrong.node == wrong.module else f" ({wrong.node} here)"
-        how = (
-            f"has more or fewer elements than {wrong.total:,}"
-            if wrong.differing is None
-            else f"differs in {wrong.differing:,} of {wrong.total:,} elements"
-        )
-        say(f"first module that differs: {wrong.module}{here} {how}")
-    if unknown:
-        say(f"not compared, because this network has no such modules: {', '.join(unknown)}")
 
 
 def _checkpoint_first(files: tuple[Path, ...]) -> tuple[Path, list[Path]]:
