@@ -17,9 +17,9 @@ from intsim.compilers.execution import execute
 from intsim.compilers.executors import executor
 from intsim.compilers.executors.iree_ import compiled_module
 from intsim.compilers.onnx_model import onnx_model, save_onnx
-from intsim.compilers.tosa_form import TYPES
 from intsim.compilers.tosa_model import TosaModel
 from intsim.compilers.tosa_reference import installed, run_reference
+from intsim.compilers.tosa_text import TYPES
 from intsim.dialects import DIALECTS
 from intsim.engine.graph import Graph
 from intsim.engine.interpreter import run

@@ -17,7 +17,8 @@ from ..errors import IntsimError
 from ..ops import REGISTRY
 from ..symbols import trace
 from ..symbols.saturation import limited
-from .tosa_form import Text, TosaBody, Value
+from .tosa_form import TosaBody
+from .tosa_text import Text, Value
 
 
 class TosaModel:

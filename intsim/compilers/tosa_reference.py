@@ -13,8 +13,8 @@ import numpy as np
 
 from ..arith import AnyArray
 from ..errors import IntsimError
-from .tosa_form import TYPES
 from .tosa_model import TosaModel
+from .tosa_text import TYPES
 
 REQUIRES = "tosa-tools"
 

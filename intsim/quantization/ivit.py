@@ -9,41 +9,36 @@ scales in float64, with the target scale first rounded to float32, as in the pub
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._version import NUMERICS
-from ..arith import I8, I32, AnyArray, Format, Gelu, Overflow, Scale
+from ..arith import AnyArray, Gelu, Overflow, Scale
 from ..dialects import Dialect, gelu_parameters
 from ..engine.graph import Graph
 from ..errors import BoundError, FileError, IntsimError
 from ..nets import blocks, swin
 from ..nets.dimensions import SegmenterConfig
-from ..nets.networks import dimensions_of, network_of, parameters_of
+from ..nets.networks import dimensions_of, network_of
 from ..nets.real import CLASS_LOGITS, RealGraph, RealNode
-from ..nets.swin import SwinConfig, regions
-from ..ops import REGISTRY
-from ..ops.masked_shiftmax import visible
+from ..nets.swin import SwinConfig
 from ..ops.shiftgelu import UNCLAMPED
 from .calibrate import Statistics
 from .checkpoint import Checkpoint
 from .containers import CheckpointTensor
 from .ivit_names import module_of, modules
+from .ivit_state import INTEGERS, State
 from .lower import OWN_SCALE, Affine, IntegerGelu, LinearLayer, lower
 from .recipe import PUBLISHED, WIDEST
 
-INTEGERS = ".weight_integer"
 LOG2_E, MASKED = 1.4375, 100  # of the published exponential; what is subtracted from masked logits
 PUBLISHED_GELU_BITS = 8
 CONVOLUTION = "patch_embed.proj"
 TOKENS = ("cls_token", "dist_token", "cls_emb")  # rounded at the scale of the tensor that they are joined to
 MASK_PRODUCT = "decoder.masks"
-NORMS = ("norm", "norm1", "norm2", "decoder_norm", "mask_norm")
-TRANSPOSED = ("decoder.proj_patch", "decoder.proj_classes")  # parameters [in, out] in the original, linear layers here
 
 
 def is_quantized(tensors: Mapping[str, CheckpointTensor]) -> bool:
@@ -58,7 +53,7 @@ def import_checkpoint(checkpoint: Checkpoint, config: dict[str, Any], dialect: D
     Raises FileError naming a tensor that is missing, has the wrong shape or is outside its format, BoundError naming a node
     that could overflow.
     """
-    state = _State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
+    state = State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
     if not is_quantized(checkpoint.tensors):
         raise FileError(
             f"{checkpoint.path}: a float checkpoint, without *.weight_integer; quantize it with calibration pictures"
@@ -84,110 +79,7 @@ def import_checkpoint(checkpoint: Checkpoint, config: dict[str, Any], dialect: D
 def input_scale(checkpoint: Checkpoint, config: Mapping[str, Any]) -> float:
     """The scale at which normalised pixels are quantized."""
     first = next(iter(modules(config)))
-    return _State(checkpoint.path, checkpoint.tensors, "").scale(f"{first}.act_scaling_factor")
-
-
-class _State:
-    """The tensors of a checkpoint, each checked when it is read; `structure` names the keys that determine them."""
-
-    def __init__(self, path: Path, tensors: Mapping[str, CheckpointTensor], structure: str) -> None:
-        self.path, self.tensors, self.structure = path, tensors, structure
-
-    def read(self, name: str) -> AnyArray:
-        """A tensor's values."""
-        tensor = self.tensors.get(name)
-        if tensor is None:
-            layer = name.rpartition(".")[0]
-            known = any(other.startswith(f"{layer}.") for other in self.tensors)
-            check = (
-                "" if known or not layer or not self.structure else f"; check {self.structure} against the trained network"
-            )
-            raise FileError(f"{self.path}: {name} is missing; the configuration requires it{check}")
-        value = tensor.read()
-        if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
-            raise FileError(f"{self.path}: {name} holds values that are not finite real numbers")
-        return value
-
-    def shaped(self, name: str, shape: tuple[int, ...]) -> AnyArray:
-        """The values of a tensor that must have a shape."""
-        value = self.read(name)
-        if value.shape != shape:
-            raise FileError(f"{self.path}: {name} is {list(value.shape)}, the configuration requires {list(shape)}")
-        return value
-
-    def integers(self, name: str, shape: tuple[int, ...], fmt: Format) -> AnyArray:
-        """The values of a tensor that must be integers within a format, whatever their stored type."""
-        value = self.shaped(name, shape)
-        wrong = (value != np.rint(value)) | (value < fmt.lo) | (value > fmt.hi)
-        if wrong.any():
-            place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise FileError(
-                f"{self.path}: {name}{list(place)} = {value[place]:.10g} is not an integer of {fmt} [{fmt.lo}, {fmt.hi}]"
-            )
-        return value.astype(fmt.dtype)
-
-    def scale(self, name: str) -> float:
-        """The scale of an activation."""
-        value = self.read(name)
-        if value.size != 1 or not value.item() > 0:
-            raise FileError(
-                f"{self.path}: {name} is {value.ravel()[:3].tolist()}; expected one scale above 0: was this layer "
-                "calibrated?"
-            )
-        return float(value.item())
-
-    def scales(self, name: str, channels: int) -> AnyArray:
-        """The scales of a layer, one per channel; those of a layer norm are negative where its gamma is."""
-        value = self.read(name).astype(np.float64).ravel()
-        if len(value) != channels:
-            raise FileError(f"{self.path}: {name} has {len(value)} values, expected {channels}, one per channel")
-        wrong = value == 0 if name.endswith("norm_scaling_factor") else value <= 0
-        if wrong.any():
-            channel = int(np.argmax(wrong))
-            raise FileError(f"{self.path}: {name} of channel {channel} is {value[channel]:g}, which is not a scale")
-        return value
-
-    def weights(self, config: Mapping[str, Any]) -> dict[str, AnyArray]:
-        """The parameters of the network by the names of float tensors: integers where stored, reals elsewhere."""
-        expected, found = parameters_of(config), {}
-        for name, shape in expected.items():
-            layer, _, part = name.rpartition(".")
-            if part in ("weight", "bias") and _is_norm(layer):
-                found[name] = self.integers(f"{layer}.bias_integer", shape, I32) if part == "bias" else np.zeros(shape)
-            elif name in TRANSPOSED:
-                found[name] = self.integers(f"{name}{INTEGERS}", shape[::-1], I8).T
-            elif part in ("weight", "bias"):
-                found[name] = self.integers(f"{name}_integer", shape, I8 if part == "weight" else I32)
-            else:
-                found[name] = self.shaped(name, shape).astype(np.float64)
-        for name in sorted(self.tensors):
-            layer = name.removesuffix(INTEGERS)
-            if layer != name and f"{layer}.weight" not in expected and layer not in expected:
-                raise FileError(
-                    f"{self.path}: {name} is not part of the configured network; check {self.structure} against the "
-                    "trained network"
-                )
-        return found
-
-    def check_windows(self, config: Mapping[str, Any]) -> None:
-        """Refuse tables of indices and masks for windows other than the configured ones."""
-        dimensions = dimensions_of(config)
-        for stage in dimensions.stages if isinstance(dimensions, SwinConfig) else ():
-            displacements = np.arange((2 * stage.window - 1) ** 2)[:, None]
-            index = REGISTRY["relative_positions"].ref(displacements, size=stage.window)[0]
-            for j in range(stage.depth):
-                block = f"{stage.name}.blocks.{j}"
-                self._check_equal(f"{block}.attn.relative_position_index", index, lambda value: value)
-                if stage.shift and j % 2:
-                    apart = ~visible(regions(stage.grid, stage.window, stage.shift))
-                    self._check_equal(f"{block}.attn_mask", apart, lambda value: value != 0)
-
-    def _check_equal(self, name: str, expected: AnyArray, meaning: Callable[[AnyArray], AnyArray]) -> None:
-        if name in self.tensors and not np.array_equal(meaning(self.read(name)), expected):
-            raise FileError(
-                f"{self.path}: {name} does not match the configuration; check img_size and window_size against the trained "
-                "network"
-            )
+    return State(checkpoint.path, checkpoint.tensors, "").scale(f"{first}.act_scaling_factor")
 
 
 def coarse_masks(graph: Graph) -> tuple[str, ...]:
@@ -208,17 +100,13 @@ def coarse_masks(graph: Graph) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _is_norm(layer: str) -> bool:
-    return layer.rpartition(".")[2] in NORMS
-
-
 class StoredIntegers:
     """The `ParameterSource` of a quantization-aware checkpoint."""
 
     norm_advice = ""
     vanishing = True
 
-    def __init__(self, state: _State, config: Mapping[str, Any], dialect: Dialect) -> None:
+    def __init__(self, state: State, config: Mapping[str, Any], dialect: Dialect) -> None:
         self.state, self.dialect = state, dialect
         self.modules = modules(config)
         self.by_node = {node: module for module, node in self.modules.items()}
@@ -295,7 +183,7 @@ def dequantized(
     Raises as `import_checkpoint`.
     """
     graph = import_checkpoint(checkpoint, config, dialect)
-    state = _State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
+    state = State(checkpoint.path, checkpoint.tensors, network_of(config).structure)
     net = network_of(config).build(dimensions_of(config), state.weights(config))
     source = StoredIntegers(state, config, dialect)
     statistics, weights = Statistics(PUBLISHED), dict[str, AnyArray]()
