@@ -37,6 +37,7 @@ NO_NUMBA = "needs compiled kernels, thus Numba"
 collect_ignore = [] if HAS_COMPILER else NEED_NUMBA
 COMPILED = re.compile(re.escape(COMPILING).replace(re.escape("{}"), r"\w+") + "\n")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many tests start a process, which would compile all modules again
 
 # What takes more than half a minute.
 LONGEST = (
