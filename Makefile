@@ -18,8 +18,8 @@ help:
 	@echo "make test     run the tests, on all processors"
 	@echo "make quick    the inner loop: under a minute"
 	@echo "make numbas   the kernels of every instruction set in one process, with every minor release of Numba from the lower bound"
-	@echo "make pythons  the inner loop with every Python from 3.11 that this machine has; says which it has not"
-	@echo "make lowest   the inner loop with the lowest versions that pyproject.toml allows"
+	@echo "make pythons  the inner loop, with TESTS= all tests, with every other Python that this machine has; says which it has not"
+	@echo "make lowest   the same with the lowest versions that pyproject.toml allows"
 	@echo "make properties  every operator on 500 calls in each dialect, and 500 graphs, found by Hypothesis"
 	@echo "make fuzz     damaged files of every kind through the commands, a quarter of an hour"
 	@echo "make torch    the tests that need torch and transformers: training, published formulas, checkpoint.pth, folders"
@@ -62,9 +62,12 @@ QUICKLY := "not mutant and not page and not random_graphs"
 quick: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
 
+# The tests with other versions: the inner loop, or all of them with TESTS=.
+TESTS ?= $(QUICK) -k $(QUICKLY)
+
 # Each in an environment of its own in build/pythons.
 pythons: $(VENV)/bin/python
-	$(BIN)/python tools/pythons.py build/pythons -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+	$(BIN)/python tools/pythons.py build/pythons -n auto --dist worksteal $(TESTS)
 
 # All instruction sets of this machine in one process, with every minor release of Numba.
 numbas: $(VENV)/bin/python
@@ -76,7 +79,7 @@ lowest: $(VENV)/bin/python
 	$(PYTHON) -m venv build/lowest/venv
 	build/lowest/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint build/lowest/constraints.txt \
 	    --editable '.[test]'
-	build/lowest/venv/bin/python -m pytest -q -p no:cacheprovider -n auto --dist worksteal $(QUICK) -k $(QUICKLY)
+	build/lowest/venv/bin/python -m pytest -q -p no:cacheprovider -n auto --dist worksteal $(TESTS)
 
 # Both implementations of every operator on many calls that Hypothesis finds.
 properties: $(VENV)/.test
