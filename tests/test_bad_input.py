@@ -147,7 +147,8 @@ BAD_PICTURES = {
     "cut in the middle": (lambda: cut("picture.png", 1500), ["not a readable picture"]),
     "cut near the end": (lambda: cut("picture.png", -40), ["not a readable picture"]),
     "corrupt": (corrupt_png, ["not a readable picture"]),
-    "an HDF5 file": (lambda: shutil.copy("model.h5", "picture.png"), ["not a", "PNG, JPEG"]),
+    "an HDF5 file": (lambda: shutil.copy("model.h5", "picture.png"), ["not a picture", "PNG, JPEG"]),
+    "PostScript": (lambda: Image.new("RGB", (40, 24)).save("picture.png", "EPS"), ["not a picture", "PNG, JPEG"]),
     "missing": (lambda: Path("picture.png").unlink(), ["no such file"]),
     "a folder": (
         lambda: (Path("picture.png").unlink(), Path("picture.png").mkdir()),

@@ -18,6 +18,9 @@ from .files import replacing, require_file
 
 Color = Sequence[int]
 
+# Formats that Pillow recognizes but does not decode: it has no decoder, or starts another program, Ghostscript for EPS.
+NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+
 # Exceptions of Pillow's decoders on damaged files, including undocumented ones.
 UNREADABLE = (
     Image.DecompressionBombError,
@@ -85,8 +88,8 @@ def _opened(path: Path, read: Callable[[Image.Image], Image.Image]) -> Image.Ima
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damage and size; both are handled here
             with Image.open(path) as opened:
-                if min(opened.size) < 1:
-                    raise UnidentifiedImageError  # Pillow recognises the format, but there are no pixels
+                if opened.format in NOT_DECODED or min(opened.size) < 1:
+                    raise UnidentifiedImageError  # Pillow recognizes the format, but there are no pixels
                 picture = read(opened)
                 picture.load()
                 return picture
