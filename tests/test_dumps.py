@@ -22,6 +22,7 @@ from intsim.engine.graph import Graph, digest
 from intsim.errors import FileError, IntsimError
 from intsim.testbench import Packing, export, layout_named
 from intsim.testbench.encodings import ENCODINGS
+from intsim.testbench.tensors import write_tensors
 
 from checking import with_its_own_hash
 
@@ -102,6 +103,16 @@ def test_a_partial_dump_is_isolated(
     assert len(result.compared) == 3
     assert len(result.only_golden) == len(tensors) - 3
     assert not diff(golden_file, write(some, tmp_path), complete=True).identical
+
+
+def test_npz_has_the_bytes_of_numpy_for_any_names(tmp_path: Path) -> None:
+    arrays = {"a.b": np.arange(6, dtype=np.int8).reshape(2, 3), "every": np.arange(9)[::2], "one": np.array(5, np.int16)}
+    write_tensors(tmp_path / "ours.npz", arrays)
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "theirs.npz").read_bytes()
+    write_tensors(tmp_path / "ours.npz", {"file": arrays["one"], "allow_pickle": arrays["every"]})
+    with np.load(tmp_path / "ours.npz") as file:
+        assert sorted(file) == ["allow_pickle", "file"]
 
 
 def test_hdf5_groups_are_dots(tensors: Tensors, golden_file: Path, tmp_path: Path) -> None:

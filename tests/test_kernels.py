@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llvmlite.binding import llvm_version_info
 
 import intsim
 from intsim import dialects
@@ -342,12 +343,15 @@ PROCESSORS = {
     forms.I8mmBytes: ("aarch64-linux-gnu", "+neon,+dotprod,+i8mm", "smmla"),
     forms.I8mmWeights: ("aarch64-linux-gnu", "+neon,+dotprod,+i8mm", "usdot"),
 }
+SINCE = {forms.AvxVnniInt8Bytes: 16}  # the release of LLVM that has its instruction
 
 
 @pytest.mark.parametrize("form", PROCESSORS, ids=lambda form: form.__name__)
 def test_a_tile_uses_its_instruction(form: type[forms.Form]) -> None:
     """Compiled for its processor, a tile has one product per register of sums, and none that saturates."""
     triple, features, instruction = PROCESSORS[form]
+    if llvm_version_info[0] < SINCE.get(form, 0):
+        pytest.skip(f"LLVM {llvm_version_info[0]} has no {instruction}")
     try:
         target, module = compiled(form, triple, features)
     except RuntimeError as error:

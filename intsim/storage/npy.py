@@ -1,4 +1,4 @@
-"""Defensive reading of NumPy's ``.npy`` and ``.npz``: nothing is unpickled, and declared sizes are checked."""
+"""NumPy's ``.npz``, and defensive reading of it and of ``.npy``: nothing is unpickled, and declared sizes are checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -105,6 +105,17 @@ def member(path: Path, key: str) -> IntArray:
                 return value
         except UNZIPPABLE as error:
             raise FileError(f"{path}: {key} is damaged ({_reason(error)}); write it again") from None
+
+
+def write(path: Path, arrays: Mapping[str, IntArray]) -> None:
+    """Write an ``.npz`` with the bytes of `numpy.savez`, for any keys; closed also where the disk is full.
+
+    Before NumPy 2.2, `savez` leaves an archive open that cannot be written.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, value in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, value, allow_pickle=False)
 
 
 def _reason(error: Exception) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..arith import IntArray
 from ..errors import FileError
-from ..storage import new_hdf5
+from ..storage import new_hdf5, npy
 from ..storage.files import replacing
 
 
@@ -18,9 +15,8 @@ def write_tensors(path: str | Path, tensors: Mapping[str, IntArray]) -> None:
     """Write an ``.npz`` or an HDF5 file (``.h5``) atomically; keys are the tensors' names."""
     path = Path(path)
     if path.suffix == ".npz":
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = dict(tensors)
-            np.savez(file, **arrays)
+        with replacing(path) as temporary:
+            npy.write(temporary, tensors)
     elif path.suffix in (".h5", ".hdf5"):
         with new_hdf5.writing(path, size=sum(value.nbytes for value in tensors.values())) as file:
             for name, value in tensors.items():

@@ -15,6 +15,7 @@ from ..engine.graph import CONSTANT, INPUT, Graph
 from ..engine.interpreter import Progress
 from ..engine.names import chooses, require_matches
 from ..errors import IntsimError
+from ..storage import npy
 from ..storage.files import file_sha256, folder_replacing, require_room_for_files
 from ..storage.golden_file import open_golden
 from ..storage.model_file import model_behind
@@ -146,10 +147,9 @@ def _write(tensor: ExportTensor, packing: Packing, formats: Sequence[str], targe
 
 def _write_npz(tensors: Sequence[ExportTensor], packings: Mapping[str, Packing], target: Path) -> list[dict[str, Any]]:
     path = target / NPZ_NAME
-    arrays: dict[str, Any] = {
-        stem(tensor.name): npz_value(packings[tensor.name], tensor.values(), tensor.name) for tensor in tensors
-    }
-    np.savez(path, **arrays)
+    npy.write(
+        path, {stem(tensor.name): npz_value(packings[tensor.name], tensor.values(), tensor.name) for tensor in tensors}
+    )
     file = _file_record(path)
     return [_record(tensor, packings[tensor.name], "npz", [file]) for tensor in tensors]
 
