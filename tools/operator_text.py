@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ def in_reading_order(moves: bool) -> list[Op]:
 
 def meanings() -> dict[str, str]:
     """What each choice decides, from the docstring of `Dialect`."""
-    lines = dict(re.findall(r"^    (\w+): (.+)$", str(Dialect.__doc__), flags=re.MULTILINE))
+    lines = dict(re.findall(r"^(\w+): (.+)$", str(inspect.getdoc(Dialect)), flags=re.MULTILINE))
     if list(lines) != list(CHOICES):
         raise ValueError(f"Dialect: the docstring explains {', '.join(lines)}, expected {', '.join(CHOICES)}")
     return lines

@@ -9,6 +9,7 @@ them comes from their docstrings, from intsim/dialects.py and from tools/teachin
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import re
 from pathlib import Path
@@ -61,7 +62,7 @@ def origin(name: str) -> str:
 
 def choice(key: str) -> dict[str, Any]:
     """A choice: what it is, what is known of it, and its values with the dialects that have them."""
-    about = re.search(rf"^    {key}: (.+)$", str(Dialect.__doc__), re.MULTILINE)
+    about = re.search(rf"^{key}: (.+)$", str(inspect.getdoc(Dialect)), re.MULTILINE)
     if about is None:
         raise ValueError(f"intsim/dialects.py does not say what {key} is")
     values = {

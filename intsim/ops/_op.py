@@ -102,7 +102,8 @@ class Op:
         self.infer = None if infer is None else self._own(infer, "infer")
         self.real = real
         self.result, self._forms = self._own(result, "result") if callable(result) else result, forms
-        self.__doc__ = module.__doc__ if self.name == file else steps.__doc__ or module.__doc__
+        own = None if self.name == file else inspect.getdoc(steps)  # without the indentation that Python 3.13 removes
+        self.__doc__ = own or module.__doc__
         self.__signature__ = self.signature
         self._require_whole()
         REGISTRY.add(self)

@@ -11,7 +11,7 @@ from ...arith import IntArray
 from ...engine.graph import operator
 from .element import Element, Line
 
-STEP = re.compile(r"^ +(\w+) = (\S.*?)(?:  +.*)?$")
+STEP = re.compile(r"^ *(\w+) = (\S.*?)(?:  +.*)?$")
 
 
 def named_steps(x: Element) -> Iterator[Line]:
