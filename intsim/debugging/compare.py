@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..arith import FloatArray, Format, IntArray, first_index
+from .bins import BINS, Bin, binned, histogram
 
 BLOCK_BYTES = 4 << 20
-SINGLE_BINS = 8  # differences up to this many LSB have a bin each, larger ones are binned by powers of two
 WORST = 5
 HEAT_SIDE = 96  # at most so many cells of a heat map in either direction
 
@@ -62,18 +62,6 @@ class Divergence:
             "golden_hex": self.hexadecimal(self.golden),
             "dut_hex": self.hexadecimal(self.dut),
         }
-
-
-@dataclass(frozen=True)
-class Bin:
-    """How many elements differ by `lo` to `hi` LSB."""
-
-    lo: int
-    hi: int
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.lo:+d}" if self.lo == self.hi else f"{self.lo:+d}..{self.hi:+d}"
 
 
 @dataclass(frozen=True)
@@ -199,7 +187,7 @@ class _Tally:
         self.differing, self.total_error = 0, 0
         self.first: Divergence | None = None
         self.lowest, self.highest = 0, 0
-        self.bins = np.zeros(len(_EDGES) + 1, np.int64)
+        self.bins = np.zeros(BINS, np.int64)
         self.by_axis = [np.zeros(size, np.int64) for size in shape]
         self.heat = _Heat(shape)
         self.sha, self.fits = hashlib.sha256(), True
@@ -222,7 +210,7 @@ class _Tally:
         self.highest = max(self.highest, highest) if self.differing else highest
         self.differing += count
         self.total_error += int(error.sum())
-        self.bins += _binned(error, lowest, highest)
+        self.bins += binned(error, lowest, highest)
         for axis, counts in enumerate(self.by_axis):
             along = np.count_nonzero(unequal, axis=tuple(other for other in range(unequal.ndim) if other != axis))
             first = start if axis == 0 else 0
@@ -231,8 +219,6 @@ class _Tally:
 
     def comparison(self) -> Comparison:
         total = math.prod(self.shape)
-        lows = [int(_EDGES[0]) * 2, *(int(edge) + 1 for edge in _EDGES)]
-        highs = [*(int(edge) for edge in _EDGES), int(_EDGES[-1]) * 2]
         return Comparison(
             fmt=self.fmt,
             shape=self.shape,
@@ -241,7 +227,7 @@ class _Tally:
             mean=self.total_error / total,
             lowest=self.lowest,
             highest=self.highest,
-            histogram=tuple(Bin(lo, hi, int(n)) for lo, hi, n in zip(lows, highs, self.bins, strict=True) if n),
+            histogram=histogram(self.bins),
             by_axis=tuple(self.by_axis),
             heat=self.heat.share() if self.differing else None,
             sha256=self.sha.hexdigest() if self.fits else "",
@@ -253,29 +239,6 @@ def _difference(a: IntArray, b: IntArray) -> IntArray:
     if b.dtype == np.uint64 and int(b.max()) > np.iinfo(np.int64).max:
         return np.asarray(b.astype(object) - a.astype(object))
     return np.subtract(b, a, dtype=np.int64)
-
-
-def _edges() -> IntArray:
-    """The upper limits of the bins: ..., -17, -9, -8, -7, ..., 8, 16, 32, ..."""
-    powers = [SINGLE_BINS << k for k in range(1, 60)]
-    return np.array([*(-p - 1 for p in reversed(powers)), *range(-SINGLE_BINS - 1, SINGLE_BINS + 1), *powers], np.int64)
-
-
-_EDGES = _edges()
-
-
-def _binned(error: IntArray, lowest: int, highest: int) -> IntArray:
-    """How many differences fall into each bin."""
-    bins = len(_EDGES) + 1
-    ends = int(_EDGES[0]) - 1, int(_EDGES[-1]) + 1
-    if lowest < ends[0] or highest > ends[1]:
-        error = np.clip(error, *ends).astype(np.int64)
-        lowest, highest = (min(max(end, ends[0]), ends[1]) for end in (lowest, highest))
-    if highest - lowest >= len(error):
-        return np.bincount(np.searchsorted(_EDGES, error), minlength=bins).astype(np.int64)
-    counts = np.bincount((error - lowest).astype(np.intp))  # few distinct values: count each of them first
-    places = np.searchsorted(_EDGES, np.arange(lowest, highest + 1, dtype=np.int64))
-    return np.bincount(places, weights=counts, minlength=bins).astype(np.int64)
 
 
 class _Heat:
